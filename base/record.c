@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/record.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+const struct tg_field *tg_record_field(const struct tg_record_type *type, const char *name)
+{
+    for (size_t i = 0; i < type->field_count; i++)
+        if (strcmp(type->fields[i].name, name) == 0) return &type->fields[i];
+    return NULL;
+}
+
+static int store_text(char *target, const char *value)
+{
+    size_t length = strlen(value);
+    if (length >= TG_TEXT_SIZE) return -1;
+    for (size_t i = 0; i < length; i++)
+        if ((unsigned char)value[i] <= ' ' || value[i] == 0x7f) return -1;
+    memset(target, 0, TG_TEXT_SIZE);
+    memcpy(target, value, length);
+    return 0;
+}
+
+static int store_count(int64_t *target, const char *value)
+{
+    char *end;
+    errno = 0;
+    long long number = strtoll(value, &end, 10);
+    if (errno || end == value || *end || !strchr("-0123456789", *value)) return -1;
+    *target = number;
+    return 0;
+}
+
+static int store_real(double *target, const char *value)
+{
+    char *end;
+    if (strcmp(value, "none") == 0) {
+        *target = NAN;
+        return 0;
+    }
+    double number = strtod(value, &end);
+    if (end == value || *end || !strchr("-.0123456789", *value) || !isfinite(number)) return -1;
+    *target = number;
+    return 0;
+}
+
+static int store_value(const struct tg_field *field, void *record, const char *value)
+{
+    char *target = (char *)record + field->offset;
+    switch (field->kind) {
+    case TG_TEXT: return store_text(target, value);
+    case TG_COUNT: return store_count((int64_t *)(void *)target, value);
+    case TG_REAL: return store_real((double *)(void *)target, value);
+    }
+    return -1;
+}
+
+void tg_record_init(const struct tg_record_type *type, void *record)
+{
+    memset(record, 0, type->size);
+    for (size_t i = 0; i < type->field_count; i++) {
+        int rc = store_value(&type->fields[i], record, type->fields[i].fallback);
+        assert(rc == 0);
+        (void)rc;
+    }
+}
+
+int tg_record_set(const struct tg_record_type *type, void *record, const char *name,
+                  const char *value, struct tg_error *err)
+{
+    const struct tg_field *field = tg_record_field(type, name);
+    if (!field) return tg_fail(err, "unknown %s '%s'", type->name, name);
+    if (store_value(field, record, value) < 0)
+        return tg_fail(err, "%s '%s': unusable value '%s'", type->name, name, value);
+    return 0;
+}
+
+char *tg_record_get(const struct tg_field *field, const void *record, char *out, size_t size)
+{
+    const char *source = (const char *)record + field->offset;
+    double real;
+    switch (field->kind) {
+    case TG_TEXT: snprintf(out, size, "%s", source); break;
+    case TG_COUNT: snprintf(out, size, "%" PRId64, *(const int64_t *)(const void *)source); break;
+    case TG_REAL:
+        real = *(const double *)(const void *)source;
+        if (isnan(real))
+            snprintf(out, size, "none");
+        else
+            snprintf(out, size, "%.17g", real);
+        break;
+    }
+    return out;
+}
+
+int tg_record_parse(const struct tg_record_type *type, void *record, const char *text,
+                    struct tg_error *err)
+{
+    uint64_t seen = 0;
+    assert(type->field_count <= 64);
+    while (*(text += strspn(text, " "))) {
+        char word[256];
+        size_t length = strcspn(text, " ");
+        if (length >= sizeof word) return tg_fail(err, "%s text is too long", type->name);
+        memcpy(word, text, length);
+        word[length] = 0;
+        text += length;
+
+        char *value = strchr(word, '=');
+        if (!value) return tg_fail(err, "'%s' is not of the form %s=value", word, type->name);
+        *value++ = 0;
+        const struct tg_field *field = tg_record_field(type, word);
+        if (!field) return tg_fail(err, "unknown %s '%s'", type->name, word);
+        uint64_t bit = UINT64_C(1) << (field - type->fields);
+        if (seen & bit) return tg_fail(err, "%s '%s' is given twice", type->name, word);
+        seen |= bit;
+        if (tg_record_set(type, record, word, value, err) < 0) return -1;
+    }
+    return 0;
+}
+
+/* Equal in value to the field's default, however that is spelled. */
+static int has_default(const struct tg_field *field, const void *record, const char *value)
+{
+    if (field->kind == TG_TEXT) return strcmp(value, field->fallback) == 0;
+    double actual = NAN, fallback = NAN;
+    if (field->kind == TG_COUNT) {
+        int64_t number = 0;
+        store_count(&number, field->fallback);
+        return number == *(const int64_t *)(const void *)((const char *)record + field->offset);
+    }
+    store_real(&fallback, field->fallback);
+    actual = *(const double *)(const void *)((const char *)record + field->offset);
+    return actual == fallback || (isnan(actual) && isnan(fallback));
+}
+
+size_t tg_record_format(const struct tg_record_type *type, const void *record, char *out,
+                        size_t size)
+{
+    size_t used = 0;
+    if (size) out[0] = 0;
+    for (size_t i = 0; i < type->field_count; i++) {
+        const struct tg_field *field = &type->fields[i];
+        char value[TG_TEXT_SIZE];
+        tg_record_get(field, record, value, sizeof value);
+        if (has_default(field, record, value)) continue;
+        size_t room = used < size ? size - used : 0;
+        int length = snprintf(room ? out + used : NULL, room, "%s%s=%s", used ? " " : "",
+                              field->name, value);
+        used += (size_t)length;
+    }
+    return used;
+}

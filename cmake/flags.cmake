@@ -1,0 +1,34 @@
+# One target that every room uses: the language, the warnings, the sanitizers, the include root.
+if(NOT CMAKE_BUILD_TYPE)
+  set(CMAKE_BUILD_TYPE Release CACHE STRING "Release or Debug" FORCE)
+endif()
+set(CMAKE_C_STANDARD 17)
+set(CMAKE_C_STANDARD_REQUIRED ON)
+set(CMAKE_C_EXTENSIONS OFF)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+
+add_library(tg_flags INTERFACE)
+target_include_directories(tg_flags INTERFACE ${PROJECT_SOURCE_DIR})
+target_compile_definitions(tg_flags INTERFACE _GNU_SOURCE TRITGATE_VERSION="${PROJECT_VERSION}")
+target_compile_options(tg_flags INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes
+  -Wmissing-prototypes -Wpointer-arith -Wcast-qual -Wvla -Wno-missing-field-initializers
+  $<$<C_COMPILER_ID:GNU>:-Wno-format-truncation> -ffp-contract=off)
+if(TRITGATE_WERROR)
+  target_compile_options(tg_flags INTERFACE -Werror)
+endif()
+if(TRITGATE_SANITIZE)
+  target_compile_options(tg_flags INTERFACE -fsanitize=address,undefined -fno-omit-frame-pointer
+    -fno-sanitize-recover=undefined)
+  target_link_options(tg_flags INTERFACE -fsanitize=address,undefined)
+endif()
+
+# tg_room(NAME [USES room ...] [LIBRARIES target ...]): a folder, built as a static library.
+function(tg_room name)
+  cmake_parse_arguments(room "" "" "USES;LIBRARIES" ${ARGN})
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/${name}/*.c)
+  list(FILTER sources EXCLUDE REGEX "/coordinator/main\\.c$")
+  add_library(${name} STATIC ${sources})
+  target_compile_options(${name} PRIVATE $<$<CONFIG:Release>:-O2>) # kernels: CMake's -O3
+  target_link_libraries(${name} PUBLIC ${room_USES} m PRIVATE tg_flags ${room_LIBRARIES})
+endfunction()
