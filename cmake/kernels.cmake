@@ -1,0 +1,84 @@
+# The kernels: which are built, and with which flags, is read from the tables of the program.
+#
+# Each instruction set is BUILT, UNBUILT (its processor is not the target's) or ABSENT (the stubs,
+# without TRITGATE_STUBS), and so are its kernels; a kernel that is slower on purpose is SLOWED.
+
+set(isa_table ${PROJECT_SOURCE_DIR}/kernels/isa.def)
+set(kernel_table ${PROJECT_SOURCE_DIR}/kernels/kernels.def)
+set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${isa_table} ${kernel_table})
+
+string(TOLOWER "${CMAKE_SYSTEM_PROCESSOR}" processor)
+string(REGEX REPLACE "^amd64$" "x86_64" processor "${processor}")
+
+set(table_states "")
+set(word "([A-Za-z0-9_]+), *")
+
+file(STRINGS ${isa_table} rows REGEX "^ISA\\(")
+foreach(row IN LISTS rows)
+  if(NOT row MATCHES "^ISA\\(${word}${word}${word}${word}\"([^\"]*)\"")
+    message(FATAL_ERROR "${isa_table}: unusable row '${row}'")
+  endif()
+  set(isa ${CMAKE_MATCH_1})
+  set(${isa}_folder ${CMAKE_MATCH_3})
+  separate_arguments(${isa}_flags UNIX_COMMAND "${CMAKE_MATCH_5}")
+  if("${isa}" STREQUAL "STUB" AND NOT TRITGATE_STUBS)
+    set(${isa}_state ABSENT)
+  elseif("${CMAKE_MATCH_4}" MATCHES "^(any|${processor})$")
+    set(${isa}_state BUILT)
+  else()
+    set(${isa}_state UNBUILT)
+  endif()
+  list(APPEND table_states TG_ISA_${isa}=${${isa}_state})
+endforeach()
+
+separate_arguments(slowed UNIX_COMMAND "${TRITGATE_INJECT_ONLY}")
+set(not_slowed ${slowed})
+set(kernel_sources "")
+
+file(STRINGS ${kernel_table} rows REGEX "^KERNEL\\(")
+foreach(row IN LISTS rows)
+  string(REGEX MATCH "^KERNEL\\(${word}${word}${word}${word}" matched "${row}")
+  set(kernel ${CMAKE_MATCH_1})
+  set(isa ${CMAKE_MATCH_4})
+  if(NOT matched OR NOT DEFINED ${isa}_state)
+    message(FATAL_ERROR "${kernel_table}: unusable row '${row}'")
+  endif()
+  set(state ${${isa}_state})
+  if("${state}" STREQUAL "BUILT")
+    set(source ${PROJECT_SOURCE_DIR}/kernels/${${isa}_folder}/${kernel}.c)
+    list(APPEND kernel_sources ${source})
+    set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS "${${isa}_flags}")
+    if(TRITGATE_INJECT_SLOWDOWN GREATER 0 AND (NOT slowed OR kernel IN_LIST slowed))
+      set(state SLOWED)
+    endif()
+  endif()
+  list(REMOVE_ITEM not_slowed ${kernel})
+  list(APPEND table_states TG_KERNEL_${kernel}=${state})
+endforeach()
+if(not_slowed)
+  message(FATAL_ERROR "TRITGATE_INJECT_ONLY: no kernel '${not_slowed}'")
+endif()
+
+string(TOUPPER "${CMAKE_BUILD_TYPE}" build_type)
+string(JOIN " " build_text ${CMAKE_C_COMPILER_ID} ${CMAKE_C_COMPILER_VERSION} ${processor}
+  ${CMAKE_BUILD_TYPE} ${CMAKE_C_FLAGS} ${CMAKE_C_FLAGS_${build_type}})
+if(TRITGATE_SANITIZE)
+  string(APPEND build_text " sanitized")
+endif()
+file(GLOB table_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/kernels/*.c)
+set_source_files_properties(${table_sources} PROPERTIES COMPILE_DEFINITIONS
+  "${table_states};TG_INJECTED_PERCENT=${TRITGATE_INJECT_SLOWDOWN};TG_BUILD=\"${build_text}\"")
+
+# Compiled once, linked twice: into the program, and as the library that another build's program
+# opens, whose only symbol is tritgate_kernels_v1.
+add_library(kernel-objects OBJECT ${table_sources} ${kernel_sources})
+target_link_libraries(kernel-objects PRIVATE tg_flags)
+set_target_properties(kernel-objects PROPERTIES C_VISIBILITY_PRESET hidden)
+
+add_library(kernels STATIC $<TARGET_OBJECTS:kernel-objects>)
+target_include_directories(kernels PUBLIC ${PROJECT_SOURCE_DIR})
+target_link_libraries(kernels PRIVATE tg_flags)
+
+add_library(tritgate-kernels SHARED $<TARGET_OBJECTS:kernel-objects>)
+target_link_libraries(tritgate-kernels PRIVATE tg_flags)
+set_target_properties(tritgate-kernels PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR})

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TG_KERNELS_ISA_H
+#define TG_KERNELS_ISA_H
+
+#include <stddef.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Instruction sets: what a kernel is compiled for, and whether this machine has it. */
+
+struct tg_isa {
+    const char *name;
+    const char *device;    /* cpu or cuda */
+    const char *processor; /* any, or the one whose compiler can build it */
+    const char *flags;     /* of the compiler */
+    int is_built;          /* this build has its kernels */
+    int (*here)(void);     /* this machine can run it; 0 where it is not built */
+};
+
+/* The row of isa.def of that name, or NULL. */
+const struct tg_isa *tg_isa_find(const char *name);
+
+/* The rows in order; tg_isa_at(i) for i < tg_isa_count(). */
+size_t tg_isa_count(void);
+const struct tg_isa *tg_isa_at(size_t i);
+
+/* The `here` of each row. */
+#define ISA(NAME, name, device, processor, flags, test) int tg_isa_here_##NAME(void);
+#include "kernels/isa.def"
+#undef ISA
+
+#ifdef __cplusplus
+}
+#endif
+#endif

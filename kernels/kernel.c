@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "kernels/kernel.h"
+
+#include <string.h>
+
+#include "kernels/format.h"
+#include "kernels/isa.h"
+
+/*
+ * The build says of each kernel, as TG_KERNEL_<name>, whether it is BUILT, SLOWED (built, and
+ * slower by TG_INJECTED_PERCENT on purpose), UNBUILT (of another processor) or ABSENT (a stub,
+ * where they are not wanted), and as TG_BUILD how it compiled them all.
+ */
+#define PASTE_TOKENS(a, b) a##b
+#define PASTE(a, b)        PASTE_TOKENS(a, b)
+
+#if TG_INJECTED_PERCENT > 0
+
+/* Where repeated work goes. Threads of one call write rows of their own, here as in its results. */
+static char scratch[64 << 20];
+
+/* Computes the first percent of the call's rows once more, so that it takes longer by as much. */
+static void repeat(tg_kernel_fn run, int64_t result_bytes, const struct tg_problem *p)
+{
+    const int64_t rows = p->row_end - p->row_begin;
+    const int64_t repeated = (rows * TG_INJECTED_PERCENT + 99) / 100;
+    struct tg_problem again = *p;
+
+    if (result_bytes <= (int64_t)sizeof scratch) again.results = scratch;
+    for (int64_t left = repeated; left > 0; left -= rows) {
+        again.row_end = p->row_begin + (left < rows ? left : rows);
+        run(&again);
+    }
+}
+
+#define SLOW_SLOWED(name, op)                                                                      \
+    static void slowed_##name(const struct tg_problem *p)                                          \
+    {                                                                                              \
+        tg_kernel_##name(p);                                                                       \
+        repeat(tg_kernel_##name, tg_op_##op##_result_bytes(p), p);                                 \
+    }
+#define SLOW_BUILT(name, op)
+#define SLOW_UNBUILT(name, op)
+#define SLOW_ABSENT(name, op)
+#define KERNEL(name, op, format, isa, source) PASTE(SLOW_, TG_KERNEL_##name)(name, op)
+#include "kernels/kernels.def"
+#undef KERNEL
+
+#endif
+
+/* What a row takes from the instruction set that it names. */
+static const struct {
+#define ISA(NAME, name, device, processor, flags, test)                                            \
+    char NAME[sizeof #name], NAME##_device[sizeof #device];
+#include "kernels/isa.def"
+#undef ISA
+} isa_text = {
+#define ISA(NAME, name, device, processor, flags, test) #name, #device,
+#include "kernels/isa.def"
+#undef ISA
+};
+
+/* What a row takes from the format that it names. */
+enum {
+#define FORMAT(name, column_multiple, meaning) MULTIPLE_##name = column_multiple,
+#include "kernels/formats.def"
+#undef FORMAT
+};
+
+#define ROW(name, op, format, isa, source, run)                                                    \
+    {#name,                                                                                        \
+     #op,                                                                                          \
+     #format,                                                                                      \
+     isa_text.isa,                                                                                 \
+     isa_text.isa##_device,                                                                        \
+     source,                                                                                       \
+     run,                                                                                          \
+     tg_isa_here_##isa,                                                                            \
+     tg_format_##format##_pack,                                                                    \
+     tg_format_##format##_packed_bytes,                                                            \
+     MULTIPLE_##format},
+#define ROW_BUILT(name, op, format, isa, source)                                                   \
+    ROW(name, op, format, isa, source, tg_kernel_##name)
+#define ROW_SLOWED(name, op, format, isa, source)  ROW(name, op, format, isa, source, slowed_##name)
+#define ROW_UNBUILT(name, op, format, isa, source) ROW(name, op, format, isa, source, NULL)
+#define ROW_ABSENT(name, op, format, isa, source)
+
+static const struct tg_kernel kernels[] = {
+#define KERNEL(name, op, format, isa, source)                                                      \
+    PASTE(ROW_, TG_KERNEL_##name)(name, op, format, isa, source)
+#include "kernels/kernels.def"
+#undef KERNEL
+};
+
+enum { KERNEL_COUNT = sizeof kernels / sizeof kernels[0] };
+
+static const struct tg_library library = {
+    .abi = TG_LIBRARY_ABI,
+    .problem_bytes = sizeof(struct tg_problem),
+    .kernel_bytes = sizeof(struct tg_kernel),
+    .injected_percent = TG_INJECTED_PERCENT,
+#ifndef NDEBUG
+    .is_debug = 1,
+#endif
+    .build = TG_BUILD,
+    .kernels = kernels,
+    .kernel_count = KERNEL_COUNT,
+};
+
+const struct tg_library *tritgate_kernels_v1(void)
+{
+    return &library;
+}
+
+const struct tg_kernel *tg_kernel_find(const char *name)
+{
+    for (size_t i = 0; i < KERNEL_COUNT; i++) {
+        if (strcmp(kernels[i].name, name) == 0) return &kernels[i];
+    }
+    return NULL;
+}
