@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "matrix/policy.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "matrix/cell.h"
+
+static const struct tg_field limit_fields[] = {
+#define FIELD(name, KIND, fallback, unit, meaning)                                                 \
+    {#name, TG_##KIND, offsetof(struct tg_limits, name), fallback, unit, meaning},
+#include "matrix/limits.def"
+#undef FIELD
+};
+
+static const struct tg_field rule_fields[] = {
+#define FIELD(name, KIND, fallback, unit, meaning)                                                 \
+    {#name, TG_##KIND, offsetof(struct tg_rule, name), fallback, unit, meaning},
+#include "matrix/rule.def"
+#undef FIELD
+};
+
+const struct tg_record_type tg_limits_type = {
+    "limit", limit_fields, sizeof limit_fields / sizeof *limit_fields, sizeof(struct tg_limits)};
+
+const struct tg_record_type tg_rule_type = {
+    "key", rule_fields, sizeof rule_fields / sizeof *rule_fields, sizeof(struct tg_rule)};
+
+static int check_limits(const struct tg_limits *l, struct tg_error *err)
+{
+    const double shares[] = {l->alpha_fail, l->alpha_miss, l->confidence};
+    for (size_t i = 0; i < sizeof shares / sizeof *shares; i++)
+        if (!(shares[i] > 0 && shares[i] < 1))
+            return tg_fail(err, "error rates and confidence lie between 0 and 1");
+    if (!(l->memory_share > 0 && l->memory_share <= 1))
+        return tg_fail(err, "'memory_share' lies above 0 and is at most 1");
+    if (l->rounds_min < 1 || l->rounds_max < l->rounds_min || l->rounds_max > 100000)
+        return tg_fail(err, "'rounds_min' is at least 1 and 'rounds_max' at least that");
+    if (l->quads_min < 1 || l->quads_max < l->quads_min || l->quads_max > 100000)
+        return tg_fail(err, "'quads_min' is at least 1 and 'quads_max' at least that");
+    if (!(l->round_s > 0 && l->sample_s >= 0.00001 && l->sample_s < 10))
+        return tg_fail(err, "'round_s' is positive and 'sample_s' at least 0.00001");
+    if (!(l->warmup_min_s >= 0 && l->warmup_max_s >= l->warmup_min_s))
+        return tg_fail(err, "'warmup_min_s' is not negative and 'warmup_max_s' at least that");
+    if (!(l->deadline_s > 0 && l->budget_s > 0))
+        return tg_fail(err, "'deadline_s' and 'budget_s' are positive");
+    return 0;
+}
+
+/* The numbers that a noninferior rule needs, in their order. */
+static int check_noninferior(const struct tg_rule *r, const char *sign, struct tg_error *err)
+{
+    if (strcmp(sign, "positive") != 0)
+        return tg_fail(err, "metric '%s' can be zero or negative, so it has no ratio", r->metric);
+    if (!(r->tolerance > 0 && r->margin > r->tolerance && r->margin < 1))
+        return tg_fail(err, "noninferior needs 0 < tolerance < margin < 1");
+    if ((!isnan(r->major) && !(r->major > r->margin && r->major < 1)) ||
+        (!isnan(r->critical) && !(r->critical > r->margin && r->critical < 1)) ||
+        (!isnan(r->major) && !isnan(r->critical) && !(r->critical > r->major)))
+        return tg_fail(err, "noninferior needs margin < major < critical < 1");
+    if (strcmp(r->fail_from, "minor") != 0 && strcmp(r->fail_from, "major") != 0 &&
+        strcmp(r->fail_from, "critical") != 0)
+        return tg_fail(err, "fail_from is minor, major or critical");
+    if ((strcmp(r->fail_from, "major") == 0 && isnan(r->major)) ||
+        (strcmp(r->fail_from, "critical") == 0 && isnan(r->critical)))
+        return tg_fail(err, "fail_from names '%s', which the rule does not set", r->fail_from);
+    if (strcmp(r->effect, "time") != 0 && strcmp(r->effect, "throughput") != 0)
+        return tg_fail(err, "effect is time or throughput");
+    return 0;
+}
+
+static int check_pair(const struct tg_rule *r, const struct tg_words *words, struct tg_error *err)
+{
+    if (!tg_record_field(&tg_cell_type, r->axis)) return tg_fail(err, "unknown axis '%s'", r->axis);
+    if (!*r->of || !*r->to) return tg_fail(err, "'of' and 'to' are needed along an axis");
+    if (tg_words_is_pattern(r->to)) return tg_fail(err, "'to' is one value, not a pattern");
+    if (strcmp(r->of, r->to) == 0) return tg_fail(err, "'of' and 'to' are the same");
+    if (!tg_words_is_pattern(r->of) && tg_cell_check_value(r->axis, r->of, words, err) < 0)
+        return -1;
+    return tg_cell_check_value(r->axis, r->to, words, err);
+}
+
+static int check_rule(const struct tg_rule *r, const struct tg_words *words, struct tg_error *err)
+{
+    char sign[16] = "", needs[64] = "";
+    const struct tg_word *kind = tg_words_find(words, "rule", r->rule);
+    const struct tg_word *metric = tg_words_find(words, "metric", r->metric);
+    if (!kind) return tg_fail(err, "no such rule '%s'", r->rule);
+    if (!metric) return tg_fail(err, "no such metric '%s'", r->metric);
+    if (tg_cell_check_where(r->where, words, err) < 0) return -1;
+
+    tg_words_trait(metric, "sign", sign, sizeof sign);
+    tg_words_trait(kind, "cells", needs, sizeof needs);
+    if (strcmp(needs, "pair") == 0 && check_pair(r, words, err) < 0) return -1;
+    if (strcmp(needs, "pair") != 0 && (*r->axis || *r->of || *r->to))
+        return tg_fail(err, "rule '%s' looks at one cell, 'axis', 'of' and 'to' mean nothing",
+                       r->rule);
+    if (strcmp(r->rule, "noninferior") == 0) return check_noninferior(r, sign, err);
+    if (strcmp(r->rule, "ratio") == 0 && strcmp(sign, "positive") != 0)
+        return tg_fail(err, "metric '%s' can be zero or negative, so it has no ratio", r->metric);
+    if (isnan(r->limit)) return tg_fail(err, "rule '%s' needs a 'limit'", r->rule);
+    if (strcmp(sign, "positive") == 0 && !(r->limit > 0))
+        return tg_fail(err, "the limit of '%s' is positive", r->metric);
+    return 0;
+}
+
+static int read_rule(const struct tg_json_file *file, const struct tg_json *object,
+                     const struct tg_words *words, struct tg_rule *rule, struct tg_error *err)
+{
+    struct tg_error why;
+    if (tg_json_kind(object) != TG_JSON_OBJECT)
+        return tg_json_fail(file, object, err, "a rule is an object");
+    tg_record_init(&tg_rule_type, rule);
+    for (size_t i = 0; i < tg_json_count(object); i++) {
+        const struct tg_json *member = tg_json_at(object, i);
+        const char *key = tg_json_key(member);
+        if (strcmp(key, "where") == 0) {
+            if (tg_json_kind(member) != TG_JSON_TEXT ||
+                strlen(tg_json_text(member)) >= sizeof rule->where)
+                return tg_json_fail(file, member, err, "a pattern of cells is expected");
+            snprintf(rule->where, sizeof rule->where, "%s", tg_json_text(member));
+        } else if (tg_json_read_field(file, member, &tg_rule_type, rule, key, err) < 0) {
+            return -1;
+        }
+    }
+    return check_rule(rule, words, &why) < 0 ? tg_json_fail(file, object, err, "%s", why.text) : 0;
+}
+
+static int read_policy(const struct tg_json_file *file, const struct tg_words *words,
+                       struct tg_policy *p, struct tg_error *err)
+{
+    static const char *const keys[] = {"tritgate_policy", "flow", "limits", "rules", NULL};
+    const struct tg_json *root = file->root, *flow = tg_json_get(root, "flow");
+    const struct tg_json *limits = tg_json_get(root, "limits"), *rules = tg_json_get(root, "rules");
+    struct tg_error why;
+
+    if (tg_json_kind(root) != TG_JSON_OBJECT ||
+        tg_json_number(tg_json_get(root, "tritgate_policy")) != 1)
+        return tg_json_fail(file, root, err, "not a policy: \"tritgate_policy\": 1 is missing");
+    if (tg_json_only(file, root, keys, err) < 0) return -1;
+    if (!flow || !*tg_json_text(flow) || strlen(tg_json_text(flow)) >= sizeof p->flow)
+        return tg_json_fail(file, flow, err, "'flow' names the flow");
+    snprintf(p->flow, sizeof p->flow, "%s", tg_json_text(flow));
+
+    tg_record_init(&tg_limits_type, &p->limits);
+    if (limits && tg_json_read_record(file, limits, &tg_limits_type, &p->limits, err) < 0)
+        return -1;
+    if (check_limits(&p->limits, &why) < 0) return tg_json_fail(file, limits, err, "%s", why.text);
+
+    if (!rules || tg_json_kind(rules) != TG_JSON_ARRAY || tg_json_count(rules) == 0)
+        return tg_json_fail(file, rules, err, "'rules' is a list of at least one rule");
+    p->rules = calloc(tg_json_count(rules), sizeof *p->rules);
+    if (!p->rules) return tg_fail(err, "out of memory");
+    for (; p->rule_count < tg_json_count(rules); p->rule_count++)
+        if (read_rule(file, tg_json_at(rules, p->rule_count), words, &p->rules[p->rule_count],
+                      err) < 0)
+            return -1;
+    return 0;
+}
+
+int tg_policy_parse(const struct tg_json_file *file, const struct tg_words *words,
+                    struct tg_policy *policy, struct tg_error *err)
+{
+    struct tg_policy parsed = {0};
+    if (read_policy(file, words, &parsed, err) < 0) {
+        tg_policy_release(&parsed);
+        return -1;
+    }
+    *policy = parsed;
+    return 0;
+}
+
+void tg_policy_release(struct tg_policy *policy)
+{
+    free(policy->rules);
+    *policy = (struct tg_policy){0};
+}

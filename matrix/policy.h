@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TG_MATRIX_POLICY_H
+#define TG_MATRIX_POLICY_H
+
+#include <stddef.h>
+
+#include "base/error.h"
+#include "base/json.h"
+#include "base/record.h"
+#include "matrix/words.h"
+
+/*
+ * A policy: how much to measure and what is demanded, as data. One file a flow. Every threshold of
+ * a gate is a number of a policy; a number that is absent is not gated, it is never 0.
+ *
+ *   {"tritgate_policy": 1, "flow": "review",
+ *    "limits": {"alpha_fail": 0.01, "budget_s": 60},
+ *    "rules": [{"rule": "noninferior", "metric": "call_time", "where": "op=product",
+ *               "axis": "build", "of": "head", "to": "base", "tolerance": 0.02, "margin": 0.05}]}
+ */
+
+/* The limits of limits.def. */
+struct tg_limits {
+#define FIELD(name, KIND, fallback, unit, meaning) TG_MEMBER_##KIND(name)
+#include "matrix/limits.def"
+#undef FIELD
+};
+
+/* One demand: the fields of rule.def, and the cells it is about (a pattern, see tg_cell_matches).
+ */
+struct tg_rule {
+#define FIELD(name, KIND, fallback, unit, meaning) TG_MEMBER_##KIND(name)
+#include "matrix/rule.def"
+#undef FIELD
+    char where[256];
+};
+
+extern const struct tg_record_type tg_limits_type;
+extern const struct tg_record_type tg_rule_type;
+
+struct tg_policy {
+    char flow[TG_TEXT_SIZE];
+    struct tg_limits limits;
+    struct tg_rule *rules;
+    size_t rule_count;
+};
+
+/*
+ * Reads a policy from JSON. `words` holds the kinds of rule ("rule"), the metrics ("metric", with
+ * the traits nature=sampled|fixed and sign=positive|any) and the values of the axes; the policy may
+ * use no others. The result is released by tg_policy_release; on failure there is nothing to.
+ */
+int tg_policy_parse(const struct tg_json_file *file, const struct tg_words *words,
+                    struct tg_policy *policy, struct tg_error *err);
+
+void tg_policy_release(struct tg_policy *policy);
+
+#endif
