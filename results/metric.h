@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TG_RESULTS_METRIC_H
+#define TG_RESULTS_METRIC_H
+
+#include <stddef.h>
+
+/* Quantities: each with its unit, its better side and its meaning, declared in metrics.def. */
+
+enum tg_better { TG_LOWER, TG_HIGHER };
+enum tg_nature { TG_SAMPLED, TG_FIXED };
+enum tg_sign { TG_POSITIVE, TG_ANY };
+
+struct tg_metric {
+    const char *name;
+    const char *unit;
+    enum tg_better better;
+    enum tg_nature nature;
+    enum tg_sign sign;
+    const char *meaning;
+};
+
+/* The row of metrics.def of that name, or NULL. */
+const struct tg_metric *tg_metric_find(const char *name);
+
+/* The rows in order; tg_metric_at(i) for i < tg_metric_count(). */
+size_t tg_metric_count(void);
+const struct tg_metric *tg_metric_at(size_t i);
+
+#endif

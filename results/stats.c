@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "results/stats.h"
+
+#include <assert.h>
+#include <float.h>
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+static const double SLACK = 1e-9;
+
+/*
+ * Doubles numbered in their order, so that halving a range of numbers reaches any double in 64
+ * steps and stops at an exact one. This is how everything here is searched: no tolerance, no copy,
+ * no sort.
+ */
+static uint64_t number_of(double value)
+{
+    uint64_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits >> 63 ? ~bits : bits | UINT64_C(1) << 63;
+}
+
+static double double_of(uint64_t number)
+{
+    const uint64_t bits = number >> 63 ? number & ~(UINT64_C(1) << 63) : ~number;
+    double value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+/* Some numbers to be ranked: values, or the means of any two of them (Walsh averages). */
+struct sample {
+    const double *values;
+    size_t count;
+    bool is_walsh;
+};
+
+/* How many of the sample's numbers are at most `limit`, and the smallest that is above it. */
+static size_t count_at_most(const struct sample *s, double limit, double *next)
+{
+    size_t at_most = 0;
+
+    *next = INFINITY;
+    for (size_t i = 0; i < s->count; i++) {
+        const size_t last = s->is_walsh ? s->count - 1 : i;
+        for (size_t k = i; k <= last; k++) {
+            const double x = s->values[i] / 2 + s->values[k] / 2;
+            if (x <= limit)
+                at_most++;
+            else if (x < *next)
+                *next = x;
+        }
+    }
+    return at_most;
+}
+
+/* The number of the sample that has rank `rank` (1 is the smallest) and the one that follows it. */
+static double ranked(const struct sample *s, size_t rank, double *following)
+{
+    uint64_t low = number_of(-DBL_MAX);
+    uint64_t high = number_of(DBL_MAX);
+    double next;
+
+    while (low < high) {
+        const uint64_t middle = low + (high - low) / 2;
+        if (count_at_most(s, double_of(middle), &next) >= rank)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    const double found = double_of(low) + 0.0; /* a zero has no sign here */
+    *following = count_at_most(s, found, &next) > rank ? found : next;
+    return found;
+}
+
+static double middle_of(const struct sample *s)
+{
+    const size_t numbers = s->is_walsh ? s->count * (s->count + 1) / 2 : s->count;
+    double following;
+
+    assert(s->count > 0);
+    const double lower = ranked(s, (numbers + 1) / 2, &following);
+    return numbers % 2 ? lower : lower / 2 + following / 2;
+}
+
+bool tg_stats_is_over(double log_value, double log_line)
+{
+    return log_value > log_line + SLACK;
+}
+
+double tg_stats_median(const double *values, size_t count)
+{
+    return middle_of(&(struct sample){values, count, false});
+}
+
+double tg_stats_hodges_lehmann(const double *values, size_t count)
+{
+    return middle_of(&(struct sample){values, count, true});
+}
+
+double tg_stats_round_value(const struct tg_quad *quads, size_t count, double *values)
+{
+    for (size_t i = 0; i < count; i++) {
+        const struct tg_quad *q = &quads[i];
+        assert(q->head[0] > 0 && q->head[1] > 0 && q->base[0] > 0 && q->base[1] > 0);
+        values[i] = (log(q->head[0]) + log(q->head[1]) - log(q->base[0]) - log(q->base[1])) / 2;
+    }
+    return tg_stats_median(values, count);
+}
+
+/*
+ * The interval runs from the k-th smallest to the k-th largest value, where k is the largest for
+ * which fewer than k of count fair coins fall heads with a chance of at most (1 - confidence) / 2.
+ */
+struct tg_interval tg_stats_sign_interval(const double *values, size_t count, double confidence)
+{
+    const double tail = (1 - confidence) / 2 * (1 + 1e-12); /* equal is meant to count as at most */
+    const struct sample s = {values, count, false};
+    double log_chance = -(double)count * log(2); /* of exactly `heads` */
+    double chance = 0;
+    size_t heads = 0;
+    double following;
+
+    assert(confidence > 0 && confidence < 1);
+    for (; heads < count; heads++) {
+        chance += exp(log_chance);
+        if (chance > tail) break;
+        log_chance += log((double)(count - heads) / (double)(heads + 1));
+    }
+    if (heads == 0) return (struct tg_interval){-INFINITY, INFINITY};
+    return (struct tg_interval){ranked(&s, heads, &following),
+                                ranked(&s, count + 1 - heads, &following)};
+}
+
+/* The logarithm of how many ways there are to choose `some` of `all`. */
+static double log_choose(size_t some, size_t all)
+{
+    const size_t fewer = some < all - some ? some : all - some;
+    double sum = 0;
+
+    for (size_t i = 1; i <= fewer; i++) sum += log((double)(all - fewer + i) / (double)i);
+    return sum;
+}
+
+/*
+ * The logarithm of the chance of at most `events` in `trials`, each with chance p, where q = 1 - p
+ * and log_ways = log_choose(events, trials). Adds the terms from the last one down, relative to it,
+ * until they no longer count. May be too large, even infinite, where it should be 0.
+ */
+static double log_at_most(size_t events, size_t trials, double p, double q, double log_ways)
+{
+    const double last = log_ways + (double)events * log(p) + (double)(trials - events) * log(q);
+    double term = 1;
+    double sum = 1;
+
+    for (size_t i = events; i > 0 && isfinite(sum); i--) {
+        const double step = (double)i * q / ((double)(trials - i + 1) * p);
+        term *= step;
+        sum += term;
+        if (step < 1 && term < sum * 1e-18) break;
+    }
+    return last + log(sum);
+}
+
+/*
+ * One end of the Clopper-Pearson interval, not at 0 or 1: the chance under which as many events as
+ * were seen or more (low end), or as many or fewer (high end), have a chance of `tail`.
+ */
+static double binomial_end(size_t events, size_t trials, double tail, bool is_high)
+{
+    const double log_ways = log_choose(events, trials);
+    uint64_t low = number_of(DBL_MIN);
+    uint64_t high = number_of(1);
+
+    while (low < high) {
+        const uint64_t middle = low + (high - low) / 2;
+        const double p = double_of(middle);
+        const bool is_past = is_high ? log_at_most(events, trials, p, 1 - p, log_ways) <= log(tail)
+                                     : log_at_most(trials - events, trials, 1 - p, p, log_ways) >=
+                                           log(tail);
+        if (is_past)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return double_of(low);
+}
+
+struct tg_interval tg_stats_clopper_pearson(size_t events, size_t trials, double confidence)
+{
+    const double tail = (1 - confidence) / 2;
+
+    assert(events <= trials && trials > 0);
+    assert(confidence > 0 && confidence < 1);
+    return (struct tg_interval){
+        events == 0 ? 0 : binomial_end(events, trials, tail, false),
+        events == trials ? 1 : binomial_end(events, trials, tail, true),
+    };
+}
+
+/*
+ * Holm multiplies each p by the number of p not smaller, then takes the largest product up to
+ * there. Taking largest products in place is right: what is already replaced is itself such a
+ * largest one.
+ */
+void tg_stats_holm(const double *p, size_t count, double *adjusted)
+{
+    for (size_t i = 0; i < count; i++) {
+        size_t not_smaller = 0;
+        for (size_t k = 0; k < count; k++) not_smaller += p[k] >= p[i];
+        adjusted[i] = fmin(1, p[i] * (double)not_smaller);
+    }
+    for (size_t i = 0; i < count; i++) {
+        for (size_t k = 0; k < count; k++)
+            if (p[k] <= p[i]) adjusted[i] = fmax(adjusted[i], adjusted[k]);
+    }
+}
+
+/* The same the other way round: p times count over its rank, then the smallest product from there.
+ */
+void tg_stats_benjamini_hochberg(const double *p, size_t count, double *adjusted)
+{
+    for (size_t i = 0; i < count; i++) {
+        size_t rank = 0;
+        for (size_t k = 0; k < count; k++) rank += p[k] <= p[i];
+        adjusted[i] = fmin(1, p[i] * (double)count / (double)rank);
+    }
+    for (size_t i = 0; i < count; i++) {
+        for (size_t k = 0; k < count; k++)
+            if (p[k] >= p[i]) adjusted[i] = fmin(adjusted[i], adjusted[k]);
+    }
+}
+
+size_t tg_stats_e_bh(const double *log_e, size_t count, double q)
+{
+    assert(q > 0 && q <= 1);
+    for (size_t k = count; k > 0; k--) {
+        const double line = log((double)count) - log((double)k * q);
+        size_t over = 0;
+        for (size_t i = 0; i < count; i++) over += tg_stats_is_over(log_e[i], line);
+        if (over >= k) return k;
+    }
+    return 0;
+}

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TG_RESULTS_STATS_H
+#define TG_RESULTS_STATS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/*
+ * Numbers about numbers, each with its paper. Nothing here knows a policy or a file, keeps memory
+ * or can fail: what the data cannot say comes back as an interval without end. The same numbers in
+ * the same order give the same answer, bit for bit. All values must be finite.
+ *
+ * What is decided round by round, and may be looked at after each, is in results/sequential.h.
+ */
+
+/* From low to high, ends included; -INFINITY and INFINITY where the data set no end. */
+struct tg_interval {
+    double low, high;
+};
+
+/*
+ * Four samples taken in one go on one core, in the order ABBA or BAAB: two of each side, all in the
+ * same unit and above zero.
+ */
+struct tg_quad {
+    double head[2], base[2];
+};
+
+/*
+ * Whether the logarithm of an evidence is over the logarithm of its line. It must be over by 1e-9,
+ * so that the last bit of a logarithm, which differs between mathematical libraries, decides
+ * nothing; what lies that close to the line is not over it.
+ */
+bool tg_stats_is_over(double log_value, double log_line);
+
+/*
+ * The median of count (at least 1) values; for an even count the mean of the middle two. The values
+ * are neither moved nor copied, which costs about 64 passes over them.
+ */
+double tg_stats_median(const double *values, size_t count);
+
+/*
+ * The value of a round: the median over its quads of (ln h1 + ln h2 - ln b1 - ln b2) / 2, the
+ * logarithm of head over base, dimensionless.
+ *
+ *   quads   count (at least 1) quads of one round
+ *   values  room for count numbers; receives the value of each quad, in order
+ */
+double tg_stats_round_value(const struct tg_quad *quads, size_t count, double *values);
+
+/*
+ * The Hodges-Lehmann estimate of the centre of count (at least 1) values: the median of all means
+ * of two of them, each with itself included. Costs about 32 count^2 additions: a moment for 1000
+ * values.
+ *
+ * Source: Hodges & Lehmann, Ann. Math. Statist. 34 (1963) 598-611.
+ */
+double tg_stats_hodges_lehmann(const double *values, size_t count);
+
+/*
+ * The sign interval for the median of the law that count values came from, which need be
+ * independent and nothing else. confidence is a share, for example 0.99; what is returned has at
+ * least that much. Too few values (under 6 for 0.95, under 8 for 0.99) give no ends.
+ *
+ * Source: Thompson, Ann. Math. Statist. 7 (1936) 122-128.
+ */
+struct tg_interval tg_stats_sign_interval(const double *values, size_t count, double confidence);
+
+/*
+ * The Clopper-Pearson interval for the chance of an event that was seen `events` times in `trials`
+ * (at least 1): never too short, whatever the chance.
+ *
+ * Source: Clopper & Pearson, Biometrika 26 (1934) 404-413.
+ */
+struct tg_interval tg_stats_clopper_pearson(size_t events, size_t trials, double confidence);
+
+/*
+ * Holm's adjusted p values: rejecting those at most alpha keeps the chance of any false rejection
+ * at alpha, under any dependence. adjusted has room for count numbers, in the order of p, and is
+ * not p.
+ *
+ * Source: Holm, Scand. J. Statist. 6 (1979) 65-70.
+ */
+void tg_stats_holm(const double *p, size_t count, double *adjusted);
+
+/*
+ * Benjamini and Hochberg's adjusted p values: rejecting those at most q keeps the expected share of
+ * false ones among the rejected at q, for independent or positively dependent tests. Otherwise as
+ * tg_stats_holm.
+ *
+ * Source: Benjamini & Hochberg, J. R. Statist. Soc. B 57 (1995) 289-300.
+ */
+void tg_stats_benjamini_hochberg(const double *p, size_t count, double *adjusted);
+
+/*
+ * How many of count e-values, given as logarithms, are rejected with an expected share q of false
+ * ones among them: the largest k for which k of them are over count / (k q). The k largest are
+ * those rejected. Holds under any dependence and at any time of stopping.
+ *
+ * Source: Wang & Ramdas, J. R. Statist. Soc. B 84 (2022) 822-852.
+ */
+size_t tg_stats_e_bh(const double *log_e, size_t count, double q);
+
+#endif

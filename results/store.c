@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "results/store.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <hdf5.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/statvfs.h>
+
+#include "results/digest.h"
+#include "results/store_layout.h"
+
+/* Kept free on the disk, so that it is never full in the middle of a flush. */
+#define RESERVE_BYTES (1u << 20)
+
+struct tg_store {
+    hid_t file, runs, series, samples, turn, begun;
+    char path[4096];
+    char digest[TG_DIGEST_SIZE]; /* of the last row, or of the plan */
+    hsize_t row_count, series_count, sample_count;
+    bool broken;
+};
+
+static int write_attribute(hid_t file, const char *name, int value)
+{
+    hid_t space = H5Screate(H5S_SCALAR);
+    hid_t attribute = H5Acreate2(file, name, H5T_STD_I32LE, space, H5P_DEFAULT, H5P_DEFAULT);
+    herr_t rc = H5Awrite(attribute, H5T_NATIVE_INT, &value);
+    H5Aclose(attribute);
+    H5Sclose(space);
+    return rc < 0 ? -1 : 0;
+}
+
+static int write_text(hid_t file, const char *name, const char *text)
+{
+    hid_t space = H5Screate(H5S_SCALAR), type = tg_store_layout_text_type();
+    hid_t set = H5Dcreate2(file, name, type, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+    herr_t rc = H5Dwrite(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, &text);
+    H5Dclose(set);
+    H5Tclose(type);
+    H5Sclose(space);
+    return rc < 0 ? -1 : 0;
+}
+
+/* An empty list that can grow. */
+static hid_t create_list(hid_t file, const char *name, hid_t type, hsize_t chunk)
+{
+    hsize_t none = 0, unlimited = H5S_UNLIMITED;
+    hid_t space = H5Screate_simple(1, &none, &unlimited);
+    hid_t properties = H5Pcreate(H5P_DATASET_CREATE);
+    H5Pset_chunk(properties, 1, &chunk);
+    hid_t set = H5Dcreate2(file, name, type, space, H5P_DEFAULT, properties, H5P_DEFAULT);
+    H5Pclose(properties);
+    H5Sclose(space);
+    return set;
+}
+
+int tg_store_create(const char *path, const struct tg_store_plan *plan, struct tg_store **store,
+                    struct tg_error *err)
+{
+    H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+    struct tg_store *s = calloc(1, sizeof *s);
+    if (!s) return tg_fail(err, "out of memory");
+    snprintf(s->path, sizeof s->path, "%s", path);
+    s->file = H5Fcreate(path, H5F_ACC_EXCL, H5P_DEFAULT, H5P_DEFAULT);
+    if (s->file < 0) {
+        free(s);
+        return tg_fail(err, "cannot create '%s': %s", path, strerror(errno));
+    }
+    hid_t row_type = tg_store_layout_row_type(), series_type = tg_store_layout_series_type();
+    s->runs = create_list(s->file, "runs", row_type, 64);
+    s->series = create_list(s->file, "series", series_type, 128);
+    s->samples = create_list(s->file, "samples", H5T_IEEE_F64LE, 4096);
+    s->turn = create_list(s->file, "turn", H5T_STD_I64LE, 4096);
+    s->begun = create_list(s->file, "begun", H5T_STD_I64LE, 4096);
+    H5Tclose(row_type);
+    H5Tclose(series_type);
+    bool good = s->runs >= 0 && s->series >= 0 && s->samples >= 0 && s->turn >= 0 && s->begun >= 0;
+    if (!good || write_attribute(s->file, "tritgate_schema", TG_STORE_SCHEMA) < 0 ||
+        write_text(s->file, "matrix", plan->matrix) < 0 ||
+        write_text(s->file, "policy", plan->policy) < 0 ||
+        write_text(s->file, "plan", plan->plan) < 0 ||
+        tg_store_layout_plan_digest(plan, s->digest, NULL) < 0 ||
+        H5Fflush(s->file, H5F_SCOPE_GLOBAL) < 0) {
+        s->broken = true;
+        tg_store_close(s, NULL);
+        return tg_fail(err, "cannot write '%s': %s", path, strerror(errno));
+    }
+    *store = s;
+    return 0;
+}
+
+/* Appends `count` elements of `type` behind the `*length` there are. */
+static int extend(hid_t set, hid_t type, hsize_t *length, hsize_t count, const void *elements)
+{
+    hsize_t grown = *length + count;
+    if (count == 0) return 0;
+    if (H5Dset_extent(set, &grown) < 0) return -1;
+    hid_t space = H5Dget_space(set), memory = H5Screate_simple(1, &count, NULL);
+    herr_t rc = H5Sselect_hyperslab(space, H5S_SELECT_SET, length, NULL, &count, NULL);
+    if (rc >= 0) rc = H5Dwrite(set, type, memory, space, H5P_DEFAULT, elements);
+    H5Sclose(memory);
+    H5Sclose(space);
+    if (rc < 0) return -1;
+    *length = grown;
+    return 0;
+}
+
+static int append_series(struct tg_store *s, const struct tg_measurement *m,
+                         struct tg_store_series *rows)
+{
+    hsize_t first = s->sample_count;
+    for (size_t i = 0; i < m->series_count; i++) {
+        const struct tg_series *series = &m->series[i];
+        hsize_t turns = s->sample_count, begun = s->sample_count;
+        rows[i] = (struct tg_store_series){.run = (int64_t)s->row_count,
+                                           .sample_first = (int64_t)s->sample_count,
+                                           .sample_count = (int64_t)series->count};
+        snprintf(rows[i].metric, sizeof rows[i].metric, "%s", series->metric);
+        if (extend(s->samples, H5T_NATIVE_DOUBLE, &s->sample_count, series->count,
+                   series->samples) < 0 ||
+            extend(s->turn, H5T_NATIVE_INT64, &turns, series->count, series->turns) < 0 ||
+            extend(s->begun, H5T_NATIVE_INT64, &begun, series->count, series->begun) < 0)
+            return -1;
+    }
+    return s->sample_count == first || H5Fflush(s->file, H5F_SCOPE_GLOBAL) >= 0 ? 0 : -1;
+}
+
+static int append_row(struct tg_store *s, const struct tg_measurement *m,
+                      const struct tg_store_series *series, const char *digest)
+{
+    struct tg_store_row row;
+    tg_store_layout_to_row(m, digest, &row);
+    hid_t row_memory = tg_store_layout_row_memory(),
+          series_memory = tg_store_layout_series_memory();
+    int rc = -1;
+    if (extend(s->series, series_memory, &s->series_count, m->series_count, series) == 0 &&
+        extend(s->runs, row_memory, &s->row_count, 1, &row) == 0 &&
+        H5Fflush(s->file, H5F_SCOPE_GLOBAL) >= 0)
+        rc = 0;
+    H5Tclose(row_memory);
+    H5Tclose(series_memory);
+    return rc;
+}
+
+/* Bytes that may be written to the disk of this file before only the reserve is left. */
+static bool has_room(const char *path, const struct tg_measurement *m)
+{
+    struct statvfs disk;
+    size_t wanted = RESERVE_BYTES + sizeof(struct tg_store_row);
+    for (size_t i = 0; i < m->series_count; i++) wanted += 64 * 1024 + 24 * m->series[i].count;
+    if (statvfs(path, &disk) != 0) return false;
+    return (double)disk.f_bavail * (double)disk.f_frsize > (double)wanted;
+}
+
+int tg_store_append(struct tg_store *store, const struct tg_measurement *m, struct tg_error *err)
+{
+    if (store->broken) return tg_fail(err, "'%s' is not written after a failure", store->path);
+    if (!has_room(store->path, m)) {
+        store->broken = true;
+        return tg_fail(err, "cannot write '%s': the disk is full", store->path);
+    }
+    char digest[TG_DIGEST_SIZE];
+    struct tg_store_series *series = calloc(m->series_count + 1, sizeof *series);
+    int rc = -1;
+    if (!series)
+        tg_fail(err, "out of memory");
+    else if (tg_store_layout_row_digest(store->digest, m, digest, err) == 0)
+        rc = append_series(store, m, series) < 0 || append_row(store, m, series, digest) < 0
+                 ? tg_fail(err, "cannot write '%s': %s", store->path, strerror(errno))
+                 : 0;
+    free(series);
+    if (rc < 0)
+        store->broken = true;
+    else
+        memcpy(store->digest, digest, sizeof digest);
+    return rc;
+}
+
+int tg_store_close(struct tg_store *store, struct tg_error *err)
+{
+    if (!store) return 0;
+    /* Closing would write what could not be written: the file stays as the last flush left it. */
+    if (store->broken) {
+        tg_fail(err, "'%s' could not be written to its end", store->path);
+        free(store);
+        return -1;
+    }
+    hid_t sets[] = {store->runs, store->series, store->samples, store->turn, store->begun};
+    for (size_t i = 0; i < sizeof sets / sizeof *sets; i++) H5Dclose(sets[i]);
+    int rc = H5Fclose(store->file) < 0 ? tg_fail(err, "cannot close '%s'", store->path) : 0;
+    free(store);
+    return rc;
+}

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TG_RESULTS_STORE_H
+#define TG_RESULTS_STORE_H
+
+#include <stddef.h>
+
+#include "base/error.h"
+#include "results/measurement.h"
+
+/*
+ * The evidence: HDF5 files of measurements, one file a worker and attempt, in a run's directory.
+ * The only door to HDF5; docs/RESULTS.md has the layout.
+ *
+ * A file is created, rows are appended and on disk when append returns, and it is closed. Rows are
+ * never changed. Each row carries the SHA-256 of the row before it and of itself, as its JSON line;
+ * when all files of a run are closed, digests.json has the SHA-256 of each. A run is read whole,
+ * and refused if a digest does not fit.
+ */
+
+/* What was asked: texts that every file of a run carries. */
+struct tg_store_plan {
+    const char *matrix; /* the matrix file */
+    const char *policy; /* the policy file */
+    const char *plan;   /* plan.json */
+};
+
+struct tg_store; /* a file that is being written */
+
+/* Creates the file, which must not exist. */
+int tg_store_create(const char *path, const struct tg_store_plan *plan, struct tg_store **store,
+                    struct tg_error *err);
+
+/*
+ * Appends a measurement and flushes the file. After a failure the file holds what it held before
+ * and is not written again: later calls fail too.
+ */
+int tg_store_append(struct tg_store *store, const struct tg_measurement *m, struct tg_error *err);
+
+/* Closes and frees. Accepts NULL. After a failed append it does not touch the file. */
+int tg_store_close(struct tg_store *store, struct tg_error *err);
+
+/* A run, read: its measurements, file by file in the order written. */
+struct tg_run {
+    struct tg_measurement *rows;
+    size_t count;
+    char *matrix, *policy, *plan;
+    char evidence[65];  /* SHA-256 of all rows' digests, in their order */
+    int is_sealed;      /* digests.json was there, and fits */
+    char dropped[1024]; /* what a kill left damaged at the end of files, "" if nothing */
+};
+
+/*
+ * Reads matrix.json, policy.json, plan.json and every worker-*.h5 of a directory. A digest that
+ * does not fit is an error, but for the last row of a file and for a file that is no HDF5 at all: a
+ * kill leaves such, they are left out and named. (In a sealed run no byte has changed since the
+ * seal.)
+ */
+int tg_store_read(const char *directory, struct tg_run *run, struct tg_error *err);
+
+void tg_store_release(struct tg_run *run);
+
+/* Writes digests.json: the SHA-256 of the three JSON files and of every worker file. */
+int tg_store_seal(const char *directory, struct tg_error *err);
+
+#endif

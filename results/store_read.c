@@ -1,0 +1,389 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "results/store.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fnmatch.h>
+#include <hdf5.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/json.h"
+#include "base/log.h"
+#include "results/digest.h"
+#include "results/store_layout.h"
+
+#define LIST_MOST       100000000u
+#define LIST_BYTES_MOST (UINT64_C(1) << 32)
+
+static int is_shard(const struct dirent *entry)
+{
+    return fnmatch("worker-*.h5", entry->d_name, 0) == 0;
+}
+
+/* The length of a list, or -1. */
+static int64_t list_length(hid_t set)
+{
+    hsize_t length = 0;
+    hid_t space = H5Dget_space(set);
+    int dimensions = H5Sget_simple_extent_ndims(space);
+    if (dimensions == 1) H5Sget_simple_extent_dims(space, &length, NULL);
+    H5Sclose(space);
+    return dimensions == 1 && length <= LIST_MOST ? (int64_t)length : -1;
+}
+
+/*
+ * Reads a whole list of elements of `size` bytes; the caller frees. NULL if it is not there, has
+ * another type than `type` (an open hid_t, or -1 not to look), or cannot be read.
+ */
+static void *read_list(hid_t file, const char *name, hid_t type, hid_t memory, size_t size,
+                       size_t *count)
+{
+    hid_t set = H5Dopen2(file, name, H5P_DEFAULT);
+    if (set < 0) return NULL;
+    void *elements = NULL;
+    hid_t actual = H5Dget_type(set);
+    int64_t length = list_length(set);
+    if (length >= 0 && (uint64_t)length < LIST_BYTES_MOST / size && H5Tequal(actual, type) > 0)
+        elements = calloc((size_t)length + 1, size);
+    if (elements && length && H5Dread(set, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, elements) < 0) {
+        free(elements);
+        elements = NULL;
+    }
+    H5Tclose(actual);
+    H5Dclose(set);
+    if (elements) *count = (size_t)length;
+    return elements;
+}
+
+/* Whether a list is there, but of another type. */
+static bool has_other_type(hid_t file, const char *name, hid_t type)
+{
+    hid_t set = H5Dopen2(file, name, H5P_DEFAULT);
+    if (set < 0) return false;
+    hid_t actual = H5Dget_type(set);
+    bool other = actual >= 0 && H5Tequal(actual, type) == 0;
+    if (actual >= 0) H5Tclose(actual);
+    H5Dclose(set);
+    return other;
+}
+
+static char *read_text(hid_t file, const char *name)
+{
+    char *text = NULL, *copy = NULL;
+    hid_t set = H5Dopen2(file, name, H5P_DEFAULT), type = tg_store_layout_text_type();
+    hid_t space = set >= 0 ? H5Dget_space(set) : -1;
+    if (space >= 0 && H5Sget_simple_extent_npoints(space) == 1 &&
+        H5Dread(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, &text) >= 0 && text) {
+        copy = strdup(text);
+        H5free_memory(text);
+    }
+    H5Tclose(type);
+    if (space >= 0) H5Sclose(space);
+    if (set >= 0) H5Dclose(set);
+    return copy;
+}
+
+/* The file's schema; -1 if it says none. */
+static int read_schema(hid_t file)
+{
+    int schema = -1;
+    hid_t attribute = H5Aopen(file, "tritgate_schema", H5P_DEFAULT);
+    if (attribute < 0) return -1;
+    hid_t space = H5Aget_space(attribute);
+    if (H5Sget_simple_extent_npoints(space) == 1) H5Aread(attribute, H5T_NATIVE_INT, &schema);
+    H5Sclose(space);
+    H5Aclose(attribute);
+    return schema;
+}
+
+/* A shard, as it lies in its file. */
+struct shard {
+    struct tg_store_row *rows;
+    struct tg_store_series *series;
+    double *samples;
+    int64_t *turns, *begun;
+    size_t row_count, series_count, sample_count, turn_count, begun_count;
+    char *matrix, *policy, *plan; /* what was asked, as this file has it */
+    bool is_foreign;              /* another version wrote it: no kill leaves that */
+};
+
+static void free_shard(struct shard *s)
+{
+    for (size_t i = 0; s->rows && i < s->row_count; i++) {
+        H5free_memory(s->rows[i].block);
+        H5free_memory(s->rows[i].reason);
+    }
+    free(s->rows);
+    free(s->series);
+    free(s->samples);
+    free(s->turns);
+    free(s->begun);
+    free(s->matrix);
+    free(s->policy);
+    free(s->plan);
+}
+
+static int read_shard(const char *path, struct shard *s, struct tg_error *err)
+{
+    H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+    hid_t file = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
+    if (file < 0) return tg_fail(err, "cannot read '%s': not a whole HDF5 file", path);
+    int schema = read_schema(file);
+    if (schema != TG_STORE_SCHEMA) {
+        H5Fclose(file);
+        s->is_foreign = schema != -1;
+        return tg_fail(err, "'%s' has schema %d, this version reads schema %d", path, schema,
+                       TG_STORE_SCHEMA);
+    }
+    hid_t row = tg_store_layout_row_type(), row_memory = tg_store_layout_row_memory();
+    hid_t series = tg_store_layout_series_type(), series_memory = tg_store_layout_series_memory();
+    s->matrix = read_text(file, "matrix");
+    s->policy = read_text(file, "policy");
+    s->plan = read_text(file, "plan");
+    s->rows = read_list(file, "runs", row, row_memory, sizeof *s->rows, &s->row_count);
+    s->series = read_list(file, "series", series, series_memory, sizeof *s->series,
+                          &s->series_count);
+    s->samples = read_list(file, "samples", H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, sizeof(double),
+                           &s->sample_count);
+    s->turns = read_list(file, "turn", H5T_STD_I64LE, H5T_NATIVE_INT64, sizeof(int64_t),
+                         &s->turn_count);
+    s->begun = read_list(file, "begun", H5T_STD_I64LE, H5T_NATIVE_INT64, sizeof(int64_t),
+                         &s->begun_count);
+    bool other = has_other_type(file, "runs", row) || has_other_type(file, "series", series);
+    H5Tclose(row);
+    H5Tclose(row_memory);
+    H5Tclose(series);
+    H5Tclose(series_memory);
+    H5Fclose(file);
+    if (s->matrix && s->policy && s->plan && s->rows && s->series && s->samples && s->turns &&
+        s->begun)
+        return 0;
+    free_shard(s);
+    *s = (struct shard){.is_foreign = other};
+    return tg_fail(err, "'%s' %s", path,
+                   other ? "has other columns than this version's" : "is damaged");
+}
+
+/* Adds the series of row r; *next is the first series row not yet taken. */
+static int take_series(const struct shard *s, size_t r, size_t *next, struct tg_measurement *m)
+{
+    for (; *next < s->series_count && s->series[*next].run == (int64_t)r; ++*next) {
+        const struct tg_store_series *from = &s->series[*next];
+        size_t first = (size_t)from->sample_first, count = (size_t)from->sample_count;
+        if (from->sample_first < 0 || from->sample_count < 0) return -1;
+        if (first > s->sample_count || count > s->sample_count - first ||
+            first + count > s->turn_count || first + count > s->begun_count)
+            return -1;
+        char metric[TG_TEXT_SIZE + 1];
+        snprintf(metric, sizeof metric, "%.*s", TG_TEXT_SIZE - 1, from->metric);
+        struct tg_series *to = tg_measurement_add(m, metric, count);
+        if (!to) return -1;
+        memcpy(to->samples, s->samples + first, count * sizeof *to->samples);
+        memcpy(to->turns, s->turns + first, count * sizeof *to->turns);
+        memcpy(to->begun, s->begun + first, count * sizeof *to->begun);
+    }
+    return 0;
+}
+
+static int check_row(const struct tg_measurement *m, const char *before, const char *stored,
+                     char digest[TG_DIGEST_SIZE], struct tg_error *err)
+{
+    if (tg_store_layout_row_digest(before, m, digest, err) < 0) return -1;
+    if (strncmp(digest, stored, TG_DIGEST_SIZE) != 0) return tg_fail(err, "its digest differs");
+    for (size_t i = 0; i < m->series_count; i++)
+        for (size_t k = 0; k < m->series[i].count; k++)
+            if (strcmp(m->series[i].metric, "call_time") == 0 && !(m->series[i].samples[k] > 0))
+                return tg_fail(err, "a time that is not positive");
+    return 0;
+}
+
+/* Appends the shard's rows to the run, checking the chain. Sets *taken to how many were sound. */
+static int take_rows(const struct shard *s, struct tg_run *run, struct tg_digest *evidence,
+                     size_t *taken, struct tg_error *err)
+{
+    const struct tg_store_plan plan = {s->matrix, s->policy, s->plan};
+    char before[TG_DIGEST_SIZE], digest[TG_DIGEST_SIZE];
+    size_t next = 0;
+    *taken = 0;
+    if (tg_store_layout_plan_digest(&plan, before, err) < 0) return -1;
+    struct tg_measurement *rows = realloc(run->rows,
+                                          (run->count + s->row_count + 1) * sizeof *run->rows);
+    if (!rows) return tg_fail(err, "out of memory");
+    run->rows = rows;
+    for (size_t r = 0; r < s->row_count; r++) {
+        struct tg_measurement *m = &run->rows[run->count];
+        if (tg_store_layout_from_row(&s->rows[r], m, err) < 0) return -1;
+        if (take_series(s, r, &next, m) < 0 ||
+            check_row(m, before, s->rows[r].digest, digest, err) < 0) {
+            char cell[TG_CELL_TEXT_SIZE];
+            tg_fail(err, "row %zu (round %lld of cell '%s') was damaged or changed", r,
+                    (long long)m->round, tg_cell_text(&m->cell, cell));
+            tg_measurement_free(m);
+            return -1;
+        }
+        memcpy(before, digest, sizeof before);
+        tg_digest_update(evidence, digest, sizeof digest);
+        run->count++;
+        ++*taken;
+    }
+    return 0;
+}
+
+/* Names what a kill left damaged; a sealed run had it when it was sealed. */
+static void drop(struct tg_run *run, const char *path, const char *why)
+{
+    size_t used = strlen(run->dropped);
+    tg_log(TG_WARN, "'%s': %s; it is left out", path, why);
+    snprintf(run->dropped + used, sizeof run->dropped - used, "%s'%s': %s", used ? "; " : "",
+             strrchr(path, '/') ? strrchr(path, '/') + 1 : path, why);
+}
+
+static int read_into(const char *path, struct tg_run *run, struct tg_digest *evidence,
+                     struct tg_error *err)
+{
+    struct shard s = {0};
+    struct tg_error why;
+    size_t taken = 0;
+    if (read_shard(path, &s, &why) < 0) {
+        if (s.is_foreign) return tg_fail(err, "%s", why.text);
+        drop(run, path, why.text);
+        return 0;
+    }
+    int rc = 0;
+    if (strcmp(run->matrix, s.matrix) != 0 || strcmp(run->policy, s.policy) != 0 ||
+        strcmp(run->plan, s.plan) != 0)
+        rc = tg_fail(err, "'%s' belongs to another run", path);
+    else if (take_rows(&s, run, evidence, &taken, &why) < 0 && taken + 1 < s.row_count)
+        rc = tg_fail(err, "'%s': %s", path, why.text);
+    else if (taken < s.row_count)
+        drop(run, path, why.text);
+    free_shard(&s);
+    return rc;
+}
+
+/* The text of a JSON file of the run; the caller frees. */
+static char *read_part(const char *directory, const char *name, struct tg_error *err)
+{
+    char path[4096 + 64];
+    struct tg_json_file file;
+    snprintf(path, sizeof path, "%s/%s", directory, name);
+    if (tg_json_read(path, &file, err) < 0) return NULL;
+    char *text = file.text;
+    file.text = NULL;
+    tg_json_release(&file);
+    return text;
+}
+
+static int check_seal(const char *directory, struct dirent **shards, int shard_count,
+                      const struct tg_json *files, struct tg_error *err)
+{
+    char path[4096 + 300], digest[TG_DIGEST_SIZE];
+    for (int i = 0; i < shard_count; i++)
+        if (!tg_json_get(files, shards[i]->d_name))
+            return tg_fail(err, "'%s' was added after the run", shards[i]->d_name);
+    for (size_t i = 0; i < tg_json_count(files); i++) {
+        const struct tg_json *file = tg_json_at(files, i);
+        snprintf(path, sizeof path, "%s/%s", directory, tg_json_key(file));
+        if (tg_digest_file(path, digest, err) < 0) return -1;
+        if (strcmp(digest, tg_json_text(file)) != 0)
+            return tg_fail(err, "'%s' was changed after the run: its digest differs",
+                           tg_json_key(file));
+    }
+    return 0;
+}
+
+static int read_seal(const char *directory, struct dirent **shards, int shard_count,
+                     struct tg_run *run, struct tg_error *err)
+{
+    static const char *const keys[] = {"tritgate_digests", "files", NULL};
+    char path[4096 + 64];
+    struct tg_json_file seal;
+    snprintf(path, sizeof path, "%s/digests.json", directory);
+    if (access(path, F_OK) != 0) return 0;
+    if (tg_json_read(path, &seal, err) < 0) return -1;
+    int rc = tg_json_only(&seal, seal.root, keys, err);
+    if (rc == 0 && tg_json_number(tg_json_get(seal.root, "tritgate_digests")) != 1)
+        rc = tg_fail(err, "'%s' is not a list of digests", path);
+    if (rc == 0)
+        rc = check_seal(directory, shards, shard_count, tg_json_get(seal.root, "files"), err);
+    tg_json_release(&seal);
+    run->is_sealed = rc == 0;
+    return rc;
+}
+
+static int read_run(const char *directory, struct dirent **shards, int shard_count,
+                    struct tg_run *run, struct tg_error *err)
+{
+    char path[4096 + 300];
+    if (read_seal(directory, shards, shard_count, run, err) < 0) return -1;
+    if (!(run->matrix = read_part(directory, "matrix.json", err)) ||
+        !(run->policy = read_part(directory, "policy.json", err)) ||
+        !(run->plan = read_part(directory, "plan.json", err)))
+        return -1;
+    struct tg_digest *evidence = tg_digest_create(err);
+    int rc = evidence ? 0 : -1;
+    for (int i = 0; i < shard_count && rc == 0; i++) {
+        snprintf(path, sizeof path, "%s/%s", directory, shards[i]->d_name);
+        rc = read_into(path, run, evidence, err);
+    }
+    if (rc == 0) rc = tg_digest_finish(evidence, run->evidence, err);
+    tg_digest_destroy(evidence);
+    return rc;
+}
+
+int tg_store_read(const char *directory, struct tg_run *run, struct tg_error *err)
+{
+    struct dirent **shards;
+    struct tg_run read = {0};
+    int shard_count = scandir(directory, &shards, is_shard, alphasort);
+    if (shard_count < 0)
+        return tg_fail(err, "cannot read run '%s': %s", directory, strerror(errno));
+    int rc = read_run(directory, shards, shard_count, &read, err);
+    for (int i = 0; i < shard_count; i++) free(shards[i]);
+    free(shards);
+    if (rc < 0) {
+        tg_store_release(&read);
+        return tg_fail_in(err, "run '%s'", directory);
+    }
+    *run = read;
+    return 0;
+}
+
+void tg_store_release(struct tg_run *run)
+{
+    for (size_t i = 0; i < run->count; i++) tg_measurement_free(&run->rows[i]);
+    free(run->rows);
+    free(run->matrix);
+    free(run->policy);
+    free(run->plan);
+    *run = (struct tg_run){0};
+}
+
+int tg_store_seal(const char *directory, struct tg_error *err)
+{
+    static const char *const parts[] = {"matrix.json", "policy.json", "plan.json"};
+    struct dirent **shards;
+    char path[4096 + 300], digest[TG_DIGEST_SIZE];
+    int shard_count = scandir(directory, &shards, is_shard, alphasort), rc = 0;
+    if (shard_count < 0)
+        return tg_fail(err, "cannot read run '%s': %s", directory, strerror(errno));
+    struct tg_json *root = tg_json_object(NULL, NULL);
+    tg_json_add_number(root, "tritgate_digests", 1);
+    struct tg_json *files = tg_json_object(root, "files");
+    for (int i = 0; i < 3 + shard_count; i++) {
+        const char *name = i < 3 ? parts[i] : shards[i - 3]->d_name;
+        snprintf(path, sizeof path, "%s/%s", directory, name);
+        if (rc == 0) rc = tg_digest_file(path, digest, err);
+        if (rc == 0) tg_json_add_text(files, name, digest);
+    }
+    for (int i = 0; i < shard_count; i++) free(shards[i]);
+    free(shards);
+    snprintf(path, sizeof path, "%s/digests.json", directory);
+    if (rc == 0) rc = tg_json_write(root, path, err);
+    tg_json_free(root);
+    return rc;
+}
