@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "worker/conduct.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "kernels/fill.h"
+#include "worker/child.h"
+#include "worker/host.h"
+#include "worker/probe/probe.h"
+#include "worker/sampler.h"
+#include "worker/turns.h"
+
+#define PADDING_MOST 4096
+#define OFFSETS      64 /* cache lines of a page */
+#define SPARE_BYTES  (INT64_C(1) << 29)
+
+/* One cell of the block: its process, and what is known of it so far. */
+struct side {
+    struct tg_child *child; /* NULL once it is done or dead */
+    struct tg_measurement *m;
+};
+
+struct round {
+    const struct tg_bench *bench;
+    const struct tg_order *order;
+    struct side sides[2];
+    int count, first; /* cells; the side that starts and makes the operands */
+    int64_t padding[2], offset, need_bytes;
+    uint64_t draws;
+    int operands;
+    struct tg_turns *turns;
+};
+
+/* What the conductor knows of a side, over what the child said. */
+static void fill_facts(struct round *r, struct side *s)
+{
+    const struct tg_order *order = r->order;
+    struct tg_measurement *m = s->m;
+    struct tg_facts *facts = &m->facts;
+    m->cell = order->block.cells[s - r->sides];
+    snprintf(m->block, sizeof m->block, "%s", order->block.text);
+    m->round = order->round;
+    m->attempt = order->attempt;
+    snprintf(facts->host, sizeof facts->host, "%s", r->bench->host);
+    facts->rank = r->bench->rank;
+    snprintf(facts->domain, sizeof facts->domain, "%s", r->bench->place.domain);
+    facts->shared_core = r->bench->place.is_shared;
+    snprintf(facts->seed, sizeof facts->seed, "%" PRIu64, order->seed);
+    snprintf(facts->draws, sizeof facts->draws,
+             "first=%d,padding=%" PRId64 ":%" PRId64 ",offset=%" PRId64, r->first, r->padding[0],
+             r->padding[1], r->offset);
+    tg_host_read(r->bench->place.core, facts);
+}
+
+static void skip_side(struct side *s, const char *reason)
+{
+    s->m->outcome = TG_SKIPPED;
+    snprintf(s->m->reason, sizeof s->m->reason, "%s", reason);
+}
+
+/* Ends a child that did not answer and says why: that is the outcome. */
+static void bury(struct side *s, enum tg_child_answer answer, double waited_s)
+{
+    struct tg_child_end end;
+    struct tg_measurement *m = s->m;
+    tg_child_stop(s->child, &end);
+    s->child = NULL;
+    m->outcome = answer == TG_CHILD_LATE ? TG_LATE : TG_CRASHED;
+    m->facts.peak_bytes = end.peak_bytes;
+    m->facts.end_signal = end.signal;
+    const char *said = *end.tail ? "; it said: " : "";
+    if (answer == TG_CHILD_LATE)
+        snprintf(m->reason, sizeof m->reason, "killed after %.3g s%s%s", waited_s, said, end.tail);
+    else if (end.signal)
+        snprintf(m->reason, sizeof m->reason, "signal %d (%s), at most %" PRId64 " MiB held%s%s",
+                 end.signal, strsignal(end.signal), end.peak_bytes >> 20, said, end.tail);
+    else
+        snprintf(m->reason, sizeof m->reason, "exit status %d%s%s", end.status, said, end.tail);
+}
+
+/* Takes the child's answer: its measurement so far, whose outcome may already be the last. */
+static void take_answer(struct round *r, struct side *s, double deadline_s)
+{
+    const char *line;
+    struct tg_measurement said;
+    struct tg_error why;
+    enum tg_child_answer answer = tg_child_receive(s->child, deadline_s, &line);
+    if (answer != TG_CHILD_LINE) {
+        bury(s, answer, r->bench->limits.deadline_s);
+    } else if (tg_measurement_from_json(line, &said, &why) < 0) {
+        bury(s, TG_CHILD_DIED, 0);
+        snprintf(s->m->reason, sizeof s->m->reason, "an answer that cannot be read: %s", why.text);
+    } else {
+        tg_measurement_free(s->m);
+        *s->m = said;
+    }
+    if (s->m->outcome != TG_MEASURED && s->child) {
+        tg_child_stop(s->child, NULL);
+        s->child = NULL;
+    }
+    fill_facts(r, s);
+}
+
+static void ask(struct side *s, const char *what, const struct tg_setup *setup, int number)
+{
+    struct tg_json *root = tg_json_object(NULL, NULL);
+    tg_json_add_text(root, "do", what);
+    tg_json_add_number(root, "side", number);
+    if (setup) tg_probe_setup_add(root, setup);
+    char *line = tg_json_print(root, false);
+    tg_child_send(s->child, line);
+    free(line);
+    tg_json_free(root);
+}
+
+static double deadline(const struct round *r)
+{
+    return tg_now() + r->bench->limits.deadline_s;
+}
+
+static void start_side(struct round *r, int number)
+{
+    char parent[32];
+    struct side *s = &r->sides[number];
+    struct tg_error why;
+    snprintf(parent, sizeof parent, "%ld", (long)getpid());
+    const char *const argv[] = {"/proc/self/exe", "cell", "--conducted", parent, NULL};
+    const int descriptors[] = {r->operands, tg_turns_descriptor(r->turns)};
+    if (tg_child_start(argv, descriptors, 2, (size_t)r->padding[number], &s->child, &why) < 0) {
+        s->m->outcome = TG_CRASHED;
+        snprintf(s->m->reason, sizeof s->m->reason, "%s", why.text);
+    }
+}
+
+/* Has a side make its operands; `digest` is that of the maker's, or "" for the maker. */
+static void prepare_side(struct round *r, int number, bool is_maker, const char *digest)
+{
+    struct side *s = &r->sides[number];
+    const struct tg_bench *bench = r->bench;
+    struct tg_setup setup;
+    if (!s->child) return;
+    tg_probe_setup_init(&setup);
+    setup.cell = r->order->block.cells[number];
+    bool is_base = strcmp(setup.cell.build, "base") == 0;
+    snprintf(setup.library, sizeof setup.library, "%s", is_base ? bench->base : bench->head);
+    snprintf(setup.seed, sizeof setup.seed, "%" PRIu64, r->order->seed);
+    snprintf(setup.operands_digest, sizeof setup.operands_digest, "%s", digest);
+    setup.is_complete = r->order->is_complete;
+    setup.is_maker = is_maker;
+    setup.is_fixed = r->order->block.is_fixed;
+    setup.offset = r->offset;
+    setup.core = bench->place.core;
+    setup.data_bytes = r->need_bytes + SPARE_BYTES;
+    setup.warmup_min_s = bench->limits.warmup_min_s;
+    setup.warmup_max_s = bench->limits.warmup_max_s;
+    setup.sample_s = bench->limits.sample_s;
+    ask(s, "prepare", &setup, number);
+    take_answer(r, s, deadline(r));
+}
+
+/* The maker first; then its memory is sealed, and the other may use it. */
+static void prepare(struct round *r)
+{
+    prepare_side(r, r->first, true, "");
+    fcntl(r->operands, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL);
+    if (r->count == 2)
+        prepare_side(r, 1 - r->first, false, r->sides[r->first].m->facts.operands_digest);
+}
+
+static void warm(struct round *r)
+{
+    for (int k = 0; k < r->count; k++) {
+        int number = k == 0 ? r->first : 1 - r->first;
+        struct side *s = &r->sides[number];
+        if (!s->child) continue;
+        ask(s, "warm", NULL, number);
+        take_answer(r, s, deadline(r));
+    }
+}
+
+/* Copies a side's samples from the table of turns. */
+static void take_samples(struct round *r, int number)
+{
+    size_t count = 0, turns = tg_turns_count(r->turns), k = 0;
+    for (size_t i = 0; i < turns; i++)
+        if (tg_turns_side(r->turns, i) == number && tg_turns_taken(r->turns, i).seconds > 0)
+            count++;
+    struct tg_series *s = tg_measurement_add(r->sides[number].m, "call_time", count);
+    if (!s) return;
+    for (size_t i = 0; i < turns; i++) {
+        struct tg_turn turn = tg_turns_taken(r->turns, i);
+        if (tg_turns_side(r->turns, i) != number || !(turn.seconds > 0)) continue;
+        s->samples[k] = turn.seconds;
+        s->turns[k] = (int64_t)i;
+        s->begun[k++] = turn.begun;
+    }
+}
+
+/*
+ * Waits, asleep, until all sides have answered. When one dies or the deadline comes, the others
+ * wait for a turn that never comes: the one whose turn it was is to blame, the others are only
+ * stopped.
+ */
+static void await_turns(struct round *r)
+{
+    double deadline_s = deadline(r);
+    bool done[2] = {false, false};
+    for (int left = r->count; left > 0; left--) {
+        struct tg_child *waiting[2];
+        int numbers[2], count = 0;
+        for (int i = 0; i < r->count; i++) {
+            if (done[i]) continue;
+            numbers[count] = i;
+            waiting[count++] = r->sides[i].child;
+        }
+        int ready = tg_child_wait(waiting, (size_t)count, deadline_s);
+        size_t turn = 0;
+        while (turn < tg_turns_count(r->turns) && tg_turns_taken(r->turns, turn).seconds > 0)
+            turn++;
+        int number = ready >= 0                        ? numbers[ready]
+                     : turn < tg_turns_count(r->turns) ? tg_turns_side(r->turns, turn)
+                                                       : numbers[0];
+        take_answer(r, &r->sides[number], ready >= 0 ? deadline_s : 0);
+        done[number] = true;
+        if (r->sides[number].m->outcome == TG_MEASURED) continue;
+        for (int i = 0; i < r->count; i++) {
+            if (done[i]) continue;
+            tg_child_stop(r->sides[i].child, NULL);
+            r->sides[i].child = NULL;
+        }
+        return;
+    }
+}
+
+static void sample(struct round *r)
+{
+    double call_s[2] = {r->sides[0].m->facts.call_s,
+                        r->count == 2 ? r->sides[1].m->facts.call_s : 0};
+    const struct tg_cell *cells = r->order->block.cells;
+    bool same = r->count == 2 && strcmp(cells[0].kernel, cells[1].kernel) == 0;
+    struct tg_sampling plan = tg_sampler_plan(&r->bench->limits, call_s, same);
+    uint8_t *order = malloc((size_t)plan.quads * 4);
+    if (!order) return;
+    tg_sampler_draw(&r->draws, plan.quads, r->count, order);
+    tg_turns_lay(r->turns, order, (size_t)plan.quads * 4, plan.calls);
+    free(order);
+
+    double steal_s = tg_host_steal();
+    for (int i = 0; i < r->count; i++) ask(&r->sides[i], "turns", NULL, i);
+    await_turns(r);
+    steal_s = tg_host_steal() - steal_s;
+    for (int i = 0; i < r->count; i++) {
+        struct tg_facts *facts = &r->sides[i].m->facts;
+        facts->steal_s = steal_s;
+        facts->calls = plan.calls[i];
+        facts->quads = plan.quads;
+        take_samples(r, i);
+    }
+}
+
+/* What a side's facts say of the other: its partner broke; nothing is shared with own pages. */
+static void mark_pair(struct round *r)
+{
+    for (int i = 0; i < r->count && r->count == 2; i++) {
+        struct tg_measurement *m = r->sides[i].m, *other = r->sides[1 - i].m;
+        if (other->outcome != TG_MEASURED) m->unpaired = 1;
+        if (strcmp(other->facts.operands, "own") == 0)
+            snprintf(m->facts.operands, sizeof m->facts.operands, "own");
+    }
+}
+
+/* Whether the block's processes fit into the memory that there is; else every cell is skipped. */
+static bool fits(struct round *r)
+{
+    int64_t available = tg_host_memory(), most = 0;
+    for (int i = 0; i < r->count; i++) {
+        int64_t bytes = tg_probe_bytes(&r->order->block.cells[i]);
+        if (bytes > most) most = bytes;
+    }
+    r->need_bytes = most;
+    double need = (double)most * r->count;
+    if (available < 0 || need <= r->bench->limits.memory_share * (double)available) return true;
+    char reason[160];
+    snprintf(reason, sizeof reason,
+             "%.0f bytes of memory are needed, %.0f are available to the block", need,
+             r->bench->limits.memory_share * (double)available);
+    for (int i = 0; i < r->count; i++) skip_side(&r->sides[i], reason);
+    return false;
+}
+
+static void draw(struct round *r)
+{
+    r->draws = r->order->seed + 1000;
+    r->first = r->count == 2 ? (int)(tg_fill_next(&r->draws) >> 63) : 0;
+    for (int i = 0; i < 2; i++) r->padding[i] = (int64_t)(tg_fill_next(&r->draws) % PADDING_MOST);
+    r->offset = 64 * (int64_t)(tg_fill_next(&r->draws) % OFFSETS);
+}
+
+static void conduct(struct round *r)
+{
+    bool all = true;
+    for (int k = 0; k < r->count; k++) start_side(r, k == 0 ? r->first : 1 - r->first);
+    prepare(r);
+    warm(r);
+    for (int i = 0; i < r->count; i++) all = all && r->sides[i].child;
+    if (all && r->order->block.is_timed) sample(r);
+    for (int i = 0; i < r->count; i++) {
+        tg_child_stop(r->sides[i].child, NULL);
+        r->sides[i].child = NULL;
+    }
+}
+
+int tg_conduct(const struct tg_bench *bench, const struct tg_order *order,
+               struct tg_measurement measurements[2], struct tg_error *err)
+{
+    struct round r = {.bench = bench, .order = order, .count = (int)order->block.cell_count};
+    r.operands = memfd_create("tritgate-operands", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (r.operands < 0) return tg_fail(err, "cannot make operands: %s", strerror(errno));
+    if (tg_turns_create((size_t)bench->limits.quads_max * 4, &r.turns, err) < 0) {
+        close(r.operands);
+        return -1;
+    }
+    draw(&r);
+    for (int i = 0; i < r.count; i++) {
+        tg_measurement_init(&measurements[i]);
+        r.sides[i].m = &measurements[i];
+        fill_facts(&r, &r.sides[i]);
+    }
+    if (fits(&r)) conduct(&r);
+    for (int i = 0; i < r.count; i++) fill_facts(&r, &r.sides[i]);
+    mark_pair(&r);
+    tg_turns_close(r.turns);
+    close(r.operands);
+    return 0;
+}

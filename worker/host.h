@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TG_WORKER_HOST_H
+#define TG_WORKER_HOST_H
+
+#include <stdint.h>
+
+#include "results/measurement.h"
+
+/* Facts of the node: what a reader must know to trust a time. What cannot be read stays unknown. */
+
+/* This node's name; `name` has TG_TEXT_SIZE bytes. */
+void tg_host_name(char *name);
+
+/* Fills cpu, virtualised, the governor of a core, load and date. */
+void tg_host_read(int core, struct tg_facts *facts);
+
+/* Seconds that a hypervisor has taken from this node's cores since boot, or NAN. */
+double tg_host_steal(void);
+
+/*
+ * Bytes of memory that new processes may take: what the kernel calls available, or what is left in
+ * this process's memory cgroup if that is less. -1 if unknown.
+ */
+int64_t tg_host_memory(void);
+
+#endif

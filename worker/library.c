@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "worker/library.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+int tg_library_open(const char *path, const struct tg_library **library, struct tg_error *err)
+{
+    void *handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    if (!handle) return tg_fail(err, "'%s' is not a kernel library: %s", path, dlerror());
+    void *symbol = dlsym(handle, "tritgate_kernels_v1");
+    if (!symbol) return tg_fail(err, "'%s' is not a kernel library: it has no table", path);
+    tg_library_fn table;
+    memcpy(&table, &symbol, sizeof table);
+    const struct tg_library *found = table();
+    if (!found || found->abi != TG_LIBRARY_ABI ||
+        found->problem_bytes != sizeof(struct tg_problem) ||
+        found->kernel_bytes != sizeof(struct tg_kernel))
+        return tg_fail(err, "'%s' has kernel table version %u, this program reads version %u", path,
+                       found ? found->abi : 0, TG_LIBRARY_ABI);
+    *library = found;
+    return 0;
+}
+
+const struct tg_kernel *tg_library_find(const struct tg_library *library, const char *name)
+{
+    for (uint64_t i = 0; i < library->kernel_count; i++)
+        if (strcmp(library->kernels[i].name, name) == 0) return &library->kernels[i];
+    return NULL;
+}
+
+int tg_library_own_path(char *path, size_t size, struct tg_error *err)
+{
+    static const char name[] = "libtritgate-kernels.so";
+    ssize_t length = readlink("/proc/self/exe", path, size - 1);
+    if (length < 0) return tg_fail(err, "cannot find this program: %s", strerror(errno));
+    path[length] = 0;
+    char *slash = strrchr(path, '/');
+    if (!slash || (size_t)(slash + 1 - path) + sizeof name > size)
+        return tg_fail(err, "cannot find this program's folder");
+    memcpy(slash + 1, name, sizeof name);
+    return 0;
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TG_WORKER_LIBRARY_H
+#define TG_WORKER_LIBRARY_H
+
+#include "base/error.h"
+#include "kernels/kernel.h"
+
+/*
+ * A build of the kernels, opened from its file. Only a child opens one: a foreign file may do
+ * anything when it is loaded.
+ */
+
+/*
+ * Opens the library and checks that it is one of ours, of this version's table. It stays open until
+ * the process ends.
+ */
+int tg_library_open(const char *path, const struct tg_library **library, struct tg_error *err);
+
+/* The row of that name, or NULL. */
+const struct tg_kernel *tg_library_find(const struct tg_library *library, const char *name);
+
+/* The path of the library that was built with this program: it lies beside it. */
+int tg_library_own_path(char *path, size_t size, struct tg_error *err);
+
+#endif

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TG_WORKER_MODEL_MODEL_H
+#define TG_WORKER_MODEL_MODEL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+/* The models whose shapes a cell may name, and the matrices in them. */
+
+struct tg_model {
+    const char *name;
+    int64_t hidden, ffn, layers, heads, key_value_heads, head_dimension, vocabulary;
+    const char *source;
+};
+
+/* The row of models.def of that name, or NULL. */
+const struct tg_model *tg_model_find(const char *name);
+
+/* The rows in order; tg_model_at(i) for i < tg_model_count(). */
+size_t tg_model_count(void);
+const struct tg_model *tg_model_at(size_t i);
+
+/* The names of layers.def in order; tg_model_layer(i) for i < tg_model_layer_count(). */
+size_t tg_model_layer_count(void);
+const char *tg_model_layer(size_t i);
+
+/*
+ * Rows (outputs) and columns (inputs) of a layer of a model, or of a shape written as "640x2560"
+ * (at most 8 digits each). Fails if there is no such model or layer.
+ */
+int tg_model_shape(const char *model, const char *layer, int64_t *rows, int64_t *cols,
+                   struct tg_error *err);
+
+#endif

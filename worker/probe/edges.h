@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TG_WORKER_PROBE_EDGES_H
+#define TG_WORKER_PROBE_EDGES_H
+
+#include <stddef.h>
+
+#include "kernels/kernel.h"
+
+/* A kernel against its exact reference, where kernels go wrong: at the edges of shapes and values.
+ */
+
+/*
+ * Runs the kernel in this process on every edge: few rows and odd ones, smallest and odd multiples
+ * of columns, a range of rows in the middle, odd batches; random operands, all +1 with 127, all -1
+ * with -127. Returns the number of shapes compared, or -1 and the first difference in `reason`.
+ */
+int tg_edges_check(const struct tg_kernel *kernel, char *reason, size_t size);
+
+#endif

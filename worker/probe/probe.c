@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "worker/probe/probe.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "worker/host.h"
+#include "worker/model/model.h"
+#include "worker/place.h"
+#include "worker/turns.h"
+
+static const struct tg_probe *const probes[] = {
+#define PROBE(name, meaning) &tg_probe_##name,
+#include "worker/probe/probes.def"
+#undef PROBE
+};
+
+const struct tg_probe *tg_probe_find(const char *name)
+{
+    for (size_t i = 0; i < tg_probe_count(); i++)
+        if (strcmp(probes[i]->name, name) == 0) return probes[i];
+    return NULL;
+}
+
+size_t tg_probe_count(void)
+{
+    return sizeof probes / sizeof *probes;
+}
+
+const struct tg_probe *tg_probe_at(size_t i)
+{
+    return probes[i];
+}
+
+int64_t tg_probe_bytes(const struct tg_cell *cell)
+{
+    int64_t rows, cols;
+    if (tg_model_shape(cell->model, cell->layer, &rows, &cols, NULL) < 0) return -1;
+    if (cell->batch > 100000000) return INT64_MAX;
+    /* Plain weights, unpacked ones, packed ones, and results beside wanted results. */
+    double bytes = 2.5 * (double)rows * (double)cols +
+                   (double)cell->batch * ((double)cols * 9 + (double)rows * 8) +
+                   2.0 * (double)rows * (double)cols;
+    return bytes < 9e18 ? (int64_t)bytes : INT64_MAX;
+}
+
+void tg_probe_setup_init(struct tg_setup *setup)
+{
+    memset(setup, 0, sizeof *setup);
+    tg_record_init(&tg_cell_type, &setup->cell);
+    snprintf(setup->seed, sizeof setup->seed, "1");
+    setup->is_complete = setup->is_maker = setup->is_fixed = true;
+    setup->core = -1;
+    setup->warmup_min_s = 0.05;
+    setup->warmup_max_s = 1;
+    setup->sample_s = 0.00025;
+}
+
+void tg_probe_setup_add(struct tg_json *object, const struct tg_setup *setup)
+{
+    char text[TG_CELL_TEXT_SIZE];
+    tg_json_add_text(object, "cell", tg_cell_text(&setup->cell, text));
+    tg_json_add_text(object, "library", setup->library);
+    tg_json_add_text(object, "seed", setup->seed);
+    tg_json_add_text(object, "operands_digest", setup->operands_digest);
+    tg_json_add_boolean(object, "is_complete", setup->is_complete);
+    tg_json_add_boolean(object, "is_maker", setup->is_maker);
+    tg_json_add_boolean(object, "is_fixed", setup->is_fixed);
+    tg_json_add_number(object, "offset", (double)setup->offset);
+    tg_json_add_number(object, "core", setup->core);
+    tg_json_add_number(object, "data_bytes", (double)setup->data_bytes);
+    tg_json_add_number(object, "warmup_min_s", setup->warmup_min_s);
+    tg_json_add_number(object, "warmup_max_s", setup->warmup_max_s);
+    tg_json_add_number(object, "sample_s", setup->sample_s);
+}
+
+int tg_probe_setup_read(const struct tg_json_file *file, struct tg_setup *setup,
+                        struct tg_error *err)
+{
+    const struct tg_json *object = file->root;
+    tg_probe_setup_init(setup);
+    if (tg_cell_parse(tg_json_text(tg_json_get(object, "cell")), &setup->cell, err) < 0) return -1;
+    snprintf(setup->library, sizeof setup->library, "%s",
+             tg_json_text(tg_json_get(object, "library")));
+    snprintf(setup->seed, sizeof setup->seed, "%s", tg_json_text(tg_json_get(object, "seed")));
+    snprintf(setup->operands_digest, sizeof setup->operands_digest, "%s",
+             tg_json_text(tg_json_get(object, "operands_digest")));
+    setup->is_complete = tg_json_number(tg_json_get(object, "is_complete")) != 0;
+    setup->is_maker = tg_json_number(tg_json_get(object, "is_maker")) != 0;
+    setup->is_fixed = tg_json_number(tg_json_get(object, "is_fixed")) != 0;
+    setup->offset = (int64_t)tg_json_number(tg_json_get(object, "offset"));
+    setup->core = (int)tg_json_number(tg_json_get(object, "core"));
+    setup->data_bytes = (int64_t)tg_json_number(tg_json_get(object, "data_bytes"));
+    setup->warmup_min_s = tg_json_number(tg_json_get(object, "warmup_min_s"));
+    setup->warmup_max_s = tg_json_number(tg_json_get(object, "warmup_max_s"));
+    setup->sample_s = tg_json_number(tg_json_get(object, "sample_s"));
+    return 0;
+}
+
+/* A cell's process: what it was told, its probe, what it has seen. */
+struct process {
+    struct tg_setup setup;
+    const struct tg_probe *probe;
+    void *state;
+    struct tg_measurement m;
+};
+
+/* One sample: an untimed call, then `calls` timed as one interval. */
+static struct tg_turn take_sample(struct process *p, int64_t calls)
+{
+    p->probe->call(p->state, 1);
+    int64_t begun = tg_now_ns();
+    p->probe->call(p->state, calls);
+    int64_t ended = tg_now_ns();
+    return (struct tg_turn){.seconds = (double)(ended - begun) * 1e-9 / (double)calls,
+                            .begun = begun};
+}
+
+/* A sanitizer reserves more memory than any limit allows. */
+static int limit_data(int64_t bytes, struct tg_error *err)
+{
+#ifdef __SANITIZE_ADDRESS__
+    (void)bytes, (void)err;
+#else
+    struct rlimit limit = {(rlim_t)bytes, (rlim_t)bytes};
+    if (bytes > 0 && setrlimit(RLIMIT_DATA, &limit) < 0)
+        return tg_fail(err, "cannot limit memory: %s", strerror(errno));
+#endif
+    return 0;
+}
+
+static int prepare(struct process *p, int operands, struct tg_error *err)
+{
+    struct tg_facts *facts = &p->m.facts;
+    p->m.cell = p->setup.cell;
+    facts->pid = getpid();
+    p->probe = tg_probe_find(p->setup.cell.probe);
+    if (!p->probe) return tg_fail(err, "no such probe '%s'", p->setup.cell.probe);
+    if (p->setup.core >= 0) {
+        if (tg_place_bind(p->setup.core, err) < 0) return -1;
+        snprintf(facts->cores, sizeof facts->cores, "%d", p->setup.core);
+    }
+    if (limit_data(p->setup.data_bytes, err) < 0) return -1;
+    return p->probe->prepare(&p->setup, operands, &p->m, &p->state, err);
+}
+
+/* Samples until two in succession differ by less than 5 %, within the limits of the setup. */
+static void warm_up(struct process *p)
+{
+    double begun = tg_now(), before = 0, passed = 0;
+    int64_t calls = 1;
+    bool settled = false;
+    do {
+        double call_s = take_sample(p, calls).seconds;
+        double enough = call_s > 0 ? ceil(p->setup.sample_s / call_s) : 1e6;
+        settled = before > 0 && fabs(call_s - before) < 0.05 * before;
+        calls = enough < 1 ? 1 : enough > 1e6 ? 1000000 : (int64_t)enough;
+        before = call_s;
+        passed = tg_now() - begun;
+    } while (passed < p->setup.warmup_min_s || (!settled && passed < p->setup.warmup_max_s));
+    p->m.facts.warmup_s = passed;
+    p->m.facts.call_s = before;
+}
+
+static int check_and_warm(struct process *p, struct tg_error *err)
+{
+    if (p->probe->check(p->state, &p->m, err) < 0) return -1;
+    if (p->m.outcome == TG_MEASURED) warm_up(p);
+    return 0;
+}
+
+static void read_usage(struct process *p)
+{
+    struct rusage usage;
+    if (getrusage(RUSAGE_SELF, &usage) != 0) return;
+    p->m.facts.switches = usage.ru_nivcsw;
+    p->m.facts.faults = usage.ru_majflt;
+    p->m.facts.peak_bytes = (int64_t)usage.ru_maxrss * 1024;
+}
+
+static int take_turns(struct process *p, int side, struct tg_error *err)
+{
+    struct tg_turns *turns;
+    int64_t calls;
+    if (tg_turns_attach(TG_TURNS, &turns, err) < 0) return -1;
+    while (tg_turns_await(turns, side, &calls)) tg_turns_pass(turns, take_sample(p, calls));
+    tg_turns_close(turns);
+    read_usage(p);
+    return 0;
+}
+
+static void answer(const struct process *p)
+{
+    char *line = tg_measurement_to_json(&p->m);
+    dprintf(TG_ANSWER, "%s\n", line);
+    free(line);
+}
+
+/* One line of the conductor. */
+static int obey(struct process *p, const char *line, struct tg_error *err)
+{
+    struct tg_json_file file;
+    if (tg_json_parse(line, &file, err) < 0) return -1;
+    const char *what = tg_json_text(tg_json_get(file.root, "do"));
+    int side = (int)tg_json_number(tg_json_get(file.root, "side"));
+    int rc;
+    if (strcmp(what, "prepare") == 0)
+        rc = tg_probe_setup_read(&file, &p->setup, err) < 0 ? -1 : prepare(p, TG_OPERANDS, err);
+    else if (strcmp(what, "warm") == 0 && p->state)
+        rc = check_and_warm(p, err);
+    else if (strcmp(what, "turns") == 0 && p->state)
+        rc = take_turns(p, side, err);
+    else
+        rc = tg_fail(err, "cannot do '%s' now", what);
+    tg_json_release(&file);
+    return rc;
+}
+
+int tg_probe_run(struct tg_error *err)
+{
+    struct process p;
+    char *line = NULL;
+    size_t size = 0;
+    int rc = 0;
+    memset(&p, 0, sizeof p);
+    tg_measurement_init(&p.m);
+    FILE *asked = fdopen(TG_ASK, "r");
+    if (!asked) return tg_fail(err, "not conducted: descriptor %d is closed", TG_ASK);
+    while (rc == 0 && getline(&line, &size, asked) > 0) {
+        rc = obey(&p, line, err);
+        if (rc < 0) {
+            p.m.outcome = TG_CRASHED;
+            snprintf(p.m.reason, sizeof p.m.reason, "%s", err->text);
+        }
+        answer(&p);
+    }
+    if (p.state) p.probe->close(p.state);
+    tg_measurement_free(&p.m);
+    free(line);
+    fclose(asked);
+    return rc;
+}
+
+int tg_probe_run_alone(const struct tg_setup *setup, size_t samples, struct tg_measurement *m,
+                       struct tg_error *err)
+{
+    struct process p;
+    memset(&p, 0, sizeof p);
+    p.setup = *setup;
+    tg_measurement_init(&p.m);
+    tg_cell_text(&setup->cell, p.m.block);
+    int rc = prepare(&p, -1, err);
+    if (rc == 0) rc = check_and_warm(&p, err);
+    if (rc == 0 && p.m.outcome == TG_MEASURED) {
+        struct tg_series *s = tg_measurement_add(&p.m, "call_time", samples);
+        double calls = ceil(setup->sample_s / p.m.facts.call_s);
+        p.m.facts.calls = calls < 1 ? 1 : calls > 1e6 ? 1000000 : (int64_t)calls;
+        for (size_t i = 0; s && i < samples; i++) {
+            struct tg_turn turn = take_sample(&p, p.m.facts.calls);
+            s->samples[i] = turn.seconds;
+            s->turns[i] = (int64_t)i;
+            s->begun[i] = turn.begun;
+        }
+        if (!s) rc = tg_fail(err, "out of memory");
+    }
+    tg_host_name(p.m.facts.host);
+    tg_host_read(setup->core < 0 ? 0 : setup->core, &p.m.facts);
+    read_usage(&p);
+    if (p.state) p.probe->close(p.state);
+    if (rc < 0)
+        tg_measurement_free(&p.m);
+    else
+        *m = p.m;
+    return rc;
+}

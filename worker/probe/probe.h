@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TG_WORKER_PROBE_PROBE_H
+#define TG_WORKER_PROBE_PROBE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/json.h"
+#include "results/measurement.h"
+
+/*
+ * How a cell is run, in a process of its own: its operands are made, its results are compared with
+ * the exact reference, and only then, when they are right, is it warmed up and sampled.
+ *
+ * A process is conducted by lines of JSON on its descriptors 3 and 4 (see conduct.h), or runs by
+ * hand, alone.
+ */
+
+/* What a process is told before it begins. */
+struct tg_setup {
+    struct tg_cell cell;
+    char library[4096];      /* whose kernels */
+    char seed[TG_TEXT_SIZE]; /* of the operands, decimal */
+    bool is_complete;        /* compare every result; else every row of one batch column */
+    bool is_maker; /* make the shared operands; else take them if they would be the same */
+    char operands_digest[TG_TEXT_SIZE]; /* of what the maker packed, "" for the maker */
+    bool is_fixed;      /* also measure the metrics that are the same in every round */
+    int64_t offset;     /* bytes, a multiple of 64, by which operands are moved in their pages */
+    int core;           /* to be bound to, -1 for none */
+    int64_t data_bytes; /* most private memory, 0 for no limit */
+    double warmup_min_s, warmup_max_s, sample_s;
+};
+
+/* Descriptors of a conducted process. */
+enum { TG_ASK = 3, TG_ANSWER = 4, TG_OPERANDS = 5, TG_TURNS = 6 };
+
+struct tg_probe {
+    const char *name;
+    const char *meaning;
+
+    /* Makes or maps the operands. `operands` is a descriptor to share them through, or -1. */
+    int (*prepare)(const struct tg_setup *setup, int operands, struct tg_measurement *m,
+                   void **state, struct tg_error *err);
+
+    /*
+     * Runs once and compares: sets the outcome `wrong` and its reason, or adds the fixed metrics if
+     * they are asked for.
+     */
+    int (*check)(void *state, struct tg_measurement *m, struct tg_error *err);
+
+    /* What is timed. */
+    void (*call)(void *state, int64_t calls);
+
+    void (*close)(void *state);
+};
+
+/* The row of probes.def of that name, or NULL. */
+const struct tg_probe *tg_probe_find(const char *name);
+
+/* The rows in order; tg_probe_at(i) for i < tg_probe_count(). */
+size_t tg_probe_count(void);
+const struct tg_probe *tg_probe_at(size_t i);
+
+/* Bytes of private memory that a process for this cell needs, at most; -1 if that is unknown. */
+int64_t tg_probe_bytes(const struct tg_cell *cell);
+
+void tg_probe_setup_init(struct tg_setup *setup);
+
+/* A setup as the members of a JSON object, and back. */
+void tg_probe_setup_add(struct tg_json *object, const struct tg_setup *setup);
+int tg_probe_setup_read(const struct tg_json_file *file, struct tg_setup *setup,
+                        struct tg_error *err);
+
+/* Runs a conducted process to its end: answers until descriptor 3 is closed. */
+int tg_probe_run(struct tg_error *err);
+
+/* Runs one cell by hand with so many samples; *m is to be freed. */
+int tg_probe_run_alone(const struct tg_setup *setup, size_t samples, struct tg_measurement *m,
+                       struct tg_error *err);
+
+/* The row that calls kernels (probe_kernel.c). */
+extern const struct tg_probe tg_probe_kernel;
+
+#endif

@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "kernels/fill.h"
+#include "kernels/format.h"
+#include "results/digest.h"
+#include "worker/library.h"
+#include "worker/model/model.h"
+#include "worker/probe/accuracy.h"
+#include "worker/probe/probe.h"
+
+/*
+ * Calls of one kernel. The operands, packed weights and activations, lie in one mapping that both
+ * processes of a block read, if both would pack the same bytes: two mappings of their own would
+ * differ in where their pages lie, which is worth up to 1 % of time by itself.
+ */
+
+#define PAGE 4096
+
+struct state {
+    struct tg_setup setup;
+    const struct tg_library *library;
+    const struct tg_kernel *kernel;
+    const struct tg_op *op;
+    struct tg_problem problem;
+    int8_t *ternary; /* rows x cols */
+    int64_t packed_bytes, activation_bytes, result_bytes;
+    void *mapped; /* the operands: packed weights, then activations, each offset */
+    size_t mapped_bytes;
+    void *results_block; /* as allocated; problem.results lies in it */
+};
+
+static size_t whole_pages(int64_t bytes)
+{
+    return ((size_t)bytes + PAGE - 1) / PAGE * PAGE;
+}
+
+static void kernel_close(void *opaque)
+{
+    struct state *s = opaque;
+    if (s->mapped) munmap(s->mapped, s->mapped_bytes);
+    free(s->ternary);
+    free(s->results_block);
+    free(s);
+}
+
+static int open_kernel(struct state *s, struct tg_measurement *m, struct tg_error *err)
+{
+    const struct tg_cell *cell = &s->setup.cell;
+    struct tg_facts *facts = &m->facts;
+    if (tg_library_open(s->setup.library, &s->library, err) < 0 ||
+        tg_digest_file(s->setup.library, facts->library, err) < 0)
+        return -1;
+    facts->injected_percent = s->library->injected_percent;
+    facts->is_debug = s->library->is_debug;
+    s->kernel = tg_library_find(s->library, cell->kernel);
+    if (!s->kernel) return tg_fail(err, "no kernel '%s' in this library", cell->kernel);
+    if (!s->kernel->run || !s->kernel->here())
+        return tg_fail(err, "kernel '%s' cannot run here", cell->kernel);
+    s->op = tg_op_find(s->kernel->op);
+    if (!s->op) return tg_fail(err, "no operation '%s' in this program", s->kernel->op);
+    snprintf(facts->isa_requested, sizeof facts->isa_requested, "%s", s->kernel->isa);
+
+    struct tg_problem *p = &s->problem;
+    if (tg_model_shape(cell->model, cell->layer, &p->rows, &p->cols, err) < 0) return -1;
+    if (p->cols % s->kernel->column_multiple != 0)
+        return tg_fail(err, "%" PRId64 " columns are not a multiple of %" PRId64, p->cols,
+                       s->kernel->column_multiple);
+    p->batch = cell->batch;
+    p->row_begin = 0;
+    p->row_end = p->rows;
+    return 0;
+}
+
+/* Weights and results, by the seed; the results begin a cache line at the drawn offset. */
+static int make_memory(struct state *s, struct tg_error *err)
+{
+    struct tg_problem *p = &s->problem;
+    size_t weights = (size_t)p->rows * (size_t)p->cols;
+    s->packed_bytes = s->kernel->packed_bytes(p->rows, p->cols);
+    s->activation_bytes = p->batch * p->cols;
+    s->result_bytes = s->op->result_bytes(p);
+    s->ternary = malloc(weights);
+    s->results_block = aligned_alloc(PAGE, whole_pages(s->result_bytes + s->setup.offset));
+    if (!s->ternary || !s->results_block)
+        return tg_fail(err, "not enough memory for %" PRId64 " x %" PRId64 " weights", p->rows,
+                       p->cols);
+    p->results = (char *)s->results_block + s->setup.offset;
+    tg_fill_ternary(strtoull(s->setup.seed, NULL, 10), s->ternary, weights);
+    return 0;
+}
+
+static size_t activations_at(const struct state *s)
+{
+    return whole_pages(s->packed_bytes + s->setup.offset) + (size_t)s->setup.offset;
+}
+
+static int map(struct state *s, int descriptor, int protection, struct tg_error *err)
+{
+    s->mapped_bytes = whole_pages((int64_t)activations_at(s) + s->activation_bytes);
+    int flags = descriptor < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED;
+    void *mapped = mmap(NULL, s->mapped_bytes, protection, flags, descriptor, 0);
+    if (mapped == MAP_FAILED)
+        return tg_fail(err, "cannot map %zu bytes of operands: %s", s->mapped_bytes,
+                       strerror(errno));
+    s->mapped = mapped;
+    s->problem.weights = (const uint8_t *)mapped + s->setup.offset;
+    s->problem.activations = (const int8_t *)mapped + activations_at(s);
+    return 0;
+}
+
+/*
+ * Maps the operands again, for reading only. The descriptor is opened anew for that: a mapping
+ * through one that could write counts as a writer, and a sealed file has none.
+ */
+static int map_again(struct state *s, int descriptor, struct tg_error *err)
+{
+    char path[64];
+    munmap(s->mapped, s->mapped_bytes);
+    s->mapped = NULL;
+    snprintf(path, sizeof path, "/proc/self/fd/%d", descriptor);
+    int reader = open(path, O_RDONLY | O_CLOEXEC);
+    if (reader < 0) return tg_fail(err, "cannot open the operands: %s", strerror(errno));
+    int rc = map(s, reader, PROT_READ, err);
+    close(reader);
+    return rc;
+}
+
+/* Packs and fills the mapping, and digests what the weights became. */
+static int make_operands(struct state *s, char digest[TG_DIGEST_SIZE], struct tg_error *err)
+{
+    struct tg_problem *p = &s->problem;
+    uint64_t seed = strtoull(s->setup.seed, NULL, 10);
+    uint8_t *weights = (uint8_t *)s->mapped + s->setup.offset;
+    int8_t *activations = (int8_t *)s->mapped + activations_at(s);
+    s->kernel->pack(s->ternary, p->rows, p->cols, weights);
+    tg_fill_int8(seed + 1, activations, (size_t)s->activation_bytes);
+    struct tg_digest *d = tg_digest_create(err);
+    if (!d) return -1;
+    tg_digest_update(d, weights, (size_t)s->packed_bytes);
+    int rc = tg_digest_finish(d, digest, err);
+    tg_digest_destroy(d);
+    return rc;
+}
+
+/*
+ * The maker fills the shared memory; the other side packs for itself, and when that is the same and
+ * lies the same way, gives it up for the shared one. Alone, there is nothing to share.
+ */
+static int make_or_share(struct state *s, int shared, struct tg_measurement *m,
+                         struct tg_error *err)
+{
+    struct tg_facts *facts = &m->facts;
+    struct stat status = {0};
+    char digest[TG_DIGEST_SIZE];
+    int own = -1, rc = -1;
+
+    if (shared >= 0 && !s->setup.is_maker) own = memfd_create("tritgate-operands", MFD_CLOEXEC);
+    int target = s->setup.is_maker ? shared : own;
+    size_t bytes = whole_pages((int64_t)activations_at(s) + s->activation_bytes);
+    if (target >= 0 && ftruncate(target, (off_t)bytes) < 0) {
+        tg_fail(err, "cannot make %zu bytes of operands: %s", bytes, strerror(errno));
+        goto out;
+    }
+    if (map(s, target, PROT_READ | PROT_WRITE, err) < 0 || make_operands(s, digest, err) < 0)
+        goto out;
+    memcpy(facts->operands_digest, digest, sizeof digest);
+    facts->packed_bytes = s->packed_bytes;
+    if (target >= 0) {
+        bool same = s->setup.is_maker ||
+                    (fstat(shared, &status) == 0 && (size_t)status.st_size == bytes &&
+                     strcmp(digest, s->setup.operands_digest) == 0);
+        snprintf(facts->operands, sizeof facts->operands, "%s", same ? "shared" : "own");
+        if (map_again(s, same ? shared : own, err) < 0) goto out;
+    } else {
+        snprintf(facts->operands, sizeof facts->operands, "own");
+    }
+    rc = 0;
+out:
+    if (own >= 0) close(own);
+    return rc;
+}
+
+static int kernel_prepare(const struct tg_setup *setup, int operands, struct tg_measurement *m,
+                          void **state, struct tg_error *err)
+{
+    struct state *s = calloc(1, sizeof *s);
+    if (!s) return tg_fail(err, "out of memory");
+    s->setup = *setup;
+    if (open_kernel(s, m, err) < 0 || make_memory(s, err) < 0 ||
+        make_or_share(s, operands, m, err) < 0) {
+        kernel_close(s);
+        return -1;
+    }
+    *state = s;
+    return 0;
+}
+
+static void kernel_call(void *opaque, int64_t calls)
+{
+    const struct state *s = opaque;
+    for (int64_t i = 0; i < calls; i++) s->kernel->run(&s->problem);
+}
+
+static void is_wrong(struct tg_measurement *m, const char *reason)
+{
+    m->outcome = TG_WRONG;
+    snprintf(m->reason, sizeof m->reason, "%s", reason);
+}
+
+/* What the library packed must be, to this program's own reading of the format, what was packed. */
+static int check_packed(struct state *s, struct tg_measurement *m, struct tg_error *err)
+{
+    const struct tg_problem *p = &s->problem;
+    const struct tg_format *format = tg_format_find(s->kernel->format);
+    size_t weights = (size_t)p->rows * (size_t)p->cols;
+    if (!format || !s->setup.is_complete) return 0;
+    int8_t *unpacked = malloc(weights);
+    if (!unpacked) return tg_fail(err, "not enough memory to check the packed weights");
+    if (format->unpack(p->weights, p->rows, p->cols, unpacked) >= 0 ||
+        memcmp(unpacked, s->ternary, weights) != 0)
+        is_wrong(m, "the packed weights are not those that were packed");
+    free(unpacked);
+    return 0;
+}
+
+/* Compares every batch column, or one drawn by the seed. */
+static int check_results(struct state *s, struct tg_measurement *m, struct tg_error *err)
+{
+    struct tg_problem wanted = s->problem;
+    int64_t columns = s->op->columns(&wanted), first = 0, last = columns;
+    uint64_t draw = strtoull(s->setup.seed, NULL, 10) + 2;
+    if (!s->setup.is_complete) {
+        first = (int64_t)(tg_fill_next(&draw) % (uint64_t)columns);
+        last = first + 1;
+    }
+    wanted.results = malloc((size_t)s->result_bytes);
+    if (!wanted.results) return tg_fail(err, "not enough memory for the reference");
+    memset(s->problem.results, 0x5a, (size_t)s->result_bytes);
+    s->kernel->run(&s->problem);
+    snprintf(m->facts.isa_executed, sizeof m->facts.isa_executed, "%s", s->kernel->isa);
+    for (int64_t column = first; column < last && m->outcome == TG_MEASURED; column++) {
+        s->op->reference(s->ternary, &wanted, column);
+        int64_t row = s->op->differs(&s->problem, wanted.results, column);
+        m->facts.checked += wanted.rows;
+        if (row < 0) continue;
+        char reason[128];
+        snprintf(reason, sizeof reason,
+                 "row %" PRId64 " of column %" PRId64 " differs from the reference", row, column);
+        is_wrong(m, reason);
+    }
+    free(wanted.results);
+    return 0;
+}
+
+static int add_fixed(struct tg_measurement *m, const char *metric, double value,
+                     struct tg_error *err)
+{
+    struct tg_series *series = tg_measurement_add(m, metric, 1);
+    if (!series) return tg_fail(err, "out of memory");
+    series->samples[0] = value;
+    return 0;
+}
+
+static int kernel_check(void *opaque, struct tg_measurement *m, struct tg_error *err)
+{
+    struct state *s = opaque;
+    double value;
+    if (check_packed(s, m, err) < 0) return -1;
+    if (m->outcome == TG_MEASURED && check_results(s, m, err) < 0) return -1;
+    if (m->outcome != TG_MEASURED || !s->setup.is_fixed) return 0;
+    if (strcmp(s->op->name, "product") == 0)
+        return tg_accuracy_product(s->kernel, &s->problem, &value, err) < 0
+                   ? -1
+                   : add_fixed(m, "kernel_accuracy", value, err);
+    if (strcmp(s->op->name, "unpack") == 0)
+        return add_fixed(
+            m, "codec_exact",
+            tg_accuracy_codec(s->ternary, s->problem.results, s->problem.rows * s->problem.cols),
+            err);
+    return 0;
+}
+
+const struct tg_probe tg_probe_kernel = {
+    "kernel",       "calls of one kernel on operands from a seed",
+    kernel_prepare, kernel_check,
+    kernel_call,    kernel_close};

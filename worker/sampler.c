@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "worker/sampler.h"
+
+#include <math.h>
+
+#include "kernels/fill.h"
+
+#define CALLS_MOST 1000000
+
+static int64_t calls_of(double sample_s, double call_s)
+{
+    double calls = call_s > 0 ? ceil(sample_s / call_s) : CALLS_MOST;
+    return calls < 1 ? 1 : calls > CALLS_MOST ? CALLS_MOST : (int64_t)calls;
+}
+
+struct tg_sampling tg_sampler_plan(const struct tg_limits *limits, const double call_s[2],
+                                   int same_kernel)
+{
+    struct tg_sampling plan = {.calls = {calls_of(limits->sample_s, call_s[0]), 0}};
+    double quad_s = 0;
+    if (call_s[1] > 0) plan.calls[1] = calls_of(limits->sample_s, call_s[1]);
+    if (same_kernel && plan.calls[1] > 0) {
+        int64_t most = plan.calls[0] > plan.calls[1] ? plan.calls[0] : plan.calls[1];
+        plan.calls[0] = plan.calls[1] = most;
+    }
+    for (int side = 0; side < 2; side++)
+        if (plan.calls[side]) quad_s += 2 * (double)(plan.calls[side] + 1) * call_s[side];
+    double quads = quad_s > 0 ? floor(limits->round_s / quad_s) : 0;
+    if (quads < (double)limits->quads_min) quads = (double)limits->quads_min;
+    if (quads > (double)limits->quads_max) quads = (double)limits->quads_max;
+    plan.quads = (int64_t)quads;
+    return plan;
+}
+
+void tg_sampler_draw(uint64_t *state, int64_t quads, int sides, uint8_t *order)
+{
+    for (int64_t q = 0; q < quads; q++) {
+        uint8_t first = sides == 2 ? (uint8_t)(tg_fill_next(state) >> 63) : 0;
+        uint8_t second = sides == 2 ? (uint8_t)(1 - first) : 0;
+        order[4 * q] = order[4 * q + 3] = first;
+        order[4 * q + 1] = order[4 * q + 2] = second;
+    }
+}

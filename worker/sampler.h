@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TG_WORKER_SAMPLER_H
+#define TG_WORKER_SAMPLER_H
+
+#include <stdint.h>
+
+#include "matrix/policy.h"
+
+/* How much of a block is sampled in one round. Pure: time is a parameter. */
+
+struct tg_sampling {
+    int64_t calls[2]; /* of each side, in one sample */
+    int64_t quads;
+};
+
+/*
+ * Plans a round from the time of one call of each side, in seconds (the second is 0 if there is one
+ * side only). A sample is one untimed call, then `calls` timed as one interval of at least
+ * limits->sample_s for the faster side. Sides that run the same kernel make the same number of
+ * calls, so that they do the same. Four samples, two of each side, are a quad; as many quads as fit
+ * in limits->round_s are taken, within quads_min and quads_max.
+ */
+struct tg_sampling tg_sampler_plan(const struct tg_limits *limits, const double call_s[2],
+                                   int same_kernel);
+
+/*
+ * Draws the order of `quads` quads, ABBA or BAAB by a fair coin each, into order[4 * quads]; with
+ * one side only all are 0. *state is the seed of tg_fill_next and moves on.
+ */
+void tg_sampler_draw(uint64_t *state, int64_t quads, int sides, uint8_t *order);
+
+#endif

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TG_WORKER_SERVE_H
+#define TG_WORKER_SERVE_H
+
+#include "base/error.h"
+#include "worker/conduct.h"
+#include "worker/wire.h"
+
+/*
+ * A worker: says what it can do, has rounds conducted, stores what was seen, and says so with the
+ * same lines it stored. It is opened, told the run, given rounds, and closed. In a rank of its own
+ * it is driven by messages (tg_serve); the coordinator of a run of one rank calls it directly.
+ *
+ *   coordinator                                       worker
+ *   {"do":"announce", "head":path, "base":path}   ->  {"host":…, "head":survey, …}
+ *   {"do":"open", "directory":…, "matrix":…, …}   ->  (nothing)
+ *   {"do":"round", "block":…, "round":3, …}       ->  {"done":[line, …]} or {"lost":"why"}
+ *   {"do":"close"}                                ->  {"bye":""} or {"bye":"why"}
+ */
+
+struct tg_worker;
+
+/* What a worker is told of itself: NULL but in tests, which give a name and a recorded topology. */
+struct tg_identity {
+    const char *host, *topology;
+};
+
+int tg_serve_open(int rank, int local_rank, const struct tg_identity *identity,
+                  struct tg_worker **worker, struct tg_error *err);
+
+/* Answers one message, as above; *answer is the caller's to free, or NULL where nothing is said. */
+int tg_serve_answer(struct tg_worker *worker, const char *message, char **answer,
+                    struct tg_error *err);
+
+/* Closes what it stored; a store that was not closed by message is left as it is. */
+void tg_serve_close(struct tg_worker *worker);
+
+/* Answers the coordinator's messages until it is told to close. */
+int tg_serve(struct tg_wire *wire, struct tg_worker *worker, struct tg_error *err);
+
+#endif

@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "worker/survey.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "results/digest.h"
+#include "worker/child.h"
+#include "worker/library.h"
+#include "worker/model/model.h"
+#include "worker/probe/probe.h"
+
+#define ANSWER_WITHIN_S 30
+
+static void add_kernel(struct tg_json *list, const struct tg_survey_kernel *k)
+{
+    struct tg_json *row = tg_json_object(list, NULL);
+    tg_json_add_text(row, "name", k->name);
+    tg_json_add_text(row, "op", k->op);
+    tg_json_add_text(row, "format", k->format);
+    tg_json_add_text(row, "isa", k->isa);
+    tg_json_add_text(row, "device", k->device);
+    tg_json_add_boolean(row, "built", k->built);
+    tg_json_add_boolean(row, "here", k->here);
+    tg_json_add_number(row, "column_multiple", (double)k->column_multiple);
+}
+
+void tg_survey_add(struct tg_json *parent, const char *key, const struct tg_survey *survey)
+{
+    struct tg_json *object = tg_json_object(parent, key);
+    tg_json_add_text(object, "path", survey->path);
+    tg_json_add_text(object, "digest", survey->digest);
+    tg_json_add_text(object, "build", survey->build);
+    tg_json_add_number(object, "injected_percent", (double)survey->injected_percent);
+    tg_json_add_boolean(object, "is_debug", survey->is_debug);
+    struct tg_json *list = tg_json_array(object, "kernels");
+    for (size_t i = 0; i < survey->count; i++) add_kernel(list, &survey->kernels[i]);
+}
+
+static void copy(char *to, const char *from)
+{
+    snprintf(to, TG_TEXT_SIZE, "%s", from);
+}
+
+static int look(const char *path, struct tg_survey *survey, struct tg_error *err)
+{
+    const struct tg_library *library;
+    if (tg_library_open(path, &library, err) < 0 || tg_digest_file(path, survey->digest, err) < 0)
+        return -1;
+    survey->kernels = calloc(library->kernel_count + 1, sizeof *survey->kernels);
+    if (!survey->kernels) return tg_fail(err, "out of memory");
+    snprintf(survey->path, sizeof survey->path, "%s", path);
+    snprintf(survey->build, sizeof survey->build, "%s", library->build);
+    survey->injected_percent = library->injected_percent;
+    survey->is_debug = library->is_debug != 0;
+    for (; survey->count < library->kernel_count; survey->count++) {
+        const struct tg_kernel *from = &library->kernels[survey->count];
+        struct tg_survey_kernel *to = &survey->kernels[survey->count];
+        copy(to->name, from->name);
+        copy(to->op, from->op);
+        copy(to->format, from->format);
+        copy(to->isa, from->isa);
+        copy(to->device, from->device);
+        to->built = from->run != NULL;
+        to->here = to->built && from->here();
+        to->column_multiple = from->column_multiple;
+    }
+    return 0;
+}
+
+int tg_survey_answer(const char *path, int descriptor, struct tg_error *err)
+{
+    struct tg_survey survey = {0};
+    struct tg_json *root = tg_json_object(NULL, NULL);
+    int rc = look(path, &survey, err);
+    if (rc < 0)
+        tg_json_add_text(root, "error", err->text);
+    else
+        tg_survey_add(root, "survey", &survey);
+    char *line = tg_json_print(root, false);
+    if (dprintf(descriptor, "%s\n", line) < 0) rc = tg_fail(err, "nobody listens");
+    free(line);
+    tg_json_free(root);
+    tg_survey_release(&survey);
+    return rc;
+}
+
+static int read_answer(const char *line, struct tg_survey *survey, struct tg_error *err)
+{
+    struct tg_json_file file;
+    if (tg_json_parse(line, &file, err) < 0) return -1;
+    const char *error = tg_json_text(tg_json_get(file.root, "error"));
+    int rc = *error ? tg_fail(err, "%s", error)
+                    : tg_survey_parse(&file, tg_json_get(file.root, "survey"), survey, err);
+    tg_json_release(&file);
+    return rc;
+}
+
+int tg_survey_take(const char *path, struct tg_survey *survey, struct tg_error *err)
+{
+    const char *const argv[] = {"/proc/self/exe", "cell", "--survey", path, NULL};
+    struct tg_child *child;
+    struct tg_child_end end;
+    const char *line;
+    if (access(path, R_OK) != 0) return tg_fail(err, "cannot open library '%s'", path);
+    if (tg_child_start(argv, NULL, 0, 0, &child, err) < 0) return -1;
+    enum tg_child_answer answer = tg_child_receive(child, tg_now() + ANSWER_WITHIN_S, &line);
+    int rc = answer == TG_CHILD_LINE ? read_answer(line, survey, err) : -1;
+    tg_child_stop(child, &end);
+    if (answer == TG_CHILD_LATE)
+        return tg_fail(err, "'%s' is not a kernel library: loading it hangs", path);
+    if (answer == TG_CHILD_DIED)
+        return tg_fail(err, "'%s' is not a kernel library: loading it ends the process (%s)", path,
+                       end.signal ? strsignal(end.signal) : end.tail);
+    return rc;
+}
+
+static int parse_kernel(const struct tg_json_file *file, const struct tg_json *row,
+                        struct tg_survey_kernel *k, struct tg_error *err)
+{
+    const struct {
+        const char *key;
+        char *to;
+    } texts[] = {{"name", k->name},
+                 {"op", k->op},
+                 {"format", k->format},
+                 {"isa", k->isa},
+                 {"device", k->device}};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        const char *text = tg_json_text(tg_json_get(row, texts[i].key));
+        if (!*text || strlen(text) >= TG_TEXT_SIZE || strpbrk(text, " =*?["))
+            return tg_json_fail(file, row, err, "a kernel without a usable '%s'", texts[i].key);
+        copy(texts[i].to, text);
+    }
+    k->built = tg_json_number(tg_json_get(row, "built")) != 0;
+    k->here = tg_json_number(tg_json_get(row, "here")) != 0;
+    double multiple = tg_json_number(tg_json_get(row, "column_multiple"));
+    if (!(multiple >= 1 && multiple <= 1e9))
+        return tg_json_fail(file, row, err, "a kernel without a usable 'column_multiple'");
+    k->column_multiple = (int64_t)multiple;
+    return 0;
+}
+
+int tg_survey_parse(const struct tg_json_file *file, const struct tg_json *object,
+                    struct tg_survey *survey, struct tg_error *err)
+{
+    struct tg_survey parsed = {0};
+    const struct tg_json *list = tg_json_get(object, "kernels");
+    snprintf(parsed.path, sizeof parsed.path, "%s", tg_json_text(tg_json_get(object, "path")));
+    copy(parsed.digest, tg_json_text(tg_json_get(object, "digest")));
+    snprintf(parsed.build, sizeof parsed.build, "%s", tg_json_text(tg_json_get(object, "build")));
+    parsed.injected_percent = (int64_t)tg_json_number(tg_json_get(object, "injected_percent"));
+    parsed.is_debug = tg_json_number(tg_json_get(object, "is_debug")) != 0;
+    if (!*parsed.digest || !list) return tg_json_fail(file, object, err, "not a survey");
+    parsed.kernels = calloc(tg_json_count(list) + 1, sizeof *parsed.kernels);
+    if (!parsed.kernels) return tg_fail(err, "out of memory");
+    for (; parsed.count < tg_json_count(list); parsed.count++) {
+        if (parse_kernel(file, tg_json_at(list, parsed.count), &parsed.kernels[parsed.count], err) <
+            0) {
+            tg_survey_release(&parsed);
+            return -1;
+        }
+    }
+    *survey = parsed;
+    return 0;
+}
+
+void tg_survey_release(struct tg_survey *survey)
+{
+    free(survey->kernels);
+    *survey = (struct tg_survey){0};
+}
+
+const struct tg_survey_kernel *tg_survey_find(const struct tg_survey *survey, const char *name)
+{
+    for (size_t i = 0; survey && i < survey->count; i++)
+        if (strcmp(survey->kernels[i].name, name) == 0) return &survey->kernels[i];
+    return NULL;
+}
+
+static bool cannot(char *reason, size_t size, const char *axis, const char *value, const char *why)
+{
+    snprintf(reason, size, "%s '%s' %s", axis, value, why);
+    return false;
+}
+
+/* A pattern that no word matched, on any axis. */
+static bool has_pattern(const struct tg_cell *cell, char *reason, size_t size)
+{
+    for (size_t i = 0; i < tg_cell_type.field_count; i++) {
+        const struct tg_field *field = &tg_cell_type.fields[i];
+        const char *value = (const char *)cell + field->offset;
+        if (field->kind != TG_TEXT || !tg_words_is_pattern(value)) continue;
+        snprintf(reason, size, "no %s of this build matches '%s'", field->name, value);
+        return true;
+    }
+    return false;
+}
+
+bool tg_survey_can_run(const struct tg_survey *head, const struct tg_survey *base,
+                       const struct tg_cell *cell, char *reason, size_t size)
+{
+    struct tg_error why;
+    int64_t rows, cols;
+    if (has_pattern(cell, reason, size)) return false;
+    if (!tg_probe_find(cell->probe))
+        return cannot(reason, size, "probe", cell->probe, "is unknown");
+    if (strcmp(cell->cache, "hot") != 0)
+        return cannot(reason, size, "cache", cell->cache, "is not in this version");
+    if (cell->threads != 1) {
+        snprintf(reason, size, "more than one thread is not in this version");
+        return false;
+    }
+    bool is_base = strcmp(cell->build, "base") == 0;
+    if (is_base && !base) return cannot(reason, size, "build", "base", "was not given");
+    const struct tg_survey_kernel *k = tg_survey_find(is_base ? base : head, cell->kernel);
+    if (!k)
+        return cannot(reason, size, "kernel", cell->kernel,
+                      is_base ? "is not in base" : "is not in head");
+    if (!k->built) return cannot(reason, size, "kernel", k->name, "is not in this build");
+    if (!k->here) return cannot(reason, size, "instruction set", k->isa, "is not on this machine");
+    if (tg_model_shape(cell->model, cell->layer, &rows, &cols, &why) < 0) {
+        snprintf(reason, size, "%s", why.text);
+        return false;
+    }
+    if (cols % k->column_multiple != 0) {
+        snprintf(reason, size, "%lld columns are not a multiple of %lld, as format %s needs",
+                 (long long)cols, (long long)k->column_multiple, k->format);
+        return false;
+    }
+    return true;
+}

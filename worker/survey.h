@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TG_WORKER_SURVEY_H
+#define TG_WORKER_SURVEY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/json.h"
+#include "matrix/cell.h"
+
+/*
+ * What a kernel library holds, and which of it this machine can run. A child opens the library and
+ * says it in one line of JSON; the rank keeps the answer. Surveys decide which cells a worker can
+ * run, and for what reason it cannot.
+ */
+
+struct tg_survey_kernel {
+    char name[TG_TEXT_SIZE], op[TG_TEXT_SIZE], format[TG_TEXT_SIZE], isa[TG_TEXT_SIZE];
+    char device[TG_TEXT_SIZE];
+    bool built, here;
+    int64_t column_multiple;
+};
+
+struct tg_survey {
+    char path[4096];
+    char digest[TG_TEXT_SIZE]; /* SHA-256 of the file */
+    char build[512];           /* compiler, version and flags */
+    int64_t injected_percent;
+    bool is_debug;
+    struct tg_survey_kernel *kernels;
+    size_t count;
+};
+
+/* In the child: opens the library and prints its line on the descriptor. */
+int tg_survey_answer(const char *path, int descriptor, struct tg_error *err);
+
+/* In a rank: has a child open the library. The result is released by tg_survey_release. */
+int tg_survey_take(const char *path, struct tg_survey *survey, struct tg_error *err);
+
+/* Reads the object of a survey, as in its line and in plan.json. */
+int tg_survey_parse(const struct tg_json_file *file, const struct tg_json *object,
+                    struct tg_survey *survey, struct tg_error *err);
+
+/* Adds the survey as an object to another. */
+void tg_survey_add(struct tg_json *parent, const char *key, const struct tg_survey *survey);
+
+void tg_survey_release(struct tg_survey *survey);
+
+/* The kernel of that name, or NULL; survey may be NULL. */
+const struct tg_survey_kernel *tg_survey_find(const struct tg_survey *survey, const char *name);
+
+/*
+ * Whether a machine with these surveys (base may be NULL) can run the cell. If not, the reason is
+ * written, as it stands behind "skipped".
+ */
+bool tg_survey_can_run(const struct tg_survey *head, const struct tg_survey *base,
+                       const struct tg_cell *cell, char *reason, size_t size);
+
+#endif
