@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TG_COORDINATOR_COMMAND_H
+#define TG_COORDINATOR_COMMAND_H
+
+/*
+ * The subcommands: each takes its own arguments (argv[0] is "tritgate NAME") and returns the exit
+ * status. What goes wrong is one sentence on standard error.
+ */
+
+/* Exit statuses; run and gate also use those of tg_gate_status, 0 to 2. */
+enum {
+    TG_STATUS_USAGE = 3,  /* wrong arguments or unusable input; nothing was measured */
+    TG_STATUS_STOPPED = 4 /* it could not go on; what was measured is kept */
+};
+
+struct tg_command {
+    const char *name;
+    const char *meaning;
+    int (*run)(int argc, char **argv);
+};
+
+int tg_command_run(int argc, char **argv);
+int tg_command_gate(int argc, char **argv);
+int tg_command_report(int argc, char **argv);
+int tg_command_cell(int argc, char **argv);
+int tg_command_check(int argc, char **argv);
+int tg_command_matrix(int argc, char **argv);
+int tg_command_list(int argc, char **argv);
+
+#endif

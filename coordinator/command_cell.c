@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <argp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "coordinator/command.h"
+#include "coordinator/vocabulary.h"
+#include "worker/child.h"
+#include "worker/library.h"
+#include "worker/place.h"
+#include "worker/probe/probe.h"
+#include "worker/survey.h"
+
+/* One cell in this process: by hand, or conducted by a rank (worker/conduct.h). */
+
+struct options {
+    const char *text, *library, *survey, *conducted, *seed;
+    size_t samples;
+};
+
+enum { LIBRARY = 256, SAMPLES, SEED, CONDUCTED, SURVEY };
+
+static const struct argp_option option_list[] = {
+    {"library", LIBRARY, "LIB", 0, "whose kernels (default: those beside this program)", 0},
+    {"samples", SAMPLES, "N", 0, "how many samples (default: 20)", 0},
+    {"seed", SEED, "N", 0, "of the operands (default: 1)", 0},
+    {"conducted", CONDUCTED, "PID", OPTION_HIDDEN, "talk with that parent", 0},
+    {"survey", SURVEY, "LIB", OPTION_HIDDEN, "say what a library holds", 0},
+    {0}};
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+    struct options *o = state->input;
+    char *end;
+    switch (key) {
+    case LIBRARY: o->library = arg; return 0;
+    case CONDUCTED: o->conducted = arg; return 0;
+    case SURVEY: o->survey = arg; return 0;
+    case SEED:
+        o->seed = arg;
+        if (!*arg || strspn(arg, "0123456789") != strlen(arg) || strlen(arg) > 15)
+            argp_failure(state, TG_STATUS_USAGE, 0,
+                         "unusable seed '%s': a number of at most 15 digits", arg);
+        return 0;
+    case SAMPLES:
+        o->samples = strtoul(arg, &end, 10);
+        if (end == arg || *end || *arg == '-' || o->samples < 1 || o->samples > 1000000)
+            argp_failure(state, TG_STATUS_USAGE, 0, "unusable number of samples '%s': 1 to 1000000",
+                         arg);
+        return 0;
+    case ARGP_KEY_ARG:
+        if (o->text)
+            argp_failure(state, TG_STATUS_USAGE, 0,
+                         "one cell is expected, in quotes; '%s' is a"
+                         " second",
+                         arg);
+        o->text = arg;
+        return 0;
+    case ARGP_KEY_END:
+        if (!o->text && !o->conducted && !o->survey)
+            argp_failure(state, TG_STATUS_USAGE, 0, "a cell is missing");
+        return 0;
+    default: return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static const struct argp argp = {
+    option_list,
+    parse,
+    "'CELL'",
+    "Makes one measurement in this process, and prints it as a line of JSON (docs/RESULTS.md).\v"
+    "For example:\n  tritgate cell 'probe=kernel kernel=i2s_avx2 model=bitnet-2b layer=attn_q'\n"
+    "Exit status: 0 measured, 1 wrong, 3 unusable cell.",
+    NULL,
+    NULL,
+    NULL};
+
+/* Whether this machine can run it; the survey opens the library in a process of its own. */
+static int check_cell(const struct tg_setup *setup, struct tg_error *err)
+{
+    struct tg_survey survey;
+    struct tg_words words;
+    char reason[400];
+    if (tg_survey_take(setup->library, &survey, err) < 0) return -1;
+    const struct tg_survey *surveys[] = {&survey};
+    int rc = tg_vocabulary_gather(surveys, 1, &words, err);
+    if (rc == 0) {
+        rc = tg_cell_check(&setup->cell, &words, err);
+        tg_vocabulary_release(&words);
+    }
+    if (rc == 0 && !tg_survey_can_run(&survey, &survey, &setup->cell, reason, sizeof reason))
+        rc = tg_fail(err, "%s", reason);
+    tg_survey_release(&survey);
+    return rc;
+}
+
+static int run_by_hand(const struct options *o, struct tg_error *err)
+{
+    struct tg_setup setup;
+    struct tg_place place;
+    struct tg_measurement m;
+    tg_probe_setup_init(&setup);
+    if (tg_cell_parse(o->text, &setup.cell, err) < 0) return TG_STATUS_USAGE;
+    if (o->library)
+        snprintf(setup.library, sizeof setup.library, "%s%s", strchr(o->library, '/') ? "" : "./",
+                 o->library);
+    else if (tg_library_own_path(setup.library, sizeof setup.library, err) < 0)
+        return TG_STATUS_USAGE;
+    if (check_cell(&setup, err) < 0) return TG_STATUS_USAGE;
+    if (tg_place_find(NULL, 0, &place, NULL) == 0) setup.core = place.core;
+    snprintf(setup.seed, sizeof setup.seed, "%s", o->seed);
+    if (tg_probe_run_alone(&setup, o->samples, &m, err) < 0) return TG_STATUS_USAGE;
+    char *line = tg_measurement_to_json(&m);
+    puts(line);
+    free(line);
+    int status = m.outcome == TG_MEASURED ? 0 : 1;
+    tg_measurement_free(&m);
+    return status;
+}
+
+int tg_command_cell(int argc, char **argv)
+{
+    struct options options = {.samples = 20, .seed = "1"};
+    struct tg_error err = {""};
+    argp_parse(&argp, argc, argv, 0, NULL, &options);
+    int status;
+    if (options.survey)
+        status = tg_survey_answer(options.survey, TG_ANSWER, &err) < 0 ? TG_STATUS_USAGE : 0;
+    else if (options.conducted)
+        status = tg_child_tie(strtol(options.conducted, NULL, 10), &err) < 0 ||
+                         tg_probe_run(&err) < 0
+                     ? TG_STATUS_STOPPED
+                     : 0;
+    else
+        status = run_by_hand(&options, &err);
+    if (status >= TG_STATUS_USAGE) tg_log(TG_ERROR, "%s", err.text);
+    return status;
+}

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <argp.h>
+#include <fnmatch.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "coordinator/command.h"
+#include "worker/child.h"
+#include "worker/library.h"
+#include "worker/probe/edges.h"
+#include "worker/probe/probe.h"
+#include "worker/survey.h"
+
+/* Each kernel is checked in a process of its own: one that crashes or hangs spoils its line only.
+ */
+
+struct options {
+    const char *pattern, *library, *one;
+    double deadline_s;
+};
+
+enum { LIBRARY = 256, ONE, DEADLINE };
+
+static const struct argp_option option_list[] = {
+    {"library", LIBRARY, "LIB", 0, "whose kernels (default: those beside this program)", 0},
+    {"deadline", DEADLINE, "SECONDS", 0, "for one kernel (default: 60)", 0},
+    {"one", ONE, "NAME", OPTION_HIDDEN, "check in this process, answer on descriptor 4", 0},
+    {0}};
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+    struct options *o = state->input;
+    char *end;
+    switch (key) {
+    case LIBRARY: o->library = arg; return 0;
+    case ONE: o->one = arg; return 0;
+    case DEADLINE:
+        o->deadline_s = strtod(arg, &end);
+        if (end == arg || *end || !(o->deadline_s > 0 && o->deadline_s < 1e6))
+            argp_failure(state, TG_STATUS_USAGE, 0, "unusable deadline '%s': seconds above 0", arg);
+        return 0;
+    case ARGP_KEY_ARG:
+        if (state->arg_num > 0)
+            argp_failure(state, TG_STATUS_USAGE, 0, "one pattern is expected, '%s' is a second",
+                         arg);
+        o->pattern = arg;
+        return 0;
+    default: return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static const struct argp argp = {
+    option_list,
+    parse,
+    "[PATTERN]",
+    "Compares every kernel (or those whose name matches) with its exact reference, at the edges of "
+    "shapes and values, on every instruction set that this machine has.\v"
+    "Exit status: 0 all right, 1 one is not, 2 none could be run, 3 no kernel matches.",
+    NULL,
+    NULL,
+    NULL};
+
+static int answer(const struct options *o, struct tg_error *err)
+{
+    const struct tg_library *library;
+    char reason[400];
+    if (tg_library_open(o->library, &library, err) < 0) return -1;
+    const struct tg_kernel *kernel = tg_library_find(library, o->one);
+    if (!kernel) return tg_fail(err, "no kernel '%s'", o->one);
+    int shapes = tg_edges_check(kernel, reason, sizeof reason);
+    if (shapes < 0)
+        dprintf(TG_ANSWER, "wrong: %s\n", reason);
+    else
+        dprintf(TG_ANSWER, "right on %d edges\n", shapes);
+    return 0;
+}
+
+/* One kernel's line. Returns 0 when it is right, 1 when not. */
+static int check_one(const struct options *o, const char *path, const char *name)
+{
+    const char *const argv[] = {"/proc/self/exe", "check", "--one", name, "--library", path, NULL};
+    struct tg_child *child;
+    struct tg_child_end end;
+    struct tg_error err;
+    const char *line = "";
+    char text[600];
+    if (tg_child_start(argv, NULL, 0, 0, &child, &err) < 0) {
+        printf("%-24s  %s\n", name, err.text);
+        return 1;
+    }
+    enum tg_child_answer got = tg_child_receive(child, tg_now() + o->deadline_s, &line);
+    snprintf(text, sizeof text, "%s", got == TG_CHILD_LINE ? line : "");
+    tg_child_stop(child, &end);
+    if (got == TG_CHILD_LATE)
+        snprintf(text, sizeof text, "late: killed after %.3g s", o->deadline_s);
+    else if (got == TG_CHILD_DIED && end.signal)
+        snprintf(text, sizeof text, "crashed: signal %d (%s)", end.signal, strsignal(end.signal));
+    else if (got == TG_CHILD_DIED)
+        snprintf(text, sizeof text, "crashed: exit status %d; %.400s", end.status, end.tail);
+    printf("%-24s  %s\n", name, text);
+    return strncmp(text, "right", 5) != 0;
+}
+
+static int check_all(const struct options *o, struct tg_error *err)
+{
+    char path[4096];
+    struct tg_survey survey;
+    size_t matched = 0, run = 0, bad = 0;
+    if (o->library)
+        snprintf(path, sizeof path, "%s%s", strchr(o->library, '/') ? "" : "./", o->library);
+    else if (tg_library_own_path(path, sizeof path, err) < 0)
+        return TG_STATUS_USAGE;
+    if (tg_survey_take(path, &survey, err) < 0) return TG_STATUS_USAGE;
+    for (size_t i = 0; i < survey.count; i++) {
+        const struct tg_survey_kernel *k = &survey.kernels[i];
+        if (fnmatch(o->pattern, k->name, 0) != 0) continue;
+        matched++;
+        if (!k->here) {
+            printf("%-24s  skipped: instruction set %s is not %s\n", k->name, k->isa,
+                   k->built ? "on this machine" : "in this build");
+            continue;
+        }
+        run++;
+        bad += (size_t)check_one(o, path, k->name);
+        fflush(stdout);
+    }
+    tg_survey_release(&survey);
+    if (matched == 0) {
+        tg_fail(err, "no kernel matches '%s'", o->pattern);
+        return TG_STATUS_USAGE;
+    }
+    printf("%zu of %zu kernels right, %zu skipped\n", run - bad, run, matched - run);
+    return bad ? 1 : run ? 0 : 2;
+}
+
+int tg_command_check(int argc, char **argv)
+{
+    struct options options = {.pattern = "*", .deadline_s = 60};
+    struct tg_error err = {""};
+    argp_parse(&argp, argc, argv, 0, NULL, &options);
+    int status = options.one ? (answer(&options, &err) < 0 ? TG_STATUS_USAGE : 0)
+                             : check_all(&options, &err);
+    if (status == TG_STATUS_USAGE) tg_log(TG_ERROR, "%s", err.text);
+    return status;
+}

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <argp.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "coordinator/command.h"
+#include "coordinator/report.h"
+#include "coordinator/run_directory.h"
+
+/* gate and report: what a stored run says. Neither measures, nor writes into the run. */
+
+struct options {
+    const char *directory, *policy, *json, *format, *out;
+};
+
+enum { JSON = 256, FORMAT };
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+    struct options *o = state->input;
+    switch (key) {
+    case 'p': o->policy = arg; return 0;
+    case JSON: o->json = arg; return 0;
+    case FORMAT: o->format = arg; return 0;
+    case 'o': o->out = arg; return 0;
+    case ARGP_KEY_ARG:
+        if (o->directory)
+            argp_failure(state, TG_STATUS_USAGE, 0, "one run is expected, '%s' is a second", arg);
+        o->directory = arg;
+        return 0;
+    case ARGP_KEY_END:
+        if (!o->directory) argp_failure(state, TG_STATUS_USAGE, 0, "a run's directory is missing");
+        return 0;
+    default: return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static const struct argp_option gate_options[] = {
+    {"policy", 'p', "FILE", 0, "decide under this policy (default: the run's own)", 0},
+    {"json", JSON, "FILE", 0, "write the receipt here", 0},
+    {0}};
+
+static const struct argp gate_argp = {
+    gate_options,
+    parse,
+    "DIR",
+    "Decides again from a stored run, without measuring anything. The same files and policy give "
+    "the same bytes.\vExit status: 0 pass, 1 fail, 2 inconclusive, 3 unusable run or policy.",
+    NULL,
+    NULL,
+    NULL};
+
+static const struct argp_option report_options[] = {
+    {"format", FORMAT, "NAME", 0, "which report (tritgate list reports; default: markdown)", 0},
+    {"out", 'o', "FILE", 0, "write it here (default: standard output)", 0},
+    {"policy", 'p', "FILE", 0, "decide under this policy (default: the run's own)", 0},
+    {0}};
+
+static const struct argp report_argp = {
+    report_options,
+    parse,
+    "DIR",
+    "Prints one report of a stored run.\vExit status: 0, or 3 for an unusable run.",
+    NULL,
+    NULL,
+    NULL};
+
+static int fail(const struct tg_error *err)
+{
+    tg_log(TG_ERROR, "%s", err->text);
+    return TG_STATUS_USAGE;
+}
+
+/* Reads, plans and decides; prints the report, and gives the decision's status. */
+static int decide(const struct options *o, const struct tg_report *report, FILE *out)
+{
+    struct tg_error err;
+    struct tg_run run;
+    struct tg_plan plan;
+    struct tg_decision decision;
+    if (tg_run_directory_open(o->directory, o->policy, &run, &plan, &err) < 0) return fail(&err);
+    int status = TG_STATUS_USAGE;
+    if (tg_gate_decide(&plan, &run, &decision, &err) == 0) {
+        report->write(out, &plan, &decision);
+        if (tg_run_directory_copy_receipt(o->json, &plan, &decision, &err) == 0)
+            status = tg_gate_status(&decision);
+        tg_gate_release(&decision);
+    }
+    tg_plan_release(&plan);
+    tg_store_release(&run);
+    return status == TG_STATUS_USAGE ? fail(&err) : status;
+}
+
+int tg_command_gate(int argc, char **argv)
+{
+    struct options options = {0};
+    argp_parse(&gate_argp, argc, argv, 0, NULL, &options);
+    return decide(&options, tg_report_find("terminal"), stdout);
+}
+
+int tg_command_report(int argc, char **argv)
+{
+    struct options options = {.format = "markdown"};
+    struct tg_error err;
+    argp_parse(&report_argp, argc, argv, 0, NULL, &options);
+    const struct tg_report *report = tg_report_find(options.format);
+    if (!report) {
+        tg_fail(&err, "no such report '%s'; see tritgate list reports", options.format);
+        return fail(&err);
+    }
+    FILE *out = options.out ? fopen(options.out, "w") : stdout;
+    if (!out) {
+        tg_fail(&err, "cannot write '%s': %s", options.out, strerror(errno));
+        return fail(&err);
+    }
+    int status = decide(&options, report, out);
+    if (options.out && fclose(out) != 0) {
+        tg_fail(&err, "cannot write '%s': %s", options.out, strerror(errno));
+        return fail(&err);
+    }
+    return status == TG_STATUS_USAGE ? status : 0;
+}

@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <argp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "base/log.h"
+#include "coordinator/command.h"
+#include "coordinator/report.h"
+#include "coordinator/rule.h"
+#include "kernels/format.h"
+#include "kernels/isa.h"
+#include "kernels/kernel.h"
+#include "matrix/cell.h"
+#include "matrix/policy.h"
+#include "results/measurement.h"
+#include "results/metric.h"
+#include "worker/model/model.h"
+#include "worker/probe/probe.h"
+
+/* The tables, each a list of rows of named texts. */
+
+enum { TEXTS_MOST = 8, TEXT_SIZE = 400 };
+
+struct row {
+    char texts[TEXTS_MOST][TEXT_SIZE];
+};
+
+struct table {
+    const char *name;
+    const char *columns[TEXTS_MOST + 1]; /* ends with NULL */
+    size_t (*count)(void);
+    void (*fill)(size_t i, struct row *row);
+};
+
+static void set(struct row *row, int column, const char *text)
+{
+    snprintf(row->texts[column], TEXT_SIZE, "%s", text);
+}
+
+static void set_number(struct row *row, int column, int64_t number)
+{
+    snprintf(row->texts[column], TEXT_SIZE, "%lld", (long long)number);
+}
+
+static void fill_field(const struct tg_record_type *type, size_t i, struct row *row)
+{
+    const struct tg_field *f = &type->fields[i];
+    set(row, 0, f->name);
+    set(row, 1, f->kind == TG_TEXT ? "text" : f->kind == TG_COUNT ? "count" : "real");
+    set(row, 2, f->fallback);
+    set(row, 3, f->unit);
+    set(row, 4, f->meaning);
+}
+
+static size_t axis_count(void)
+{
+    return tg_cell_type.field_count;
+}
+
+static void fill_axis(size_t i, struct row *row)
+{
+    fill_field(&tg_cell_type, i, row);
+}
+
+static size_t limit_count(void)
+{
+    return tg_limits_type.field_count;
+}
+
+static void fill_limit(size_t i, struct row *row)
+{
+    fill_field(&tg_limits_type, i, row);
+}
+
+static size_t fact_count(void)
+{
+    return tg_facts_type.field_count;
+}
+
+static void fill_fact(size_t i, struct row *row)
+{
+    fill_field(&tg_facts_type, i, row);
+}
+
+static size_t kernel_count(void)
+{
+    return (size_t)tritgate_kernels_v1()->kernel_count;
+}
+
+static void fill_kernel(size_t i, struct row *row)
+{
+    const struct tg_kernel *k = &tritgate_kernels_v1()->kernels[i];
+    set(row, 0, k->name);
+    set(row, 1, k->op);
+    set(row, 2, k->format);
+    set(row, 3, k->isa);
+    set(row, 4, k->device);
+    set(row, 5, !k->run ? "not in this build" : k->here() ? "yes" : "not on this machine");
+    set(row, 6, k->source);
+}
+
+static void fill_format(size_t i, struct row *row)
+{
+    set(row, 0, tg_format_at(i)->name);
+    set_number(row, 1, tg_format_at(i)->column_multiple);
+    set(row, 2, tg_format_at(i)->meaning);
+}
+
+static void fill_op(size_t i, struct row *row)
+{
+    set(row, 0, tg_op_at(i)->name);
+    set(row, 1, tg_op_at(i)->meaning);
+}
+
+static void fill_isa(size_t i, struct row *row)
+{
+    const struct tg_isa *isa = tg_isa_at(i);
+    set(row, 0, isa->name);
+    set(row, 1, isa->processor);
+    set(row, 2, !isa->is_built ? "not in this build" : isa->here() ? "yes" : "not on this machine");
+    set(row, 3, isa->flags);
+}
+
+static void fill_metric(size_t i, struct row *row)
+{
+    const struct tg_metric *m = tg_metric_at(i);
+    set(row, 0, m->name);
+    set(row, 1, m->unit);
+    set(row, 2, m->better == TG_LOWER ? "lower" : "higher");
+    set(row, 3, m->nature == TG_SAMPLED ? "sampled" : "fixed");
+    set(row, 4, m->meaning);
+}
+
+static void fill_model(size_t i, struct row *row)
+{
+    const struct tg_model *m = tg_model_at(i);
+    set(row, 0, m->name);
+    set_number(row, 1, m->hidden);
+    set_number(row, 2, m->ffn);
+    set_number(row, 3, m->layers);
+    set_number(row, 4, m->heads);
+    set_number(row, 5, m->key_value_heads);
+    set_number(row, 6, m->vocabulary);
+    set(row, 7, m->source);
+}
+
+static void fill_probe(size_t i, struct row *row)
+{
+    set(row, 0, tg_probe_at(i)->name);
+    set(row, 1, tg_probe_at(i)->meaning);
+}
+
+static void fill_rule(size_t i, struct row *row)
+{
+    set(row, 0, tg_rule_at(i)->name);
+    set(row, 1, tg_rule_at(i)->cells);
+    set(row, 2, tg_rule_at(i)->meaning);
+}
+
+static void fill_report(size_t i, struct row *row)
+{
+    set(row, 0, tg_report_at(i)->name);
+    set(row, 1, *tg_report_at(i)->file ? tg_report_at(i)->file : "-");
+    set(row, 2, tg_report_at(i)->meaning);
+}
+
+static const struct table tables[] = {
+    {"axes", {"name", "kind", "default", "unit", "meaning"}, axis_count, fill_axis},
+    {"kernels",
+     {"name", "op", "format", "isa", "device", "here", "source"},
+     kernel_count,
+     fill_kernel},
+    {"formats", {"name", "columns", "meaning"}, tg_format_count, fill_format},
+    {"ops", {"name", "meaning"}, tg_op_count, fill_op},
+    {"isas", {"name", "processor", "here", "flags"}, tg_isa_count, fill_isa},
+    {"metrics", {"name", "unit", "better", "nature", "meaning"}, tg_metric_count, fill_metric},
+    {"facts", {"name", "kind", "default", "unit", "meaning"}, fact_count, fill_fact},
+    {"limits", {"name", "kind", "default", "unit", "meaning"}, limit_count, fill_limit},
+    {"models",
+     {"name", "hidden", "ffn", "layers", "heads", "kv_heads", "vocabulary", "source"},
+     tg_model_count,
+     fill_model},
+    {"probes", {"name", "meaning"}, tg_probe_count, fill_probe},
+    {"rules", {"name", "cells", "meaning"}, tg_rule_count, fill_rule},
+    {"reports", {"name", "file", "meaning"}, tg_report_count, fill_report},
+};
+
+static void print_text(const struct table *table)
+{
+    size_t widths[TEXTS_MOST] = {0};
+    struct row row;
+    int columns = 0;
+    for (; table->columns[columns]; columns++) widths[columns] = strlen(table->columns[columns]);
+    for (size_t i = 0; i < table->count(); i++) {
+        table->fill(i, &row);
+        for (int c = 0; c < columns; c++)
+            if (strlen(row.texts[c]) > widths[c]) widths[c] = strlen(row.texts[c]);
+    }
+    for (int c = 0; c < columns; c++)
+        printf("%-*s%s", c + 1 < columns ? (int)widths[c] : 0, table->columns[c],
+               c + 1 < columns ? "  " : "\n");
+    for (size_t i = 0; i < table->count(); i++) {
+        table->fill(i, &row);
+        for (int c = 0; c < columns; c++)
+            printf("%-*s%s", c + 1 < columns ? (int)widths[c] : 0, row.texts[c],
+                   c + 1 < columns ? "  " : "\n");
+    }
+}
+
+static void print_json(const struct table *table)
+{
+    struct row row;
+    struct tg_json *root = tg_json_array(NULL, NULL);
+    for (size_t i = 0; i < table->count(); i++) {
+        struct tg_json *item = tg_json_object(root, NULL);
+        table->fill(i, &row);
+        for (int c = 0; table->columns[c]; c++)
+            tg_json_add_text(item, table->columns[c], row.texts[c]);
+    }
+    char *text = tg_json_print(root, true);
+    puts(text);
+    free(text);
+    tg_json_free(root);
+}
+
+struct options {
+    const struct table *table;
+    bool json;
+};
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+    struct options *o = state->input;
+    switch (key) {
+    case 'j': o->json = true; return 0;
+    case ARGP_KEY_ARG:
+        for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
+            if (strcmp(tables[i].name, arg) == 0) o->table = &tables[i];
+        if (!o->table || state->arg_num > 0)
+            argp_failure(state, TG_STATUS_USAGE, 0, "no such table '%s'; see tritgate list --help",
+                         arg);
+        return 0;
+    case ARGP_KEY_END:
+        if (!o->table)
+            argp_failure(state, TG_STATUS_USAGE, 0, "a table is missing; see tritgate list --help");
+        return 0;
+    default: return ARGP_ERR_UNKNOWN;
+    }
+}
+
+int tg_command_list(int argc, char **argv)
+{
+    static const struct argp_option option_list[] = {{"json", 'j', NULL, 0, "as JSON", 0}, {0}};
+    static const struct argp argp = {option_list,
+                                     parse,
+                                     "TABLE",
+                                     "Prints a table: axes, kernels, formats, ops, isas, metrics, "
+                                     "facts, limits, models, probes, "
+                                     "rules or reports.",
+                                     NULL,
+                                     NULL,
+                                     NULL};
+    struct options options = {0};
+    argp_parse(&argp, argc, argv, 0, NULL, &options);
+    if (options.json)
+        print_json(options.table);
+    else
+        print_text(options.table);
+    return 0;
+}

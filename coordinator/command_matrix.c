@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <argp.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "coordinator/command.h"
+#include "coordinator/plan.h"
+#include "coordinator/report.h"
+#include "worker/host.h"
+#include "worker/library.h"
+
+struct options {
+    const char *matrix, *policy, *base, *filter;
+    bool json;
+};
+
+enum { BASE = 256, FILTER, JSON };
+
+static const struct argp_option option_list[] = {
+    {"policy", 'p', "FILE", 0, "the rules (default: the policy that the matrix names)", 0},
+    {"base", BASE, "LIB", 0, "an older build to compare with", 0},
+    {"filter", FILTER, "PATTERN", 0, "only cells that match, as 'kernel=i2s_* batch=1'", 0},
+    {"json", JSON, NULL, 0, "as JSON", 0},
+    {0}};
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+    struct options *o = state->input;
+    switch (key) {
+    case 'p': o->policy = arg; return 0;
+    case BASE: o->base = arg; return 0;
+    case FILTER: o->filter = arg; return 0;
+    case JSON: o->json = true; return 0;
+    case ARGP_KEY_ARG:
+        if (o->matrix)
+            argp_failure(state, TG_STATUS_USAGE, 0, "one matrix is expected, '%s' is a second",
+                         arg);
+        o->matrix = arg;
+        return 0;
+    case ARGP_KEY_END:
+        if (!o->matrix) argp_failure(state, TG_STATUS_USAGE, 0, "a matrix is missing");
+        return 0;
+    default: return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static const struct argp argp = {
+    option_list,
+    parse,
+    "MATRIX",
+    "Lists what a matrix asks: every cell, and whether this machine could run it or why not; then "
+    "the tests that its policy makes of them. Nothing is measured.",
+    NULL,
+    NULL,
+    NULL};
+
+static bool here(const struct tg_plan *plan, const struct tg_cell *cell, char *reason, size_t size)
+{
+    const struct tg_block one = {.cells = {*cell}, .cell_count = 1};
+    return tg_plan_can_run(&plan->workers[0], &one, reason, size);
+}
+
+/* Seconds of sampling and warm-up that the least number of rounds takes. */
+static double expected_s(const struct tg_plan *plan)
+{
+    const struct tg_limits *limits = &plan->policy.limits;
+    double seconds = 0;
+    for (size_t b = 0; b < plan->spec.block_count; b++) {
+        const struct tg_block *block = &plan->spec.blocks[b];
+        char reason[400];
+        if (!block->is_timed || !tg_plan_can_run(&plan->workers[0], block, reason, sizeof reason))
+            continue;
+        seconds += (double)limits->rounds_min *
+                   (limits->round_s + (double)block->cell_count * limits->warmup_min_s);
+    }
+    return seconds;
+}
+
+static void print_text(const struct tg_plan *plan)
+{
+    char text[TG_REPORT_TEXT_SIZE], demand[128], reason[400];
+    size_t able = 0;
+    for (size_t i = 0; i < plan->spec.cell_count; i++) {
+        const struct tg_cell *cell = &plan->spec.cells[i];
+        bool can = here(plan, cell, reason, sizeof reason);
+        able += can;
+        printf("cell  %s\n      %s%s\n", tg_cell_text(cell, text),
+               can ? "this machine can run it" : "nobody here: ", can ? "" : reason);
+    }
+    for (size_t i = 0; i < plan->spec.test_count; i++) {
+        const struct tg_prospect *prospect = &plan->prospects[i];
+        const struct tg_test *test = &plan->spec.tests[i];
+        const struct tg_rule *rule = &plan->policy.rules[test->rule];
+        printf("test  %s %s: %s%s%s\n", rule->rule, rule->metric,
+               tg_report_subject(plan, i, text, sizeof text),
+               test->is_shadow ? " (shadow, not counted)" : ", ",
+               test->is_shadow ? "" : tg_report_demand(rule, demand, sizeof demand));
+        if (prospect->fate != TG_TO_MEASURE)
+            printf("      %s: %s\n", prospect->fate == TG_TO_SKIP ? "skipped" : "fails",
+                   prospect->reason);
+    }
+    printf("\n%zu cells, %zu of them can be run here; %zu tests in %zu blocks, %zu statistical; "
+           "about %.0f s at least, %.0f s at most\n",
+           plan->spec.cell_count, able, plan->spec.test_count, plan->spec.block_count,
+           plan->required_count, expected_s(plan), plan->asked.budget_s);
+}
+
+static void print_json(const struct tg_plan *plan)
+{
+    char text[TG_CELL_TEXT_SIZE], reason[400];
+    struct tg_json *root = tg_json_object(NULL, NULL);
+    struct tg_json *cells = tg_json_array(root, "cells");
+    for (size_t i = 0; i < plan->spec.cell_count; i++) {
+        struct tg_json *item = tg_json_object(cells, NULL);
+        bool can = here(plan, &plan->spec.cells[i], reason, sizeof reason);
+        tg_json_add_text(item, "cell", tg_cell_text(&plan->spec.cells[i], text));
+        tg_json_add_boolean(item, "can_run", can);
+        tg_json_add_text(item, "reason", can ? "" : reason);
+    }
+    struct tg_json *tests = tg_json_array(root, "tests");
+    for (size_t i = 0; i < plan->spec.test_count; i++) {
+        const struct tg_test *test = &plan->spec.tests[i];
+        struct tg_json *item = tg_json_object(tests, NULL);
+        tg_json_add_text(item, "rule", plan->policy.rules[test->rule].rule);
+        tg_json_add_text(item, "metric", plan->policy.rules[test->rule].metric);
+        tg_json_add_text(item, "block", plan->spec.blocks[test->block].text);
+        tg_json_add_boolean(item, "is_shadow", test->is_shadow);
+        tg_json_add_boolean(item, "can_run", plan->prospects[i].fate == TG_TO_MEASURE);
+        tg_json_add_text(item, "reason", plan->prospects[i].reason);
+    }
+    tg_json_add_number(root, "statistical", (double)plan->required_count);
+    tg_json_add_number(root, "expected_s", expected_s(plan));
+    char *line = tg_json_print(root, true);
+    puts(line);
+    free(line);
+    tg_json_free(root);
+}
+
+/* This machine as the one worker of a run. */
+static int survey_here(const struct options *o, struct tg_capability *worker, struct tg_error *err)
+{
+    char path[4096];
+    tg_host_name(worker->host);
+    snprintf(worker->domain, sizeof worker->domain, "any");
+    if (tg_library_own_path(path, sizeof path, err) < 0 ||
+        tg_survey_take(path, &worker->head, err) < 0)
+        return -1;
+    if (!o->base) return 0;
+    char *base = realpath(o->base, NULL);
+    if (!base) return tg_fail(err, "cannot open library '%s': %s", o->base, strerror(errno));
+    int rc = tg_survey_take(base, &worker->base, err);
+    worker->has_base = rc == 0;
+    free(base);
+    return rc;
+}
+
+static int list(const struct options *o, struct tg_error *err)
+{
+    struct tg_capability worker = {0};
+    struct tg_asked asked = {.seed = "0", .is_same = true};
+    struct tg_json_file matrix = {0}, policy = {0};
+    struct tg_plan plan;
+    char path[4096];
+    int rc = -1;
+    if (survey_here(o, &worker, err) < 0) goto out;
+    if (tg_json_read(o->matrix, &matrix, err) < 0) {
+        tg_fail_in(err, "matrix");
+        goto out;
+    }
+    tg_spec_policy_path(&matrix, o->matrix, path, sizeof path);
+    if (!o->policy && !*path) {
+        tg_fail(err, "matrix '%s' names no policy; give one with --policy", o->matrix);
+        goto out;
+    }
+    if (tg_json_read(o->policy ? o->policy : path, &policy, err) < 0) {
+        tg_fail_in(err, "policy");
+        goto out;
+    }
+    snprintf(asked.filter, sizeof asked.filter, "%s", o->filter ? o->filter : "");
+    char *text = tg_plan_text(&asked, &worker, 1);
+    rc = tg_plan_make(matrix.text, o->matrix, policy.text, text, &plan, err);
+    free(text);
+    if (rc < 0) goto out;
+    plan.asked.budget_s = plan.policy.limits.budget_s;
+    if (o->json)
+        print_json(&plan);
+    else
+        print_text(&plan);
+    tg_plan_release(&plan);
+out:
+    tg_json_release(&matrix);
+    tg_json_release(&policy);
+    tg_plan_capability_release(&worker);
+    return rc;
+}
+
+int tg_command_matrix(int argc, char **argv)
+{
+    struct options options = {0};
+    struct tg_error err;
+    argp_parse(&argp, argc, argv, 0, NULL, &options);
+    if (list(&options, &err) == 0) return 0;
+    tg_log(TG_ERROR, "%s", err.text);
+    return TG_STATUS_USAGE;
+}

@@ -1,0 +1,373 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <argp.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "coordinator/command.h"
+#include "coordinator/crew.h"
+#include "coordinator/dispatch.h"
+#include "coordinator/report.h"
+#include "coordinator/run_directory.h"
+#include "worker/library.h"
+
+#define ANNOUNCE_WITHIN_S 60
+#define CLOSE_WITHIN_S    60
+
+/* What the command line says. */
+struct options {
+    const char *matrix, *policy, *out, *base, *head, *filter, *seed, *json, *resume;
+    struct tg_identity identity;
+    double budget_s; /* 0: the policy's */
+    bool is_same;
+};
+
+enum { HOST = 256, TOPOLOGY, BASE, HEAD, SAME, BUDGET, SEED, FILTER, JSON, RESUME };
+
+static const struct argp_option option_list[] = {
+    {"policy", 'p', "FILE", 0, "what is demanded (default: the one that the matrix names)", 0},
+    {"out", 'o', "DIR", 0, "where the evidence goes; must not exist (default: runs/<date>)", 0},
+    {"base", BASE, "LIB", 0, "the older build's libtritgate-kernels.so to compare with", 0},
+    {"head", HEAD, "LIB", 0, "the build to judge (default: the one beside this program)", 0},
+    {"same", SAME, NULL, 0, "base and head are meant to be the same file (A/A)", 0},
+    {"budget", BUDGET, "SECONDS", 0, "measure no longer than this (default: the policy's)", 0},
+    {"filter", FILTER, "PATTERN", 0, "only cells that match, as 'kernel=i2s_* batch=1'", 0},
+    {"seed", SEED, "N", 0, "draw the same operands and orders again", 0},
+    {"json", JSON, "FILE", 0, "write the receipt here too", 0},
+    {"resume", RESUME, "DIR", 0, "go on with a run that was ended; takes no matrix", 0},
+    {"host", HOST, "NAME", OPTION_HIDDEN, "this worker's node name, in tests", 0},
+    {"topology", TOPOLOGY, "XML", OPTION_HIDDEN, "this worker's recorded topology, in tests", 0},
+    {0}};
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+    struct options *o = state->input;
+    char *end;
+    switch (key) {
+    case 'p': o->policy = arg; return 0;
+    case 'o': o->out = arg; return 0;
+    case BASE: o->base = arg; return 0;
+    case HEAD: o->head = arg; return 0;
+    case SAME: o->is_same = true; return 0;
+    case FILTER: o->filter = arg; return 0;
+    case JSON: o->json = arg; return 0;
+    case RESUME: o->resume = arg; return 0;
+    case HOST: o->identity.host = arg; return 0;
+    case TOPOLOGY: o->identity.topology = arg; return 0;
+    case SEED:
+        o->seed = arg;
+        if (!*arg || strspn(arg, "0123456789") != strlen(arg) || strlen(arg) > 15)
+            argp_failure(state, TG_STATUS_USAGE, 0,
+                         "unusable seed '%s': a number of at most 15 digits", arg);
+        return 0;
+    case BUDGET:
+        o->budget_s = strtod(arg, &end);
+        if (end == arg || *end || !(o->budget_s > 0 && o->budget_s < 1e9))
+            argp_failure(state, TG_STATUS_USAGE, 0, "unusable budget '%s': seconds above 0", arg);
+        return 0;
+    case ARGP_KEY_ARG:
+        if (o->matrix)
+            argp_failure(state, TG_STATUS_USAGE, 0, "one matrix is expected, '%s' is a second",
+                         arg);
+        o->matrix = arg;
+        return 0;
+    case ARGP_KEY_END:
+        if (o->resume && (o->matrix || o->policy || o->out || o->base || o->head || o->filter ||
+                          o->seed || o->is_same))
+            argp_failure(state, TG_STATUS_USAGE, 0,
+                         "--resume goes on as the run was begun; only --budget and --json may"
+                         " be given with it");
+        if (!o->resume && !o->matrix)
+            argp_failure(state, TG_STATUS_USAGE, 0, "a matrix is missing");
+        return 0;
+    default: return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static const struct argp argp = {
+    option_list,
+    parse,
+    "MATRIX\n--resume DIR",
+    "Measures a matrix and decides. Under mpirun or srun rank 0 coordinates and the others work; "
+    "alone it does both.\v"
+    "Every sample is stored in DIR before it decides anything; `tritgate gate DIR` decides again "
+    "from there. Exit status: 0 pass, 1 fail, 2 inconclusive, 3 unusable input, 4 stopped.",
+    NULL,
+    NULL,
+    NULL};
+
+/* A run in the making, on rank 0. */
+struct work {
+    const struct options *options;
+    struct tg_crew *crew;
+    struct tg_capability *workers;
+    size_t worker_count;
+    char directory[4096], head[4096], base[4096];
+    struct tg_run run; /* texts, and the rows of earlier attempts */
+    struct tg_plan plan;
+    int64_t attempt;
+};
+
+/* Has every worker say what it can do with the libraries. */
+static int hear_announcements(struct work *w, struct tg_error *err)
+{
+    struct tg_json *root = tg_json_object(NULL, NULL);
+    tg_json_add_text(root, "do", "announce");
+    tg_json_add_text(root, "head", w->head);
+    tg_json_add_text(root, "base", w->base);
+    char *message = tg_json_print(root, false);
+    int rc = tg_crew_tell_all(w->crew, message, err);
+    free(message);
+    tg_json_free(root);
+    size_t count = tg_crew_count(w->crew);
+    w->workers = calloc(count, sizeof *w->workers);
+    if (!w->workers) return tg_fail(err, "out of memory");
+    w->worker_count = count;
+    for (size_t i = 0; i < count && rc == 0; i++) {
+        size_t from;
+        char *answer;
+        struct tg_json_file file;
+        int heard = tg_crew_hear(w->crew, tg_now() + ANNOUNCE_WITHIN_S, &from, &answer, err);
+        if (heard == 0) tg_fail(err, "a worker did not answer within %d s", ANNOUNCE_WITHIN_S);
+        if (heard <= 0) return -1;
+        rc = tg_json_parse(answer, &file, err);
+        if (rc == 0) {
+            rc = tg_plan_capability(&file, file.root, &w->workers[from], err);
+            tg_json_release(&file);
+        }
+        free(answer);
+    }
+    return rc;
+}
+
+/* An absolute path, so that workers with another working directory find it. */
+static int absolute(const char *path, char *out, struct tg_error *err)
+{
+    char *resolved = realpath(path, NULL);
+    if (!resolved) return tg_fail(err, "cannot open library '%s': %s", path, strerror(errno));
+    snprintf(out, 4096, "%s", resolved);
+    free(resolved);
+    return 0;
+}
+
+static int find_libraries(struct work *w, struct tg_error *err)
+{
+    const struct options *o = w->options;
+    if (o->head ? absolute(o->head, w->head, err) < 0
+                : tg_library_own_path(w->head, sizeof w->head, err) < 0)
+        return -1;
+    if (o->base && absolute(o->base, w->base, err) < 0) return -1;
+    if (o->is_same && !o->base) return tg_fail(err, "--same needs --base");
+    return 0;
+}
+
+static int draw_seed(const struct options *o, char *seed, struct tg_error *err)
+{
+    uint64_t drawn;
+    if (o->seed) {
+        snprintf(seed, TG_TEXT_SIZE, "%s", o->seed);
+        return 0;
+    }
+    if (getrandom(&drawn, sizeof drawn, 0) != sizeof drawn)
+        return tg_fail(err, "no randomness: %s", strerror(errno));
+    snprintf(seed, TG_TEXT_SIZE, "%" PRIu64, drawn % 1000000000000000u);
+    return 0;
+}
+
+/* The policy's text: the one given, or the one that the matrix names. */
+static int read_texts(struct work *w, struct tg_error *err)
+{
+    const struct options *o = w->options;
+    char path[4096];
+    struct tg_json_file matrix, policy;
+    if (tg_json_read(o->matrix, &matrix, err) < 0) return tg_fail_in(err, "matrix");
+    tg_spec_policy_path(&matrix, o->matrix, path, sizeof path);
+    int rc = 0;
+    if (!o->policy && !*path)
+        rc = tg_fail(err, "matrix '%s' names no policy; give one with --policy", o->matrix);
+    else if (tg_json_read(o->policy ? o->policy : path, &policy, err) < 0)
+        rc = tg_fail_in(err, "policy");
+    if (rc == 0) {
+        w->run.matrix = strdup(matrix.text);
+        w->run.policy = strdup(policy.text);
+        tg_json_release(&policy);
+        if (!w->run.matrix || !w->run.policy) rc = tg_fail(err, "out of memory");
+    }
+    tg_json_release(&matrix);
+    return rc;
+}
+
+static double budget_of(const char *policy)
+{
+    struct tg_json_file file;
+    struct tg_limits limits;
+    tg_record_init(&tg_limits_type, &limits);
+    if (tg_json_parse(policy, &file, NULL) == 0) {
+        const struct tg_json *given = tg_json_get(tg_json_get(file.root, "limits"), "budget_s");
+        if (given) limits.budget_s = tg_json_number(given);
+        tg_json_release(&file);
+    }
+    return limits.budget_s;
+}
+
+/* A new run: everything that can be wrong with what was asked is found before anything is made. */
+static int begin(struct work *w, struct tg_error *err)
+{
+    const struct options *o = w->options;
+    struct tg_asked asked = {.is_same = o->is_same};
+    if (read_texts(w, err) < 0 || draw_seed(o, asked.seed, err) < 0 || find_libraries(w, err) < 0 ||
+        hear_announcements(w, err) < 0)
+        return -1;
+    if (o->filter && strlen(o->filter) >= sizeof asked.filter)
+        return tg_fail(err, "the filter is too long");
+    snprintf(asked.filter, sizeof asked.filter, "%s", o->filter ? o->filter : "");
+    asked.budget_s = o->budget_s > 0 ? o->budget_s : budget_of(w->run.policy);
+    w->run.plan = tg_plan_text(&asked, w->workers, w->worker_count);
+    w->attempt = 1;
+    if (tg_plan_make(w->run.matrix, o->matrix, w->run.policy, w->run.plan, &w->plan, err) < 0)
+        return -1;
+    return tg_run_directory_make(o->out, &w->run, w->directory, sizeof w->directory, err);
+}
+
+/* A run that was ended: asked as it was, by workers that have the same libraries. */
+static int go_on(struct work *w, struct tg_error *err)
+{
+    const struct options *o = w->options;
+    if (!realpath(o->resume, w->directory))
+        return tg_fail(err, "cannot read run '%s': %s", o->resume, strerror(errno));
+    if (tg_store_read(w->directory, &w->run, err) < 0) return -1;
+    if (tg_plan_make(w->run.matrix, "matrix.json", w->run.policy, w->run.plan, &w->plan, err) < 0)
+        return -1;
+    const struct tg_capability *first = &w->plan.workers[0];
+    snprintf(w->head, sizeof w->head, "%s", first->head.path);
+    if (first->has_base) snprintf(w->base, sizeof w->base, "%s", first->base.path);
+    if (hear_announcements(w, err) < 0) return -1;
+    for (size_t i = 0; i < w->worker_count; i++)
+        if (strcmp(w->workers[i].head.digest, first->head.digest) != 0 ||
+            strcmp(w->workers[i].base.digest, first->base.digest) != 0)
+            return tg_fail(err, "a library of the run was changed since it was begun");
+    if (o->budget_s > 0) w->plan.asked.budget_s = o->budget_s;
+    return tg_run_directory_attempt(w->directory, &w->attempt, err);
+}
+
+/* Has every worker close its file. Returns how many said that all was well. */
+static size_t close_workers(struct work *w)
+{
+    struct tg_error why;
+    size_t well = 0;
+    if (tg_crew_tell_all(w->crew, "{\"do\":\"close\"}", &why) < 0) return 0;
+    double deadline_s = tg_now() + CLOSE_WITHIN_S;
+    for (size_t i = 0; i < tg_crew_count(w->crew); i++) {
+        size_t from;
+        char *answer;
+        struct tg_json_file file;
+        if (tg_crew_hear(w->crew, deadline_s, &from, &answer, &why) <= 0) break;
+        if (tg_json_parse(answer, &file, NULL) == 0) {
+            const struct tg_json *bye = tg_json_get(file.root, "bye");
+            if (!bye)
+                i--; /* an answer that was still under way */
+            else
+                well++;
+            tg_json_release(&file);
+        }
+        free(answer);
+    }
+    return well;
+}
+
+/* From the closed files: the decision, its reports, the table. Returns the exit status. */
+static int conclude(struct work *w, const struct tg_dispatched *dispatched, struct tg_error *err)
+{
+    struct tg_run run;
+    struct tg_decision decision;
+    if (tg_store_seal(w->directory, err) < 0 || tg_store_read(w->directory, &run, err) < 0)
+        return TG_STATUS_STOPPED;
+    int status = TG_STATUS_STOPPED;
+    if (tg_gate_decide(&w->plan, &run, &decision, err) == 0) {
+        if (tg_report_write_all(w->directory, &w->plan, &decision, err) == 0 &&
+            tg_run_directory_copy_receipt(w->options->json, &w->plan, &decision, err) == 0)
+            status = tg_gate_status(&decision);
+        tg_report_find("terminal")->write(stdout, &w->plan, &decision);
+        printf("evidence in %s\n", w->directory);
+        tg_gate_release(&decision);
+    }
+    tg_store_release(&run);
+    if (status != TG_STATUS_STOPPED && dispatched->is_lost) {
+        tg_fail(err, "%s", dispatched->reason);
+        status = TG_STATUS_STOPPED;
+    }
+    return status;
+}
+
+static int coordinate(struct work *w, size_t *well, struct tg_error *err)
+{
+    struct tg_dispatched dispatched;
+    int status = TG_STATUS_USAGE;
+    if ((w->options->resume ? go_on(w, err) : begin(w, err)) == 0) {
+        size_t tests = w->plan.spec.test_count;
+        tg_log(TG_INFO, "%zu tests over %zu blocks, %zu worker%s, at most %.0f s", tests,
+               w->plan.spec.block_count, w->worker_count, w->worker_count == 1 ? "" : "s",
+               w->plan.asked.budget_s);
+        int rc = tg_dispatch(w->crew, w->workers, &w->plan, &w->run, w->directory, w->attempt,
+                             &dispatched, err);
+        *well = close_workers(w);
+        status = rc < 0 ? TG_STATUS_STOPPED : conclude(w, &dispatched, err);
+    } else {
+        *well = close_workers(w);
+    }
+    tg_plan_release(&w->plan);
+    tg_store_release(&w->run);
+    for (size_t i = 0; i < w->worker_count; i++) tg_plan_capability_release(&w->workers[i]);
+    free(w->workers);
+    return status;
+}
+
+static int work_as_rank(struct tg_wire *wire, const struct options *o, struct tg_error *err)
+{
+    struct tg_worker *worker;
+    if (tg_serve_open(tg_wire_rank(wire), tg_wire_local_rank(wire) - 1, &o->identity, &worker,
+                      err) < 0)
+        return -1;
+    int rc = tg_serve(wire, worker, err);
+    tg_serve_close(worker);
+    return rc;
+}
+
+int tg_command_run(int argc, char **argv)
+{
+    struct options options = {0};
+    struct work work = {.options = &options};
+    struct tg_wire *wire;
+    struct tg_error err = {""};
+    size_t well = 0;
+    /* What is wrong with the command line is said once, by rank 0. */
+    unsigned flags = tg_wire_launched_rank() > 0 ? ARGP_SILENT : 0;
+    if (argp_parse(&argp, argc, argv, flags, NULL, &options) != 0) return TG_STATUS_USAGE;
+    if (tg_wire_open(&wire, &err) < 0) {
+        tg_log(TG_ERROR, "%s", err.text);
+        return TG_STATUS_STOPPED;
+    }
+    int status = TG_STATUS_STOPPED;
+    tg_log_open(tg_wire_rank(wire), TG_INFO);
+    if (tg_wire_rank(wire) > 0) {
+        status = work_as_rank(wire, &options, &err) == 0 ? 0 : TG_STATUS_STOPPED;
+    } else if (tg_crew_open(wire, &options.identity, &work.crew, &err) == 0) {
+        status = coordinate(&work, &well, &err);
+    }
+    if (status >= TG_STATUS_USAGE) tg_log(TG_ERROR, "%s", err.text);
+    bool all_left = tg_wire_rank(wire) > 0 ? status == 0 : well == tg_crew_count(work.crew);
+    tg_crew_close(work.crew);
+    fflush(stdout);
+    if (!all_left && tg_wire_size(wire) > 1) tg_wire_abort(wire, status);
+    tg_wire_close(wire);
+    return status;
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TG_COORDINATOR_CREW_H
+#define TG_COORDINATOR_CREW_H
+
+#include <stddef.h>
+
+#include "base/error.h"
+#include "worker/serve.h"
+#include "worker/wire.h"
+
+/*
+ * The workers of a run, as the coordinator speaks with them (messages: serve.h): the other ranks,
+ * or, in a run of one rank, a worker in this process, which answers before tell returns.
+ */
+
+struct tg_crew;
+
+int tg_crew_open(struct tg_wire *wire, const struct tg_identity *identity, struct tg_crew **crew,
+                 struct tg_error *err);
+size_t tg_crew_count(const struct tg_crew *crew);
+
+int tg_crew_tell(struct tg_crew *crew, size_t worker, const char *message, struct tg_error *err);
+int tg_crew_tell_all(struct tg_crew *crew, const char *message, struct tg_error *err);
+
+/* As tg_wire_receive, with the worker's number. */
+int tg_crew_hear(struct tg_crew *crew, double deadline_s, size_t *worker, char **answer,
+                 struct tg_error *err);
+
+/* Accepts NULL. Does not close the wire, nor tell the workers anything. */
+void tg_crew_close(struct tg_crew *crew);
+
+#endif

@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "coordinator/dispatch.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "coordinator/gate.h"
+#include "coordinator/queue.h"
+#include "kernels/fill.h"
+
+#define PLAIN_EVERY_S 10
+#define FAILS_SOON    2.302585092994046 /* log 10: evidence that makes a test suspicious */
+#define SUSPICIOUS    1e6               /* urgency of such a test */
+
+struct given {
+    size_t block;
+    double since_s;
+    bool is_out;
+};
+
+struct dispatch {
+    struct tg_crew *crew;
+    const struct tg_capability *workers;
+    const struct tg_plan *plan;
+    struct tg_queue *queue;
+    struct tg_verdict *verdicts;
+    struct given *given; /* one for each worker */
+    struct tg_measurement **rows;
+    size_t row_count, row_room, decided, required;
+    uint64_t seeds;
+    double begun_s, said_s;
+    bool is_terminal;
+    struct tg_dispatched *result;
+};
+
+static int keep_row(struct dispatch *d, const struct tg_measurement *m, struct tg_error *err)
+{
+    if (d->row_count == d->row_room) {
+        size_t room = d->row_room ? 2 * d->row_room : 256;
+        struct tg_measurement **rows = realloc(d->rows, room * sizeof *rows);
+        if (!rows) return tg_fail(err, "out of memory");
+        d->rows = rows;
+        d->row_room = room;
+    }
+    struct tg_measurement *copy = malloc(sizeof *copy);
+    if (!copy) return tg_fail(err, "out of memory");
+    *copy = *m;
+    d->rows[d->row_count++] = copy;
+    return 0;
+}
+
+/* How urgent the next round of a test is: how near a line it is for what a round costs. */
+static double urgency_of(const struct tg_verdict *v, double cost_s)
+{
+    double to_fail = v->log_fail_line > 0 ? v->log_fail / v->log_fail_line : 0;
+    double to_clean = v->log_clean_line > 0 ? v->log_clean / v->log_clean_line : 0;
+    double nearer = fmax(0, fmax(to_fail, to_clean)) / fmax(cost_s, 0.001);
+    return v->log_fail > FAILS_SOON ? SUSPICIOUS + nearer : nearer;
+}
+
+/* Judges the tests of a block again, and closes it, or says how urgent it is. */
+static int judge_block(struct dispatch *d, size_t block, double cost_s, struct tg_error *err)
+{
+    double urgency = -1;
+    bool wanted = false;
+    int64_t rounds = -1;
+    for (size_t i = 0; i < d->row_count; i++)
+        if (strcmp(d->rows[i]->block, d->plan->spec.blocks[block].text) == 0 &&
+            d->rows[i]->round > rounds)
+            rounds = d->rows[i]->round;
+    for (size_t i = 0; i < d->plan->spec.test_count; i++) {
+        const struct tg_test *test = &d->plan->spec.tests[i];
+        struct tg_verdict *v = &d->verdicts[i];
+        if (test->block != block) continue;
+        if (tg_gate_judge(d->plan, i, (const struct tg_measurement *const *)d->rows, d->row_count,
+                          v, err) < 0)
+            return -1;
+        if (test->is_shadow) {
+            wanted = wanted || (v->wants_more && rounds + 1 < d->plan->policy.limits.rounds_min);
+        } else {
+            wanted = wanted || v->wants_more;
+            if (v->wants_more) urgency = fmax(urgency, urgency_of(v, cost_s));
+        }
+    }
+    if (wanted)
+        tg_queue_urge(d->queue, block, urgency);
+    else
+        tg_queue_close(d->queue, block);
+    return 0;
+}
+
+static void count_decided(struct dispatch *d)
+{
+    d->required = d->decided = 0;
+    for (size_t i = 0; i < d->plan->spec.test_count; i++) {
+        if (!tg_gate_is_required(d->plan, i)) continue;
+        d->required++;
+        d->decided += !d->verdicts[i].wants_more;
+    }
+}
+
+static double time_left(const struct dispatch *d)
+{
+    return d->begun_s + d->plan->asked.budget_s - tg_now();
+}
+
+static void show_progress(struct dispatch *d, bool last)
+{
+    double now = tg_now();
+    if (!last && now - d->said_s < (d->is_terminal ? 0.2 : PLAIN_EVERY_S)) return;
+    d->said_s = now;
+    double left = fmin(tg_queue_expected_s(d->queue), fmax(0, time_left(d)));
+    const char *begin = d->is_terminal ? "\r\033[K" : "tritgate: ";
+    fprintf(stderr, "%s%zu of %zu tests decided, %zu rounds, %.0f s", begin, d->decided,
+            d->required, d->result->rounds, now - d->begun_s);
+    if (!last) fprintf(stderr, ", at least %.0f s left", left);
+    if (last || !d->is_terminal) fputc('\n', stderr);
+    fflush(stderr);
+}
+
+static char *order_text(struct dispatch *d, size_t block, int64_t round)
+{
+    char text[TG_CELL_TEXT_SIZE], seed[32];
+    const struct tg_block *b = &d->plan->spec.blocks[block];
+    struct tg_json *root = tg_json_object(NULL, NULL);
+    /* Seeds pass through JSON as text; 53 bits keep sums with small numbers plain. */
+    snprintf(seed, sizeof seed, "%" PRIu64, tg_fill_next(&d->seeds) >> 11);
+    tg_json_add_text(root, "do", "round");
+    tg_json_add_text(root, "block", b->text);
+    struct tg_json *cells = tg_json_array(root, "cells");
+    for (size_t i = 0; i < b->cell_count; i++)
+        tg_json_add_text(cells, NULL, tg_cell_text(&b->cells[i], text));
+    tg_json_add_boolean(root, "is_timed", b->is_timed);
+    tg_json_add_boolean(root, "is_fixed", b->is_fixed);
+    tg_json_add_boolean(root, "is_complete", round == 0);
+    tg_json_add_number(root, "round", (double)round);
+    tg_json_add_text(root, "seed", seed);
+    char *line = tg_json_print(root, false);
+    tg_json_free(root);
+    return line;
+}
+
+/* Gives each idle worker a round. */
+static int give_out(struct dispatch *d, struct tg_error *err)
+{
+    for (size_t w = 0; w < tg_crew_count(d->crew); w++) {
+        size_t block;
+        int64_t round;
+        if (d->given[w].is_out) continue;
+        if (!tg_queue_next(d->queue, w, time_left(d), &block, &round)) continue;
+        char *order = order_text(d, block, round);
+        d->given[w] = (struct given){block, tg_now(), true};
+        int rc = tg_crew_tell(d->crew, w, order, err);
+        free(order);
+        if (rc < 0) return -1;
+    }
+    return 0;
+}
+
+static void lose_worker(struct dispatch *d, size_t worker, const char *why)
+{
+    tg_log(TG_WARN, "worker %zu is out: %s", worker + 1, why);
+    tg_queue_lost(d->queue, worker);
+    d->result->is_lost = true;
+    snprintf(d->result->reason, sizeof d->result->reason, "%s", why);
+}
+
+/* Takes the lines of a round that is done. */
+static int take_answer(struct dispatch *d, size_t worker, const char *answer, struct tg_error *err)
+{
+    struct tg_json_file file;
+    struct given *given = &d->given[worker];
+    if (tg_json_parse(answer, &file, err) < 0) return -1;
+    const char *lost = tg_json_text(tg_json_get(file.root, "lost"));
+    const struct tg_json *lines = tg_json_get(file.root, "done");
+    double took_s = tg_now() - given->since_s;
+    int rc = 0;
+    given->is_out = false;
+    d->result->rounds++;
+    tg_queue_done(d->queue, given->block, worker, took_s);
+    /* A round that could not be stored is not a round: nothing unstored may decide anything. */
+    for (size_t i = 0; !*lost && rc == 0 && i < tg_json_count(lines); i++) {
+        struct tg_measurement m;
+        rc = tg_measurement_from_json(tg_json_text(tg_json_at(lines, i)), &m, err);
+        if (rc == 0 && keep_row(d, &m, err) < 0) {
+            tg_measurement_free(&m);
+            rc = -1;
+        }
+    }
+    if (*lost) lose_worker(d, worker, lost);
+    tg_json_release(&file);
+    if (rc == 0) rc = judge_block(d, given->block, took_s, err);
+    count_decided(d);
+    return rc;
+}
+
+static int run_rounds(struct dispatch *d, struct tg_error *err)
+{
+    for (;;) {
+        size_t worker;
+        char *answer;
+        if (give_out(d, err) < 0) return -1;
+        if (!tg_queue_is_out(d->queue)) return 0;
+        show_progress(d, false);
+        int heard = tg_crew_hear(d->crew, tg_now() + 1, &worker, &answer, err);
+        if (heard < 0) return -1;
+        if (heard == 0) continue;
+        int rc = take_answer(d, worker, answer, err);
+        free(answer);
+        if (rc < 0) return -1;
+    }
+}
+
+/* Workers on one node and memory domain share a number. */
+static int domain_of(const struct tg_capability *workers, size_t worker)
+{
+    const struct tg_capability *w = &workers[worker];
+    for (size_t i = 0; i < worker; i++)
+        if (strcmp(workers[i].host, w->host) == 0 && strcmp(workers[i].domain, w->domain) == 0)
+            return (int)i;
+    return (int)worker;
+}
+
+static int fill_queue(struct dispatch *d, struct tg_error *err)
+{
+    char reason[400];
+    const struct tg_spec *spec = &d->plan->spec;
+    for (size_t w = 0; w < tg_crew_count(d->crew); w++) {
+        tg_queue_place(d->queue, w, domain_of(d->workers, w));
+        for (size_t b = 0; b < spec->block_count; b++)
+            if (tg_plan_can_run(&d->workers[w], &spec->blocks[b], reason, sizeof reason))
+                tg_queue_allow(d->queue, b, w);
+    }
+    for (size_t b = 0; b < spec->block_count; b++) {
+        int64_t rounds = 0;
+        for (size_t i = 0; i < d->row_count; i++)
+            if (strcmp(d->rows[i]->block, spec->blocks[b].text) == 0 && d->rows[i]->round >= rounds)
+                rounds = d->rows[i]->round + 1;
+        tg_queue_resume(d->queue, b, rounds);
+        if (judge_block(d, b, 1, err) < 0) return -1;
+    }
+    count_decided(d);
+    return 0;
+}
+
+static int open_stores(struct dispatch *d, const struct tg_run *run, const char *directory,
+                       int64_t attempt, struct tg_error *err)
+{
+    struct tg_json *root = tg_json_object(NULL, NULL);
+    tg_json_add_text(root, "do", "open");
+    tg_json_add_text(root, "directory", directory);
+    tg_json_add_number(root, "attempt", (double)attempt);
+    tg_json_add_text(root, "matrix", run->matrix);
+    tg_json_add_text(root, "policy", run->policy);
+    tg_json_add_text(root, "plan", run->plan);
+    tg_json_add_record(root, "limits", &tg_limits_type, &d->plan->policy.limits);
+    char *line = tg_json_print(root, false);
+    int rc = tg_crew_tell_all(d->crew, line, err);
+    free(line);
+    tg_json_free(root);
+    return rc;
+}
+
+/* The rows of earlier attempts, as if they had just come. */
+static int take_earlier(struct dispatch *d, const struct tg_run *earlier, struct tg_error *err)
+{
+    for (size_t i = 0; i < earlier->count; i++) {
+        struct tg_measurement copy;
+        char *line = tg_measurement_to_json(&earlier->rows[i]);
+        int rc = tg_measurement_from_json(line, &copy, err);
+        free(line);
+        if (rc < 0) return -1;
+        if (keep_row(d, &copy, err) < 0) {
+            tg_measurement_free(&copy);
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static void free_dispatch(struct dispatch *d)
+{
+    for (size_t i = 0; i < d->row_count; i++) {
+        tg_measurement_free(d->rows[i]);
+        free(d->rows[i]);
+    }
+    free(d->rows);
+    free(d->verdicts);
+    free(d->given);
+    tg_queue_destroy(d->queue);
+}
+
+int tg_dispatch(struct tg_crew *crew, const struct tg_capability *workers,
+                const struct tg_plan *plan, const struct tg_run *run, const char *directory,
+                int64_t attempt, struct tg_dispatched *dispatched, struct tg_error *err)
+{
+    struct dispatch d = {.crew = crew, .workers = workers, .plan = plan, .result = dispatched};
+    size_t worker_count = tg_crew_count(crew);
+    /* Each attempt draws anew: the same draws twice would be the same round twice. */
+    d.seeds = strtoull(plan->asked.seed, NULL, 10) + (uint64_t)attempt * 0x9e3779b9u;
+    d.is_terminal = isatty(STDERR_FILENO) && getenv("TERM") && strcmp(getenv("TERM"), "dumb") != 0;
+    d.queue = tg_queue_create(plan->spec.block_count, worker_count, plan->policy.limits.rounds_min,
+                              tg_fill_next(&d.seeds));
+    d.verdicts = calloc(plan->spec.test_count, sizeof *d.verdicts);
+    d.given = calloc(worker_count, sizeof *d.given);
+    *dispatched = (struct tg_dispatched){0};
+
+    int rc = -1;
+    if (!d.queue || !d.verdicts || !d.given)
+        tg_fail(err, "out of memory");
+    else if (take_earlier(&d, run, err) == 0 && fill_queue(&d, err) == 0 &&
+             open_stores(&d, run, directory, attempt, err) == 0) {
+        d.begun_s = d.said_s = tg_now();
+        rc = run_rounds(&d, err);
+        show_progress(&d, true);
+    }
+    free_dispatch(&d);
+    return rc;
+}

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "coordinator/evidence.h"
+
+#include <math.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "results/metric.h"
+#include "results/stats.h"
+
+/* The samples of quad q of one side, whose next sample is *next. False if there are not two. */
+static bool take_two(const struct tg_series *s, size_t *next, int64_t quad, double two[2])
+{
+    int found = 0;
+    while (*next < s->count && s->turns[*next] / 4 < quad) ++*next;
+    while (*next < s->count && s->turns[*next] / 4 == quad && found < 2)
+        two[found++] = s->samples[(*next)++];
+    return found == 2 && two[0] > 0 && two[1] > 0;
+}
+
+int tg_evidence_value(const struct tg_series *of, const struct tg_series *to, double *value)
+{
+    size_t next_of = 0, next_to = 0, count = 0;
+    size_t most = of->count / 2 < to->count / 2 ? of->count / 2 : to->count / 2;
+    struct tg_quad *quads = calloc(most + 1, sizeof *quads);
+    double *values = calloc(most + 1, sizeof *values);
+    int rc = -1;
+    if (quads && values) {
+        for (int64_t q = 0; q < (int64_t)most; q++)
+            if (take_two(of, &next_of, q, quads[count].head) &&
+                take_two(to, &next_to, q, quads[count].base))
+                count++;
+        if (count > 0 && count == most) {
+            *value = tg_stats_round_value(quads, count, values);
+            rc = isfinite(*value) ? 0 : -1;
+        }
+    }
+    free(quads);
+    free(values);
+    return rc;
+}
+
+/* The value of one cell: its fixed value, or the logarithm of its median sample. */
+static int value_of_one(const struct tg_measurement *m, const char *metric, double *value)
+{
+    const struct tg_series *s = tg_measurement_series(m, metric);
+    if (!s || s->count == 0) return -1;
+    double median = tg_stats_median(s->samples, s->count);
+    bool is_fixed = tg_metric_find(metric)->nature == TG_FIXED;
+    *value = is_fixed ? s->samples[0] : log(median);
+    return isfinite(*value) ? 0 : -1;
+}
+
+static bool broke(const struct tg_measurement *m)
+{
+    return m && (m->outcome == TG_CRASHED || m->outcome == TG_LATE || m->outcome == TG_WRONG);
+}
+
+/* A kernel of head that is wrong fails wherever it stands in a pair. */
+static bool is_wrong_head(const struct tg_measurement *m)
+{
+    return m && m->outcome == TG_WRONG && strcmp(m->cell.build, "base") != 0;
+}
+
+static void tell(struct tg_rounds *rounds, const struct tg_measurement *m)
+{
+    char cell[TG_CELL_TEXT_SIZE];
+    snprintf(rounds->reason, sizeof rounds->reason, "%s %s: %.300s", tg_cell_text(&m->cell, cell),
+             m->outcome == TG_WRONG     ? "is wrong"
+             : m->outcome == TG_CRASHED ? "crashed"
+             : m->outcome == TG_LATE    ? "was late"
+                                        : "was skipped",
+             m->reason);
+}
+
+/* One round: both rows, or the one if the test has one cell. */
+static void take_round(const struct tg_measurement *of, const struct tg_measurement *to,
+                       const char *metric, struct tg_rounds *rounds)
+{
+    double value;
+    rounds->since_broken++;
+    if (of->outcome != TG_MEASURED || (to && to->outcome != TG_MEASURED)) rounds->since_broken = 0;
+    if (of->outcome == TG_SKIPPED || (to && to->outcome == TG_SKIPPED)) {
+        rounds->skipped++;
+        tell(rounds, of->outcome == TG_SKIPPED ? of : to);
+    } else if (of->outcome == TG_WRONG || is_wrong_head(to)) {
+        rounds->wrong++;
+        tell(rounds, of->outcome == TG_WRONG ? of : to);
+    } else if (broke(to)) {
+        rounds->else_broken++;
+        tell(rounds, to);
+    } else if (broke(of)) {
+        rounds->of_broken++;
+        if (of->facts.end_signal == SIGKILL && of->outcome == TG_CRASHED) rounds->of_killed++;
+        tell(rounds, of);
+    } else if (to) {
+        const struct tg_series *a = tg_measurement_series(of, metric);
+        const struct tg_series *b = tg_measurement_series(to, metric);
+        if (!a || !b || tg_evidence_value(a, b, &value) < 0) return;
+        rounds->of_medians[rounds->count] = tg_stats_median(a->samples, a->count);
+        rounds->to_medians[rounds->count] = tg_stats_median(b->samples, b->count);
+        rounds->of_bytes = of->facts.packed_bytes;
+        rounds->values[rounds->count++] = value;
+    } else if (value_of_one(of, metric, &value) == 0) {
+        rounds->values[rounds->count++] = value;
+    }
+}
+
+static int by_round(const void *a, const void *b)
+{
+    const struct tg_measurement *x = *(const struct tg_measurement *const *)a;
+    const struct tg_measurement *y = *(const struct tg_measurement *const *)b;
+    if (x->round != y->round) return x->round < y->round ? -1 : 1;
+    return x->attempt < y->attempt ? -1 : x->attempt > y->attempt;
+}
+
+static bool is_cell(const struct tg_measurement *m, const struct tg_cell *cell)
+{
+    return memcmp(&m->cell, cell, sizeof *cell) == 0;
+}
+
+int tg_evidence_gather(const struct tg_measurement *const rows[], size_t count,
+                       const struct tg_block *block, const struct tg_test *test, const char *metric,
+                       struct tg_rounds *rounds, struct tg_error *err)
+{
+    const struct tg_measurement **mine = calloc(count + 1, sizeof *mine);
+    struct tg_rounds gathered = {.last = -1, .of_bytes = -1};
+    size_t found = 0;
+    gathered.values = calloc(count + 1, sizeof *gathered.values);
+    gathered.of_medians = calloc(count + 1, sizeof *gathered.of_medians);
+    gathered.to_medians = calloc(count + 1, sizeof *gathered.to_medians);
+    if (!mine || !gathered.values || !gathered.of_medians || !gathered.to_medians) {
+        free(mine);
+        tg_evidence_release(&gathered);
+        return tg_fail(err, "out of memory");
+    }
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(rows[i]->block, block->text) == 0) mine[found++] = rows[i];
+    qsort(mine, found, sizeof *mine, by_round);
+    for (size_t i = 0, next; i < found; i = next) {
+        const struct tg_measurement *of = NULL, *to = NULL;
+        for (next = i; next < found && mine[next]->round == mine[i]->round &&
+                       mine[next]->attempt == mine[i]->attempt;
+             next++) {
+            if (is_cell(mine[next], &test->of)) of = mine[next];
+            if (test->has_to && is_cell(mine[next], &test->to)) to = mine[next];
+        }
+        gathered.last = mine[i]->round;
+        if (of && (to || !test->has_to)) take_round(of, to, metric, &gathered);
+    }
+    free(mine);
+    *rounds = gathered;
+    return 0;
+}
+
+void tg_evidence_release(struct tg_rounds *rounds)
+{
+    free(rounds->values);
+    free(rounds->of_medians);
+    free(rounds->to_medians);
+    *rounds = (struct tg_rounds){0};
+}

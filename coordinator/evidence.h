@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TG_COORDINATOR_EVIDENCE_H
+#define TG_COORDINATOR_EVIDENCE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "matrix/spec.h"
+#include "results/measurement.h"
+
+/*
+ * The rounds of a test, taken from a run's rows: in the order of their numbers, the value of each
+ * whole round, and what happened in those that broke.
+ */
+
+struct tg_rounds {
+    double *values; /* pair: ln(of / to); one cell: ln of its median sample, or its fixed value */
+    size_t count;
+    double *of_medians, *to_medians; /* of the samples of each round in values, pairs only */
+    int64_t of_bytes;                /* packed weights that one call of `of` reads, -1 if unknown */
+    size_t wrong;                    /* rounds in which `of` was wrong, or `to` if it is head's */
+    size_t of_broken;                /* ... in which only `of` crashed or was late */
+    size_t of_killed;                /* ... of those, by a SIGKILL that was not ours */
+    size_t else_broken;              /* ... in which `to`, or both, broke */
+    size_t skipped;                  /* ... in which a cell was skipped */
+    size_t since_broken;             /* whole rounds after the last that was not */
+    int64_t last;                    /* the number of the last round, -1 if there is none */
+    char reason[800];                /* of the last round that broke */
+};
+
+/*
+ * Gathers the rounds of a test for a metric out of `count` rows (pointers, in any order). A round
+ * with a row missing was not finished and is left out. Released by tg_evidence_release.
+ */
+int tg_evidence_gather(const struct tg_measurement *const rows[], size_t count,
+                       const struct tg_block *block, const struct tg_test *test, const char *metric,
+                       struct tg_rounds *rounds, struct tg_error *err);
+
+void tg_evidence_release(struct tg_rounds *rounds);
+
+/*
+ * The value of one round of a pair from the samples of both sides: whole quads only (turns 4k to
+ * 4k + 3, two of each side). Returns 0, or -1 if there is none.
+ */
+int tg_evidence_value(const struct tg_series *of, const struct tg_series *to, double *value);
+
+#endif

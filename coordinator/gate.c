@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "coordinator/gate.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "coordinator/evidence.h"
+
+static const char *const words[] = {"pass", "fail", "inconclusive", "skipped"};
+
+const char *tg_gate_word(enum tg_answer answer)
+{
+    return words[answer];
+}
+
+int tg_gate_status(const struct tg_decision *decision)
+{
+    return decision->answer == TG_PASS ? 0 : decision->answer == TG_FAIL ? 1 : 2;
+}
+
+static void say(struct tg_verdict *v, enum tg_answer answer, const char *word, const char *format,
+                ...) __attribute__((format(printf, 4, 5)));
+
+static void say(struct tg_verdict *v, enum tg_answer answer, const char *word, const char *format,
+                ...)
+{
+    va_list args;
+    va_start(args, format);
+    vsnprintf(v->reason, sizeof v->reason, format, args);
+    va_end(args);
+    snprintf(v->word, sizeof v->word, "%s", word);
+    v->answer = answer;
+    v->wants_more = false;
+}
+
+/*
+ * What broken rounds say. A kernel of head that is wrong fails at once; what crashed or was late is
+ * tried once more and then fails, unless the other side broke too or the process was killed from
+ * outside, which say nothing about head.
+ */
+static bool judge_broken(const struct tg_rounds *rounds, struct tg_verdict *v)
+{
+    size_t own = rounds->of_broken - rounds->of_killed;
+    v->rounds = rounds->count;
+    if (rounds->wrong > 0)
+        say(v, TG_FAIL, "wrong", "%s", rounds->reason);
+    else if (own >= 2)
+        say(v, TG_FAIL, "crashed or late", "%zu times; last: %s", own, rounds->reason);
+    else if (rounds->of_killed >= 2)
+        say(v, TG_INCONCLUSIVE, "killed", "%zu times from outside (out of memory?); last: %s",
+            rounds->of_killed, rounds->reason);
+    else if (rounds->else_broken >= 2)
+        say(v, TG_INCONCLUSIVE, "partner broke", "%zu times; last: %s", rounds->else_broken,
+            rounds->reason);
+    else if (rounds->skipped > 0)
+        say(v, TG_INCONCLUSIVE, "not run", "%s", rounds->reason);
+    else
+        return false;
+    return true;
+}
+
+/* After the rule has spoken: a break must have been followed by a whole round; rounds may run out.
+ */
+static void complete(const struct tg_limits *limits, const struct tg_rounds *rounds,
+                     struct tg_verdict *v)
+{
+    bool broke = rounds->of_broken + rounds->else_broken > 0;
+    if (broke && rounds->since_broken == 0) {
+        say(v, TG_INCONCLUSIVE, "inconclusive", "broken once and not yet repeated: %s",
+            rounds->reason);
+        v->wants_more = true;
+    } else if (v->answer == TG_INCONCLUSIVE && !*v->reason) {
+        snprintf(v->reason, sizeof v->reason, "not decided after %zu round%s", v->rounds,
+                 v->rounds == 1 ? "" : "s");
+    }
+    if (rounds->last + 1 >= limits->rounds_max) v->wants_more = false;
+}
+
+bool tg_gate_is_required(const struct tg_plan *plan, size_t test)
+{
+    return !plan->spec.tests[test].is_shadow && plan->prospects[test].fate != TG_TO_SKIP;
+}
+
+int tg_gate_judge(const struct tg_plan *plan, size_t test,
+                  const struct tg_measurement *const rows[], size_t row_count,
+                  struct tg_verdict *verdict, struct tg_error *err)
+{
+    const struct tg_test *t = &plan->spec.tests[test];
+    const struct tg_rule *rule = &plan->policy.rules[t->rule];
+    const struct tg_prospect *prospect = &plan->prospects[test];
+    struct tg_verdict v = {.estimate = NAN,
+                           .interval = {-INFINITY, INFINITY},
+                           .of_median = NAN,
+                           .to_median = NAN,
+                           .of_bytes = NAN};
+    struct tg_rounds rounds;
+    if (prospect->fate != TG_TO_MEASURE) {
+        bool fails = prospect->fate == TG_TO_FAIL;
+        say(&v, fails ? TG_FAIL : TG_SKIP, fails ? "missing" : "skipped", "%s", prospect->reason);
+        *verdict = v;
+        return 0;
+    }
+    if (tg_evidence_gather(rows, row_count, &plan->spec.blocks[t->block], t, rule->metric, &rounds,
+                           err) < 0)
+        return -1;
+    const struct tg_evidence evidence = {
+        .rule = rule,
+        .limits = &plan->policy.limits,
+        .metric = tg_metric_find(rule->metric),
+        .required_count = plan->required_count ? plan->required_count : 1,
+        .values = rounds.values,
+        .count = rounds.count};
+    if (!judge_broken(&rounds, &v)) {
+        tg_rule_find(rule->rule)->judge(&evidence, &v);
+        complete(&plan->policy.limits, &rounds, &v);
+    }
+    if (t->has_to && rounds.count > 0) {
+        v.of_median = tg_stats_median(rounds.of_medians, rounds.count);
+        v.to_median = tg_stats_median(rounds.to_medians, rounds.count);
+        if (rounds.of_bytes > 0) v.of_bytes = (double)rounds.of_bytes;
+    }
+    tg_evidence_release(&rounds);
+    *verdict = v;
+    return 0;
+}
+
+static void note(struct tg_decision *d, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+static void note(struct tg_decision *d, const char *format, ...)
+{
+    if (d->note_count == sizeof d->notes / sizeof *d->notes) return;
+    va_list args;
+    va_start(args, format);
+    vsnprintf(d->notes[d->note_count++], sizeof *d->notes, format, args);
+    va_end(args);
+}
+
+static void note_build(struct tg_decision *d, const char *name, const struct tg_survey *survey)
+{
+    if (survey->injected_percent)
+        note(d, "%s is slowed by %lld %% on purpose", name, (long long)survey->injected_percent);
+    if (survey->is_debug) note(d, "%s was built with assertions in it", name);
+}
+
+/* What stands above everything else, and what of it makes a pass impossible. */
+static bool note_builds(const struct tg_plan *plan, const struct tg_run *run, struct tg_decision *d)
+{
+    const struct tg_limits *limits = &plan->policy.limits;
+    const struct tg_capability *first = &plan->workers[0];
+    bool may_pass = true;
+    if (!plan->has_base)
+        note(d, "not compared with an earlier build");
+    else if (strcmp(first->head.digest, first->base.digest) == 0)
+        note(d, "A/A: base and head are the same file");
+    note_build(d, "head", &first->head);
+    if (plan->has_base) note_build(d, "base", &first->base);
+    if (*run->dropped) note(d, "left out, damaged by a kill: %.300s", run->dropped);
+    if (limits->require_base && !plan->has_base) {
+        note(d, "cannot pass: the policy requires a base");
+        may_pass = false;
+    }
+    if (limits->require_release &&
+        (first->head.is_debug || (plan->has_base && first->base.is_debug))) {
+        note(d, "cannot pass: the policy requires kernels without assertions");
+        may_pass = false;
+    }
+    return may_pass;
+}
+
+static void count_rules(const struct tg_plan *plan, struct tg_decision *d)
+{
+    for (size_t r = 0; r < plan->policy.rule_count; r++) {
+        bool used = false;
+        for (size_t i = 0; i < plan->spec.test_count; i++)
+            used = used || plan->spec.tests[i].rule == r;
+        if (!used) d->unused_rules++;
+    }
+}
+
+/* Counts a verdict; returns false if it makes a pass impossible. */
+static bool count(const struct tg_plan *plan, size_t i, struct tg_decision *d)
+{
+    const struct tg_verdict *v = &d->verdicts[i];
+    const struct tg_test *test = &plan->spec.tests[i];
+    if (test->is_shadow) {
+        d->shadows++;
+        return true;
+    }
+    if (v->answer == TG_SKIP) {
+        d->skipped++;
+        return !plan->policy.rules[test->rule].required;
+    }
+    d->required++;
+    if (v->answer == TG_PASS) d->passed++;
+    if (v->answer == TG_FAIL) d->failed++;
+    if (v->answer == TG_INCONCLUSIVE) d->inconclusive++;
+    if (strcmp(v->word, "attention") == 0) d->attention++;
+    return true;
+}
+
+static int decide(const struct tg_plan *plan, const struct tg_run *run,
+                  const struct tg_measurement *const rows[], struct tg_decision *d,
+                  struct tg_error *err)
+{
+    bool may_pass = note_builds(plan, run, d);
+    snprintf(d->date, sizeof d->date, "unknown");
+    for (size_t i = 0; i < run->count; i++)
+        if (strcmp(d->date, "unknown") == 0 || strcmp(run->rows[i].facts.date, d->date) > 0)
+            memcpy(d->date, run->rows[i].facts.date, sizeof d->date);
+    memcpy(d->evidence, run->evidence, sizeof d->evidence);
+    d->row_count = run->count;
+    d->verdict_count = plan->spec.test_count;
+    for (size_t i = 0; i < d->verdict_count; i++) {
+        if (tg_gate_judge(plan, i, rows, run->count, &d->verdicts[i], err) < 0) return -1;
+        if (!count(plan, i, d)) {
+            note(d, "cannot pass: a machine that the policy requires was not there");
+            may_pass = false;
+        }
+    }
+    count_rules(plan, d);
+    if (d->required == 0) note(d, "nothing that counts could be measured here");
+    d->answer = d->failed                                        ? TG_FAIL
+                : d->inconclusive || d->passed == 0 || !may_pass ? TG_INCONCLUSIVE
+                                                                 : TG_PASS;
+    return 0;
+}
+
+int tg_gate_decide(const struct tg_plan *plan, const struct tg_run *run,
+                   struct tg_decision *decision, struct tg_error *err)
+{
+    struct tg_decision made = {0};
+    const struct tg_measurement **rows = calloc(run->count + 1, sizeof *rows);
+    made.verdicts = calloc(plan->spec.test_count, sizeof *made.verdicts);
+    int rc = rows && made.verdicts ? 0 : tg_fail(err, "out of memory");
+    for (size_t i = 0; rc == 0 && i < run->count; i++) rows[i] = &run->rows[i];
+    if (rc == 0) rc = decide(plan, run, rows, &made, err);
+    free(rows);
+    if (rc < 0)
+        free(made.verdicts);
+    else
+        *decision = made;
+    return rc;
+}
+
+void tg_gate_release(struct tg_decision *decision)
+{
+    free(decision->verdicts);
+    *decision = (struct tg_decision){0};
+}

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TG_COORDINATOR_GATE_H
+#define TG_COORDINATOR_GATE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/error.h"
+#include "coordinator/plan.h"
+#include "coordinator/rule.h"
+#include "results/store.h"
+
+/*
+ * The decision: rules over tests become verdicts, and the verdicts one answer. It sees the plan and
+ * the stored rows and nothing else, so that the same files give the same answer, byte for byte.
+ *
+ *   fail          a required test failed
+ *   inconclusive  no such test, but one that is required was not resolved, or none was
+ *   pass          every required test was resolved and passed
+ *
+ * A test is required unless it is a shadow (head against its own copy) or no worker could run it.
+ */
+
+struct tg_decision {
+    enum tg_answer answer;
+    struct tg_verdict *verdicts; /* one for each test of the plan's spec */
+    size_t verdict_count;
+    size_t required, passed, failed, inconclusive, attention, skipped, shadows;
+    size_t unused_rules; /* rules that select nothing */
+    char notes[12][400]; /* what a reader must know first, in order; note_count of them */
+    size_t note_count;
+    char date[TG_TEXT_SIZE]; /* of the last row, UTC, "unknown" if there is none */
+    char evidence[65];       /* SHA-256 of the rows' digests */
+    size_t row_count;
+};
+
+/* Judges one test on the rows seen so far; `rows` may hold rows of other blocks. */
+int tg_gate_judge(const struct tg_plan *plan, size_t test,
+                  const struct tg_measurement *const rows[], size_t row_count,
+                  struct tg_verdict *verdict, struct tg_error *err);
+
+/* Whether a test counts for the decision. */
+bool tg_gate_is_required(const struct tg_plan *plan, size_t test);
+
+/* Decides on a whole run. The result is released by tg_gate_release. */
+int tg_gate_decide(const struct tg_plan *plan, const struct tg_run *run,
+                   struct tg_decision *decision, struct tg_error *err);
+
+void tg_gate_release(struct tg_decision *decision);
+
+/* "pass", "fail", "inconclusive", "skipped". */
+const char *tg_gate_word(enum tg_answer answer);
+
+/* The exit status of run and gate: 0 pass, 1 fail, 2 inconclusive. */
+int tg_gate_status(const struct tg_decision *decision);
+
+#endif

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <argp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "coordinator/command.h"
+
+static const struct tg_command commands[] = {
+    {"run", "measure a matrix and decide", tg_command_run},
+    {"gate", "decide again from a stored run", tg_command_gate},
+    {"report", "print one report of a stored run", tg_command_report},
+    {"cell", "make one measurement by hand", tg_command_cell},
+    {"check", "compare kernels with their exact reference", tg_command_check},
+    {"matrix", "list what a matrix asks, and who could run it", tg_command_matrix},
+    {"list", "print a table: kernels, metrics, facts, ...", tg_command_list},
+};
+
+static void print_help(FILE *out)
+{
+    fputs("tritgate " TRITGATE_VERSION ": did a change make a ternary language model engine slower"
+          " or wrong?\n\n"
+          "  mpirun -n 3 tritgate run matrix/smoke.json --base OLD/libtritgate-kernels.so\n\n"
+          "measures the kernels built with this program against an older build, on whatever\n"
+          "this machine has, and exits with the decision. Without --base it compares kernels\n"
+          "with each other and with their limits. Without mpirun one process does it all.\n\n"
+          "Commands (each has its own --help):\n",
+          out);
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
+        fprintf(out, "  %-8s  %s\n", commands[i].name, commands[i].meaning);
+    fputs("\nExit status: 0 pass, 1 fail, 2 inconclusive, 3 wrong usage or input, nothing was\n"
+          "measured, 4 could not go on, what was measured is kept.\n",
+          out);
+}
+
+int main(int argc, char **argv)
+{
+    argp_err_exit_status = TG_STATUS_USAGE;
+    const char *name = argc > 1 ? argv[1] : "--help";
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
+        print_help(argc > 1 ? stdout : stderr);
+        return argc > 1 ? EXIT_SUCCESS : TG_STATUS_USAGE;
+    }
+    if (strcmp(name, "--version") == 0) {
+        puts("tritgate " TRITGATE_VERSION);
+        return EXIT_SUCCESS;
+    }
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
+        char title[64];
+        if (strcmp(commands[i].name, name) != 0) continue;
+        snprintf(title, sizeof title, "tritgate %s", name);
+        argv[1] = title;
+        int status = commands[i].run(argc - 1, argv + 1);
+        if (fflush(stdout) != 0 || ferror(stdout)) {
+            tg_log(TG_ERROR, "cannot write to standard output");
+            return TG_STATUS_STOPPED;
+        }
+        return status;
+    }
+    tg_log(TG_ERROR, "no such command '%s'; see tritgate --help", name);
+    return TG_STATUS_USAGE;
+}

@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "coordinator/plan.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "coordinator/vocabulary.h"
+#include "results/metric.h"
+
+char *tg_plan_text(const struct tg_asked *asked, const struct tg_capability *workers,
+                   size_t worker_count)
+{
+    struct tg_json *root = tg_json_object(NULL, NULL);
+    tg_json_add_number(root, "tritgate_plan", 1);
+    tg_json_add_text(root, "version", TRITGATE_VERSION);
+    tg_json_add_text(root, "seed", asked->seed);
+    tg_json_add_text(root, "filter", asked->filter);
+    tg_json_add_number(root, "budget_s", asked->budget_s);
+    tg_json_add_boolean(root, "is_same", asked->is_same);
+    struct tg_json *list = tg_json_array(root, "workers");
+    for (size_t i = 0; i < worker_count; i++) {
+        struct tg_json *worker = tg_json_object(list, NULL);
+        tg_json_add_text(worker, "host", workers[i].host);
+        tg_json_add_text(worker, "domain", workers[i].domain);
+        tg_survey_add(worker, "head", &workers[i].head);
+        if (workers[i].has_base) tg_survey_add(worker, "base", &workers[i].base);
+    }
+    char *text = tg_json_print(root, true);
+    tg_json_free(root);
+    return text;
+}
+
+int tg_plan_capability(const struct tg_json_file *file, const struct tg_json *announced,
+                       struct tg_capability *worker, struct tg_error *err)
+{
+    struct tg_capability read = {0};
+    const char *error = tg_json_text(tg_json_get(announced, "error"));
+    const struct tg_json *base = tg_json_get(announced, "base");
+    snprintf(read.host, sizeof read.host, "%s", tg_json_text(tg_json_get(announced, "host")));
+    snprintf(read.domain, sizeof read.domain, "%s", tg_json_text(tg_json_get(announced, "domain")));
+    if (*error) return tg_fail(err, "%s", error);
+    if (tg_survey_parse(file, tg_json_get(announced, "head"), &read.head, err) < 0) return -1;
+    if (base && tg_survey_parse(file, base, &read.base, err) < 0) {
+        tg_survey_release(&read.head);
+        return -1;
+    }
+    read.has_base = base != NULL;
+    *worker = read;
+    return 0;
+}
+
+void tg_plan_capability_release(struct tg_capability *worker)
+{
+    tg_survey_release(&worker->head);
+    tg_survey_release(&worker->base);
+}
+
+bool tg_plan_can_run(const struct tg_capability *worker, const struct tg_block *block, char *reason,
+                     size_t size)
+{
+    for (size_t i = 0; i < block->cell_count; i++)
+        if (!tg_survey_can_run(&worker->head, worker->has_base ? &worker->base : NULL,
+                               &block->cells[i], reason, size))
+            return false;
+    return true;
+}
+
+/* Every worker must have the same libraries: one run compares two builds, not four. */
+static int check_workers(const struct tg_plan *p, struct tg_error *err)
+{
+    const struct tg_capability *first = &p->workers[0];
+    for (size_t i = 1; i < p->worker_count; i++) {
+        const struct tg_capability *w = &p->workers[i];
+        if (strcmp(w->head.digest, first->head.digest) != 0)
+            return tg_fail(err, "head on node '%s' is not the file it is on node '%s'", w->host,
+                           first->host);
+        if (w->has_base != first->has_base ||
+            (w->has_base && strcmp(w->base.digest, first->base.digest) != 0))
+            return tg_fail(err, "base on node '%s' is not the file it is on node '%s'", w->host,
+                           first->host);
+    }
+    if (first->has_base && !p->asked.is_same && strcmp(first->head.digest, first->base.digest) == 0)
+        return tg_fail(err, "base and head are the same file; --same compares it with itself");
+    return 0;
+}
+
+static int read_plan(const struct tg_json_file *file, struct tg_plan *p, struct tg_error *err)
+{
+    static const char *const keys[] = {"tritgate_plan", "version", "seed",    "filter",
+                                       "budget_s",      "is_same", "workers", NULL};
+    const struct tg_json *root = file->root, *list = tg_json_get(root, "workers");
+    if (tg_json_only(file, root, keys, err) < 0) return -1;
+    if (tg_json_number(tg_json_get(root, "tritgate_plan")) != 1 || tg_json_count(list) == 0)
+        return tg_json_fail(file, root, err, "not a plan of this version");
+    snprintf(p->asked.seed, sizeof p->asked.seed, "%s", tg_json_text(tg_json_get(root, "seed")));
+    snprintf(p->asked.filter, sizeof p->asked.filter, "%s",
+             tg_json_text(tg_json_get(root, "filter")));
+    p->asked.budget_s = tg_json_number(tg_json_get(root, "budget_s"));
+    p->asked.is_same = tg_json_number(tg_json_get(root, "is_same")) != 0;
+    p->workers = calloc(tg_json_count(list), sizeof *p->workers);
+    if (!p->workers) return tg_fail(err, "out of memory");
+    for (; p->worker_count < tg_json_count(list); p->worker_count++)
+        if (tg_plan_capability(file, tg_json_at(list, p->worker_count),
+                               &p->workers[p->worker_count], err) < 0)
+            return -1;
+    p->has_base = p->workers[0].has_base;
+    return check_workers(p, err);
+}
+
+/* Whether any worker has a kernel of a build and could run it. */
+static bool anyone_has(const struct tg_plan *p, const struct tg_cell *cell)
+{
+    char reason[400];
+    struct tg_block one = {.cells = {*cell}, .cell_count = 1};
+    for (size_t i = 0; i < p->worker_count; i++)
+        if (tg_plan_can_run(&p->workers[i], &one, reason, sizeof reason)) return true;
+    return false;
+}
+
+/* What will become of a test: measured, or skipped or failed for want of a kernel or a machine. */
+static void foresee(const struct tg_plan *p, const struct tg_test *test,
+                    struct tg_prospect *prospect)
+{
+    const struct tg_block *block = &p->spec.blocks[test->block];
+    for (size_t i = 0; i < p->worker_count; i++)
+        if (tg_plan_can_run(&p->workers[i], block, prospect->reason, sizeof prospect->reason)) {
+            *prospect = (struct tg_prospect){.fate = TG_TO_MEASURE};
+            return;
+        }
+    prospect->fate = TG_TO_SKIP;
+    tg_plan_can_run(&p->workers[0], block, prospect->reason, sizeof prospect->reason);
+    if (!test->has_to || strcmp(test->to.build, "base") != 0) return;
+
+    bool in_head = tg_survey_find(&p->workers[0].head, test->of.kernel) != NULL;
+    bool in_base = tg_survey_find(&p->workers[0].base, test->to.kernel) != NULL;
+    if (!in_head && in_base && anyone_has(p, &test->to)) {
+        prospect->fate = TG_TO_FAIL;
+        snprintf(prospect->reason, sizeof prospect->reason, "missing in head");
+    } else if (in_head && !in_base) {
+        snprintf(prospect->reason, sizeof prospect->reason, "not in base");
+    }
+}
+
+static int foresee_all(struct tg_plan *p, struct tg_error *err)
+{
+    p->prospects = calloc(p->spec.test_count, sizeof *p->prospects);
+    if (!p->prospects) return tg_fail(err, "out of memory");
+    for (size_t i = 0; i < p->spec.test_count; i++) {
+        const struct tg_test *test = &p->spec.tests[i];
+        const struct tg_metric *metric = tg_metric_find(p->policy.rules[test->rule].metric);
+        foresee(p, test, &p->prospects[i]);
+        if (p->prospects[i].fate == TG_TO_MEASURE && !test->is_shadow &&
+            metric->nature == TG_SAMPLED)
+            p->required_count++;
+    }
+    return 0;
+}
+
+static int make(const char *path, struct tg_json_file files[3], struct tg_plan *p,
+                struct tg_error *err)
+{
+    const struct tg_survey *surveys[2] = {NULL, NULL};
+    if (read_plan(&files[2], p, err) < 0) return -1;
+    surveys[0] = &p->workers[0].head;
+    surveys[1] = p->has_base ? &p->workers[0].base : NULL;
+    if (tg_vocabulary_gather(surveys, 2, &p->words, err) < 0) return -1;
+    if (tg_policy_parse(&files[1], &p->words, &p->policy, err) < 0)
+        return tg_fail_in(err, "policy");
+    if (tg_spec_parse(&files[0], &p->words, &p->spec, err) < 0)
+        return tg_fail_in(err, "matrix '%s'", path);
+    if (*p->asked.filter && tg_spec_filter(&p->spec, p->asked.filter, &p->words, err) < 0)
+        return -1;
+    if (tg_spec_plan(&p->spec, &p->policy, &p->words, p->has_base, err) < 0) return -1;
+    return foresee_all(p, err);
+}
+
+int tg_plan_make(const char *matrix, const char *path, const char *policy, const char *plan_text,
+                 struct tg_plan *plan, struct tg_error *err)
+{
+    const char *const texts[] = {matrix, policy, plan_text};
+    static const char *const names[] = {"matrix", "policy", "plan.json"};
+    struct tg_json_file files[3] = {0};
+    struct tg_plan made = {0};
+    int rc = 0;
+    for (int i = 0; i < 3 && rc == 0; i++)
+        if (tg_json_parse(texts[i], &files[i], err) < 0) rc = tg_fail_in(err, "%s", names[i]);
+    if (rc == 0) rc = make(path, files, &made, err);
+    for (int i = 0; i < 3; i++) tg_json_release(&files[i]);
+    if (rc < 0)
+        tg_plan_release(&made);
+    else
+        *plan = made;
+    return rc;
+}
+
+void tg_plan_release(struct tg_plan *plan)
+{
+    for (size_t i = 0; i < plan->worker_count; i++) tg_plan_capability_release(&plan->workers[i]);
+    free(plan->workers);
+    free(plan->prospects);
+    tg_spec_release(&plan->spec);
+    tg_policy_release(&plan->policy);
+    tg_vocabulary_release(&plan->words);
+    *plan = (struct tg_plan){0};
+}

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TG_COORDINATOR_PLAN_H
+#define TG_COORDINATOR_PLAN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/error.h"
+#include "matrix/policy.h"
+#include "matrix/spec.h"
+#include "worker/survey.h"
+
+/*
+ * What a run was asked, and by whom it could be done: the matrix, the policy, and what each worker
+ * announced. `run` writes it down before the first round (plan.json); run, resume and gate make the
+ * same tests from the same three texts.
+ */
+
+/* What a worker announced. */
+struct tg_capability {
+    char host[TG_TEXT_SIZE], domain[TG_TEXT_SIZE];
+    struct tg_survey head, base;
+    bool has_base;
+};
+
+/* Options of a run that are part of what was asked. */
+struct tg_asked {
+    char seed[TG_TEXT_SIZE];
+    char filter[1024];
+    double budget_s;
+    bool is_same; /* head and base are meant to be the same: A/A */
+};
+
+/* What is known of a test before it is measured. */
+struct tg_prospect {
+    enum { TG_TO_MEASURE, TG_TO_SKIP, TG_TO_FAIL } fate;
+    char reason[400]; /* of a skip or failure */
+};
+
+struct tg_plan {
+    struct tg_asked asked;
+    struct tg_capability *workers;
+    size_t worker_count;
+    struct tg_words words;
+    struct tg_policy policy;
+    struct tg_spec spec;
+    struct tg_prospect *prospects; /* one for each test of spec */
+    size_t required_count;         /* statistical tests that count: the N of the error rate */
+    bool has_base;
+};
+
+/*
+ * Makes the plan from the texts of the matrix and policy and the text of plan.json; `path` is the
+ * matrix's, for messages. The result is released by tg_plan_release.
+ */
+int tg_plan_make(const char *matrix, const char *path, const char *policy, const char *plan_text,
+                 struct tg_plan *plan, struct tg_error *err);
+
+/* The text of plan.json; the caller frees. */
+char *tg_plan_text(const struct tg_asked *asked, const struct tg_capability *workers,
+                   size_t worker_count);
+
+void tg_plan_release(struct tg_plan *plan);
+
+/* Reads what a worker announced (see serve.h). */
+int tg_plan_capability(const struct tg_json_file *file, const struct tg_json *announced,
+                       struct tg_capability *worker, struct tg_error *err);
+void tg_plan_capability_release(struct tg_capability *worker);
+
+/* Whether a worker can run all cells of a block; if not, why. */
+bool tg_plan_can_run(const struct tg_capability *worker, const struct tg_block *block, char *reason,
+                     size_t size);
+
+#endif

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "coordinator/queue.h"
+
+#include <stdlib.h>
+
+#include "kernels/fill.h"
+
+struct entry {
+    int64_t rounds; /* given out so far, in all attempts */
+    uint64_t draw;  /* its place among blocks that are otherwise equal */
+    double urgency;
+    double cost_s; /* of its last round, 0 before it */
+    bool closed, out;
+    size_t worker; /* that has it, while it is out */
+};
+
+struct tg_queue {
+    struct entry *entries;
+    bool *allowed; /* [block * worker_count + worker] */
+    int *domains;
+    bool *lost;
+    size_t block_count, worker_count;
+    int64_t rounds_min;
+    uint64_t draws;
+};
+
+struct tg_queue *tg_queue_create(size_t block_count, size_t worker_count, int64_t rounds_min,
+                                 uint64_t seed)
+{
+    struct tg_queue *q = calloc(1, sizeof *q);
+    if (!q) return NULL;
+    q->block_count = block_count;
+    q->worker_count = worker_count;
+    q->rounds_min = rounds_min;
+    q->draws = seed;
+    q->entries = calloc(block_count + 1, sizeof *q->entries);
+    q->allowed = calloc(block_count * worker_count + 1, sizeof *q->allowed);
+    q->domains = calloc(worker_count + 1, sizeof *q->domains);
+    q->lost = calloc(worker_count + 1, sizeof *q->lost);
+    if (!q->entries || !q->allowed || !q->domains || !q->lost) {
+        tg_queue_destroy(q);
+        return NULL;
+    }
+    for (size_t b = 0; b < block_count; b++) q->entries[b].draw = tg_fill_next(&q->draws);
+    return q;
+}
+
+void tg_queue_destroy(struct tg_queue *queue)
+{
+    if (!queue) return;
+    free(queue->entries);
+    free(queue->allowed);
+    free(queue->domains);
+    free(queue->lost);
+    free(queue);
+}
+
+void tg_queue_place(struct tg_queue *queue, size_t worker, int domain)
+{
+    queue->domains[worker] = domain;
+}
+
+void tg_queue_allow(struct tg_queue *queue, size_t block, size_t worker)
+{
+    queue->allowed[block * queue->worker_count + worker] = true;
+}
+
+void tg_queue_resume(struct tg_queue *queue, size_t block, int64_t rounds)
+{
+    queue->entries[block].rounds = rounds;
+}
+
+static bool domain_is_busy(const struct tg_queue *q, size_t worker)
+{
+    for (size_t b = 0; b < q->block_count; b++)
+        if (q->entries[b].out && q->domains[q->entries[b].worker] == q->domains[worker])
+            return true;
+    return false;
+}
+
+/* Whether a is to be served before b. */
+static bool is_before(const struct tg_queue *q, const struct entry *a, const struct entry *b)
+{
+    bool a_first = a->rounds < q->rounds_min && a->urgency >= 0;
+    bool b_first = b->rounds < q->rounds_min && b->urgency >= 0;
+    if (a_first != b_first) return a_first;
+    if (a_first && a->rounds != b->rounds) return a->rounds < b->rounds;
+    if (!a_first && a->urgency != b->urgency) return a->urgency > b->urgency;
+    return a->draw < b->draw;
+}
+
+bool tg_queue_next(struct tg_queue *queue, size_t worker, double time_left_s, size_t *block,
+                   int64_t *round)
+{
+    struct entry *best = NULL;
+    if (queue->lost[worker] || domain_is_busy(queue, worker)) return false;
+    for (size_t b = 0; b < queue->block_count; b++) {
+        struct entry *e = &queue->entries[b];
+        if (e->closed || e->out || !queue->allowed[b * queue->worker_count + worker]) continue;
+        if (e->cost_s > time_left_s || time_left_s <= 0) continue;
+        if (!best || is_before(queue, e, best)) best = e;
+    }
+    if (!best) return false;
+    best->out = true;
+    best->worker = worker;
+    best->draw = tg_fill_next(&queue->draws);
+    *block = (size_t)(best - queue->entries);
+    *round = best->rounds++;
+    return true;
+}
+
+void tg_queue_done(struct tg_queue *queue, size_t block, size_t worker, double took_s)
+{
+    struct entry *e = &queue->entries[block];
+    if (e->worker == worker) e->out = false;
+    e->cost_s = took_s;
+}
+
+void tg_queue_close(struct tg_queue *queue, size_t block)
+{
+    queue->entries[block].closed = true;
+}
+
+void tg_queue_urge(struct tg_queue *queue, size_t block, double urgency)
+{
+    queue->entries[block].urgency = urgency;
+}
+
+void tg_queue_lost(struct tg_queue *queue, size_t worker)
+{
+    queue->lost[worker] = true;
+    for (size_t b = 0; b < queue->block_count; b++)
+        if (queue->entries[b].out && queue->entries[b].worker == worker)
+            queue->entries[b].out = false;
+}
+
+bool tg_queue_is_out(const struct tg_queue *queue)
+{
+    for (size_t b = 0; b < queue->block_count; b++)
+        if (queue->entries[b].out) return true;
+    return false;
+}
+
+size_t tg_queue_open_count(const struct tg_queue *queue)
+{
+    size_t open = 0;
+    for (size_t b = 0; b < queue->block_count; b++) open += !queue->entries[b].closed;
+    return open;
+}
+
+double tg_queue_expected_s(const struct tg_queue *queue)
+{
+    double known = 0, least = 0;
+    size_t known_count = 0;
+    for (size_t b = 0; b < queue->block_count; b++) {
+        known += queue->entries[b].cost_s;
+        known_count += queue->entries[b].cost_s > 0;
+    }
+    double usual = known_count ? known / (double)known_count : 0;
+    for (size_t b = 0; b < queue->block_count; b++) {
+        const struct entry *e = &queue->entries[b];
+        int64_t missing = queue->rounds_min - e->rounds;
+        if (!e->closed)
+            least += (double)(missing > 1 ? missing : 1) * (e->cost_s > 0 ? e->cost_s : usual);
+    }
+    return least;
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TG_COORDINATOR_QUEUE_H
+#define TG_COORDINATOR_QUEUE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * Which block is measured next, and by whom. Plain data: it knows neither messages nor time.
+ *
+ * First every block gets its least number of rounds, in a new order each time; then the most urgent
+ * block is next. A round gets its number when it is given out. Two workers of one memory domain
+ * never have a block at the same time.
+ */
+
+struct tg_queue;
+
+/* NULL when there is no memory. `seed` draws the order. */
+struct tg_queue *tg_queue_create(size_t block_count, size_t worker_count, int64_t rounds_min,
+                                 uint64_t seed);
+void tg_queue_destroy(struct tg_queue *queue);
+
+/* Before the first round: the domain of a worker (any number that tells domains apart), the blocks
+ * it can run, and rounds that a block had in an earlier attempt. */
+void tg_queue_place(struct tg_queue *queue, size_t worker, int domain);
+void tg_queue_allow(struct tg_queue *queue, size_t block, size_t worker);
+void tg_queue_resume(struct tg_queue *queue, size_t block, int64_t rounds);
+
+/*
+ * Gives a worker a block whose expected end is not past time_left_s. Returns false if there is none
+ * for it now.
+ */
+bool tg_queue_next(struct tg_queue *queue, size_t worker, double time_left_s, size_t *block,
+                   int64_t *round);
+
+/* A round that was given out came back, after so many seconds. */
+void tg_queue_done(struct tg_queue *queue, size_t block, size_t worker, double took_s);
+
+/*
+ * No more rounds for this block, or more, with this urgency: a larger one is served first, one
+ * below 0 only when nothing else is left.
+ */
+void tg_queue_close(struct tg_queue *queue, size_t block);
+void tg_queue_urge(struct tg_queue *queue, size_t block, double urgency);
+
+/* A worker that is gone: it gets nothing more, and what it had may be given out again. */
+void tg_queue_lost(struct tg_queue *queue, size_t worker);
+
+/* Whether a round is out; how many blocks still want rounds; how long those take at least. */
+bool tg_queue_is_out(const struct tg_queue *queue);
+size_t tg_queue_open_count(const struct tg_queue *queue);
+double tg_queue_expected_s(const struct tg_queue *queue);
+
+#endif

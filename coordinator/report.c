@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "coordinator/report.h"
+
+#include <errno.h>
+#include <math.h>
+#include <string.h>
+
+static const struct tg_report reports[] = {
+#define REPORT(name, file, meaning) {#name, file, meaning, tg_report_##name},
+#include "coordinator/reports.def"
+#undef REPORT
+};
+
+const struct tg_report *tg_report_find(const char *name)
+{
+    for (size_t i = 0; i < tg_report_count(); i++)
+        if (strcmp(reports[i].name, name) == 0) return &reports[i];
+    return NULL;
+}
+
+size_t tg_report_count(void)
+{
+    return sizeof reports / sizeof *reports;
+}
+
+const struct tg_report *tg_report_at(size_t i)
+{
+    return &reports[i];
+}
+
+int tg_report_write_all(const char *directory, const struct tg_plan *plan,
+                        const struct tg_decision *decision, struct tg_error *err)
+{
+    for (size_t i = 0; i < tg_report_count(); i++) {
+        char path[4096 + 64];
+        if (!*reports[i].file) continue;
+        snprintf(path, sizeof path, "%s/%s", directory, reports[i].file);
+        FILE *out = fopen(path, "w");
+        if (!out) return tg_fail(err, "cannot write '%s': %s", path, strerror(errno));
+        reports[i].write(out, plan, decision);
+        int failed = ferror(out);
+        if (fclose(out) != 0 || failed)
+            return tg_fail(err, "cannot write '%s': %s", path, strerror(errno));
+    }
+    return 0;
+}
+
+/* Adds ", value" of every axis that the cell sets, but for the probe and the axis compared. */
+static void add_axes(const struct tg_cell *cell, const char *but, char *out, size_t size)
+{
+    for (size_t i = 0; i < tg_cell_type.field_count; i++) {
+        const struct tg_field *field = &tg_cell_type.fields[i];
+        char value[TG_TEXT_SIZE];
+        tg_record_get(field, cell, value, sizeof value);
+        if (strcmp(field->name, "probe") == 0 || strcmp(field->name, but) == 0 ||
+            strcmp(value, field->fallback) == 0)
+            continue;
+        size_t used = strlen(out);
+        snprintf(out + used, size - used, "%s%s%s%s", used ? ", " : "",
+                 field->kind == TG_TEXT ? "" : field->name, field->kind == TG_TEXT ? "" : "=",
+                 value);
+    }
+}
+
+char *tg_report_subject(const struct tg_plan *plan, size_t test, char *out, size_t size)
+{
+    const struct tg_test *t = &plan->spec.tests[test];
+    const char *axis = t->has_to ? plan->policy.rules[t->rule].axis : "";
+    char of[TG_TEXT_SIZE], to[TG_TEXT_SIZE], compared[2 * TG_TEXT_SIZE + 8] = "";
+    out[0] = 0;
+    if (t->has_to) {
+        const struct tg_field *field = tg_record_field(&tg_cell_type, axis);
+        snprintf(compared, sizeof compared, "%s vs %s", tg_record_get(field, &t->of, of, sizeof of),
+                 tg_record_get(field, &t->to, to, sizeof to));
+    }
+    bool first = t->has_to && strcmp(axis, "kernel") == 0;
+    if (first) snprintf(out, size, "%s", compared);
+    add_axes(&t->of, axis, out, size);
+    size_t used = strlen(out);
+    if (t->has_to && !first) snprintf(out + used, size - used, ": %s", compared);
+    return out;
+}
+
+/* A share of unit "1" is said in percent, a time in a handy unit. */
+static void value_text(const struct tg_metric *metric, double value, char *out, size_t size)
+{
+    static const struct {
+        double from, factor;
+        const char *unit;
+    } times[] = {{1, 1, "s"}, {1e-3, 1e3, "ms"}, {1e-6, 1e6, "us"}, {0, 1e9, "ns"}};
+    size_t i = 0;
+    if (!isfinite(value)) {
+        snprintf(out, size, "none");
+    } else if (strcmp(metric->unit, "1") == 0) {
+        snprintf(out, size, "%.6g %%", 100 * value);
+    } else if (strcmp(metric->unit, "s") == 0) {
+        while (value < times[i].from) i++;
+        snprintf(out, size, "%.3g %s", value * times[i].factor, times[i].unit);
+    } else {
+        snprintf(out, size, "%.6g %s", value, metric->unit);
+    }
+}
+
+static bool is(const struct tg_rule *rule, const char *kind)
+{
+    return strcmp(rule->rule, kind) == 0;
+}
+
+char *tg_report_demand(const struct tg_rule *rule, char *out, size_t size)
+{
+    char value[64];
+    if (is(rule, "noninferior")) {
+        snprintf(out, size, "not %.3g %% slower", 100 * rule->margin);
+    } else if (is(rule, "ratio")) {
+        snprintf(out, size, "at least %.3gx", rule->limit);
+    } else {
+        value_text(tg_metric_find(rule->metric), rule->limit, value, sizeof value);
+        snprintf(out, size, "at %s %s", is(rule, "floor") ? "least" : "most", value);
+    }
+    return out;
+}
+
+char *tg_report_measured(const struct tg_rule *rule, const struct tg_verdict *v, char *out,
+                         size_t size)
+{
+    const struct tg_metric *metric = tg_metric_find(rule->metric);
+    bool has_ends = isfinite(v->interval.low) && isfinite(v->interval.high);
+    if (!isfinite(v->estimate)) {
+        snprintf(out, size, "-");
+    } else if (is(rule, "noninferior")) {
+        int used = snprintf(out, size, "%+.2f %%", 100 * v->estimate);
+        if (has_ends)
+            snprintf(out + used, size - (size_t)used, " [%+.2f, %+.2f]", 100 * v->interval.low,
+                     100 * v->interval.high);
+    } else if (is(rule, "ratio")) {
+        int used = snprintf(out, size, "%.3gx", 1 + v->estimate);
+        if (has_ends)
+            snprintf(out + used, size - (size_t)used, " [%.3g, %.3g]", 1 + v->interval.low,
+                     1 + v->interval.high);
+    } else {
+        value_text(metric, v->estimate, out, size);
+    }
+    return out;
+}
+
+char *tg_report_absolute(const struct tg_rule *rule, const struct tg_verdict *v, char *out,
+                         size_t size)
+{
+    const struct tg_metric *metric = tg_metric_find(rule->metric);
+    char of[64], to[64], speed[64] = "";
+    out[0] = 0;
+    if (!isfinite(v->of_median) || !isfinite(v->to_median)) return out;
+    value_text(metric, v->of_median, of, sizeof of);
+    value_text(metric, v->to_median, to, sizeof to);
+    if (strcmp(rule->metric, "call_time") == 0 && isfinite(v->of_bytes))
+        snprintf(speed, sizeof speed, " (%.3g GB/s)", v->of_bytes / v->of_median * 1e-9);
+    snprintf(out, size, "%s%s vs %s", of, speed, to);
+    return out;
+}
+
+char *tg_report_result(const struct tg_plan *plan, size_t test, const struct tg_verdict *v,
+                       char *out, size_t size)
+{
+    bool attention = strcmp(v->word, "attention") == 0;
+    snprintf(out, size, "%s%s", plan->spec.tests[test].is_shadow ? "shadow: " : "",
+             attention ? "attention" : tg_gate_word(v->answer));
+    return out;
+}
+
+char *tg_report_summary(const struct tg_decision *d, char *out, size_t size)
+{
+    int used = snprintf(out, size, "%zu required test%s: %zu passed", d->required,
+                        d->required == 1 ? "" : "s", d->passed);
+    const struct {
+        size_t count;
+        const char *what;
+    } parts[] = {{d->failed, " failed"},
+                 {d->inconclusive, " inconclusive"},
+                 {d->attention, " of the passed need attention"},
+                 {d->skipped, " skipped beside them"},
+                 {d->shadows, " shadows, not counted"}};
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        if (parts[i].count && (size_t)used < size)
+            used += snprintf(out + used, size - (size_t)used, ", %zu%s", parts[i].count,
+                             parts[i].what);
+    return out;
+}

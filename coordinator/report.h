@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TG_COORDINATOR_REPORT_H
+#define TG_COORDINATOR_REPORT_H
+
+#include <stddef.h>
+#include <stdio.h>
+
+#include "base/error.h"
+#include "coordinator/gate.h"
+#include "coordinator/plan.h"
+
+/*
+ * The decision, written for a reader. Numbers come from the decision and from nowhere else; no
+ * clock, host, path or locale enters a report, so that the same evidence gives the same bytes.
+ */
+
+struct tg_report {
+    const char *name;
+    const char *file; /* in the run's directory, "" if it is not written there */
+    const char *meaning;
+    void (*write)(FILE *out, const struct tg_plan *plan, const struct tg_decision *decision);
+};
+
+/* The row of reports.def of that name, or NULL. */
+const struct tg_report *tg_report_find(const char *name);
+
+/* The rows in order; tg_report_at(i) for i < tg_report_count(). */
+size_t tg_report_count(void);
+const struct tg_report *tg_report_at(size_t i);
+
+/* Writes every report that has a file into a directory. */
+int tg_report_write_all(const char *directory, const struct tg_plan *plan,
+                        const struct tg_decision *decision, struct tg_error *err);
+
+#define REPORT(name, file, meaning)                                                                \
+    void tg_report_##name(FILE *out, const struct tg_plan *plan,                                   \
+                          const struct tg_decision *decision);
+#include "coordinator/reports.def"
+#undef REPORT
+
+/* How reports say the parts of a verdict, each into `out` of `size` bytes, which they return. */
+
+enum { TG_REPORT_TEXT_SIZE = 700 };
+
+/* "i2s_avx2 vs i2s_scalar, bitnet-2b, attn_q, batch=8" */
+char *tg_report_subject(const struct tg_plan *plan, size_t test, char *out, size_t size);
+
+/* "at least 1.5x", "not 5 % slower" */
+char *tg_report_demand(const struct tg_rule *rule, char *out, size_t size);
+
+/* "25.3x [25.1, 25.5]", "+0.12 % [-0.40, +0.63]", "99.9956 %" */
+char *tg_report_measured(const struct tg_rule *rule, const struct tg_verdict *verdict, char *out,
+                         size_t size);
+
+/* "33.1 us (49.5 GB/s) vs 841 us", or "" */
+char *tg_report_absolute(const struct tg_rule *rule, const struct tg_verdict *verdict, char *out,
+                         size_t size);
+
+/* "pass", "fail", "attention", "inconclusive", "skipped", "shadow: pass" */
+char *tg_report_result(const struct tg_plan *plan, size_t test, const struct tg_verdict *verdict,
+                       char *out, size_t size);
+
+/* "fail: 1 of 21 required tests failed; 2 skipped" */
+char *tg_report_summary(const struct tg_decision *decision, char *out, size_t size);
+
+#endif

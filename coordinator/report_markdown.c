@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <math.h>
+#include <string.h>
+
+#include "coordinator/report.h"
+
+/* Text in a table cell: what would end the cell or begin markup is escaped. */
+static void put(FILE *out, const char *text)
+{
+    for (; *text; text++) {
+        if (strchr("|<>*`\\", *text)) fputc('\\', out);
+        fputc(*text == '\n' ? ' ' : *text, out);
+    }
+}
+
+static void put_row(FILE *out, const struct tg_plan *plan, const struct tg_decision *d, size_t i)
+{
+    const struct tg_verdict *v = &d->verdicts[i];
+    const struct tg_rule *rule = &plan->policy.rules[plan->spec.tests[i].rule];
+    char text[TG_REPORT_TEXT_SIZE];
+    fputs("| ", out);
+    put(out, tg_report_result(plan, i, v, text, sizeof text));
+    fputs(" | ", out);
+    put(out, tg_report_subject(plan, i, text, sizeof text));
+    fputs(" | ", out);
+    put(out, tg_report_demand(rule, text, sizeof text));
+    fputs(" | ", out);
+    put(out, tg_report_measured(rule, v, text, sizeof text));
+    fputs(" | ", out);
+    put(out, tg_report_absolute(rule, v, text, sizeof text));
+    fprintf(out, " | %zu | ", v->rounds);
+    put(out, *v->reason ? v->reason : v->word);
+    fputs(" |\n", out);
+}
+
+enum part { FAILED, OPEN, ATTENTION, PASSED, SKIPPED, SHADOWS, PARTS };
+
+static enum part part_of(const struct tg_plan *plan, const struct tg_decision *d, size_t i)
+{
+    const struct tg_verdict *v = &d->verdicts[i];
+    if (plan->spec.tests[i].is_shadow) return SHADOWS;
+    if (v->answer == TG_FAIL) return FAILED;
+    if (v->answer == TG_INCONCLUSIVE) return OPEN;
+    if (v->answer == TG_SKIP) return SKIPPED;
+    return strcmp(v->word, "attention") == 0 ? ATTENTION : PASSED;
+}
+
+static void put_part(FILE *out, const struct tg_plan *plan, const struct tg_decision *d,
+                     enum part part, const char *title)
+{
+    bool any = false;
+    for (size_t i = 0; i < d->verdict_count; i++) {
+        if (part_of(plan, d, i) != part) continue;
+        if (!any)
+            fprintf(out,
+                    "\n## %s\n\n"
+                    "| Result | Test | Demanded | Measured | Median | Rounds | Why |\n"
+                    "|--------|------|----------|----------|--------|--------|-----|\n",
+                    title);
+        any = true;
+        put_row(out, plan, d, i);
+    }
+}
+
+/* How to see a failure again by hand. */
+static void put_commands(FILE *out, const struct tg_plan *plan, const struct tg_decision *d)
+{
+    char of[TG_CELL_TEXT_SIZE], to[TG_CELL_TEXT_SIZE];
+    bool any = false;
+    for (size_t i = 0; i < d->verdict_count; i++) {
+        const struct tg_test *test = &plan->spec.tests[i];
+        if (part_of(plan, d, i) != FAILED) continue;
+        if (!any) fputs("\nTo see it again by hand:\n\n```sh\n", out);
+        any = true;
+        fprintf(out, "tritgate cell '%s'\n", tg_cell_text(&test->of, of));
+        if (test->has_to) fprintf(out, "tritgate cell '%s'\n", tg_cell_text(&test->to, to));
+    }
+    if (any) fputs("```\n", out);
+}
+
+static void put_library(FILE *out, const char *name, const struct tg_survey *survey)
+{
+    fprintf(out, "- %s: `%.16s`, ", name, survey->digest);
+    put(out, survey->build);
+    fputc('\n', out);
+}
+
+static void put_rules(FILE *out, const struct tg_plan *plan, const struct tg_decision *d)
+{
+    if (!d->unused_rules) return;
+    fputs("\n## Rules that select nothing here: skipped (n/a-surface)\n\n", out);
+    for (size_t r = 0; r < plan->policy.rule_count; r++) {
+        const struct tg_rule *rule = &plan->policy.rules[r];
+        bool used = false;
+        for (size_t i = 0; i < plan->spec.test_count; i++)
+            used = used || plan->spec.tests[i].rule == r;
+        if (!used) fprintf(out, "- %s of %s where `%s`\n", rule->rule, rule->metric, rule->where);
+    }
+}
+
+void tg_report_markdown(FILE *out, const struct tg_plan *plan, const struct tg_decision *d)
+{
+    const struct tg_limits *limits = &plan->policy.limits;
+    char summary[TG_REPORT_TEXT_SIZE];
+    fprintf(out, "# tritgate: %s\n\n", tg_gate_word(d->answer));
+    for (size_t n = 0; n < d->note_count; n++) {
+        fputs("**", out);
+        put(out, d->notes[n]);
+        fputs("**\n\n", out);
+    }
+    fprintf(out, "%s.\n", tg_report_summary(d, summary, sizeof summary));
+
+    put_part(out, plan, d, FAILED, "Failed");
+    put_commands(out, plan, d);
+    put_part(out, plan, d, OPEN, "Inconclusive");
+    put_part(out, plan, d, ATTENTION, "Attention");
+    put_part(out, plan, d, PASSED, "Passed");
+    put_part(out, plan, d, SKIPPED, "Skipped: no machine of this run could do it");
+    put_part(out, plan, d, SHADOWS, "Shadows: head against its own copy, not counted");
+    put_rules(out, plan, d);
+
+    fputs("\n## Evidence\n\n", out);
+    fprintf(out,
+            "- policy: flow %s; at most %.3g %% of runs without a slow-down fail, over %zu "
+            "statistical tests; a slow-down of its margin is called clean in at most %.3g %%\n",
+            plan->policy.flow, 100 * limits->alpha_fail, plan->required_count,
+            100 * limits->alpha_miss);
+    fprintf(out, "- intervals: %.3g %%, over rounds; a round is fresh processes, sampled in turn\n",
+            100 * limits->confidence);
+    put_library(out, "head", &plan->workers[0].head);
+    if (plan->has_base) put_library(out, "base", &plan->workers[0].base);
+    fprintf(out, "- rows: %zu, the last of %s, SHA-256 of their digests `%.16s`, seed %s\n",
+            d->row_count, d->date, d->evidence, plan->asked.seed);
+    fputs("- decide again from the stored samples: `tritgate gate DIRECTORY`\n", out);
+}

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <math.h>
+#include <stdlib.h>
+
+#include "base/json.h"
+#include "coordinator/report.h"
+
+/* Numbers with six significant digits: more would differ between mathematical libraries. */
+static void add_number(struct tg_json *object, const char *key, double value)
+{
+    char text[32];
+    snprintf(text, sizeof text, "%.6g", value);
+    tg_json_add_number(object, key, isfinite(value) ? strtod(text, NULL) : value);
+}
+
+static void add_library(struct tg_json *list, const char *name, const struct tg_survey *survey)
+{
+    struct tg_json *library = tg_json_object(list, name);
+    tg_json_add_text(library, "digest", survey->digest);
+    tg_json_add_text(library, "build", survey->build);
+    tg_json_add_number(library, "injected_percent", (double)survey->injected_percent);
+    tg_json_add_boolean(library, "is_debug", survey->is_debug);
+}
+
+static void add_verdict(struct tg_json *list, const struct tg_plan *plan,
+                        const struct tg_decision *d, size_t i)
+{
+    const struct tg_verdict *v = &d->verdicts[i];
+    const struct tg_test *test = &plan->spec.tests[i];
+    const struct tg_rule *rule = &plan->policy.rules[test->rule];
+    char text[TG_CELL_TEXT_SIZE];
+    struct tg_json *item = tg_json_object(list, NULL);
+    tg_json_add_text(item, "rule", rule->rule);
+    tg_json_add_text(item, "metric", rule->metric);
+    tg_json_add_text(item, "of", tg_cell_text(&test->of, text));
+    if (test->has_to) tg_json_add_text(item, "to", tg_cell_text(&test->to, text));
+    tg_json_add_boolean(item, "is_required", tg_gate_is_required(plan, i));
+    tg_json_add_boolean(item, "is_shadow", test->is_shadow);
+    tg_json_add_text(item, "answer", tg_gate_word(v->answer));
+    tg_json_add_text(item, "word", v->word);
+    tg_json_add_text(item, "reason", v->reason);
+    tg_json_add_number(item, "rounds", (double)v->rounds);
+    add_number(item, "estimate", v->estimate);
+    add_number(item, "low", v->interval.low);
+    add_number(item, "high", v->interval.high);
+    add_number(item, "of_median", v->of_median);
+    add_number(item, "to_median", v->to_median);
+    add_number(item, "of_bytes", v->of_bytes);
+    add_number(item, "log_fail", v->log_fail);
+    add_number(item, "log_fail_line", v->log_fail_line);
+    add_number(item, "log_clean", v->log_clean);
+    add_number(item, "log_clean_line", v->log_clean_line);
+}
+
+void tg_report_receipt(FILE *out, const struct tg_plan *plan, const struct tg_decision *d)
+{
+    struct tg_json *root = tg_json_object(NULL, NULL);
+    tg_json_add_number(root, "tritgate_receipt", 1);
+    tg_json_add_text(root, "version", TRITGATE_VERSION);
+    tg_json_add_text(root, "flow", plan->policy.flow);
+    tg_json_add_text(root, "answer", tg_gate_word(d->answer));
+    tg_json_add_number(root, "status", tg_gate_status(d));
+    tg_json_add_text(root, "date", d->date);
+    struct tg_json *notes = tg_json_array(root, "notes");
+    for (size_t n = 0; n < d->note_count; n++) tg_json_add_text(notes, NULL, d->notes[n]);
+
+    struct tg_json *counts = tg_json_object(root, "counts");
+    tg_json_add_number(counts, "required", (double)d->required);
+    tg_json_add_number(counts, "passed", (double)d->passed);
+    tg_json_add_number(counts, "failed", (double)d->failed);
+    tg_json_add_number(counts, "inconclusive", (double)d->inconclusive);
+    tg_json_add_number(counts, "attention", (double)d->attention);
+    tg_json_add_number(counts, "skipped", (double)d->skipped);
+    tg_json_add_number(counts, "shadows", (double)d->shadows);
+    tg_json_add_number(counts, "statistical", (double)plan->required_count);
+
+    struct tg_json *evidence = tg_json_object(root, "evidence");
+    tg_json_add_number(evidence, "rows", (double)d->row_count);
+    tg_json_add_text(evidence, "digest", d->evidence);
+    tg_json_add_text(evidence, "seed", plan->asked.seed);
+    struct tg_json *libraries = tg_json_object(root, "libraries");
+    add_library(libraries, "head", &plan->workers[0].head);
+    if (plan->has_base) add_library(libraries, "base", &plan->workers[0].base);
+    tg_json_add_record(root, "limits", &tg_limits_type, &plan->policy.limits);
+
+    struct tg_json *list = tg_json_array(root, "verdicts");
+    for (size_t i = 0; i < d->verdict_count; i++) add_verdict(list, plan, d, i);
+    char *text = tg_json_print(root, true);
+    fprintf(out, "%s\n", text);
+    free(text);
+    tg_json_free(root);
+}

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TG_COORDINATOR_RULE_H
+#define TG_COORDINATOR_RULE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "matrix/policy.h"
+#include "results/metric.h"
+#include "results/stats.h"
+
+/*
+ * What a rule demands, as a pure function: the values of the rounds, in order, become a verdict.
+ */
+
+enum tg_answer { TG_PASS, TG_FAIL, TG_INCONCLUSIVE, TG_SKIP };
+
+/* What was seen for one test: one value a round. */
+struct tg_evidence {
+    const struct tg_rule *rule;
+    const struct tg_limits *limits;
+    const struct tg_metric *metric;
+    size_t required_count; /* tests that share alpha_fail */
+    const double *values;  /* pair: ln(of / to); one cell: the value itself */
+    size_t count;
+};
+
+/* A rule's answer for one cell or pair. */
+struct tg_verdict {
+    enum tg_answer answer;
+    char word[40];    /* in a few words: "unchanged", "slower, minor" */
+    char reason[600]; /* of a failure, skip or inconclusive answer; "" for none */
+    bool wants_more;  /* further rounds could change the answer or its severity */
+    size_t rounds;
+    double estimate; /* of the effect, as a ratio less 1, or of the value; NAN if there is none */
+    struct tg_interval interval;    /* of the estimate, at limits->confidence */
+    double of_median, to_median;    /* of the metric, over rounds; NAN for one cell */
+    double of_bytes;                /* packed weights that one call of `of` reads, NAN if unknown */
+    double log_fail, log_fail_line; /* evidence for failing, and its line */
+    double log_clean, log_clean_line; /* evidence for passing, and its line */
+};
+
+struct tg_rule_kind {
+    const char *name;
+    const char *cells; /* "pair" or "one" */
+    const char *meaning;
+    void (*judge)(const struct tg_evidence *evidence, struct tg_verdict *verdict);
+};
+
+/* The row of rules.def of that name, or NULL. */
+const struct tg_rule_kind *tg_rule_find(const char *name);
+
+/* The rows in order; tg_rule_at(i) for i < tg_rule_count(). */
+size_t tg_rule_count(void);
+const struct tg_rule_kind *tg_rule_at(size_t i);
+
+#define RULE(name, cells, meaning)                                                                 \
+    void tg_rule_##name(const struct tg_evidence *evidence, struct tg_verdict *verdict);
+#include "coordinator/rules.def"
+#undef RULE
+
+/* How far two tests have come that look at the same rounds (rule_sequential.c). */
+struct tg_progress {
+    bool is_over;  /* theta <= fail_floor was refuted first */
+    bool is_clean; /* theta >= clean_margin was refuted first */
+};
+
+/*
+ * Feeds the rounds to the symmetry e-process against theta <= fail_floor and to the t e-process
+ * against theta >= clean_margin until one crosses its line, and sets the verdict's rounds, evidence
+ * and lines. The first crossing stands, whatever later rounds say.
+ *
+ *   signs  each value is multiplied with it: 1, or -1 where more is better
+ *   shift  and this is added
+ */
+struct tg_progress tg_rule_follow(const struct tg_evidence *evidence, double sign, double shift,
+                                  double fail_floor, double clean_margin,
+                                  struct tg_verdict *verdict);
+
+/*
+ * Sets the verdict's estimate (Hodges-Lehmann) and interval from the values times sign, as ratios
+ * less 1: exp(x) - 1.
+ */
+void tg_rule_estimate(const struct tg_evidence *evidence, double sign, struct tg_verdict *verdict);
+
+#endif

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <math.h>
+#include <stdio.h>
+
+#include "coordinator/rule.h"
+
+/*
+ * One cell's metric against a limit. A metric that is fixed is looked at as it is: the worst value
+ * of all rounds decides, and rounds that differ fail, since it was promised to be deterministic. A
+ * sampled one is tested as a ratio is, with D = ln(limit) - ln(x) for a floor.
+ */
+
+#define FIXED_ROUNDS 2 /* as many as show whether they differ */
+
+static void fixed(const struct tg_evidence *e, double sign, struct tg_verdict *v)
+{
+    double worst = NAN;
+    bool differ = false;
+    for (size_t r = 0; r < e->count; r++) {
+        if (r == 0 || sign * e->values[r] > sign * worst) worst = e->values[r];
+        if (e->values[r] != e->values[0]) differ = true;
+    }
+    v->rounds = e->count;
+    v->estimate = worst;
+    v->interval = (struct tg_interval){worst, worst};
+    if (e->count < FIXED_ROUNDS) {
+        v->answer = TG_INCONCLUSIVE;
+        v->wants_more = true;
+        snprintf(v->word, sizeof v->word, "inconclusive");
+    } else if (differ) {
+        v->answer = TG_FAIL;
+        snprintf(v->word, sizeof v->word, "not deterministic");
+        snprintf(v->reason, sizeof v->reason, "the same input gave different values");
+    } else if (sign * worst > sign * e->rule->limit) {
+        v->answer = TG_FAIL;
+        snprintf(v->word, sizeof v->word, sign < 0 ? "too low" : "too high");
+        snprintf(v->reason, sizeof v->reason, "%.6g, %s %.6g is demanded", worst,
+                 sign < 0 ? "at least" : "at most", e->rule->limit);
+    } else {
+        v->answer = TG_PASS;
+        snprintf(v->word, sizeof v->word, "within");
+    }
+}
+
+static void sampled(const struct tg_evidence *e, double sign, struct tg_verdict *v)
+{
+    struct tg_progress progress = tg_rule_follow(e, sign, -sign * log(e->rule->limit), 0, 0, v);
+    tg_rule_estimate(e, 1, v);
+    v->estimate += 1;
+    v->interval.low += 1;
+    v->interval.high += 1;
+    if (progress.is_over) {
+        v->answer = TG_FAIL;
+        snprintf(v->word, sizeof v->word, sign < 0 ? "too low" : "too high");
+        snprintf(v->reason, sizeof v->reason, "%.6g, %s %.6g is demanded", v->estimate,
+                 sign < 0 ? "at least" : "at most", e->rule->limit);
+    } else if (progress.is_clean) {
+        v->answer = TG_PASS;
+        snprintf(v->word, sizeof v->word, "within");
+    } else {
+        v->answer = TG_INCONCLUSIVE;
+        v->wants_more = true;
+        snprintf(v->word, sizeof v->word, "inconclusive");
+    }
+}
+
+/* sign is -1 where less is worse, 1 where more is. */
+static void judge(const struct tg_evidence *e, double sign, struct tg_verdict *v)
+{
+    if (e->metric->nature == TG_FIXED)
+        fixed(e, sign, v);
+    else
+        sampled(e, sign, v);
+}
+
+void tg_rule_floor(const struct tg_evidence *e, struct tg_verdict *v)
+{
+    judge(e, -1, v);
+}
+
+void tg_rule_ceiling(const struct tg_evidence *e, struct tg_verdict *v)
+{
+    judge(e, 1, v);
+}

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "coordinator/run_directory.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "coordinator/report.h"
+
+static int write_text(const char *directory, const char *name, const char *text,
+                      struct tg_error *err)
+{
+    char path[4096 + 64];
+    snprintf(path, sizeof path, "%s/%s", directory, name);
+    FILE *f = fopen(path, "w");
+    int good = f && fputs(text, f) >= 0;
+    if (f && fclose(f) != 0) good = 0;
+    return good ? 0 : tg_fail(err, "cannot write '%s': %s", path, strerror(errno));
+}
+
+/* runs/<UTC date>, and a number behind it where that exists already. */
+static int make_dated(char *path, size_t size, struct tg_error *err)
+{
+    char date[32];
+    struct tm utc;
+    time_t now = time(NULL);
+    if (mkdir("runs", 0777) < 0 && errno != EEXIST)
+        return tg_fail(err, "cannot make 'runs': %s", strerror(errno));
+    if (!gmtime_r(&now, &utc)) return tg_fail(err, "no date");
+    strftime(date, sizeof date, "%Y%m%d-%H%M%S", &utc);
+    for (int i = 0; i < 100; i++) {
+        if (i == 0)
+            snprintf(path, size, "runs/%s", date);
+        else
+            snprintf(path, size, "runs/%s.%d", date, i);
+        if (mkdir(path, 0777) == 0) return 0;
+        if (errno != EEXIST) break;
+    }
+    return tg_fail(err, "cannot make '%s': %s", path, strerror(errno));
+}
+
+int tg_run_directory_make(const char *wanted, const struct tg_run *texts, char *path, size_t size,
+                          struct tg_error *err)
+{
+    char made[4096];
+    if (!wanted) {
+        if (make_dated(made, sizeof made, err) < 0) return -1;
+    } else if (mkdir(wanted, 0777) == 0) {
+        snprintf(made, sizeof made, "%s", wanted);
+    } else if (errno == EEXIST) {
+        return tg_fail(err, "'%s' exists; --resume goes on with a run, --out names a new one",
+                       wanted);
+    } else {
+        return tg_fail(err, "cannot make '%s': %s", wanted, strerror(errno));
+    }
+    char *resolved = realpath(made, NULL);
+    if (!resolved) return tg_fail(err, "cannot find '%s': %s", made, strerror(errno));
+    snprintf(path, size, "%s", resolved);
+    free(resolved);
+    return write_text(path, "matrix.json", texts->matrix, err) < 0 ||
+                   write_text(path, "policy.json", texts->policy, err) < 0 ||
+                   write_text(path, "plan.json", texts->plan, err) < 0
+               ? -1
+               : 0;
+}
+
+int tg_run_directory_attempt(const char *path, int64_t *attempt, struct tg_error *err)
+{
+    char seal[4096 + 64];
+    long long rank, last = 0, number;
+    DIR *directory = opendir(path);
+    if (!directory) return tg_fail(err, "cannot read '%s': %s", path, strerror(errno));
+    for (struct dirent *e = readdir(directory); e; e = readdir(directory))
+        if (sscanf(e->d_name, "worker-%lld.%lld.h5", &rank, &number) == 2 && number > last)
+            last = number;
+    closedir(directory);
+    snprintf(seal, sizeof seal, "%s/digests.json", path);
+    if (remove(seal) < 0 && errno != ENOENT)
+        return tg_fail(err, "cannot write '%s': %s", seal, strerror(errno));
+    *attempt = last + 1;
+    return 0;
+}
+
+int tg_run_directory_copy_receipt(const char *file, const struct tg_plan *plan,
+                                  const struct tg_decision *decision, struct tg_error *err)
+{
+    if (!file) return 0;
+    FILE *out = fopen(file, "w");
+    if (!out) return tg_fail(err, "cannot write '%s': %s", file, strerror(errno));
+    tg_report_find("receipt")->write(out, plan, decision);
+    int failed = ferror(out);
+    if (fclose(out) != 0 || failed)
+        return tg_fail(err, "cannot write '%s': %s", file, strerror(errno));
+    return 0;
+}
+
+int tg_run_directory_open(const char *path, const char *policy, struct tg_run *run,
+                          struct tg_plan *plan, struct tg_error *err)
+{
+    struct tg_json_file other = {0};
+    if (policy && tg_json_read(policy, &other, err) < 0) return tg_fail_in(err, "policy");
+    if (tg_store_read(path, run, err) < 0) {
+        tg_json_release(&other);
+        return -1;
+    }
+    int rc = tg_plan_make(run->matrix, "matrix.json", policy ? other.text : run->policy, run->plan,
+                          plan, err);
+    tg_json_release(&other);
+    if (rc == 0) return 0;
+    tg_store_release(run);
+    return tg_fail_in(err, "run '%s'", path);
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TG_COORDINATOR_RUN_DIRECTORY_H
+#define TG_COORDINATOR_RUN_DIRECTORY_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "coordinator/gate.h"
+#include "coordinator/plan.h"
+#include "results/store.h"
+
+/* A run's directory: matrix.json, policy.json, plan.json, worker files, digests.json, reports. */
+
+/*
+ * Makes the directory (`wanted`, or runs/<date> if it is NULL; it must not exist) and writes the
+ * three texts. `path` becomes its absolute path.
+ */
+int tg_run_directory_make(const char *wanted, const struct tg_run *texts, char *path, size_t size,
+                          struct tg_error *err);
+
+/* The number of the next attempt: one more than any worker file has. Breaks the seal, if any. */
+int tg_run_directory_attempt(const char *path, int64_t *attempt, struct tg_error *err);
+
+/* Writes the receipt to a file too, if `file` is not NULL. */
+int tg_run_directory_copy_receipt(const char *file, const struct tg_plan *plan,
+                                  const struct tg_decision *decision, struct tg_error *err);
+
+/*
+ * Reads a stored run and plans it again, under another policy if `policy` is not NULL (a file).
+ * Both are to be released.
+ */
+int tg_run_directory_open(const char *path, const char *policy, struct tg_run *run,
+                          struct tg_plan *plan, struct tg_error *err);
+
+#endif

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TG_COORDINATOR_VOCABULARY_H
+#define TG_COORDINATOR_VOCABULARY_H
+
+#include "base/error.h"
+#include "matrix/words.h"
+#include "worker/survey.h"
+
+/* The names that matrices and policies may use here: those of the tables, and of the libraries. */
+
+/*
+ * Gathers them; the kernels are those of this program and of the surveys (`count` of them). The
+ * words are borrowed from the tables and surveys but for their traits; release frees those.
+ */
+int tg_vocabulary_gather(const struct tg_survey *const surveys[], size_t count,
+                         struct tg_words *words, struct tg_error *err);
+
+void tg_vocabulary_release(struct tg_words *words);
+
+#endif
