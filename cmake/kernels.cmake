@@ -74,6 +74,10 @@ set_source_files_properties(${table_sources} PROPERTIES COMPILE_DEFINITIONS
 add_library(kernel-objects OBJECT ${table_sources} ${kernel_sources})
 target_link_libraries(kernel-objects PRIVATE tg_flags)
 set_target_properties(kernel-objects PROPERTIES C_VISIBILITY_PRESET hidden)
+# Where a loop happens to begin in a cache line is worth up to a quarter of its time: two builds of
+# the same source must not differ in that.
+target_compile_options(kernel-objects PRIVATE -falign-functions=64
+  $<$<C_COMPILER_ID:GNU>:-falign-loops=64 -falign-jumps=32>)
 
 add_library(kernels STATIC $<TARGET_OBJECTS:kernel-objects>)
 target_include_directories(kernels PUBLIC ${PROJECT_SOURCE_DIR})
