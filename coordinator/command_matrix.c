@@ -103,7 +103,7 @@ static void print_text(const struct tg_plan *plan)
                    prospect->reason);
     }
     printf("\n%zu cells, %zu of them can be run here; %zu tests in %zu blocks, %zu statistical; "
-           "about %.0f s at least, %.0f s at most\n",
+           "about %.0f s for the least number of rounds, the budget is %.0f s\n",
            plan->spec.cell_count, able, plan->spec.test_count, plan->spec.block_count,
            plan->required_count, expected_s(plan), plan->asked.budget_s);
 }

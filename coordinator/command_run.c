@@ -361,6 +361,8 @@ int tg_command_run(int argc, char **argv)
     if (tg_wire_rank(wire) > 0) {
         status = work_as_rank(wire, &options, &err) == 0 ? 0 : TG_STATUS_STOPPED;
     } else if (tg_crew_open(wire, &options.identity, &work.crew, &err) == 0) {
+        struct tg_error why;
+        if (tg_place_leave(&why) < 0) tg_log(TG_WARN, "%s", why.text);
         status = coordinate(&work, &well, &err);
     }
     if (status >= TG_STATUS_USAGE) tg_log(TG_ERROR, "%s", err.text);

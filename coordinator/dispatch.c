@@ -55,13 +55,17 @@ static int keep_row(struct dispatch *d, const struct tg_measurement *m, struct t
     return 0;
 }
 
-/* How urgent the next round of a test is: how near a line it is for what a round costs. */
+/*
+ * How urgent the next round of a test is: how near a line it is for what a round costs. What is
+ * decided and only wants its severity made certain comes behind all that is open.
+ */
 static double urgency_of(const struct tg_verdict *v, double cost_s)
 {
     double to_fail = v->log_fail_line > 0 ? v->log_fail / v->log_fail_line : 0;
     double to_clean = v->log_clean_line > 0 ? v->log_clean / v->log_clean_line : 0;
     double nearer = fmax(0, fmax(to_fail, to_clean)) / fmax(cost_s, 0.001);
-    return v->log_fail > FAILS_SOON ? SUSPICIOUS + nearer : nearer;
+    if (v->answer != TG_INCONCLUSIVE) return 0;
+    return v->log_fail > FAILS_SOON ? SUSPICIOUS + nearer : 1 + nearer;
 }
 
 /* Judges the tests of a block again, and closes it, or says how urgent it is. */

@@ -99,13 +99,18 @@ static void take_round(const struct tg_measurement *of, const struct tg_measurem
     } else if (to) {
         const struct tg_series *a = tg_measurement_series(of, metric);
         const struct tg_series *b = tg_measurement_series(to, metric);
-        if (!a || !b || tg_evidence_value(a, b, &value) < 0) return;
+        if (!a || !b || tg_evidence_value(a, b, &value) < 0) {
+            rounds->since_broken = 0;
+            return;
+        }
         rounds->of_medians[rounds->count] = tg_stats_median(a->samples, a->count);
         rounds->to_medians[rounds->count] = tg_stats_median(b->samples, b->count);
         rounds->of_bytes = of->facts.packed_bytes;
         rounds->values[rounds->count++] = value;
     } else if (value_of_one(of, metric, &value) == 0) {
         rounds->values[rounds->count++] = value;
+    } else {
+        rounds->since_broken = 0;
     }
 }
 
@@ -149,7 +154,12 @@ int tg_evidence_gather(const struct tg_measurement *const rows[], size_t count,
             if (test->has_to && is_cell(mine[next], &test->to)) to = mine[next];
         }
         gathered.last = mine[i]->round;
-        if (of && (to || !test->has_to)) take_round(of, to, metric, &gathered);
+        if (of && (to || !test->has_to)) {
+            take_round(of, to, metric, &gathered);
+        } else if (is_wrong_head(of) || is_wrong_head(to)) {
+            gathered.wrong++;
+            tell(&gathered, is_wrong_head(of) ? of : to);
+        }
     }
     free(mine);
     *rounds = gathered;

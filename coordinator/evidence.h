@@ -24,14 +24,15 @@ struct tg_rounds {
     size_t of_killed;                /* ... of those, by a SIGKILL that was not ours */
     size_t else_broken;              /* ... in which `to`, or both, broke */
     size_t skipped;                  /* ... in which a cell was skipped */
-    size_t since_broken;             /* whole rounds after the last that was not */
+    size_t since_broken;             /* whole rounds after the last that gave no value */
     int64_t last;                    /* the number of the last round, -1 if there is none */
     char reason[800];                /* of the last round that broke */
 };
 
 /*
  * Gathers the rounds of a test for a metric out of `count` rows (pointers, in any order). A round
- * with a row missing was not finished and is left out. Released by tg_evidence_release.
+ * with a row missing was not finished and is left out, unless the row that is there is head's and
+ * wrong. Released by tg_evidence_release.
  */
 int tg_evidence_gather(const struct tg_measurement *const rows[], size_t count,
                        const struct tg_block *block, const struct tg_test *test, const char *metric,

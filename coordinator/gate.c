@@ -68,7 +68,7 @@ static void complete(const struct tg_limits *limits, const struct tg_rounds *rou
                      struct tg_verdict *v)
 {
     bool broke = rounds->of_broken + rounds->else_broken > 0;
-    if (broke && rounds->since_broken == 0) {
+    if (v->answer != TG_FAIL && broke && rounds->since_broken == 0) {
         say(v, TG_INCONCLUSIVE, "inconclusive", "broken once and not yet repeated: %s",
             rounds->reason);
         v->wants_more = true;
@@ -113,11 +113,16 @@ int tg_gate_judge(const struct tg_plan *plan, size_t test,
         .required_count = plan->required_count ? plan->required_count : 1,
         .values = rounds.values,
         .count = rounds.count};
-    if (!judge_broken(&rounds, &v)) {
-        tg_rule_find(rule->rule)->judge(&evidence, &v);
+    struct tg_verdict seen = v;
+    tg_rule_find(rule->rule)->judge(&evidence, &seen);
+    bool broken = judge_broken(&rounds, &v);
+    /* What whole rounds have shown to fail stays so, whatever broke beside them. */
+    if (!broken || (v.answer != TG_FAIL && seen.answer == TG_FAIL)) {
+        if (broken) seen.wants_more = false;
+        v = seen;
         complete(&plan->policy.limits, &rounds, &v);
     }
-    if (t->has_to && rounds.count > 0) {
+    if (t->has_to && isfinite(v.estimate)) { /* what is wrong has no speed */
         v.of_median = tg_stats_median(rounds.of_medians, rounds.count);
         v.to_median = tg_stats_median(rounds.to_medians, rounds.count);
         if (rounds.of_bytes > 0) v.of_bytes = (double)rounds.of_bytes;
@@ -146,19 +151,39 @@ static void note_build(struct tg_decision *d, const char *name, const struct tg_
     if (survey->is_debug) note(d, "%s was built with assertions in it", name);
 }
 
+/* Whether every measured row came from the libraries that the run was begun with. */
+static bool has_its_libraries(const struct tg_plan *plan, const struct tg_run *run)
+{
+    const struct tg_capability *first = &plan->workers[0];
+    for (size_t i = 0; i < run->count; i++) {
+        const struct tg_measurement *m = &run->rows[i];
+        bool is_base = strcmp(m->cell.build, "base") == 0;
+        if (m->outcome == TG_MEASURED &&
+            strcmp(m->facts.library, is_base ? first->base.digest : first->head.digest) != 0)
+            return false;
+    }
+    return true;
+}
+
 /* What stands above everything else, and what of it makes a pass impossible. */
 static bool note_builds(const struct tg_plan *plan, const struct tg_run *run, struct tg_decision *d)
 {
     const struct tg_limits *limits = &plan->policy.limits;
     const struct tg_capability *first = &plan->workers[0];
     bool may_pass = true;
+    note_build(d, "head", &first->head);
+    if (plan->has_base) note_build(d, "base", &first->base);
     if (!plan->has_base)
         note(d, "not compared with an earlier build");
     else if (strcmp(first->head.digest, first->base.digest) == 0)
         note(d, "A/A: base and head are the same file");
-    note_build(d, "head", &first->head);
-    if (plan->has_base) note_build(d, "base", &first->base);
+    if (*plan->asked.filter) note(d, "only cells that match '%.300s'", plan->asked.filter);
+    if (!run->is_sealed) note(d, "not sealed: the run was not ended in order");
     if (*run->dropped) note(d, "left out, damaged by a kill: %.300s", run->dropped);
+    if (!has_its_libraries(plan, run)) {
+        note(d, "cannot pass: a library was changed while it was measured");
+        may_pass = false;
+    }
     if (limits->require_base && !plan->has_base) {
         note(d, "cannot pass: the policy requires a base");
         may_pass = false;
@@ -206,7 +231,7 @@ static int decide(const struct tg_plan *plan, const struct tg_run *run,
                   const struct tg_measurement *const rows[], struct tg_decision *d,
                   struct tg_error *err)
 {
-    bool may_pass = note_builds(plan, run, d);
+    bool may_pass = note_builds(plan, run, d), all_there = true;
     snprintf(d->date, sizeof d->date, "unknown");
     for (size_t i = 0; i < run->count; i++)
         if (strcmp(d->date, "unknown") == 0 || strcmp(run->rows[i].facts.date, d->date) > 0)
@@ -216,16 +241,13 @@ static int decide(const struct tg_plan *plan, const struct tg_run *run,
     d->verdict_count = plan->spec.test_count;
     for (size_t i = 0; i < d->verdict_count; i++) {
         if (tg_gate_judge(plan, i, rows, run->count, &d->verdicts[i], err) < 0) return -1;
-        if (!count(plan, i, d)) {
-            note(d, "cannot pass: a machine that the policy requires was not there");
-            may_pass = false;
-        }
+        if (!count(plan, i, d)) all_there = false;
     }
+    if (!all_there) note(d, "cannot pass: a machine that the policy requires was not there");
     count_rules(plan, d);
     if (d->required == 0) note(d, "nothing that counts could be measured here");
-    d->answer = d->failed                                        ? TG_FAIL
-                : d->inconclusive || d->passed == 0 || !may_pass ? TG_INCONCLUSIVE
-                                                                 : TG_PASS;
+    may_pass = may_pass && all_there && d->inconclusive == 0 && d->passed > 0;
+    d->answer = d->failed ? TG_FAIL : may_pass ? TG_PASS : TG_INCONCLUSIVE;
     return 0;
 }
 

@@ -118,6 +118,29 @@ static bool anyone_has(const struct tg_plan *p, const struct tg_cell *cell)
     return false;
 }
 
+static bool is_built(const struct tg_survey *survey, const char *kernel)
+{
+    const struct tg_survey_kernel *k = tg_survey_find(survey, kernel);
+    return k && k->built;
+}
+
+/* Whether base's kernel runs here and head's does not, on any worker: it was lost between them. */
+static bool was_lost(const struct tg_plan *p, const struct tg_cell *cell, char *reason, size_t size)
+{
+    char why[300];
+    struct tg_block one = {.cells = {*cell}, .cell_count = 1};
+    struct tg_cell twin = *cell;
+    tg_record_set(&tg_cell_type, &twin, "build", "base", NULL);
+    if (strcmp(cell->build, "base") == 0 || anyone_has(p, cell) || !anyone_has(p, &twin))
+        return false;
+    tg_plan_can_run(&p->workers[0], &one, why, sizeof why);
+    if (is_built(&p->workers[0].head, cell->kernel))
+        snprintf(reason, size, "base can run it here and head cannot: %s", why);
+    else
+        snprintf(reason, size, "kernel '%s' is missing in head", cell->kernel);
+    return true;
+}
+
 /* What will become of a test: measured, or skipped or failed for want of a kernel or a machine. */
 static void foresee(const struct tg_plan *p, const struct tg_test *test,
                     struct tg_prospect *prospect)
@@ -130,16 +153,15 @@ static void foresee(const struct tg_plan *p, const struct tg_test *test,
         }
     prospect->fate = TG_TO_SKIP;
     tg_plan_can_run(&p->workers[0], block, prospect->reason, sizeof prospect->reason);
-    if (!test->has_to || strcmp(test->to.build, "base") != 0) return;
-
-    bool in_head = tg_survey_find(&p->workers[0].head, test->of.kernel) != NULL;
-    bool in_base = tg_survey_find(&p->workers[0].base, test->to.kernel) != NULL;
-    if (!in_head && in_base && anyone_has(p, &test->to)) {
-        prospect->fate = TG_TO_FAIL;
-        snprintf(prospect->reason, sizeof prospect->reason, "missing in head");
-    } else if (in_head && !in_base) {
+    for (size_t i = 0; i < block->cell_count; i++)
+        if (was_lost(p, &block->cells[i], prospect->reason, sizeof prospect->reason)) {
+            prospect->fate = TG_TO_FAIL;
+            return;
+        }
+    if (test->has_to && strcmp(test->to.build, "base") == 0 &&
+        is_built(&p->workers[0].head, test->of.kernel) &&
+        !is_built(&p->workers[0].base, test->to.kernel))
         snprintf(prospect->reason, sizeof prospect->reason, "not in base");
-    }
 }
 
 static int foresee_all(struct tg_plan *p, struct tg_error *err)

@@ -94,7 +94,7 @@ static void value_text(const struct tg_metric *metric, double value, char *out, 
     } else if (strcmp(metric->unit, "1") == 0) {
         snprintf(out, size, "%.6g %%", 100 * value);
     } else if (strcmp(metric->unit, "s") == 0) {
-        while (value < times[i].from) i++;
+        while (value < 0.9995 * times[i].from) i++;
         snprintf(out, size, "%.3g %s", value * times[i].factor, times[i].unit);
     } else {
         snprintf(out, size, "%.6g %s", value, metric->unit);
@@ -110,14 +110,23 @@ char *tg_report_demand(const struct tg_rule *rule, char *out, size_t size)
 {
     char value[64];
     if (is(rule, "noninferior")) {
-        snprintf(out, size, "not %.3g %% slower", 100 * rule->margin);
+        bool is_time = strcmp(rule->effect, "time") == 0;
+        snprintf(out, size, "not %.3g %% %s", 100 * rule->margin,
+                 is_time ? "slower" : "less throughput");
     } else if (is(rule, "ratio")) {
         snprintf(out, size, "at least %.3gx", rule->limit);
     } else {
         value_text(tg_metric_find(rule->metric), rule->limit, value, sizeof value);
-        snprintf(out, size, "at %s %s", is(rule, "floor") ? "least" : "most", value);
+        snprintf(out, size, "%s at %s %s", rule->metric, is(rule, "floor") ? "least" : "most",
+                 value);
     }
     return out;
+}
+
+/* A longer time as a change of throughput, both as ratios less 1. */
+static double as_throughput(double slower)
+{
+    return -slower / (1 + slower);
 }
 
 char *tg_report_measured(const struct tg_rule *rule, const struct tg_verdict *v, char *out,
@@ -128,10 +137,13 @@ char *tg_report_measured(const struct tg_rule *rule, const struct tg_verdict *v,
     if (!isfinite(v->estimate)) {
         snprintf(out, size, "-");
     } else if (is(rule, "noninferior")) {
-        int used = snprintf(out, size, "%+.2f %%", 100 * v->estimate);
+        bool is_time = strcmp(rule->effect, "time") == 0;
+        double low = is_time ? v->interval.low : as_throughput(v->interval.high);
+        double high = is_time ? v->interval.high : as_throughput(v->interval.low);
+        double estimate = is_time ? v->estimate : as_throughput(v->estimate);
+        int used = snprintf(out, size, "%+.2f %%", 100 * estimate);
         if (has_ends)
-            snprintf(out + used, size - (size_t)used, " [%+.2f, %+.2f]", 100 * v->interval.low,
-                     100 * v->interval.high);
+            snprintf(out + used, size - (size_t)used, " [%+.2f, %+.2f]", 100 * low, 100 * high);
     } else if (is(rule, "ratio")) {
         int used = snprintf(out, size, "%.3gx", 1 + v->estimate);
         if (has_ends)
@@ -167,6 +179,19 @@ char *tg_report_result(const struct tg_plan *plan, size_t test, const struct tg_
     return out;
 }
 
+char *tg_report_why(const struct tg_verdict *v, char *out, size_t size)
+{
+    static const char *const said[] = {"attention", "inconclusive", "missing", "skipped", "wrong"};
+    bool in_reason = false, in_word = !*v->reason || strncmp(v->word, "slower", 6) == 0;
+    for (size_t i = 0; i < sizeof said / sizeof *said; i++)
+        in_reason = in_reason || strcmp(v->word, said[i]) == 0;
+    if (in_reason)
+        snprintf(out, size, "%s", v->reason);
+    else
+        snprintf(out, size, "%s%s%s", v->word, in_word ? "" : ": ", in_word ? "" : v->reason);
+    return out;
+}
+
 char *tg_report_summary(const struct tg_decision *d, char *out, size_t size)
 {
     int used = snprintf(out, size, "%zu required test%s: %zu passed", d->required,
@@ -176,9 +201,10 @@ char *tg_report_summary(const struct tg_decision *d, char *out, size_t size)
         const char *what;
     } parts[] = {{d->failed, " failed"},
                  {d->inconclusive, " inconclusive"},
-                 {d->attention, " of the passed need attention"},
+                 {d->attention, d->attention == 1 ? " of the passed needs attention"
+                                                  : " of the passed need attention"},
                  {d->skipped, " skipped beside them"},
-                 {d->shadows, " shadows, not counted"}};
+                 {d->shadows, d->shadows == 1 ? " shadow, not counted" : " shadows, not counted"}};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         if (parts[i].count && (size_t)used < size)
             used += snprintf(out + used, size - (size_t)used, ", %zu%s", parts[i].count,

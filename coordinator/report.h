@@ -45,7 +45,7 @@ enum { TG_REPORT_TEXT_SIZE = 700 };
 /* "i2s_avx2 vs i2s_scalar, bitnet-2b, attn_q, batch=8" */
 char *tg_report_subject(const struct tg_plan *plan, size_t test, char *out, size_t size);
 
-/* "at least 1.5x", "not 5 % slower" */
+/* "at least 1.5x", "not 5 % slower", "kernel_accuracy at least 99.8 %" */
 char *tg_report_demand(const struct tg_rule *rule, char *out, size_t size);
 
 /* "25.3x [25.1, 25.5]", "+0.12 % [-0.40, +0.63]", "99.9956 %" */
@@ -60,7 +60,10 @@ char *tg_report_absolute(const struct tg_rule *rule, const struct tg_verdict *ve
 char *tg_report_result(const struct tg_plan *plan, size_t test, const struct tg_verdict *verdict,
                        char *out, size_t size);
 
-/* "fail: 1 of 21 required tests failed; 2 skipped" */
+/* "not slower", "slower, minor", "killed: 2 times ..."; the word where the reason lacks it */
+char *tg_report_why(const struct tg_verdict *verdict, char *out, size_t size);
+
+/* "21 required tests: 20 passed, 1 failed, 2 skipped beside them" */
 char *tg_report_summary(const struct tg_decision *decision, char *out, size_t size);
 
 #endif

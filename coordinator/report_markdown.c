@@ -29,7 +29,7 @@ static void put_row(FILE *out, const struct tg_plan *plan, const struct tg_decis
     fputs(" | ", out);
     put(out, tg_report_absolute(rule, v, text, sizeof text));
     fprintf(out, " | %zu | ", v->rounds);
-    put(out, *v->reason ? v->reason : v->word);
+    put(out, tg_report_why(v, text, sizeof text));
     fputs(" |\n", out);
 }
 
@@ -62,18 +62,36 @@ static void put_part(FILE *out, const struct tg_plan *plan, const struct tg_deci
     }
 }
 
+/* Whether a failure before test i showed the command of this cell. */
+static bool was_shown(const struct tg_plan *plan, const struct tg_decision *d, size_t i,
+                      const struct tg_cell *cell)
+{
+    for (size_t k = 0; k < i; k++) {
+        const struct tg_test *test = &plan->spec.tests[k];
+        if (part_of(plan, d, k) != FAILED) continue;
+        if (memcmp(&test->of, cell, sizeof *cell) == 0) return true;
+        if (test->has_to && memcmp(&test->to, cell, sizeof *cell) == 0) return true;
+    }
+    return false;
+}
+
 /* How to see a failure again by hand. */
 static void put_commands(FILE *out, const struct tg_plan *plan, const struct tg_decision *d)
 {
-    char of[TG_CELL_TEXT_SIZE], to[TG_CELL_TEXT_SIZE];
+    char text[TG_CELL_TEXT_SIZE];
     bool any = false;
     for (size_t i = 0; i < d->verdict_count; i++) {
         const struct tg_test *test = &plan->spec.tests[i];
         if (part_of(plan, d, i) != FAILED) continue;
         if (!any) fputs("\nTo see it again by hand:\n\n```sh\n", out);
         any = true;
-        fprintf(out, "tritgate cell '%s'\n", tg_cell_text(&test->of, of));
-        if (test->has_to) fprintf(out, "tritgate cell '%s'\n", tg_cell_text(&test->to, to));
+        for (int side = 0; side <= test->has_to; side++) {
+            const struct tg_cell *cell = side ? &test->to : &test->of;
+            bool is_base = strcmp(cell->build, "base") == 0;
+            if (!was_shown(plan, d, i, cell))
+                fprintf(out, "tritgate cell %s'%s'\n", is_base ? "--library BASE " : "",
+                        tg_cell_text(cell, text));
+        }
     }
     if (any) fputs("```\n", out);
 }
@@ -94,7 +112,10 @@ static void put_rules(FILE *out, const struct tg_plan *plan, const struct tg_dec
         bool used = false;
         for (size_t i = 0; i < plan->spec.test_count; i++)
             used = used || plan->spec.tests[i].rule == r;
-        if (!used) fprintf(out, "- %s of %s where `%s`\n", rule->rule, rule->metric, rule->where);
+        if (used) continue;
+        fprintf(out, "- %s of %s", rule->rule, rule->metric);
+        if (*rule->where) fprintf(out, " where `%s`", rule->where);
+        fputc('\n', out);
     }
 }
 
@@ -115,7 +136,7 @@ void tg_report_markdown(FILE *out, const struct tg_plan *plan, const struct tg_d
     put_part(out, plan, d, OPEN, "Inconclusive");
     put_part(out, plan, d, ATTENTION, "Attention");
     put_part(out, plan, d, PASSED, "Passed");
-    put_part(out, plan, d, SKIPPED, "Skipped: no machine of this run could do it");
+    put_part(out, plan, d, SKIPPED, "Skipped: this run could not measure it");
     put_part(out, plan, d, SHADOWS, "Shadows: head against its own copy, not counted");
     put_rules(out, plan, d);
 

@@ -45,7 +45,7 @@ static void add_verdict(struct tg_json *list, const struct tg_plan *plan,
     add_number(item, "high", v->interval.high);
     add_number(item, "of_median", v->of_median);
     add_number(item, "to_median", v->to_median);
-    add_number(item, "of_bytes", v->of_bytes);
+    tg_json_add_number(item, "of_bytes", v->of_bytes);
     add_number(item, "log_fail", v->log_fail);
     add_number(item, "log_fail_line", v->log_fail_line);
     add_number(item, "log_clean", v->log_clean);

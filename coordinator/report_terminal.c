@@ -33,9 +33,15 @@ static void fill(const struct tg_plan *plan, const struct tg_decision *d, size_t
 
 static void print_line(FILE *out, const struct line *line, const size_t widths[COLUMNS])
 {
-    for (int c = 0; c < COLUMNS - 1; c++)
-        fprintf(out, "%s%-*s", c ? "  " : "", (int)widths[c], line->cells[c]);
-    fprintf(out, "%s%s\n", *line->cells[COLUMNS - 1] ? "  " : "", line->cells[COLUMNS - 1]);
+    size_t owed = 0; /* blanks, once something follows them */
+    for (int c = 0; c < COLUMNS; c++) {
+        if (*line->cells[c]) {
+            fprintf(out, "%*s%s", (int)owed, "", line->cells[c]);
+            owed = 0;
+        }
+        owed += widths[c] - strlen(line->cells[c]) + 2;
+    }
+    fputc('\n', out);
 }
 
 /* 0: failed, 1: inconclusive, 2: attention, 3: passed, 4: skipped, 5: shadow. */

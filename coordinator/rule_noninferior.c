@@ -60,7 +60,10 @@ static void is_slower(const struct tg_rule *rule, struct tg_verdict *v)
     else
         snprintf(v->word, sizeof v->word, "slower, %s%s", severities[class],
                  one_class ? "" : ", borderline");
-    snprintf(v->reason, sizeof v->reason, "slower by %.3g %%%s", 100 * v->estimate,
+    bool is_time = strcmp(rule->effect, "time") == 0;
+    double lost = is_time ? v->estimate : v->estimate / (1 + v->estimate);
+    snprintf(v->reason, sizeof v->reason, "%s by %.3g %%%s", is_time ? "slower" : "throughput less",
+             100 * lost,
              class == 0                 ? ", which is below the margin"
              : class < fails_from(rule) ? ", which the rule lets pass"
                                         : "");

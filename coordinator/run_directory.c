@@ -104,14 +104,18 @@ int tg_run_directory_open(const char *path, const char *policy, struct tg_run *r
 {
     struct tg_json_file other = {0};
     if (policy && tg_json_read(policy, &other, err) < 0) return tg_fail_in(err, "policy");
-    if (tg_store_read(path, run, err) < 0) {
+    struct tg_run read;
+    if (tg_store_read(path, &read, err) < 0) {
         tg_json_release(&other);
         return -1;
     }
-    int rc = tg_plan_make(run->matrix, "matrix.json", policy ? other.text : run->policy, run->plan,
+    int rc = tg_plan_make(read.matrix, "matrix.json", policy ? other.text : read.policy, read.plan,
                           plan, err);
     tg_json_release(&other);
-    if (rc == 0) return 0;
-    tg_store_release(run);
-    return tg_fail_in(err, "run '%s'", path);
+    if (rc < 0) {
+        tg_store_release(&read);
+        return tg_fail_in(err, "run '%s'", path);
+    }
+    *run = read;
+    return 0;
 }

@@ -18,6 +18,9 @@ extern "C" {
  * packer and a kernel that are wrong in the same way do not agree with it.
  */
 
+/* Most columns of a problem: kernels may count on it, whoever calls one must see to it. */
+#define TG_COLUMNS_MOST 131072
+
 /*
  * One call of a kernel: caller-owned operands and the rows to compute.
  *

@@ -46,6 +46,8 @@ static int check_limits(const struct tg_limits *l, struct tg_error *err)
         return tg_fail(err, "'warmup_min_s' is not negative and 'warmup_max_s' at least that");
     if (!(l->deadline_s > 0 && l->budget_s > 0))
         return tg_fail(err, "'deadline_s' and 'budget_s' are positive");
+    if (l->require_release / 2 || l->require_base / 2)
+        return tg_fail(err, "'require_release' and 'require_base' are true or false");
     return 0;
 }
 
@@ -54,6 +56,7 @@ static int check_noninferior(const struct tg_rule *r, const char *sign, struct t
 {
     if (strcmp(sign, "positive") != 0)
         return tg_fail(err, "metric '%s' can be zero or negative, so it has no ratio", r->metric);
+    if (!isnan(r->limit)) return tg_fail(err, "noninferior has a margin, no limit");
     if (!(r->tolerance > 0 && r->margin > r->tolerance && r->margin < 1))
         return tg_fail(err, "noninferior needs 0 < tolerance < margin < 1");
     if ((!isnan(r->major) && !(r->major > r->margin && r->major < 1)) ||
@@ -97,7 +100,10 @@ static int check_rule(const struct tg_rule *r, const struct tg_words *words, str
     if (strcmp(needs, "pair") != 0 && (*r->axis || *r->of || *r->to))
         return tg_fail(err, "rule '%s' looks at one cell, 'axis', 'of' and 'to' mean nothing",
                        r->rule);
+    if (r->required / 2) return tg_fail(err, "'required' is true or false");
     if (strcmp(r->rule, "noninferior") == 0) return check_noninferior(r, sign, err);
+    if (!isnan(r->tolerance) || !isnan(r->margin) || !isnan(r->major) || !isnan(r->critical))
+        return tg_fail(err, "rule '%s' has a limit, no tolerance or margin", r->rule);
     if (strcmp(r->rule, "ratio") == 0 && strcmp(sign, "positive") != 0)
         return tg_fail(err, "metric '%s' can be zero or negative, so it has no ratio", r->metric);
     if (isnan(r->limit)) return tg_fail(err, "rule '%s' needs a 'limit'", r->rule);
@@ -140,9 +146,11 @@ static int read_policy(const struct tg_json_file *file, const struct tg_words *w
         tg_json_number(tg_json_get(root, "tritgate_policy")) != 1)
         return tg_json_fail(file, root, err, "not a policy: \"tritgate_policy\": 1 is missing");
     if (tg_json_only(file, root, keys, err) < 0) return -1;
-    if (!flow || !*tg_json_text(flow) || strlen(tg_json_text(flow)) >= sizeof p->flow)
-        return tg_json_fail(file, flow, err, "'flow' names the flow");
-    snprintf(p->flow, sizeof p->flow, "%s", tg_json_text(flow));
+    const char *name = tg_json_text(flow);
+    if (!*name || strlen(name) >= sizeof p->flow ||
+        strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-_") != strlen(name))
+        return tg_json_fail(file, flow, err, "'flow' is a name of lower case letters");
+    snprintf(p->flow, sizeof p->flow, "%s", name);
 
     tg_record_init(&tg_limits_type, &p->limits);
     if (limits && tg_json_read_record(file, limits, &tg_limits_type, &p->limits, err) < 0)

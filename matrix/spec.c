@@ -259,10 +259,8 @@ static bool other_cell(const struct tg_rule *rule, bool has_base, struct tg_test
     if (fnmatch(rule->of, value, 0) != 0 || strcmp(value, rule->to) == 0) return false;
     test->has_to = true;
     test->to = test->of;
-    if (strcmp(rule->axis, "build") == 0 && strcmp(to, "base") == 0 && !has_base) {
-        test->is_shadow = true;
-        to = "copy";
-    }
+    if (strcmp(rule->axis, "build") == 0 && strcmp(to, "base") == 0 && !has_base) to = "copy";
+    test->is_shadow = strcmp(rule->axis, "build") == 0 && strcmp(to, "copy") == 0;
     return tg_record_set(&tg_cell_type, &test->to, rule->axis, to, NULL) == 0;
 }
 

@@ -3,17 +3,21 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <hdf5.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <unistd.h>
 
 #include "results/digest.h"
 #include "results/store_layout.h"
 
-/* Kept free on the disk, so that it is never full in the middle of a flush. */
+/* More than a row adds to the file beside its samples: a chunk of each list, nodes, texts. */
 #define RESERVE_BYTES (1u << 20)
 
 struct tg_store {
@@ -61,6 +65,7 @@ static hid_t create_list(hid_t file, const char *name, hid_t type, hsize_t chunk
 int tg_store_create(const char *path, const struct tg_store_plan *plan, struct tg_store **store,
                     struct tg_error *err)
 {
+    H5dont_atexit(); /* it would write what is not to be written, see tg_store_close */
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
     struct tg_store *s = calloc(1, sizeof *s);
     if (!s) return tg_fail(err, "out of memory");
@@ -85,9 +90,11 @@ int tg_store_create(const char *path, const struct tg_store_plan *plan, struct t
         write_text(s->file, "plan", plan->plan) < 0 ||
         tg_store_layout_plan_digest(plan, s->digest, NULL) < 0 ||
         H5Fflush(s->file, H5F_SCOPE_GLOBAL) < 0) {
+        tg_fail(err, "cannot write '%s': %s", path, strerror(errno));
         s->broken = true;
         tg_store_close(s, NULL);
-        return tg_fail(err, "cannot write '%s': %s", path, strerror(errno));
+        unlink(path);
+        return -1;
     }
     *store = s;
     return 0;
@@ -107,6 +114,38 @@ static int extend(hid_t set, hid_t type, hsize_t *length, hsize_t count, const v
     if (rc < 0) return -1;
     *length = grown;
     return 0;
+}
+
+/*
+ * Has the disk keep free behind the file's end what a flush can add to it: a flush that fails
+ * midway leaves a file that nobody can read, so it must not be begun. Where the file system cannot
+ * keep room, there must at least be some.
+ */
+static int reserve(const struct tg_store *s, const struct tg_measurement *m, struct tg_error *err)
+{
+    struct statvfs disk;
+    struct stat file;
+    struct rlimit most;
+    int *descriptor, rc;
+    size_t wanted = RESERVE_BYTES + sizeof(struct tg_store_row);
+    for (size_t i = 0; i < m->series_count; i++) wanted += 64 * 1024 + 24 * m->series[i].count;
+    if (H5Fget_vfd_handle(s->file, H5P_DEFAULT, (void **)&descriptor) < 0 ||
+        fstat(*descriptor, &file) != 0 || getrlimit(RLIMIT_FSIZE, &most) != 0)
+        return tg_fail(err, "cannot write '%s': %s", s->path, strerror(errno));
+    if (most.rlim_cur != RLIM_INFINITY && most.rlim_cur < (rlim_t)file.st_size + wanted)
+        return tg_fail(err, "cannot write '%s': %s", s->path, strerror(EFBIG));
+    do rc = fallocate(*descriptor, FALLOC_FL_KEEP_SIZE, file.st_size, (off_t)wanted);
+    while (rc != 0 && errno == EINTR);
+    if (rc == 0) return 0;
+    if (errno == EOPNOTSUPP || errno == ENOSYS) {
+        if (fstatvfs(*descriptor, &disk) == 0 &&
+            (double)disk.f_bavail * (double)disk.f_frsize > (double)wanted)
+            return 0;
+        errno = ENOSPC;
+    }
+    tg_fail(err, "cannot write '%s': %s", s->path, strerror(errno));
+    rc = ftruncate(*descriptor, file.st_size); /* gives back what was kept; it may stay, too */
+    return -1;
 }
 
 static int append_series(struct tg_store *s, const struct tg_measurement *m,
@@ -146,32 +185,19 @@ static int append_row(struct tg_store *s, const struct tg_measurement *m,
     return rc;
 }
 
-/* Bytes that may be written to the disk of this file before only the reserve is left. */
-static bool has_room(const char *path, const struct tg_measurement *m)
-{
-    struct statvfs disk;
-    size_t wanted = RESERVE_BYTES + sizeof(struct tg_store_row);
-    for (size_t i = 0; i < m->series_count; i++) wanted += 64 * 1024 + 24 * m->series[i].count;
-    if (statvfs(path, &disk) != 0) return false;
-    return (double)disk.f_bavail * (double)disk.f_frsize > (double)wanted;
-}
-
 int tg_store_append(struct tg_store *store, const struct tg_measurement *m, struct tg_error *err)
 {
     if (store->broken) return tg_fail(err, "'%s' is not written after a failure", store->path);
-    if (!has_room(store->path, m)) {
-        store->broken = true;
-        return tg_fail(err, "cannot write '%s': the disk is full", store->path);
-    }
     char digest[TG_DIGEST_SIZE];
     struct tg_store_series *series = calloc(m->series_count + 1, sizeof *series);
-    int rc = -1;
-    if (!series)
-        tg_fail(err, "out of memory");
-    else if (tg_store_layout_row_digest(store->digest, m, digest, err) == 0)
-        rc = append_series(store, m, series) < 0 || append_row(store, m, series, digest) < 0
-                 ? tg_fail(err, "cannot write '%s': %s", store->path, strerror(errno))
-                 : 0;
+    int rc = series ? tg_store_layout_row_digest(store->digest, m, digest, err)
+                    : tg_fail(err, "out of memory");
+    if (rc == 0) rc = reserve(store, m, err);
+    if (rc == 0 && append_series(store, m, series) < 0)
+        rc = tg_fail(err, "cannot write '%s': %s", store->path, strerror(errno));
+    if (rc == 0) rc = reserve(store, m, err); /* flushing gave back what was kept */
+    if (rc == 0 && append_row(store, m, series, digest) < 0)
+        rc = tg_fail(err, "cannot write '%s': %s", store->path, strerror(errno));
     free(series);
     if (rc < 0)
         store->broken = true;

@@ -53,7 +53,7 @@ struct tg_run {
  * Reads matrix.json, policy.json, plan.json and every worker-*.h5 of a directory. A digest that
  * does not fit is an error, but for the last row of a file and for a file that is no HDF5 at all: a
  * kill leaves such, they are left out and named. (In a sealed run no byte has changed since the
- * seal.)
+ * seal.) A file of another schema, or with other columns, is refused.
  */
 int tg_store_read(const char *directory, struct tg_run *run, struct tg_error *err);
 

@@ -129,13 +129,15 @@ static void free_shard(struct shard *s)
 
 static int read_shard(const char *path, struct shard *s, struct tg_error *err)
 {
+    H5dont_atexit(); /* for a file that this process writes, see tg_store_close */
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
     hid_t file = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
     if (file < 0) return tg_fail(err, "cannot read '%s': not a whole HDF5 file", path);
     int schema = read_schema(file);
     if (schema != TG_STORE_SCHEMA) {
         H5Fclose(file);
-        s->is_foreign = schema != -1;
+        if (schema == -1) return tg_fail(err, "'%s' does not say its schema", path);
+        s->is_foreign = true;
         return tg_fail(err, "'%s' has schema %d, this version reads schema %d", path, schema,
                        TG_STORE_SCHEMA);
     }
@@ -278,38 +280,67 @@ static char *read_part(const char *directory, const char *name, struct tg_error 
     return text;
 }
 
-static int check_seal(const char *directory, struct dirent **shards, int shard_count,
-                      const struct tg_json *files, struct tg_error *err)
+/* The text of digests.json as the files are now; the caller frees. */
+static char *seal_text(const char *directory, struct dirent **shards, int shard_count,
+                       struct tg_error *err)
 {
+    static const char *const parts[] = {"matrix.json", "policy.json", "plan.json"};
     char path[4096 + 300], digest[TG_DIGEST_SIZE];
-    for (int i = 0; i < shard_count; i++)
-        if (!tg_json_get(files, shards[i]->d_name))
-            return tg_fail(err, "'%s' was added after the run", shards[i]->d_name);
-    for (size_t i = 0; i < tg_json_count(files); i++) {
-        const struct tg_json *file = tg_json_at(files, i);
-        snprintf(path, sizeof path, "%s/%s", directory, tg_json_key(file));
-        if (tg_digest_file(path, digest, err) < 0) return -1;
-        if (strcmp(digest, tg_json_text(file)) != 0)
+    struct tg_json *root = tg_json_object(NULL, NULL);
+    tg_json_add_number(root, "tritgate_digests", 1);
+    struct tg_json *files = tg_json_object(root, "files");
+    int rc = 0;
+    for (int i = 0; i < 3 + shard_count && rc == 0; i++) {
+        const char *name = i < 3 ? parts[i] : shards[i - 3]->d_name;
+        snprintf(path, sizeof path, "%s/%s", directory, name);
+        rc = tg_digest_file(path, digest, err);
+        if (rc == 0) tg_json_add_text(files, name, digest);
+    }
+    char *text = rc == 0 ? tg_json_print(root, true) : NULL;
+    tg_json_free(root);
+    return text;
+}
+
+/* Names the first file whose digest is not the sealed one. */
+static int name_difference(const struct tg_json *sealed, const struct tg_json *now,
+                           struct tg_error *err)
+{
+    for (size_t i = 0; i < tg_json_count(now); i++) {
+        const struct tg_json *file = tg_json_at(now, i);
+        const struct tg_json *was = tg_json_get(sealed, tg_json_key(file));
+        if (!was) return tg_fail(err, "'%s' was added after the run", tg_json_key(file));
+        if (strcmp(tg_json_text(was), tg_json_text(file)) != 0)
             return tg_fail(err, "'%s' was changed after the run: its digest differs",
                            tg_json_key(file));
     }
-    return 0;
+    for (size_t i = 0; i < tg_json_count(sealed); i++)
+        if (!tg_json_get(now, tg_json_key(tg_json_at(sealed, i))))
+            return tg_fail(err, "'%s' was removed after the run",
+                           tg_json_key(tg_json_at(sealed, i)));
+    return tg_fail(err, "'digests.json' was changed after the run");
 }
 
+/* digests.json must be, byte for byte, what sealing the files as they are would write. */
 static int read_seal(const char *directory, struct dirent **shards, int shard_count,
                      struct tg_run *run, struct tg_error *err)
 {
-    static const char *const keys[] = {"tritgate_digests", "files", NULL};
     char path[4096 + 64];
-    struct tg_json_file seal;
+    struct tg_json_file seal, fresh;
     snprintf(path, sizeof path, "%s/digests.json", directory);
     if (access(path, F_OK) != 0) return 0;
     if (tg_json_read(path, &seal, err) < 0) return -1;
-    int rc = tg_json_only(&seal, seal.root, keys, err);
-    if (rc == 0 && tg_json_number(tg_json_get(seal.root, "tritgate_digests")) != 1)
-        rc = tg_fail(err, "'%s' is not a list of digests", path);
-    if (rc == 0)
-        rc = check_seal(directory, shards, shard_count, tg_json_get(seal.root, "files"), err);
+    char *now = seal_text(directory, shards, shard_count, err);
+    size_t length = now ? strlen(now) : 0;
+    int rc = now ? 0 : -1;
+    if (now && (strncmp(seal.text, now, length) != 0 || strcmp(seal.text + length, "\n") != 0)) {
+        rc = tg_json_parse(now, &fresh, err);
+        if (rc == 0) {
+            rc = name_difference(tg_json_get(seal.root, "files"), tg_json_get(fresh.root, "files"),
+                                 err);
+            tg_json_release(&fresh);
+        }
+    }
+    free(now);
     tg_json_release(&seal);
     run->is_sealed = rc == 0;
     return rc;
@@ -365,25 +396,21 @@ void tg_store_release(struct tg_run *run)
 
 int tg_store_seal(const char *directory, struct tg_error *err)
 {
-    static const char *const parts[] = {"matrix.json", "policy.json", "plan.json"};
     struct dirent **shards;
-    char path[4096 + 300], digest[TG_DIGEST_SIZE];
-    int shard_count = scandir(directory, &shards, is_shard, alphasort), rc = 0;
+    struct tg_json_file seal;
+    char path[4096 + 64];
+    int shard_count = scandir(directory, &shards, is_shard, alphasort);
     if (shard_count < 0)
         return tg_fail(err, "cannot read run '%s': %s", directory, strerror(errno));
-    struct tg_json *root = tg_json_object(NULL, NULL);
-    tg_json_add_number(root, "tritgate_digests", 1);
-    struct tg_json *files = tg_json_object(root, "files");
-    for (int i = 0; i < 3 + shard_count; i++) {
-        const char *name = i < 3 ? parts[i] : shards[i - 3]->d_name;
-        snprintf(path, sizeof path, "%s/%s", directory, name);
-        if (rc == 0) rc = tg_digest_file(path, digest, err);
-        if (rc == 0) tg_json_add_text(files, name, digest);
+    char *text = seal_text(directory, shards, shard_count, err);
+    int rc = text ? tg_json_parse(text, &seal, err) : -1;
+    if (rc == 0) {
+        snprintf(path, sizeof path, "%s/digests.json", directory);
+        rc = tg_json_write(seal.root, path, err);
+        tg_json_release(&seal);
     }
+    free(text);
     for (int i = 0; i < shard_count; i++) free(shards[i]);
     free(shards);
-    snprintf(path, sizeof path, "%s/digests.json", directory);
-    if (rc == 0) rc = tg_json_write(root, path, err);
-    tg_json_free(root);
     return rc;
 }

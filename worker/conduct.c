@@ -77,10 +77,12 @@ static void bury(struct side *s, enum tg_child_answer answer, double waited_s)
     s->child = NULL;
     m->outcome = answer == TG_CHILD_LATE ? TG_LATE : TG_CRASHED;
     m->facts.peak_bytes = end.peak_bytes;
-    m->facts.end_signal = end.signal;
+    m->facts.end_signal = answer == TG_CHILD_DIED && end.by_us ? 0 : end.signal;
     const char *said = *end.tail ? "; it said: " : "";
     if (answer == TG_CHILD_LATE)
         snprintf(m->reason, sizeof m->reason, "killed after %.3g s%s%s", waited_s, said, end.tail);
+    else if (end.by_us)
+        snprintf(m->reason, sizeof m->reason, "it stopped answering%s%s", said, end.tail);
     else if (end.signal)
         snprintf(m->reason, sizeof m->reason, "signal %d (%s), at most %" PRId64 " MiB held%s%s",
                  end.signal, strsignal(end.signal), end.peak_bytes >> 20, said, end.tail);

@@ -16,11 +16,13 @@ int tg_library_open(const char *path, const struct tg_library **library, struct 
     tg_library_fn table;
     memcpy(&table, &symbol, sizeof table);
     const struct tg_library *found = table();
-    if (!found || found->abi != TG_LIBRARY_ABI ||
-        found->problem_bytes != sizeof(struct tg_problem) ||
-        found->kernel_bytes != sizeof(struct tg_kernel))
+    if (!found) return tg_fail(err, "'%s' has no kernel table", path);
+    if (found->abi != TG_LIBRARY_ABI)
         return tg_fail(err, "'%s' has kernel table version %u, this program reads version %u", path,
-                       found ? found->abi : 0, TG_LIBRARY_ABI);
+                       found->abi, TG_LIBRARY_ABI);
+    if (found->problem_bytes != sizeof(struct tg_problem) ||
+        found->kernel_bytes != sizeof(struct tg_kernel))
+        return tg_fail(err, "'%s' has a kernel table of other sizes than this program", path);
     *library = found;
     return 0;
 }

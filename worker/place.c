@@ -21,15 +21,22 @@ static int load(const char *path, hwloc_topology_t *topology, struct tg_error *e
     return 0;
 }
 
-/* Number of memory domains with a core that this process may use, or the index-th such domain. */
+/*
+ * Number of memory domains with a core that this process may use, or the index-th such domain. A
+ * second kind of memory at the same cores (such as HBM beside DDR) is not another domain.
+ */
 static int domains(hwloc_topology_t topology, int index, hwloc_obj_t *found)
 {
     int count = 0;
     hwloc_obj_t node = NULL;
+    hwloc_bitmap_t seen = hwloc_bitmap_alloc();
     while ((node = hwloc_get_next_obj_by_type(topology, HWLOC_OBJ_NUMANODE, node))) {
         if (!node->cpuset || hwloc_bitmap_iszero(node->cpuset)) continue;
+        if (hwloc_bitmap_intersects(seen, node->cpuset)) continue;
+        hwloc_bitmap_or(seen, seen, node->cpuset);
         if (count++ == index && found) *found = node;
     }
+    hwloc_bitmap_free(seen);
     return count;
 }
 

@@ -25,6 +25,7 @@ struct tg_sampling tg_sampler_plan(const struct tg_limits *limits, const double 
     }
     for (int side = 0; side < 2; side++)
         if (plan.calls[side]) quad_s += 2 * (double)(plan.calls[side] + 1) * call_s[side];
+    if (!plan.calls[1]) quad_s *= 2; /* alone, it takes all four samples */
     double quads = quad_s > 0 ? floor(limits->round_s / quad_s) : 0;
     if (quads < (double)limits->quads_min) quads = (double)limits->quads_min;
     if (quads > (double)limits->quads_max) quads = (double)limits->quads_max;

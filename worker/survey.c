@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "kernels/op.h"
 #include "results/digest.h"
 #include "worker/child.h"
 #include "worker/library.h"
@@ -112,10 +113,14 @@ int tg_survey_take(const char *path, struct tg_survey *survey, struct tg_error *
     tg_child_stop(child, &end);
     if (answer == TG_CHILD_LATE)
         return tg_fail(err, "'%s' is not a kernel library: loading it hangs", path);
-    if (answer == TG_CHILD_DIED)
-        return tg_fail(err, "'%s' is not a kernel library: loading it ends the process (%s)", path,
-                       end.signal ? strsignal(end.signal) : end.tail);
-    return rc;
+    if (answer == TG_CHILD_LINE) return rc;
+    char how[64];
+    if (end.signal)
+        snprintf(how, sizeof how, "%s", strsignal(end.signal));
+    else
+        snprintf(how, sizeof how, "exit status %d", end.status);
+    return tg_fail(err, "'%s' is not a kernel library: loading it ends the process (%s)%s%s", path,
+                   how, *end.tail ? "; it said: " : "", end.tail);
 }
 
 static int parse_kernel(const struct tg_json_file *file, const struct tg_json *row,
@@ -224,6 +229,10 @@ bool tg_survey_can_run(const struct tg_survey *head, const struct tg_survey *bas
     if (!k->here) return cannot(reason, size, "instruction set", k->isa, "is not on this machine");
     if (tg_model_shape(cell->model, cell->layer, &rows, &cols, &why) < 0) {
         snprintf(reason, size, "%s", why.text);
+        return false;
+    }
+    if (cols > TG_COLUMNS_MOST) {
+        snprintf(reason, size, "%lld columns are more than %d", (long long)cols, TG_COLUMNS_MOST);
         return false;
     }
     if (cols % k->column_multiple != 0) {

@@ -49,7 +49,8 @@ int tg_model_shape(const char *model, const char *layer, int64_t *rows, int64_t 
 {
     unsigned long long r, c;
     char end;
-    if (sscanf(layer, "%8llux%8llu%c", &r, &c, &end) == 2 && r > 0 && c > 0) {
+    if (strspn(layer, "0123456789x") == strlen(layer) &&
+        sscanf(layer, "%8llux%8llu%c", &r, &c, &end) == 2 && r > 0 && c > 0) {
         *rows = (int64_t)r;
         *cols = (int64_t)c;
         return 0;

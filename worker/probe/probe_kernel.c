@@ -73,6 +73,8 @@ static int open_kernel(struct state *s, struct tg_measurement *m, struct tg_erro
 
     struct tg_problem *p = &s->problem;
     if (tg_model_shape(cell->model, cell->layer, &p->rows, &p->cols, err) < 0) return -1;
+    if (p->cols > TG_COLUMNS_MOST)
+        return tg_fail(err, "%" PRId64 " columns are more than %d", p->cols, TG_COLUMNS_MOST);
     if (p->cols % s->kernel->column_multiple != 0)
         return tg_fail(err, "%" PRId64 " columns are not a multiple of %" PRId64, p->cols,
                        s->kernel->column_multiple);
