@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TG_TESTS_KNOWN_WORDS_H
+#define TG_TESTS_KNOWN_WORDS_H
+
+#include "matrix/words.h"
+
+/* A few names, as the program would pass them in, for the tests of the room of the matrix. */
+
+static const struct tg_word known_list[] = {
+    {"probe", "kernel", ""},
+    {"kernel", "i2s_scalar", "device=cpu op=product format=i2s isa=scalar"},
+    {"kernel", "i2s_avx2", "device=cpu op=product format=i2s isa=avx2"},
+    {"kernel", "i2s_scalar_unpack", "device=cpu op=unpack format=i2s isa=scalar"},
+    {"build", "head", ""},
+    {"build", "base", ""},
+    {"build", "copy", ""},
+    {"model", "small", ""},
+    {"model", "large", ""},
+    {"layer", "attn_q", ""},
+    {"layer", "ffn_up", ""},
+    {"cache", "hot", ""},
+    {"rule", "noninferior", "cells=pair"},
+    {"rule", "ratio", "cells=pair"},
+    {"rule", "floor", "cells=one"},
+    {"rule", "ceiling", "cells=one"},
+    {"metric", "call_time", "nature=sampled sign=positive"},
+    {"metric", "kernel_accuracy", "nature=fixed sign=any"},
+};
+
+static const struct tg_words known = {known_list, sizeof known_list / sizeof *known_list};
+
+#endif

@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "tests/conducted.h"
+#include "worker/turns.h"
+
+/*
+ * Rounds in which the processes follow a script instead of running a kernel: the name of their
+ * kernel says what they do, at a moment that real kernels do not choose.
+ */
+
+#define BREAKS_AT 7 /* samples that one takes before it breaks */
+
+static bool is(const struct tg_measurement *m, const char *manner)
+{
+    return strcmp(m->cell.kernel, manner) == 0;
+}
+
+static void play_turns(const struct tg_measurement *m, int side)
+{
+    struct tg_turns *turns;
+    int64_t calls;
+    if (tg_turns_attach(TG_TURNS, &turns, NULL) < 0) exit(9);
+    for (int taken = 0; tg_turns_await(turns, side, &calls); taken++) {
+        if (taken == BREAKS_AT && is(m, "dies")) raise(SIGKILL);
+        if (taken == BREAKS_AT && is(m, "leaves")) exit(9);
+        while (taken == BREAKS_AT && is(m, "sleeps")) pause();
+        tg_turns_pass(turns, (struct tg_turn){.seconds = 1e-3, .begun = tg_now_ns()});
+    }
+    tg_turns_close(turns);
+    if (is(m, "dies_after")) raise(SIGKILL);
+}
+
+/* Does what one line says. Exits where the script ends. */
+static void play_line(const struct tg_json_file *file, struct tg_measurement *m)
+{
+    const char *what = tg_json_text(tg_json_get(file->root, "do"));
+    struct tg_setup setup;
+    if (strcmp(what, "prepare") == 0) {
+        if (tg_probe_setup_read(file, &setup, NULL) < 0) exit(9);
+        m->cell = setup.cell;
+        m->facts.pid = getpid();
+        snprintf(m->facts.operands, sizeof m->facts.operands, "shared");
+        if (is(m, "dies_first")) raise(SIGKILL);
+    } else if (strcmp(what, "warm") == 0) {
+        m->facts.call_s = is(m, "slow") ? 1 : 1e-3;
+        if (is(m, "babbles")) dprintf(TG_ANSWER, "a measurement, or so\n");
+        if (is(m, "is_deaf")) close(TG_ANSWER);
+        while (is(m, "is_deaf")) pause();
+        if (is(m, "complains")) fprintf(stderr, "no such\nluck");
+        if (is(m, "complains")) exit(3);
+    } else {
+        play_turns(m, (int)tg_json_number(tg_json_get(file->root, "side")));
+    }
+}
+
+static int play_script(void)
+{
+    struct tg_measurement m;
+    char *line = NULL;
+    size_t size = 0;
+    FILE *asked = fdopen(TG_ASK, "r");
+    tg_measurement_init(&m);
+    while (asked && getline(&line, &size, asked) > 0) {
+        struct tg_json_file file;
+        if (tg_json_parse(line, &file, NULL) < 0) exit(9);
+        play_line(&file, &m);
+        tg_json_release(&file);
+        char *said = tg_measurement_to_json(&m);
+        dprintf(TG_ANSWER, "%s\n", said);
+        free(said);
+    }
+    tg_measurement_free(&m);
+    free(line);
+    if (asked) fclose(asked);
+    return 0;
+}
+
+static size_t samples_of(const struct tg_measurement *m)
+{
+    const struct tg_series *s = tg_measurement_series(m, "call_time");
+    return s ? s->count : 0;
+}
+
+static void a_script_that_keeps_to_its_turns_is_measured(void **state)
+{
+    (void)state;
+    struct tg_bench bench = make_bench();
+    struct tg_order order = make_order("kernel=good", "kernel=other");
+    struct tg_measurement m[2];
+    bench.limits.quads_min = bench.limits.quads_max = 20;
+    conduct(&bench, &order, m);
+    assert_turns_are_quads(m, 20);
+    for (int i = 0; i < 2; i++) {
+        const struct tg_series *s = tg_measurement_series(&m[i], "call_time");
+        assert_int_equal(m[i].outcome, TG_MEASURED);
+        assert_int_equal(m[i].facts.quads, 20);
+        assert_int_equal(m[i].facts.calls, 1);
+        for (size_t k = 0; k < s->count; k++) assert_true(s->samples[k] == 1e-3);
+    }
+    free_both(m);
+}
+
+static void calls_and_quads_are_planned_from_the_warm_up(void **state)
+{
+    (void)state;
+    struct tg_bench bench = make_bench();
+    struct tg_order order = make_order("kernel=good", "kernel=slow");
+    struct tg_measurement m[2];
+    bench.limits.sample_s = 0.01;
+    bench.limits.quads_min = 6;
+    conduct(&bench, &order, m);
+    assert_int_equal(m[0].facts.calls, 10);
+    assert_int_equal(m[1].facts.calls, 1);
+    assert_int_equal(m[0].facts.quads, 6);
+    free_both(m);
+}
+
+/* Conducts a round in which the first breaks, and the second does not. */
+static void conduct_broken(const char *kernel, double deadline_s, uint64_t seed,
+                           struct tg_measurement m[2])
+{
+    struct tg_bench bench = make_bench();
+    struct tg_order order = make_order(kernel, "kernel=good");
+    bench.limits.quads_min = bench.limits.quads_max = 20;
+    bench.limits.deadline_s = deadline_s;
+    order.seed = seed;
+    conduct(&bench, &order, m);
+    assert_int_equal(m[1].outcome, TG_MEASURED);
+    assert_string_equal(m[1].reason, "");
+    assert_int_equal(m[1].facts.end_signal, 0);
+    assert_true(m[1].unpaired == 1 && m[0].unpaired == 0);
+}
+
+/* It took so many turns, and its partner those between. */
+static void assert_samples_kept(const struct tg_measurement m[2])
+{
+    assert_int_equal(samples_of(&m[0]), BREAKS_AT);
+    assert_in_range(samples_of(&m[1]), BREAKS_AT - 1, BREAKS_AT + 1);
+}
+
+static void who_dies_at_its_turn_is_to_blame(void **state)
+{
+    (void)state;
+    struct tg_measurement m[2];
+    for (uint64_t seed = 1; seed < 9; seed++) {
+        conduct_broken("kernel=dies", 60, seed, m);
+        assert_int_equal(m[0].outcome, TG_CRASHED);
+        assert_int_equal(m[0].facts.end_signal, SIGKILL);
+        assert_memory_equal(m[0].reason, "signal 9 (Killed), at most ", 27);
+        assert_samples_kept(m);
+        free_both(m);
+    }
+    conduct_broken("kernel=leaves", 60, 1, m);
+    assert_int_equal(m[0].outcome, TG_CRASHED);
+    assert_int_equal(m[0].facts.end_signal, 0);
+    assert_string_equal(m[0].reason, "exit status 9");
+    assert_samples_kept(m);
+    free_both(m);
+}
+
+static void who_sleeps_at_its_turn_is_late_and_not_its_partner(void **state)
+{
+    (void)state;
+    struct tg_measurement m[2];
+    conduct_broken("kernel=sleeps", 1, 2, m);
+    assert_int_equal(m[0].outcome, TG_LATE);
+    assert_string_equal(m[0].reason, "killed after 1 s");
+    assert_samples_kept(m);
+    free_both(m);
+}
+
+static void a_process_that_is_killed_from_outside_says_so(void **state)
+{
+    (void)state;
+    struct tg_measurement m[2];
+    for (uint64_t seed = 1; seed < 5; seed++) {
+        conduct_broken("kernel=dies_first", 60, seed, m);
+        assert_int_equal(m[0].outcome, TG_CRASHED);
+        assert_int_equal(m[0].facts.end_signal, SIGKILL);
+        assert_int_equal(samples_of(&m[0]) + samples_of(&m[1]), 0);
+        free_both(m);
+    }
+}
+
+static void who_dies_after_its_last_turn_has_crashed(void **state)
+{
+    (void)state;
+    struct tg_measurement m[2];
+    struct tg_bench bench = make_bench();
+    struct tg_order order = make_order("kernel=dies_after", NULL);
+    conduct(&bench, &order, m);
+    assert_int_equal(m[0].outcome, TG_CRASHED);
+    assert_int_equal(m[0].facts.end_signal, SIGKILL);
+    tg_measurement_free(&m[0]);
+}
+
+static void an_answer_that_cannot_be_read_is_no_answer(void **state)
+{
+    (void)state;
+    struct tg_measurement m[2];
+    conduct_broken("kernel=babbles", 60, 1, m);
+    assert_int_equal(m[0].outcome, TG_CRASHED);
+    assert_memory_equal(m[0].reason, "an answer that cannot be read: ", 31);
+    assert_int_equal(m[0].facts.end_signal, 0);
+    free_both(m);
+}
+
+static void who_stops_answering_was_not_killed_from_outside(void **state)
+{
+    (void)state;
+    struct tg_measurement m[2];
+    conduct_broken("kernel=is_deaf", 60, 1, m);
+    assert_int_equal(m[0].outcome, TG_CRASHED);
+    assert_string_equal(m[0].reason, "it stopped answering");
+    assert_int_equal(m[0].facts.end_signal, 0);
+    free_both(m);
+}
+
+static void the_last_words_are_the_reason(void **state)
+{
+    (void)state;
+    struct tg_measurement m[2];
+    conduct_broken("kernel=complains", 60, 1, m);
+    assert_int_equal(m[0].outcome, TG_CRASHED);
+    assert_string_equal(m[0].reason, "exit status 3; it said: no such luck");
+    free_both(m);
+}
+
+static void when_both_break_both_are_unpaired(void **state)
+{
+    (void)state;
+    struct tg_measurement m[2];
+    struct tg_bench bench = make_bench();
+    struct tg_order order = make_order("kernel=dies_first", "kernel=complains");
+    conduct(&bench, &order, m);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(m[i].outcome, TG_CRASHED);
+        assert_int_equal(m[i].unpaired, 1);
+        assert_int_equal(samples_of(&m[i]), 0);
+    }
+    free_both(m);
+}
+
+int main(int argc, char **argv)
+{
+    if (is_cell(argc, argv)) return play_script();
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_script_that_keeps_to_its_turns_is_measured),
+        cmocka_unit_test(calls_and_quads_are_planned_from_the_warm_up),
+        cmocka_unit_test(who_dies_at_its_turn_is_to_blame),
+        cmocka_unit_test(who_sleeps_at_its_turn_is_late_and_not_its_partner),
+        cmocka_unit_test(a_process_that_is_killed_from_outside_says_so),
+        cmocka_unit_test(who_dies_after_its_last_turn_has_crashed),
+        cmocka_unit_test(an_answer_that_cannot_be_read_is_no_answer),
+        cmocka_unit_test(who_stops_answering_was_not_killed_from_outside),
+        cmocka_unit_test(the_last_words_are_the_reason),
+        cmocka_unit_test(when_both_break_both_are_unpaired),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "coordinator/crew.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/* Crews of more than one rank are tested by whole runs: test_farm.sh. */
+
+static const struct tg_identity identity = {"nodea", NULL};
+
+static struct tg_wire *wire;
+static struct tg_crew *crew;
+
+static int begin(void **state)
+{
+    (void)state;
+    return tg_wire_open(&wire, NULL) < 0 ? -1 : tg_crew_open(wire, &identity, &crew, NULL);
+}
+
+static int end(void **state)
+{
+    (void)state;
+    tg_crew_close(crew);
+    tg_wire_close(wire);
+    return 0;
+}
+
+static void one_rank_alone_is_its_own_worker(void **state)
+{
+    (void)state;
+    size_t worker = 77;
+    char *answer = NULL;
+    struct tg_error err;
+    assert_int_equal(tg_crew_count(crew), 1);
+    assert_int_equal(tg_crew_hear(crew, 0, &worker, &answer, &err), 0); /* it was not asked */
+    assert_true(worker == 77 && !answer);
+    assert_int_equal(tg_crew_tell(crew, 0, "{\"do\":\"announce\"}", &err), 0);
+    assert_int_equal(tg_crew_hear(crew, 0, &worker, &answer, &err), 1);
+    assert_int_equal(worker, 0);
+    assert_non_null(strstr(answer, "\"host\":\"nodea\""));
+    free(answer);
+    assert_int_equal(tg_crew_hear(crew, 0, &worker, &answer, &err), 0); /* it answered once */
+}
+
+static void all_are_told(void **state)
+{
+    (void)state;
+    size_t worker;
+    char *answer;
+    struct tg_error err;
+    assert_int_equal(tg_crew_tell_all(crew, "{\"do\":\"close\"}", &err), 0);
+    assert_int_equal(tg_crew_hear(crew, 0, &worker, &answer, &err), 1);
+    assert_string_equal(answer, "{\"bye\":\"\"}");
+    free(answer);
+}
+
+static void an_answer_that_nobody_heard_is_freed(void **state)
+{
+    (void)state;
+    struct tg_error err;
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(tg_crew_tell(crew, 0, "{\"do\":\"announce\"}", &err), 0);
+}
+
+static void a_message_that_means_nothing_is_an_error(void **state)
+{
+    (void)state;
+    size_t worker;
+    char *answer;
+    struct tg_error err;
+    assert_int_equal(tg_crew_tell(crew, 0, "{\"do\":\"dance\"}", &err), -1);
+    assert_string_equal(err.text, "a message that means nothing: 'dance'");
+    assert_int_equal(tg_crew_tell_all(crew, "no json", &err), -1);
+    assert_int_equal(tg_crew_hear(crew, 0, &worker, &answer, &err), 0);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+    const struct CMUnitTest tests[] = {
+        TEST(one_rank_alone_is_its_own_worker),
+        TEST(all_are_told),
+        TEST(an_answer_that_nobody_heard_is_freed),
+        TEST(a_message_that_means_nothing_is_an_error),
+    };
+    tg_crew_close(NULL);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "coordinator/dispatch.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "tests/made_run.h"
+#include "tests/run_directory.h"
+#include "tests/worker_cell.h"
+
+/* Real rounds of one small cell, by a worker in this process. */
+
+static char matrix[] = "{\"tritgate_matrix\": 1, \"axes\": {\"probe\": [\"kernel\"],"
+                       "\"kernel\": [\"i2s_scalar\"], \"layer\": [\"8x128\"]}}";
+static char policy[] =
+    "{\"tritgate_policy\": 1, \"flow\": \"f\", \"limits\": {\"warmup_min_s\": 0.001,"
+    " \"warmup_max_s\": 0.002, \"round_s\": 0.001, \"sample_s\": 0.00001}, \"rules\": ["
+    "{\"rule\": \"floor\", \"metric\": \"kernel_accuracy\", \"limit\": 0.5}]}";
+
+static struct tg_wire *wire;
+static struct tg_crew *crew;
+static struct tg_capability worker;
+static struct tg_run run;
+static struct tg_plan plan;
+
+static int begin(void **state)
+{
+    static const struct tg_identity identity = {"nodea", NULL};
+    char message[5000], *answer;
+    size_t from;
+    struct tg_json_file file;
+    if (run_make(state) < 0 || tg_wire_open(&wire, NULL) < 0 ||
+        tg_crew_open(wire, &identity, &crew, NULL) < 0)
+        return -1;
+    snprintf(message, sizeof message, "{\"do\":\"announce\",\"head\":\"%s\",\"base\":\"\"}",
+             kernel_library());
+    if (tg_crew_tell(crew, 0, message, NULL) < 0 ||
+        tg_crew_hear(crew, 0, &from, &answer, NULL) != 1)
+        return -1;
+    if (tg_json_parse(answer, &file, NULL) < 0 ||
+        tg_plan_capability(&file, file.root, &worker, NULL) < 0)
+        return -1;
+    tg_json_release(&file);
+    free(answer);
+    return 0;
+}
+
+static int end(void **state)
+{
+    size_t from;
+    char *answer = NULL;
+    if (crew && tg_crew_tell(crew, 0, "{\"do\":\"close\"}", NULL) == 0 &&
+        tg_crew_hear(crew, 0, &from, &answer, NULL) == 1)
+        free(answer);
+    tg_crew_close(crew);
+    tg_wire_close(wire);
+    tg_plan_release(&plan);
+    tg_plan_capability_release(&worker);
+    tg_store_release(&run);
+    return run_remove(state);
+}
+
+/* Plans what is asked, within that many seconds. */
+static void ask(double budget_s)
+{
+    struct tg_error err;
+    struct tg_asked asked = made_asked;
+    asked.budget_s = budget_s;
+    run = (struct tg_run){.matrix = strdup(matrix), .policy = strdup(policy)};
+    run.plan = tg_plan_text(&asked, &worker, 1);
+    if (tg_plan_make(matrix, "a.json", policy, run.plan, &plan, &err) < 0) fail_msg("%s", err.text);
+    run_write("matrix.json", matrix, strlen(matrix));
+    run_write("policy.json", policy, strlen(policy));
+    run_write("plan.json", run.plan, strlen(run.plan));
+}
+
+static struct tg_dispatched dispatch(const char *directory, int64_t attempt)
+{
+    struct tg_error err;
+    struct tg_dispatched dispatched;
+    if (tg_dispatch(crew, &worker, &plan, &run, directory, attempt, &dispatched, &err) < 0)
+        fail_msg("%s", err.text);
+    return dispatched;
+}
+
+/* What was stored, once the worker has closed it. */
+static void read_back(struct tg_run *stored)
+{
+    size_t from;
+    char *answer;
+    struct tg_error err;
+    assert_int_equal(tg_crew_tell(crew, 0, "{\"do\":\"close\"}", &err), 0);
+    assert_int_equal(tg_crew_hear(crew, 0, &from, &answer, &err), 1);
+    assert_string_equal(answer, "{\"bye\":\"\"}");
+    free(answer);
+    if (tg_store_read(run_directory, stored, &err) < 0) fail_msg("%s", err.text);
+}
+
+static void rounds_are_given_out_until_all_is_decided(void **state)
+{
+    (void)state;
+    struct tg_run stored;
+    ask(60);
+    struct tg_dispatched dispatched = dispatch(run_directory, 1);
+    assert_int_equal(dispatched.rounds, 2); /* as many as a fixed value needs */
+    assert_false(dispatched.is_lost);
+    read_back(&stored);
+    assert_int_equal(stored.count, 2);
+    for (size_t i = 0; i < stored.count; i++) {
+        assert_int_equal(stored.rows[i].round, i);
+        assert_int_equal(stored.rows[i].outcome, TG_MEASURED);
+        assert_string_equal(stored.rows[i].facts.host, "nodea");
+        assert_string_equal(stored.rows[i].facts.library, worker.head.digest);
+    }
+    assert_string_not_equal(stored.rows[0].facts.seed, stored.rows[1].facts.seed);
+    tg_store_release(&stored);
+}
+
+static void an_earlier_attempt_is_gone_on_with(void **state)
+{
+    (void)state;
+    struct tg_run stored;
+    ask(60);
+    made_fixed(&run, &plan, 0, 0, 0.9);
+    struct tg_dispatched dispatched = dispatch(run_directory, 2);
+    assert_int_equal(dispatched.rounds, 1);
+    read_back(&stored);
+    assert_int_equal(stored.count, 1);
+    assert_int_equal(stored.rows[0].round, 1);
+    assert_int_equal(stored.rows[0].attempt, 2);
+    assert_int_equal(access(run_path("worker-0000.2.h5"), F_OK), 0);
+    tg_store_release(&stored);
+}
+
+static void what_is_decided_already_is_not_measured(void **state)
+{
+    (void)state;
+    ask(60);
+    made_fixed(&run, &plan, 0, 0, 0.9);
+    made_fixed(&run, &plan, 0, 1, 0.9);
+    assert_int_equal(dispatch(run_directory, 2).rounds, 0);
+    assert_int_equal(access(run_path("worker-0000.2.h5"), F_OK), -1);
+}
+
+static void nothing_is_given_out_beyond_the_budget(void **state)
+{
+    (void)state;
+    ask(1e-9);
+    struct tg_dispatched dispatched = dispatch(run_directory, 1);
+    assert_int_equal(dispatched.rounds, 0);
+    assert_false(dispatched.is_lost);
+}
+
+static void a_round_that_cannot_be_stored_ends_it(void **state)
+{
+    (void)state;
+    ask(60);
+    struct tg_dispatched dispatched = dispatch(run_path("matrix.json"), 1); /* no directory */
+    assert_int_equal(dispatched.rounds, 1);
+    assert_true(dispatched.is_lost);
+    assert_non_null(strstr(dispatched.reason, "matrix.json"));
+}
+
+int main(int argc, char **argv)
+{
+    if (is_cell(argc, argv)) return play_cell(argv);
+#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+    const struct CMUnitTest tests[] = {
+        TEST(rounds_are_given_out_until_all_is_decided),
+        TEST(an_earlier_attempt_is_gone_on_with),
+        TEST(what_is_decided_already_is_not_measured),
+        TEST(nothing_is_given_out_beyond_the_budget),
+        TEST(a_round_that_cannot_be_stored_ends_it),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "worker/probe/edges.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define SHAPES 30 /* ten shapes, three kinds of values */
+
+static void every_kernel_is_right_at_every_edge(void **state)
+{
+    (void)state;
+    const struct tg_library *library = tritgate_kernels_v1();
+    int checked = 0;
+    for (uint64_t i = 0; i < library->kernel_count; i++) {
+        const struct tg_kernel *k = &library->kernels[i];
+        char reason[256] = "";
+        if (!k->run || !k->here()) continue;
+        if (strcmp(k->isa, "stub") == 0 && strcmp(k->name, "stub_twice") != 0) continue;
+        int shapes = tg_edges_check(k, reason, sizeof reason);
+        if (shapes != SHAPES) fail_msg("%s: %s", k->name, reason);
+        assert_string_equal(reason, "");
+        checked++;
+    }
+    assert_true(checked >= 2);
+}
+
+/* The kernel of the scalar product with something wrong about it. */
+static void assert_wrong(tg_kernel_fn run, const char *wanted)
+{
+    char reason[256];
+    struct tg_kernel k = *tg_kernel_find("i2s_scalar");
+    k.run = run;
+    assert_int_equal(tg_edges_check(&k, reason, sizeof reason), -1);
+    assert_string_equal(reason, wanted);
+}
+
+static void off_by_one(const struct tg_problem *p)
+{
+    tg_kernel_i2s_scalar(p);
+    ((int32_t *)p->results)[p->row_end - 1] += 1;
+}
+
+static void not_in_the_middle(const struct tg_problem *p)
+{
+    struct tg_problem all = *p;
+    all.row_begin = 0;
+    all.row_end = p->rows;
+    tg_kernel_i2s_scalar(&all);
+}
+
+static void saturates(const struct tg_problem *p)
+{
+    int32_t *results = p->results;
+    tg_kernel_i2s_scalar(p);
+    for (int64_t b = 0; b < p->batch; b++)
+        for (int64_t r = p->row_begin; r < p->row_end; r++)
+            if (results[b * p->rows + r] > 32767) results[b * p->rows + r] = 32767;
+}
+
+static void first_column_only(const struct tg_problem *p)
+{
+    struct tg_problem one = *p;
+    one.batch = 1;
+    tg_kernel_i2s_scalar(&one);
+}
+
+static void nothing(const struct tg_problem *p)
+{
+    (void)p;
+}
+
+static void what_is_wrong_is_found_and_named(void **state)
+{
+    (void)state;
+    assert_wrong(off_by_one, "row 0 of column 0 differs (1x128, batch 1, rows 0 to 1, random)");
+    assert_wrong(nothing, "row 0 of column 0 differs (1x128, batch 1, rows 0 to 1, random)");
+    assert_wrong(first_column_only,
+                 "row 0 of column 1 differs (5x384, batch 2, rows 0 to 5, random)");
+    assert_wrong(saturates,
+                 "row 0 of column 0 differs (5x384, batch 2, rows 0 to 5, all +1 with 127)");
+    assert_wrong(not_in_the_middle,
+                 "it wrote outside its rows (16x640, batch 1, rows 5 to 11, random)");
+}
+
+static void the_stub_that_is_wrong_is_found(void **state)
+{
+    (void)state;
+    char reason[256];
+    const struct tg_kernel *k = tg_kernel_find("stub_wrong");
+    if (!k || !k->run) skip();
+    assert_int_equal(tg_edges_check(k, reason, sizeof reason), -1);
+    assert_string_equal(reason, "row 0 of column 0 differs (1x128, batch 1, rows 0 to 1, random)");
+}
+
+static void an_operation_that_is_unknown_is_not_checked(void **state)
+{
+    (void)state;
+    char reason[256];
+    struct tg_kernel k = *tg_kernel_find("i2s_scalar");
+    k.op = "divide";
+    assert_int_equal(tg_edges_check(&k, reason, sizeof reason), -1);
+    assert_string_equal(reason, "no operation 'divide' in this program");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_kernel_is_right_at_every_edge),
+        cmocka_unit_test(what_is_wrong_is_found_and_named),
+        cmocka_unit_test(the_stub_that_is_wrong_is_found),
+        cmocka_unit_test(an_operation_that_is_unknown_is_not_checked),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "coordinator/evidence.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "tests/made_run.h"
+
+static const char matrix[] = "{\"tritgate_matrix\": 1, \"axes\": {\"probe\": [\"kernel\"],"
+                             "\"kernel\": [\"i2s_avx2\", \"i2s_scalar\"],"
+                             "\"layer\": [\"640x2560\"]}}";
+static const char policy[] =
+    "{\"tritgate_policy\": 1, \"flow\": \"f\", \"rules\": ["
+    "{\"rule\": \"noninferior\", \"metric\": \"call_time\", \"axis\": \"build\", \"of\": \"head\","
+    " \"to\": \"base\", \"tolerance\": 0.02, \"margin\": 0.05},"
+    "{\"rule\": \"ratio\", \"metric\": \"call_time\", \"axis\": \"kernel\", \"of\": \"i2s_avx2\","
+    " \"to\": \"i2s_scalar\", \"limit\": 1.5},"
+    "{\"rule\": \"floor\", \"metric\": \"kernel_accuracy\", \"limit\": 0.9},"
+    "{\"rule\": \"ceiling\", \"metric\": \"call_time\", \"limit\": 1}]}";
+
+static struct tg_plan plan;
+static struct tg_run run;
+static size_t pair, kernels, floor_test, ceiling;
+static struct tg_rounds rounds;
+
+static int begin(void **state)
+{
+    (void)state;
+    struct tg_capability worker = made_worker("node-1", MADE_BASE);
+    made_plan(matrix, policy, &worker, 1, &made_asked, &plan);
+    pair = made_test(&plan, 0, "i2s_avx2", 1);
+    kernels = made_test(&plan, 1, "i2s_avx2", 1);
+    floor_test = made_test(&plan, 2, "i2s_avx2", 1);
+    ceiling = made_test(&plan, 3, "i2s_avx2", 1);
+    return 0;
+}
+
+static int end(void **state)
+{
+    (void)state;
+    tg_evidence_release(&rounds);
+    tg_plan_release(&plan);
+    tg_store_release(&run);
+    return 0;
+}
+
+/* Gathers anew, the rows in their order or in the opposite one. */
+static void gather(size_t test, bool backwards)
+{
+    const struct tg_measurement *rows[200];
+    const struct tg_test *t = &plan.spec.tests[test];
+    struct tg_error err;
+    assert_true(run.count <= 200);
+    for (size_t i = 0; i < run.count; i++) rows[i] = &run.rows[backwards ? run.count - 1 - i : i];
+    tg_evidence_release(&rounds);
+    assert_int_equal(tg_evidence_gather(rows, run.count, &plan.spec.blocks[t->block], t,
+                                        plan.policy.rules[t->rule].metric, &rounds, &err),
+                     0);
+}
+
+static void assert_values(const double *values, size_t count)
+{
+    assert_int_equal(rounds.count, count);
+    for (size_t i = 0; i < count; i++) assert_true(fabs(rounds.values[i] - values[i]) < 1e-12);
+}
+
+static void rounds_come_in_the_order_of_their_numbers(void **state)
+{
+    (void)state;
+    static const double values[] = {0.1, 0.2, 0.3, 0.4};
+    made_round(&run, &plan, pair, 30, 0.4);
+    made_round(&run, &plan, pair, 2, 0.2); /* gaps are nothing */
+    made_round(&run, &plan, pair, 0, 0.1);
+    made_round(&run, &plan, pair, 7, 0.3);
+    for (int backwards = 0; backwards < 2; backwards++) {
+        gather(pair, backwards);
+        assert_values(values, 4);
+        assert_int_equal(rounds.last, 30);
+        assert_int_equal(rounds.since_broken, 4);
+        assert_int_equal(rounds.of_bytes, 1638400);
+        assert_true(fabs(rounds.of_medians[3] - 1e-4 * exp(0.4)) < 1e-15);
+        assert_true(rounds.to_medians[3] == 1e-4);
+        assert_string_equal(rounds.reason, "");
+    }
+}
+
+static void rows_of_other_blocks_are_not_looked_at(void **state)
+{
+    (void)state;
+    made_round(&run, &plan, kernels, 0, 0.5);
+    made_fixed(&run, &plan, floor_test, 0, 0.99);
+    gather(pair, false);
+    assert_int_equal(rounds.count, 0);
+    assert_int_equal(rounds.last, -1);
+    assert_int_equal(rounds.of_bytes, -1);
+    gather(kernels, false);
+    assert_int_equal(rounds.count, 1);
+}
+
+static void one_cell_gives_its_fixed_value_or_the_log_of_its_median(void **state)
+{
+    (void)state;
+    static const double accuracy = 0.9987;
+    const double median = log(2e-4);
+    made_fixed(&run, &plan, floor_test, 0, accuracy);
+    gather(floor_test, false);
+    assert_values(&accuracy, 1);
+    made_samples(made_row(&run, &plan, ceiling, 0, 1, TG_MEASURED), "call_time", 0, 2e-4);
+    gather(ceiling, false); /* its block is the floor's, too: a round of it need not be timed */
+    assert_values(&median, 1);
+    made_fixed(&run, &plan, floor_test, 2, NAN);
+    gather(floor_test, false);
+    assert_int_equal(rounds.count, 1);
+}
+
+static void an_unfinished_round_is_left_out(void **state)
+{
+    (void)state;
+    made_round(&run, &plan, pair, 0, 0.1);
+    made_samples(made_row(&run, &plan, pair, 0, 1, TG_MEASURED), "call_time", 0, 1e-4);
+    made_row(&run, &plan, pair, 0, 2, TG_CRASHED);
+    made_row(&run, &plan, pair, 1, 3, TG_WRONG); /* base's */
+    gather(pair, false);
+    assert_int_equal(rounds.count, 1);
+    assert_int_equal(rounds.since_broken, 1);
+    assert_int_equal(rounds.of_broken + rounds.else_broken + rounds.wrong, 0);
+    assert_int_equal(rounds.last, 3);
+}
+
+static void a_wrong_head_is_not_forgotten_with_its_round(void **state)
+{
+    (void)state;
+    made_row(&run, &plan, pair, 0, 1, TG_WRONG);
+    gather(pair, false);
+    assert_int_equal(rounds.wrong, 1);
+    assert_non_null(strstr(rounds.reason, "is wrong"));
+}
+
+static void an_attempt_does_not_complete_the_round_of_another(void **state)
+{
+    (void)state;
+    made_samples(made_row(&run, &plan, pair, 0, 0, TG_MEASURED), "call_time", 0, 1e-4);
+    struct tg_measurement *m = made_row(&run, &plan, pair, 1, 0, TG_MEASURED);
+    made_samples(m, "call_time", 1, 1e-4);
+    m->attempt = 2;
+    gather(pair, false);
+    assert_int_equal(rounds.count, 0);
+}
+
+static void how_a_round_broke_is_counted(void **state)
+{
+    (void)state;
+    static const struct {
+        enum tg_outcome of, to;
+        size_t wrong, of_broken, else_broken, skipped;
+        const char *reason;
+    } rows[] = {
+        {TG_WRONG, TG_MEASURED, 1, 0, 0, 0, "is wrong: why"},
+        {TG_WRONG, TG_WRONG, 1, 0, 0, 0, "is wrong: why"},
+        {TG_WRONG, TG_CRASHED, 1, 0, 0, 0, "is wrong: why"},
+        {TG_MEASURED, TG_WRONG, 0, 0, 1, 0, "i2s_avx2 of base is wrong: why"},
+        {TG_CRASHED, TG_MEASURED, 0, 1, 0, 0, "crashed: why"},
+        {TG_LATE, TG_MEASURED, 0, 1, 0, 0, "was late: why"},
+        {TG_MEASURED, TG_CRASHED, 0, 0, 1, 0, "i2s_avx2 of base crashed: why"},
+        {TG_MEASURED, TG_LATE, 0, 0, 1, 0, "i2s_avx2 of base was late: why"},
+        {TG_CRASHED, TG_CRASHED, 0, 0, 1, 0, "crashed: why"},
+        {TG_SKIPPED, TG_SKIPPED, 0, 0, 0, 1, "was skipped: why"},
+        {TG_MEASURED, TG_SKIPPED, 0, 0, 0, 1, "was skipped: why"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        made_broken(&run, &plan, pair, 0, rows[i].of, rows[i].to, "why");
+        gather(pair, false);
+        assert_int_equal(rounds.wrong, rows[i].wrong);
+        assert_int_equal(rounds.of_broken, rows[i].of_broken);
+        assert_int_equal(rounds.else_broken, rows[i].else_broken);
+        assert_int_equal(rounds.skipped, rows[i].skipped);
+        assert_int_equal(rounds.count + rounds.since_broken, 0); /* never a value */
+        if (!strstr(rounds.reason, rows[i].reason)) fail_msg("%s", rounds.reason);
+        tg_store_release(&run);
+    }
+}
+
+static void a_kernel_of_head_is_wrong_on_either_side(void **state)
+{
+    (void)state;
+    made_broken(&run, &plan, kernels, 0, TG_MEASURED, TG_WRONG, "row 3");
+    gather(kernels, false);
+    assert_int_equal(rounds.wrong, 1);
+    assert_non_null(strstr(rounds.reason, "i2s_scalar of head is wrong: row 3"));
+}
+
+static void a_kill_from_outside_is_told_from_a_crash(void **state)
+{
+    (void)state;
+    static const int signals[] = {SIGKILL, SIGSEGV, 0};
+    for (int i = 0; i < 3; i++) {
+        made_broken(&run, &plan, pair, i, TG_CRASHED, TG_MEASURED, "");
+        run.rows[run.count - 2].facts.end_signal = signals[i];
+    }
+    made_broken(&run, &plan, pair, 3, TG_LATE, TG_MEASURED, ""); /* that kill was ours */
+    run.rows[run.count - 2].facts.end_signal = SIGKILL;
+    gather(pair, false);
+    assert_int_equal(rounds.of_broken, 4);
+    assert_int_equal(rounds.of_killed, 1);
+}
+
+static void whole_rounds_after_a_break_are_counted(void **state)
+{
+    (void)state;
+    made_round(&run, &plan, pair, 0, 0);
+    made_broken(&run, &plan, pair, 1, TG_CRASHED, TG_MEASURED, "");
+    gather(pair, false);
+    assert_int_equal(rounds.since_broken, 0);
+    made_rounds(&run, &plan, pair, 2, 5, 0, 0);
+    gather(pair, false);
+    assert_int_equal(rounds.since_broken, 3);
+    made_row(&run, &plan, pair, 0, 5, TG_MEASURED); /* measured, it says, but nothing was */
+    made_row(&run, &plan, pair, 1, 5, TG_MEASURED);
+    gather(pair, false);
+    assert_int_equal(rounds.since_broken, 0);
+    assert_int_equal(rounds.count, 4);
+}
+
+/* The value of a round of `quads` quads, after the samples were changed. */
+static int value_with(size_t of_count, size_t to_count, int64_t turn, double sample, double *value)
+{
+    double samples[2][4] = {{2, 2, 2, 2}, {1, 1, 1, 1}};
+    int64_t turns[2][4] = {{0, 3, 5, 6}, {1, 2, 4, 7}};
+    if (turn >= 0) turns[0][2] = turn;
+    samples[0][1] = sample;
+    const struct tg_series of = {.samples = samples[0], .turns = turns[0], .count = of_count};
+    const struct tg_series to = {.samples = samples[1], .turns = turns[1], .count = to_count};
+    return tg_evidence_value(&of, &to, value);
+}
+
+static void a_quad_that_is_not_whole_gives_no_value(void **state)
+{
+    (void)state;
+    double value = 7;
+    assert_int_equal(value_with(0, 0, -1, 2, &value), -1);
+    assert_int_equal(value_with(1, 1, -1, 2, &value), -1);
+    assert_int_equal(value_with(4, 1, -1, 2, &value), -1);
+    assert_int_equal(value_with(4, 4, 9, 2, &value), -1); /* one sample of the second is missing */
+    assert_int_equal(value_with(4, 4, -1, 0, &value), -1);
+    assert_int_equal(value_with(4, 4, -1, -2, &value), -1);
+    assert_true(value == 7);
+    assert_int_equal(value_with(4, 4, -1, 2, &value), 0);
+    assert_true(fabs(value - log(2)) < 1e-15);
+    assert_int_equal(value_with(4, 4, -1, 8, &value), 0); /* quads of ln 4 and ln 2 */
+    assert_true(fabs(value - 1.5 * log(2)) < 1e-15);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+    const struct CMUnitTest tests[] = {
+        TEST(rounds_come_in_the_order_of_their_numbers),
+        TEST(rows_of_other_blocks_are_not_looked_at),
+        TEST(one_cell_gives_its_fixed_value_or_the_log_of_its_median),
+        TEST(an_unfinished_round_is_left_out),
+        TEST(a_wrong_head_is_not_forgotten_with_its_round),
+        TEST(an_attempt_does_not_complete_the_round_of_another),
+        TEST(how_a_round_broke_is_counted),
+        TEST(a_kernel_of_head_is_wrong_on_either_side),
+        TEST(a_kill_from_outside_is_told_from_a_crash),
+        TEST(whole_rounds_after_a_break_are_counted),
+        cmocka_unit_test(a_quad_that_is_not_whole_gives_no_value),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "kernels/isa.h"
+
+static void rows_are_found_by_their_names_only(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < tg_isa_count(); i++) {
+        assert_ptr_equal(tg_isa_find(tg_isa_at(i)->name), tg_isa_at(i));
+    }
+    assert_null(tg_isa_find("avx"));
+    assert_null(tg_isa_find(""));
+}
+
+static void every_machine_has_scalar(void **state)
+{
+    const struct tg_isa *scalar = tg_isa_find("scalar");
+
+    (void)state;
+    assert_non_null(scalar);
+    assert_true(scalar->is_built);
+    assert_true(scalar->here());
+    assert_string_equal(scalar->device, "cpu");
+    assert_string_equal(scalar->processor, "any");
+}
+
+static void what_is_not_built_is_not_here(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < tg_isa_count(); i++) {
+        const struct tg_isa *isa = tg_isa_at(i);
+        if (!isa->is_built) assert_false(isa->here());
+    }
+}
+
+static void avx512_is_never_here_without_avx2(void **state)
+{
+    (void)state;
+    if (tg_isa_find("avx512vnni")->here()) assert_true(tg_isa_find("avx2")->here());
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(rows_are_found_by_their_names_only),
+        cmocka_unit_test(every_machine_has_scalar),
+        cmocka_unit_test(what_is_not_built_is_not_here),
+        cmocka_unit_test(avx512_is_never_here_without_avx2),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

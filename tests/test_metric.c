@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "results/metric.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/record.h"
+
+static void every_row_is_found_by_its_name_and_once(void **state)
+{
+    (void)state;
+    assert_true(tg_metric_count() >= 3);
+    for (size_t i = 0; i < tg_metric_count(); i++) {
+        const struct tg_metric *metric = tg_metric_at(i);
+        assert_ptr_equal(tg_metric_find(metric->name), metric);
+        assert_in_range(strlen(metric->name), 1, TG_TEXT_SIZE - 1);
+        assert_true(*metric->unit && *metric->meaning);
+        assert_null(strpbrk(metric->name, " =*?[\""));
+    }
+    assert_null(tg_metric_find("speed"));
+    assert_null(tg_metric_find(""));
+}
+
+static void the_time_of_a_call_is_sampled_positive_and_better_when_lower(void **state)
+{
+    (void)state;
+    const struct tg_metric *time = tg_metric_find("call_time");
+    assert_non_null(time);
+    assert_string_equal(time->unit, "s");
+    assert_int_equal(time->better, TG_LOWER);
+    assert_int_equal(time->nature, TG_SAMPLED);
+    assert_int_equal(time->sign, TG_POSITIVE);
+}
+
+static void an_accuracy_is_fixed_and_better_when_higher(void **state)
+{
+    (void)state;
+    const struct tg_metric *accuracy = tg_metric_find("kernel_accuracy");
+    assert_non_null(accuracy);
+    assert_int_equal(accuracy->better, TG_HIGHER);
+    assert_int_equal(accuracy->nature, TG_FIXED);
+    assert_int_equal(accuracy->sign, TG_ANY);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_row_is_found_by_its_name_and_once),
+        cmocka_unit_test(the_time_of_a_call_is_sampled_positive_and_better_when_lower),
+        cmocka_unit_test(an_accuracy_is_fixed_and_better_when_higher),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "kernels/op.h"
+
+/* 3 rows of 4 weights, 2 columns of activations. */
+static const int8_t weights[3 * 4] = {1, -1, 0, 1, 0, 0, 0, 0, -1, -1, -1, -1};
+static const int8_t activations[2 * 4] = {10, 20, 30, 40, 127, -127, 5, 0};
+
+static struct tg_problem small_problem(void *results)
+{
+    const struct tg_problem p = {.activations = activations,
+                                 .results = results,
+                                 .rows = 3,
+                                 .cols = 4,
+                                 .batch = 2,
+                                 .row_begin = 0,
+                                 .row_end = 3};
+    return p;
+}
+
+static void rows_are_found_by_their_names_only(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < tg_op_count(); i++) {
+        assert_ptr_equal(tg_op_find(tg_op_at(i)->name), tg_op_at(i));
+    }
+    assert_null(tg_op_find("products"));
+    assert_null(tg_op_find(""));
+}
+
+static void the_reference_of_product_is_what_a_hand_computes(void **state)
+{
+    static const int32_t by_hand[2 * 3] = {10 - 20 + 40, 0, -100, 127 + 127, 0, -5};
+    const struct tg_op *product = tg_op_find("product");
+    int32_t results[2 * 3];
+    const struct tg_problem p = small_problem(results);
+
+    (void)state;
+    assert_int_equal(product->result_bytes(&p), sizeof results);
+    assert_int_equal(product->columns(&p), 2);
+    for (int64_t b = 0; b < 2; b++) product->reference(weights, &p, b);
+    assert_memory_equal(results, by_hand, sizeof by_hand);
+}
+
+static void the_reference_writes_its_column_and_rows_only(void **state)
+{
+    const struct tg_op *product = tg_op_find("product");
+    int32_t results[2 * 3] = {7, 7, 7, 7, 7, 7};
+    struct tg_problem p = small_problem(results);
+
+    (void)state;
+    p.row_begin = 2;
+    product->reference(weights, &p, 1);
+    assert_int_equal(results[5], -5);
+    for (int i = 0; i < 5; i++) assert_int_equal(results[i], 7);
+}
+
+static void differs_says_the_first_row_of_the_column(void **state)
+{
+    const struct tg_op *product = tg_op_find("product");
+    int32_t results[2 * 3], wanted[2 * 3];
+    struct tg_problem p = small_problem(results);
+
+    (void)state;
+    for (int i = 0; i < 6; i++) results[i] = wanted[i] = i;
+    results[3 + 1]++;
+    results[3 + 2]++;
+    assert_int_equal(product->differs(&p, wanted, 0), -1);
+    assert_int_equal(product->differs(&p, wanted, 1), 1);
+    p.row_begin = 2;
+    assert_int_equal(product->differs(&p, wanted, 1), 2);
+    p.row_begin = 0;
+    p.row_end = 1;
+    assert_int_equal(product->differs(&p, wanted, 1), -1);
+}
+
+static void unpack_gives_the_weights_of_its_rows(void **state)
+{
+    const struct tg_op *unpack = tg_op_find("unpack");
+    int8_t results[3 * 4] = {9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9};
+    struct tg_problem p = small_problem(results);
+
+    (void)state;
+    assert_int_equal(unpack->result_bytes(&p), sizeof results);
+    assert_int_equal(unpack->columns(&p), 1);
+    p.row_begin = 1;
+    unpack->reference(weights, &p, 0);
+    assert_memory_equal(results + 4, weights + 4, 8);
+    assert_int_equal(results[3], 9);
+    assert_int_equal(unpack->differs(&p, weights, 0), -1);
+    results[11]++;
+    assert_int_equal(unpack->differs(&p, weights, 0), 2);
+    p.row_begin = 0;
+    assert_int_equal(unpack->differs(&p, weights, 0), 0);
+}
+
+static void a_call_moves_what_its_rows_need(void **state)
+{
+    const struct tg_op *product = tg_op_find("product"), *unpack = tg_op_find("unpack");
+    struct tg_problem p = small_problem(NULL);
+
+    (void)state;
+    p.row_begin = 1;
+    assert_true(product->weight_bytes(&p, 3) == 2.0);
+    assert_true(product->operations(&p) == 2.0 * 2 * 4 * 2);
+    assert_true(unpack->weight_bytes(&p, 3) == 2.0);
+    assert_true(unpack->operations(&p) == 2.0 * 4);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(rows_are_found_by_their_names_only),
+        cmocka_unit_test(the_reference_of_product_is_what_a_hand_computes),
+        cmocka_unit_test(the_reference_writes_its_column_and_rows_only),
+        cmocka_unit_test(differs_says_the_first_row_of_the_column),
+        cmocka_unit_test(unpack_gives_the_weights_of_its_rows),
+        cmocka_unit_test(a_call_moves_what_its_rows_need),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

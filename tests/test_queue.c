@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "coordinator/queue.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#define AMPLE 1e9 /* seconds left */
+
+/* A queue whose workers can run every block, each in a domain of its own. */
+static struct tg_queue *make(size_t blocks, size_t workers, int64_t rounds_min, uint64_t seed)
+{
+    struct tg_queue *q = tg_queue_create(blocks, workers, rounds_min, seed);
+    assert_non_null(q);
+    for (size_t w = 0; w < workers; w++) {
+        tg_queue_place(q, w, (int)w);
+        for (size_t b = 0; b < blocks; b++) tg_queue_allow(q, b, w);
+    }
+    return q;
+}
+
+/* The block that a worker is given, which must be one; it must be that round of it. */
+static size_t given(struct tg_queue *q, size_t worker, int64_t round)
+{
+    size_t block = 99;
+    int64_t number = -1;
+    assert_true(tg_queue_next(q, worker, AMPLE, &block, &number));
+    if (round >= 0) assert_int_equal(number, round);
+    return block;
+}
+
+static void assert_idle(struct tg_queue *q, size_t worker)
+{
+    size_t block = 99;
+    int64_t round = 99;
+    assert_false(tg_queue_next(q, worker, AMPLE, &block, &round));
+    assert_true(block == 99 && round == 99);
+}
+
+static void every_block_gets_its_least_rounds_first(void **state)
+{
+    (void)state;
+    int rounds[7] = {0};
+    struct tg_queue *q = make(7, 1, 3, 1);
+    for (size_t b = 0; b < 7; b++) tg_queue_urge(q, b, (double)b);
+    for (int i = 0; i < 21; i++) {
+        size_t block = given(q, 0, i / 7);
+        assert_int_equal(rounds[block]++, i / 7);
+        tg_queue_urge(q, block, 1e6); /* urgency says nothing yet */
+        tg_queue_done(q, block, 0, 1);
+    }
+    for (size_t b = 0; b < 7; b++) tg_queue_urge(q, b, (double)b);
+    assert_int_equal(given(q, 0, 3), 6);
+    tg_queue_destroy(q);
+    tg_queue_destroy(NULL);
+}
+
+/* Writes the order in which two turns of 8 blocks are given. */
+static void order_of(uint64_t seed, size_t order[16])
+{
+    struct tg_queue *q = make(8, 1, 2, seed);
+    for (int i = 0; i < 16; i++) {
+        order[i] = given(q, 0, i / 8);
+        tg_queue_done(q, order[i], 0, 1);
+    }
+    tg_queue_destroy(q);
+}
+
+static void the_order_is_drawn_anew_each_turn_and_by_the_seed(void **state)
+{
+    (void)state;
+    size_t one[16], again[16], other[16];
+    order_of(5, one);
+    order_of(5, again);
+    order_of(6, other);
+    assert_memory_equal(one, again, sizeof one);
+    assert_memory_not_equal(one, other, sizeof one);
+    assert_memory_not_equal(one, one + 8, sizeof one / 2);
+}
+
+static void then_the_most_urgent_is_next(void **state)
+{
+    (void)state;
+    static const double urgencies[] = {0.5, 9, 0, 3};
+    static const size_t order[] = {1, 3, 0, 2};
+    struct tg_queue *q = make(4, 4, 0, 1);
+    for (size_t b = 0; b < 4; b++) tg_queue_urge(q, b, urgencies[b]);
+    for (size_t w = 0; w < 4; w++) assert_int_equal(given(q, w, 0), order[w]);
+    tg_queue_destroy(q);
+}
+
+static void what_is_not_urgent_at_all_is_last(void **state)
+{
+    (void)state;
+    struct tg_queue *q = make(3, 1, 5, 1);
+    tg_queue_urge(q, 1, -1);
+    for (int64_t i = 0; i < 20; i++) {
+        size_t block = given(q, 0, -1);
+        assert_int_not_equal(block, 1); /* even beyond the least rounds of the others */
+        tg_queue_done(q, block, 0, 1);
+    }
+    tg_queue_close(q, 0);
+    tg_queue_close(q, 2);
+    assert_int_equal(given(q, 0, 0), 1);
+    tg_queue_destroy(q);
+}
+
+static void nobody_gets_a_block_that_it_cannot_run(void **state)
+{
+    (void)state;
+    struct tg_queue *q = tg_queue_create(3, 2, 2, 1);
+    tg_queue_place(q, 0, 0);
+    tg_queue_place(q, 1, 1);
+    tg_queue_allow(q, 0, 0);
+    tg_queue_allow(q, 2, 1);
+    for (int64_t round = 0; round < 5; round++) {
+        assert_int_equal(given(q, 0, round), 0);
+        assert_int_equal(given(q, 1, round), 2);
+        tg_queue_done(q, 0, 0, 1);
+        tg_queue_done(q, 2, 1, 1);
+    }
+    tg_queue_close(q, 0);
+    assert_idle(q, 0); /* block 1 is for nobody */
+    assert_int_equal(tg_queue_open_count(q), 2);
+    tg_queue_destroy(q);
+}
+
+static void a_block_is_out_once_at_a_time(void **state)
+{
+    (void)state;
+    struct tg_queue *q = make(1, 2, 5, 1);
+    assert_false(tg_queue_is_out(q));
+    assert_int_equal(given(q, 0, 0), 0);
+    assert_true(tg_queue_is_out(q));
+    assert_idle(q, 1);
+    tg_queue_done(q, 0, 0, 1);
+    assert_false(tg_queue_is_out(q));
+    assert_int_equal(given(q, 1, 1), 0);
+    tg_queue_destroy(q);
+}
+
+static void two_workers_of_one_domain_are_never_both_busy(void **state)
+{
+    (void)state;
+    struct tg_queue *q = make(4, 3, 5, 1);
+    for (size_t w = 0; w < 3; w++) tg_queue_place(q, w, w == 2 ? 7 : 4);
+    size_t block = given(q, 0, 0);
+    assert_idle(q, 1);
+    assert_idle(q, 0);
+    given(q, 2, 0);
+    tg_queue_done(q, block, 0, 1);
+    given(q, 1, 0);
+    assert_idle(q, 0);
+    tg_queue_destroy(q);
+}
+
+static void no_round_is_given_whose_end_is_past_the_budget(void **state)
+{
+    (void)state;
+    size_t block;
+    int64_t round;
+    struct tg_queue *q = make(2, 1, 5, 1);
+    assert_false(tg_queue_next(q, 0, 0, &block, &round));
+    assert_false(tg_queue_next(q, 0, -1, &block, &round));
+    assert_true(tg_queue_next(q, 0, 0.5, &block, &round)); /* its cost is not known yet */
+    tg_queue_done(q, block, 0, 4);
+    size_t dear = block;
+    assert_true(tg_queue_next(q, 0, 3.9, &block, &round));
+    assert_int_not_equal(block, dear);
+    tg_queue_done(q, block, 0, 2);
+    tg_queue_close(q, block);
+    assert_false(tg_queue_next(q, 0, 3.9, &block, &round));
+    assert_true(tg_queue_next(q, 0, 4, &block, &round));
+    assert_int_equal(block, dear);
+    tg_queue_destroy(q);
+}
+
+static void a_closed_block_is_never_given_again(void **state)
+{
+    (void)state;
+    struct tg_queue *q = make(2, 1, 5, 1);
+    size_t block = given(q, 0, 0);
+    tg_queue_close(q, block);
+    tg_queue_done(q, block, 0, 1);
+    tg_queue_urge(q, block, 1e9);
+    for (int64_t i = 0; i < 8; i++) {
+        assert_int_not_equal(given(q, 0, i), block);
+        tg_queue_done(q, 1 - block, 0, 1);
+    }
+    assert_int_equal(tg_queue_open_count(q), 1);
+    tg_queue_close(q, 1 - block);
+    assert_idle(q, 0);
+    assert_int_equal(tg_queue_open_count(q), 0);
+    assert_true(tg_queue_expected_s(q) == 0);
+    tg_queue_destroy(q);
+}
+
+static void a_lost_worker_gets_nothing_and_its_block_is_given_again(void **state)
+{
+    (void)state;
+    struct tg_queue *q = make(1, 2, 5, 1);
+    assert_int_equal(given(q, 0, 0), 0);
+    assert_idle(q, 1);
+    tg_queue_lost(q, 0);
+    assert_false(tg_queue_is_out(q));
+    assert_idle(q, 0);
+    assert_int_equal(given(q, 1, 1), 0); /* another round: the number of the lost one is gone */
+    tg_queue_done(q, 0, 0, 1);           /* a word from the dead changes nothing */
+    assert_true(tg_queue_is_out(q));
+    tg_queue_done(q, 0, 1, 1);
+    assert_int_equal(given(q, 1, 2), 0);
+    tg_queue_destroy(q);
+}
+
+static void a_lost_worker_frees_its_domain(void **state)
+{
+    (void)state;
+    struct tg_queue *q = make(2, 2, 5, 1);
+    tg_queue_place(q, 1, 0);
+    given(q, 0, 0);
+    assert_idle(q, 1);
+    tg_queue_lost(q, 0);
+    given(q, 1, -1);
+    tg_queue_destroy(q);
+}
+
+static void numbers_go_on_where_an_earlier_attempt_ended(void **state)
+{
+    (void)state;
+    struct tg_queue *q = make(2, 1, 3, 1);
+    tg_queue_resume(q, 0, 3);
+    tg_queue_resume(q, 1, 1);
+    for (int64_t round = 1; round < 3; round++) {
+        assert_int_equal(given(q, 0, round), 1);
+        tg_queue_done(q, 1, 0, 1);
+    }
+    tg_queue_urge(q, 0, 1);
+    assert_int_equal(given(q, 0, 3), 0);
+    tg_queue_destroy(q);
+}
+
+static void what_is_expected_is_the_least_that_is_missing(void **state)
+{
+    (void)state;
+    struct tg_queue *q = make(2, 1, 3, 1);
+    assert_true(tg_queue_expected_s(q) == 0); /* nothing is known yet */
+    size_t block = given(q, 0, 0);
+    tg_queue_done(q, block, 0, 2);
+    assert_true(tg_queue_expected_s(q) == 2 * 2 + 3 * 2);
+    size_t other = given(q, 0, 0);
+    tg_queue_done(q, other, 0, 0.5);
+    assert_true(tg_queue_expected_s(q) == 2 * 2 + 2 * 0.5);
+    tg_queue_close(q, block);
+    for (int64_t i = 1; i < 9; i++) {
+        given(q, 0, i);
+        tg_queue_done(q, other, 0, 0.5);
+    }
+    assert_true(tg_queue_expected_s(q) == 0.5); /* an open block wants one more at least */
+    tg_queue_destroy(q);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_block_gets_its_least_rounds_first),
+        cmocka_unit_test(the_order_is_drawn_anew_each_turn_and_by_the_seed),
+        cmocka_unit_test(then_the_most_urgent_is_next),
+        cmocka_unit_test(what_is_not_urgent_at_all_is_last),
+        cmocka_unit_test(nobody_gets_a_block_that_it_cannot_run),
+        cmocka_unit_test(a_block_is_out_once_at_a_time),
+        cmocka_unit_test(two_workers_of_one_domain_are_never_both_busy),
+        cmocka_unit_test(no_round_is_given_whose_end_is_past_the_budget),
+        cmocka_unit_test(a_closed_block_is_never_given_again),
+        cmocka_unit_test(a_lost_worker_gets_nothing_and_its_block_is_given_again),
+        cmocka_unit_test(a_lost_worker_frees_its_domain),
+        cmocka_unit_test(numbers_go_on_where_an_earlier_attempt_ended),
+        cmocka_unit_test(what_is_expected_is_the_least_that_is_missing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "coordinator/report.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "tests/made_run.h"
+
+/*
+ * Reports are compared with tests/data/golden_*, byte for byte. After a wanted change:
+ * TG_GOLDEN=write in the environment writes them anew, to be read before they are kept.
+ */
+
+static const char matrix[] =
+    "{\"tritgate_matrix\": 1, \"axes\": {\"probe\": [\"kernel\"],"
+    " \"kernel\": [\"i2s_*\"], \"model\": [\"bitnet-2b\"], \"layer\": [\"attn_k\"],"
+    " \"batch\": [1, 8]}, \"exclude\": [\"kernel=*unpack batch=8\"]}";
+static const char policy[] =
+    "{\"tritgate_policy\": 1, \"flow\": \"review\", \"limits\": {\"rounds_max\": 16}, \"rules\": ["
+    "{\"rule\": \"noninferior\", \"metric\": \"call_time\", \"where\": \"kernel=i2s_*\","
+    " \"axis\": \"build\", \"of\": \"head\", \"to\": \"base\", \"tolerance\": 0.02,"
+    " \"margin\": 0.05, \"major\": 0.1, \"critical\": 0.15},"
+    "{\"rule\": \"ratio\", \"metric\": \"call_time\", \"where\": \"op=product batch=1\","
+    " \"axis\": \"kernel\", \"of\": \"i2s_avx*\", \"to\": \"i2s_scalar\", \"limit\": 1.5},"
+    "{\"rule\": \"floor\", \"metric\": \"kernel_accuracy\", \"where\": \"op=product batch=1\","
+    " \"limit\": 0.998},"
+    "{\"rule\": \"ceiling\", \"metric\": \"call_time\", \"where\": \"kernel=i2s_avx2 batch=8\","
+    " \"limit\": 0.002},"
+    "{\"rule\": \"noninferior\", \"metric\": \"call_time\", \"where\": \"kernel=i2s_avx2 batch=1\","
+    " \"axis\": \"build\", \"of\": \"head\", \"to\": \"base\", \"tolerance\": 0.02,"
+    " \"margin\": 0.05, \"effect\": \"throughput\"},"
+    "{\"rule\": \"floor\", \"metric\": \"codec_exact\", \"where\": \"batch=32\", \"limit\": 1}]}";
+
+static struct tg_plan plan;
+static struct tg_run run;
+static struct tg_decision decision;
+
+static int end(void **state)
+{
+    (void)state;
+    tg_gate_release(&decision);
+    tg_plan_release(&plan);
+    tg_store_release(&run);
+    return 0;
+}
+
+static void begin(struct tg_capability worker)
+{
+    made_plan(matrix, policy, &worker, 1, &made_asked, &plan);
+    run.is_sealed = 1;
+    memset(run.evidence, 'e', 64);
+}
+
+static void decide(void)
+{
+    struct tg_error err;
+    if (tg_gate_decide(&plan, &run, &decision, &err) < 0) fail_msg("%s", err.text);
+}
+
+/* What a report writes; the caller frees. */
+static char *written(const struct tg_report *report)
+{
+    char *text;
+    size_t size;
+    FILE *out = open_memstream(&text, &size);
+    assert_non_null(out);
+    report->write(out, &plan, &decision);
+    assert_int_equal(fclose(out), 0);
+    return text;
+}
+
+/* A new version is no change of a report. */
+static void hide_version(char *text)
+{
+    static const char line[] = "\"version\": \"" TRITGATE_VERSION;
+    char *found = strstr(text, line);
+    if (!found) return;
+    memcpy(found, "\"version\": \"V", 13);
+    memmove(found + 13, found + strlen(line), strlen(found + strlen(line)) + 1);
+}
+
+static void assert_golden(const char *name, const char *kind, const char *report)
+{
+    char path[4096], wanted[1 << 16];
+    char *text = written(tg_report_find(report));
+    const char *how = getenv("TG_GOLDEN");
+    hide_version(text);
+    snprintf(path, sizeof path, TG_TEST_DATA "/golden_%s.%s", name, kind);
+    if (how && strcmp(how, "write") == 0) {
+        FILE *file = fopen(path, "wb");
+        assert_non_null(file);
+        assert_true(fputs(text, file) >= 0);
+        assert_int_equal(fclose(file), 0);
+    }
+    FILE *file = fopen(path, "rb");
+    if (!file) fail_msg("no file '%s'", path);
+    size_t size = fread(wanted, 1, sizeof wanted - 1, file);
+    fclose(file);
+    wanted[size] = 0;
+    size_t line = 1, i = 0;
+    for (; text[i] && text[i] == wanted[i]; i++) line += text[i] == '\n';
+    if (strcmp(text, wanted) != 0) fail_msg("line %zu differs from '%s'", line, path);
+    free(text);
+}
+
+static void assert_goldens(const char *name)
+{
+    assert_golden(name, "md", "markdown");
+    assert_golden(name, "json", "receipt");
+    assert_golden(name, "txt", "terminal");
+}
+
+/* A base, a slowed head, and every kind of verdict that there is. */
+static void make_failing_run(void)
+{
+    struct tg_capability worker = made_worker("node-1", MADE_BASE);
+    worker.head.injected_percent = 7;
+    made_lose(&worker.base, "i2s_scalar_unpack");
+    made_lose(&worker.head, "i2s_avx2_unpack");
+    begin(worker);
+    size_t avx2 = made_test(&plan, 0, "i2s_avx2", 1), avx2_8 = made_test(&plan, 0, "i2s_avx2", 8);
+    size_t scalar = made_test(&plan, 0, "i2s_scalar", 1);
+    size_t scalar_8 = made_test(&plan, 0, "i2s_scalar", 8);
+    made_rounds(&run, &plan, avx2, 0, 12, 0.0712, 0.004);
+    made_rounds(&run, &plan, avx2_8, 0, 12, 0.0955, 0.02);
+    made_rounds(&run, &plan, scalar, 0, 16, 0.046, 0.012);
+    made_rounds(&run, &plan, scalar_8, 0, 4, 0.0003, 0.001);
+    made_rounds(&run, &plan, made_test(&plan, 1, "i2s_avx2", 1), 0, 6, -log(11.3), 0.03);
+    made_broken(&run, &plan, made_test(&plan, 1, "i2s_avx2", 1), 6, TG_CRASHED, TG_MEASURED,
+                "signal 11 (Segmentation fault), at most 9 MiB held; it said: <b>|oh\\ no");
+    for (int64_t r = 0; r < 2; r++) {
+        made_fixed(&run, &plan, made_test(&plan, 2, "i2s_avx2", 1), r, 0.9971234567);
+        made_fixed(&run, &plan, made_test(&plan, 2, "i2s_scalar", 1), r, 0.999956123);
+    }
+    struct tg_measurement *m = made_row(&run, &plan, made_test(&plan, 3, "i2s_avx2", 8), 0, 0,
+                                        TG_WRONG);
+    snprintf(m->reason, sizeof m->reason, "results[0][5] is 17, not 16 (1 of 640 differ)");
+    decide();
+}
+
+/* No base: shadows, and the rest passes. */
+static void make_passing_run(void)
+{
+    begin(made_worker("node-1", NULL));
+    made_rounds(&run, &plan, made_test(&plan, 0, "i2s_avx2", 1), 0, 5, 0.0021, 0.003);
+    made_rounds(&run, &plan, made_test(&plan, 0, "i2s_scalar", 8), 0, 3, -0.001, 0.002);
+    made_rounds(&run, &plan, made_test(&plan, 1, "i2s_avx2", 1), 0, 5, -log(25.3), 0.01);
+    for (int64_t r = 0; r < 2; r++) {
+        made_fixed(&run, &plan, made_test(&plan, 2, "i2s_avx2", 1), r, 0.999956123);
+        made_fixed(&run, &plan, made_test(&plan, 2, "i2s_scalar", 1), r, 0.999956123);
+    }
+    for (int64_t r = 0; r < 5; r++)
+        made_samples(made_row(&run, &plan, made_test(&plan, 3, "i2s_avx2", 8), 0, r, TG_MEASURED),
+                     "call_time", 0, 9.996e-4 + 1e-6 * (double)r);
+    decide();
+}
+
+static void a_failing_run_reads_like_the_files(void **state)
+{
+    (void)state;
+    make_failing_run();
+    assert_int_equal(decision.answer, TG_FAIL);
+    assert_goldens("fail");
+}
+
+static void a_passing_run_reads_like_the_files(void **state)
+{
+    (void)state;
+    make_passing_run();
+    assert_int_equal(decision.answer, TG_PASS);
+    assert_goldens("pass");
+}
+
+static void the_order_of_rows_changes_no_byte(void **state)
+{
+    (void)state;
+    make_failing_run();
+    char *before[8], *after;
+    for (size_t i = 0; i < tg_report_count(); i++) before[i] = written(tg_report_at(i));
+    for (size_t i = 0; i < run.count / 2; i++) {
+        struct tg_measurement m = run.rows[i];
+        run.rows[i] = run.rows[run.count - 1 - i];
+        run.rows[run.count - 1 - i] = m;
+    }
+    tg_gate_release(&decision);
+    decide();
+    for (size_t i = 0; i < tg_report_count(); i++) {
+        after = written(tg_report_at(i));
+        assert_string_equal(after, before[i]);
+        free(after);
+        free(before[i]);
+    }
+}
+
+static void no_line_of_a_report_ends_with_a_blank(void **state)
+{
+    (void)state;
+    make_passing_run();
+    for (size_t i = 0; i < tg_report_count(); i++) {
+        char *text = written(tg_report_at(i));
+        assert_null(strstr(text, " \n"));
+        assert_true(*text && text[strlen(text) - 1] == '\n');
+        free(text);
+    }
+}
+
+/* A kernel's last words are text, not markup. */
+static void what_a_process_said_cannot_break_a_table(void **state)
+{
+    (void)state;
+    make_failing_run();
+    char *text = written(tg_report_find("markdown"));
+    assert_non_null(strstr(text, "it said: \\<b\\>\\|oh\\\\ no |\n"));
+    free(text);
+}
+
+static void a_receipt_is_json_that_agrees_with_the_decision(void **state)
+{
+    (void)state;
+    struct tg_json_file file;
+    struct tg_error err;
+    make_failing_run();
+    char *text = written(tg_report_find("receipt"));
+    if (tg_json_parse(text, &file, &err) < 0) fail_msg("%s", err.text);
+    free(text);
+    assert_string_equal(tg_json_text(tg_json_get(file.root, "answer")), "fail");
+    assert_true(tg_json_number(tg_json_get(file.root, "status")) == 1);
+    const struct tg_json *counts = tg_json_get(file.root, "counts");
+    assert_true(tg_json_number(tg_json_get(counts, "failed")) == (double)decision.failed);
+    assert_true(tg_json_number(tg_json_get(counts, "required")) == (double)decision.required);
+    const struct tg_json *list = tg_json_get(file.root, "verdicts");
+    assert_int_equal(tg_json_count(list), decision.verdict_count);
+    for (size_t i = 0; i < decision.verdict_count; i++) {
+        const struct tg_verdict *v = &decision.verdicts[i];
+        const struct tg_json *item = tg_json_at(list, i);
+        assert_string_equal(tg_json_text(tg_json_get(item, "answer")), tg_gate_word(v->answer));
+        assert_true(tg_json_number(tg_json_get(item, "rounds")) == (double)v->rounds);
+        const struct tg_json *estimate = tg_json_get(item, "estimate");
+        assert_int_equal(tg_json_kind(estimate) == TG_JSON_NULL, isnan(v->estimate));
+    }
+    tg_json_release(&file);
+}
+
+static void every_report_with_a_file_is_written(void **state)
+{
+    (void)state;
+    char directory[] = "/tmp/tritgate-report-XXXXXX", path[128];
+    struct tg_error err;
+    make_passing_run();
+    assert_non_null(mkdtemp(directory));
+    if (tg_report_write_all(directory, &plan, &decision, &err) < 0) fail_msg("%s", err.text);
+    for (size_t i = 0; i < tg_report_count(); i++) {
+        const struct tg_report *report = tg_report_at(i);
+        assert_ptr_equal(tg_report_find(report->name), report);
+        if (!*report->file) continue;
+        snprintf(path, sizeof path, "%s/%s", directory, report->file);
+        assert_int_equal(unlink(path), 0);
+    }
+    assert_int_equal(rmdir(directory), 0);
+    assert_int_equal(tg_report_write_all(directory, &plan, &decision, &err), -1);
+    assert_non_null(strstr(err.text, "No such file"));
+    assert_null(tg_report_find("html"));
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_teardown(name, end)
+    const struct CMUnitTest tests[] = {
+        TEST(a_failing_run_reads_like_the_files),
+        TEST(a_passing_run_reads_like_the_files),
+        TEST(the_order_of_rows_changes_no_byte),
+        TEST(no_line_of_a_report_ends_with_a_blank),
+        TEST(what_a_process_said_cannot_break_a_table),
+        TEST(a_receipt_is_json_that_agrees_with_the_decision),
+        TEST(every_report_with_a_file_is_written),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "worker/serve.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "tests/run_directory.h"
+#include "tests/worker_cell.h"
+
+/* A worker in this process, driven by messages. */
+
+#define CELL "probe=kernel kernel=i2s_scalar layer=16x128"
+#define COPY "probe=kernel kernel=i2s_scalar build=copy layer=16x128"
+
+static struct tg_worker *start(void)
+{
+    const struct tg_identity identity = {"node-a", TG_TEST_DATA "/two_sockets.xml"};
+    struct tg_worker *worker = NULL;
+    struct tg_error err;
+    if (tg_serve_open(3, 1, &identity, &worker, &err) < 0) fail_msg("%s", err.text);
+    return worker;
+}
+
+/* Sends a message and gives the answer, parsed; without one its root is NULL. */
+static struct tg_json_file ask(struct tg_worker *worker, const char *message)
+{
+    struct tg_json_file file = {0};
+    struct tg_error err;
+    char *answer = NULL;
+    if (tg_serve_answer(worker, message, &answer, &err) < 0) fail_msg("%s", err.text);
+    if (answer && tg_json_parse(answer, &file, &err) < 0) fail_msg("%s", err.text);
+    free(answer);
+    return file;
+}
+
+static const char *text_of(const struct tg_json_file *file, const char *key)
+{
+    return tg_json_text(tg_json_get(file->root, key));
+}
+
+static void say(struct tg_worker *worker, const char *message)
+{
+    struct tg_json_file file = ask(worker, message);
+    assert_null(file.root);
+}
+
+static void announce(struct tg_worker *worker)
+{
+    char message[5000];
+    snprintf(message, sizeof message, "{\"do\":\"announce\",\"head\":\"%s\",\"base\":\"\"}",
+             kernel_library());
+    struct tg_json_file file = ask(worker, message);
+    tg_json_release(&file);
+}
+
+static void open_run(struct tg_worker *worker, const char *directory)
+{
+    char message[5000];
+    snprintf(message, sizeof message,
+             "{\"do\":\"open\",\"directory\":\"%s\",\"attempt\":2,"
+             "\"matrix\":\"{\\\"matrix\\\": 1}\\n\",\"policy\":\"{\\\"policy\\\": 1}\\n\","
+             "\"plan\":\"{\\\"plan\\\": 1}\\n\","
+             "\"limits\":{\"round_s\":0.01,\"sample_s\":1e-5,\"quads_max\":6,"
+             "\"warmup_min_s\":0.001,\"warmup_max_s\":0.01}}",
+             directory);
+    say(worker, message);
+}
+
+static struct tg_json_file ask_round(struct tg_worker *worker, int number, const char *cells)
+{
+    char message[2000];
+    snprintf(message, sizeof message,
+             "{\"do\":\"round\",\"block\":\"%s\",\"cells\":[%s],\"is_timed\":true,"
+             "\"is_fixed\":true,\"is_complete\":true,\"round\":%d,\"seed\":\"77\"}",
+             CELL " | " COPY, cells, number);
+    return ask(worker, message);
+}
+
+static void assert_bye(struct tg_worker *worker)
+{
+    struct tg_json_file file = ask(worker, "{\"do\":\"close\"}");
+    assert_non_null(tg_json_get(file.root, "bye"));
+    assert_string_equal(text_of(&file, "bye"), "");
+    tg_json_release(&file);
+}
+
+static void a_worker_announces_its_node_and_its_libraries(void **state)
+{
+    (void)state;
+    char message[9000];
+    struct tg_worker *worker = start();
+    snprintf(message, sizeof message, "{\"do\":\"announce\",\"head\":\"%s\",\"base\":\"%s\"}",
+             kernel_library(), foreign_library(""));
+    struct tg_json_file file = ask(worker, message);
+    assert_string_equal(text_of(&file, "host"), "node-a");
+    assert_string_equal(text_of(&file, "domain"), "numa1");
+    assert_int_equal((int)tg_json_number(tg_json_get(file.root, "core")), -1);
+    assert_null(tg_json_get(file.root, "error"));
+    const struct tg_json *head = tg_json_get(file.root, "head");
+    assert_string_equal(tg_json_text(tg_json_get(head, "path")), kernel_library());
+    assert_true(tg_json_count(tg_json_get(head, "kernels")) > 1);
+    assert_int_equal(tg_json_count(tg_json_get(tg_json_get(file.root, "base"), "kernels")), 0);
+    tg_json_release(&file);
+
+    file = ask(worker, "{\"do\":\"announce\",\"head\":\"/nowhere.so\",\"base\":\"\"}");
+    assert_string_equal(text_of(&file, "error"), "cannot open library '/nowhere.so'");
+    assert_null(tg_json_get(file.root, "base"));
+    tg_json_release(&file);
+    tg_serve_close(worker);
+}
+
+static void rounds_are_stored_and_told_with_the_same_lines(void **state)
+{
+    (void)state;
+    char *told[4];
+    struct tg_worker *worker = start();
+    announce(worker);
+    open_run(worker, run_directory);
+    for (int round = 0; round < 2; round++) {
+        struct tg_json_file file = ask_round(worker, round, "\"" CELL "\",\"" COPY "\"");
+        assert_null(tg_json_get(file.root, "lost"));
+        const struct tg_json *done = tg_json_get(file.root, "done");
+        assert_int_equal(tg_json_count(done), 2);
+        for (size_t i = 0; i < 2; i++)
+            told[2 * round + (int)i] = strdup(tg_json_text(tg_json_at(done, i)));
+        tg_json_release(&file);
+    }
+    assert_bye(worker);
+    tg_serve_close(worker);
+
+    struct tg_run run;
+    struct tg_error err;
+    assert_int_equal(access(run_path("worker-0003.2.h5"), R_OK), 0);
+    if (tg_store_read(run_directory, &run, &err) < 0) fail_msg("%s", err.text);
+    assert_string_equal(run.dropped, "");
+    assert_int_equal(run.count, 4);
+    for (size_t i = 0; i < 4; i++) {
+        const struct tg_measurement *m = &run.rows[i];
+        char *line = tg_measurement_to_json(m);
+        assert_string_equal(line, told[i]);
+        free(line);
+        free(told[i]);
+        if (m->outcome != TG_MEASURED) fail_msg("%s", m->reason);
+        assert_int_equal(m->round, i / 2);
+        assert_int_equal(m->attempt, 2);
+        assert_int_equal(m->facts.rank, 3);
+        assert_string_equal(m->facts.seed, "77");
+        assert_string_equal(m->facts.domain, "numa1");
+        assert_string_equal(m->block, CELL " | " COPY);
+        assert_in_range(tg_measurement_series(m, "call_time")->count, 10, 12);
+    }
+    tg_store_release(&run);
+}
+
+static void a_worker_without_rounds_leaves_no_file(void **state)
+{
+    (void)state;
+    struct tg_worker *worker = start();
+    announce(worker);
+    open_run(worker, run_directory);
+    assert_bye(worker);
+    tg_serve_close(worker);
+    assert_int_not_equal(access(run_path("worker-0003.2.h5"), F_OK), 0);
+    tg_serve_close(NULL);
+}
+
+static void a_round_that_cannot_be_stored_is_lost(void **state)
+{
+    (void)state;
+    static const char *const directories[] = {"/proc/nowhere", "/nowhere/run", ""};
+    for (size_t i = 0; i < sizeof directories / sizeof *directories; i++) {
+        struct tg_worker *worker = start();
+        announce(worker);
+        open_run(worker, directories[i]);
+        struct tg_json_file file = ask_round(worker, 0, "\"" CELL "\"");
+        assert_int_equal(tg_json_count(tg_json_get(file.root, "done")), 0);
+        if (strncmp(text_of(&file, "lost"), "cannot ", 7) != 0)
+            fail_msg("%s", text_of(&file, "lost"));
+        assert_non_null(strstr(text_of(&file, "lost"), directories[i]));
+        tg_json_release(&file);
+        tg_serve_close(worker);
+    }
+    /* The file is there already: another worker's. */
+    run_write("worker-0003.2.h5", "", 0);
+    struct tg_worker *worker = start();
+    announce(worker);
+    open_run(worker, run_directory);
+    struct tg_json_file file = ask_round(worker, 0, "\"" CELL "\"");
+    assert_non_null(strstr(text_of(&file, "lost"), "File exists"));
+    tg_json_release(&file);
+    tg_serve_close(worker);
+}
+
+static void a_round_that_is_no_block_is_lost(void **state)
+{
+    (void)state;
+    static const char *const cells[][2] = {
+        {"", "a block of 0 cells"},
+        {"\"\",\"\",\"\"", "a block of 3 cells"},
+        {"\"speed=9\"", "cell 'speed=9'"},
+    };
+    struct tg_worker *worker = start();
+    announce(worker);
+    open_run(worker, run_directory);
+    for (size_t i = 0; i < sizeof cells / sizeof *cells; i++) {
+        struct tg_json_file file = ask_round(worker, 0, cells[i][0]);
+        if (strncmp(text_of(&file, "lost"), cells[i][1], strlen(cells[i][1])) != 0)
+            fail_msg("%s", text_of(&file, "lost"));
+        tg_json_release(&file);
+    }
+    assert_bye(worker);
+    tg_serve_close(worker);
+}
+
+static void a_message_that_means_nothing_is_refused(void **state)
+{
+    (void)state;
+    static const char *const rows[][2] = {
+        {"{\"do\":\"dance\"}", "a message that means nothing: 'dance'"},
+        {"{}", "a message that means nothing: ''"},
+        {"[\"round\"]", "a message that means nothing: ''"},
+        {"dance", "line 1: "},
+        {"", "line 1: "},
+        {"{\"do\":\"open\",\"limits\":{\"speed\":9}}", "line 1: limits.speed: "},
+    };
+    struct tg_worker *worker = start();
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct tg_error err;
+        char *answer = NULL;
+        assert_int_equal(tg_serve_answer(worker, rows[i][0], &answer, &err), -1);
+        if (strncmp(err.text, rows[i][1], strlen(rows[i][1])) != 0) fail_msg("%s", err.text);
+        assert_null(answer);
+    }
+    tg_serve_close(worker);
+}
+
+static void a_worker_without_a_place_is_none(void **state)
+{
+    (void)state;
+    const struct tg_identity identity = {"node-a", "/nowhere.xml"};
+    struct tg_worker *worker = NULL;
+    struct tg_error err;
+    assert_int_equal(tg_serve_open(1, 0, &identity, &worker, &err), -1);
+    assert_memory_equal(err.text, "cannot read topology '/nowhere.xml'", 35);
+    assert_null(worker);
+}
+
+/* Another run on the same memory domain, and whether it has gone on. */
+struct other_run {
+    int lock;
+    atomic_bool is_over;
+};
+
+static void *end_other_run(void *opaque)
+{
+    struct other_run *other = opaque;
+    usleep(200000);
+    atomic_store(&other->is_over, true);
+    close(other->lock);
+    return NULL;
+}
+
+static void two_runs_on_one_memory_domain_wait_for_each_other(void **state)
+{
+    (void)state;
+    char name[64];
+    pthread_t thread;
+    struct other_run other;
+    struct tg_worker *worker = start();
+    announce(worker);
+    open_run(worker, run_directory);
+    snprintf(name, sizeof name, "tritgate-%ld-node-a-numa1.lock", (long)getuid());
+    other.lock = open(run_path(name), O_CREAT | O_RDWR | O_CLOEXEC, 0600);
+    atomic_init(&other.is_over, false);
+    assert_int_equal(flock(other.lock, LOCK_EX), 0);
+    assert_int_equal(pthread_create(&thread, NULL, end_other_run, &other), 0);
+    struct tg_json_file file = ask_round(worker, 0, "\"" CELL "\"");
+    assert_true(atomic_load(&other.is_over));
+    assert_int_equal(tg_json_count(tg_json_get(file.root, "done")), 1);
+    assert_null(tg_json_get(file.root, "lost"));
+    pthread_join(thread, NULL);
+    tg_json_release(&file);
+
+    int lock = open(run_path(name), O_RDWR | O_CLOEXEC);
+    assert_int_equal(flock(lock, LOCK_EX | LOCK_NB), 0);
+    close(lock);
+    assert_bye(worker);
+    tg_serve_close(worker);
+}
+
+static int prepare(void **state)
+{
+    if (run_make(state) < 0) return -1;
+    return setenv("XDG_RUNTIME_DIR", run_directory, 1);
+}
+
+static int clean(void **state)
+{
+    unsetenv("XDG_RUNTIME_DIR");
+    return run_remove(state) < 0 || has_children() ? -1 : 0;
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, prepare, clean)
+
+int main(int argc, char **argv)
+{
+    if (is_cell(argc, argv)) return play_cell(argv);
+    const struct CMUnitTest tests[] = {
+        TEST(a_worker_announces_its_node_and_its_libraries),
+        TEST(rounds_are_stored_and_told_with_the_same_lines),
+        TEST(a_worker_without_rounds_leaves_no_file),
+        TEST(a_round_that_cannot_be_stored_is_lost),
+        TEST(a_round_that_is_no_block_is_lost),
+        TEST(a_message_that_means_nothing_is_refused),
+        TEST(a_worker_without_a_place_is_none),
+        TEST(two_runs_on_one_memory_domain_wait_for_each_other),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

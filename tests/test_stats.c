@@ -1,0 +1,414 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "results/stats.h"
+
+#include <float.h>
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include <cjson/cJSON.h>
+
+#define COUNT_OF(array) (sizeof(array) / sizeof *(array))
+
+enum { MOST_VALUES = 1000 };
+
+static cJSON *gate; /* numbers computed apart from this program, by other means */
+
+static int read_gate(void **state)
+{
+    (void)state;
+    FILE *file = fopen(TG_TEST_DATA "/gate.json", "rb");
+    static char text[1 << 18];
+
+    if (!file) return -1;
+    text[fread(text, 1, sizeof text - 1, file)] = '\0';
+    fclose(file);
+    gate = cJSON_Parse(text);
+    return gate ? 0 : -1;
+}
+
+static int release_gate(void **state)
+{
+    (void)state;
+    cJSON_Delete(gate);
+    return 0;
+}
+
+static const cJSON *field(const cJSON *object, const char *name)
+{
+    const cJSON *found = cJSON_GetObjectItemCaseSensitive(object, name);
+    assert_non_null(found);
+    return found;
+}
+
+static double number(const cJSON *object, const char *name)
+{
+    return field(object, name)->valuedouble;
+}
+
+static size_t numbers(const cJSON *array, double *values)
+{
+    const cJSON *item;
+    size_t count = 0;
+
+    cJSON_ArrayForEach(item, array)
+    {
+        assert_true(count < MOST_VALUES);
+        values[count++] = item->valuedouble;
+    }
+    return count;
+}
+
+static void assert_near(double value, double wanted)
+{
+    if (fabs(value - wanted) <= 1e-9 * fabs(wanted)) return;
+    fail_msg("%.17g is not %.17g", value, wanted);
+}
+
+static void assert_within(double value, double wanted, double distance)
+{
+    if (fabs(value - wanted) <= distance) return;
+    fail_msg("%.17g is not within %g of %.17g", value, distance, wanted);
+}
+
+/* A null in the file is an interval without ends. */
+static void assert_interval(struct tg_interval interval, const cJSON *wanted)
+{
+    if (cJSON_IsNull(wanted)) {
+        assert_true(interval.low == -INFINITY && interval.high == INFINITY);
+        return;
+    }
+    assert_int_equal(cJSON_GetArraySize(wanted), 2);
+    assert_near(interval.low, cJSON_GetArrayItem(wanted, 0)->valuedouble);
+    assert_near(interval.high, cJSON_GetArrayItem(wanted, 1)->valuedouble);
+}
+
+static void centres_and_intervals_are_those_of_the_file(void **state)
+{
+    (void)state;
+    const cJSON *item;
+    double rounds[MOST_VALUES];
+
+    assert_true(cJSON_GetArraySize(field(gate, "cases")) >= 30);
+    cJSON_ArrayForEach(item, field(gate, "cases"))
+    {
+        const size_t count = numbers(field(item, "rounds"), rounds);
+        assert_near(tg_stats_median(rounds, count), number(item, "median"));
+        assert_near(tg_stats_hodges_lehmann(rounds, count), number(item, "hodges_lehmann"));
+        assert_interval(tg_stats_sign_interval(rounds, count, 0.95),
+                        field(item, "sign_interval_95"));
+        assert_interval(tg_stats_sign_interval(rounds, count, 0.99),
+                        field(item, "sign_interval_99"));
+    }
+}
+
+static void round_values_are_those_of_the_file(void **state)
+{
+    (void)state;
+    const cJSON *item, *row;
+    struct tg_quad quads[MOST_VALUES];
+    double values[MOST_VALUES];
+
+    assert_true(cJSON_GetArraySize(field(gate, "blocks")) >= 10);
+    cJSON_ArrayForEach(item, field(gate, "blocks"))
+    {
+        size_t count = 0;
+        cJSON_ArrayForEach(row, field(item, "head1_head2_base1_base2_seconds"))
+        {
+            double s[MOST_VALUES];
+            assert_int_equal(numbers(row, s), 4);
+            quads[count++] = (struct tg_quad){{s[0], s[1]}, {s[2], s[3]}};
+        }
+        assert_near(tg_stats_round_value(quads, count, values), number(item, "round_value"));
+        assert_near(tg_stats_median(values, count), number(item, "round_value"));
+    }
+}
+
+static void binomial_intervals_are_those_of_the_file(void **state)
+{
+    (void)state;
+    const cJSON *item;
+
+    assert_true(cJSON_GetArraySize(field(gate, "binomial")) >= 6);
+    cJSON_ArrayForEach(item, field(gate, "binomial"))
+    {
+        assert_interval(tg_stats_clopper_pearson((size_t)number(item, "events"),
+                                                 (size_t)number(item, "n"),
+                                                 number(item, "confidence")),
+                        field(item, "clopper_pearson"));
+    }
+}
+
+static void check_adjusted(const char *name, void (*adjust)(const double *, size_t, double *))
+{
+    double p[MOST_VALUES], wanted[MOST_VALUES], adjusted[MOST_VALUES];
+    const size_t count = numbers(field(field(gate, name), "p"), p);
+
+    assert_true(count > 0);
+    assert_int_equal(numbers(field(field(gate, name), "adjusted"), wanted), count);
+    adjust(p, count, adjusted);
+    for (size_t i = 0; i < count; i++) assert_near(adjusted[i], wanted[i]);
+}
+
+static void corrections_for_many_tests_are_those_of_the_file(void **state)
+{
+    (void)state;
+    const cJSON *e_bh = field(gate, "e_bh");
+    double e[MOST_VALUES];
+    const size_t count = numbers(field(e_bh, "e"), e);
+
+    check_adjusted("holm", tg_stats_holm);
+    check_adjusted("bh", tg_stats_benjamini_hochberg);
+    assert_true(count > 0);
+    for (size_t i = 0; i < count; i++) e[i] = log(e[i]);
+    assert_int_equal(tg_stats_e_bh(e, count, number(e_bh, "q")), (size_t)number(e_bh, "rejected"));
+}
+
+/*
+ * Depression scores of nine patients after and before a tranquillizer: the estimate is -0.46.
+ * Hollander & Wolfe, Nonparametric Statistical Methods, 1973, chapter 3.
+ */
+static void a_textbook_estimate_of_hodges_and_lehmann_comes_out(void **state)
+{
+    (void)state;
+    const double before[] = {1.83, 0.50, 1.62, 2.48, 1.68, 1.88, 1.55, 3.06, 1.30};
+    const double after[] = {0.878, 0.647, 0.598, 2.05, 1.06, 1.29, 1.06, 3.14, 1.29};
+    double change[COUNT_OF(before)];
+
+    for (size_t i = 0; i < COUNT_OF(before); i++) change[i] = after[i] - before[i];
+    assert_within(tg_stats_hodges_lehmann(change, COUNT_OF(change)), -0.46, 1e-12);
+}
+
+/* Newcombe, Statist. Med. 17 (1998) 857-872, table I, method 5: to four digits. */
+static void textbook_clopper_pearson_intervals_come_out(void **state)
+{
+    (void)state;
+    static const struct {
+        size_t events, trials;
+        double low, high;
+    } rows[] = {
+        {81, 263, 0.2527, 0.3676},
+        {15, 148, 0.0578, 0.1617},
+        {0, 20, 0, 0.1684},
+        {1, 29, 0.0009, 0.1776},
+    };
+
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        const struct tg_interval interval = tg_stats_clopper_pearson(rows[i].events, rows[i].trials,
+                                                                     0.95);
+        assert_within(interval.low, rows[i].low, 5.1e-5);
+        assert_within(interval.high, rows[i].high, 5.1e-5);
+    }
+}
+
+/* With no events, or nothing else, the end is a root: 1 - (alpha / 2)^(1 / n). */
+static void clopper_pearson_at_the_edges_is_exact_and_symmetric(void **state)
+{
+    (void)state;
+    static const size_t trials[] = {1, 2, 17, 1000, 3000000};
+
+    for (size_t i = 0; i < COUNT_OF(trials); i++) {
+        const size_t n = trials[i];
+        const struct tg_interval none = tg_stats_clopper_pearson(0, n, 0.99);
+        const struct tg_interval all = tg_stats_clopper_pearson(n, n, 0.99);
+        assert_true(none.low == 0 && all.high == 1);
+        assert_near(none.high, -expm1(log(0.005) / (double)n));
+        assert_near(all.low, exp(log(0.005) / (double)n));
+
+        const struct tg_interval some = tg_stats_clopper_pearson(n / 3, n, 0.99);
+        const struct tg_interval rest = tg_stats_clopper_pearson(n - n / 3, n, 0.99);
+        assert_within(some.low, 1 - rest.high, 1e-12);
+        assert_within(some.high, 1 - rest.low, 1e-12);
+    }
+}
+
+/*
+ * The fifteen p values of Benjamini & Hochberg (1995), section 4.1: at 5 % their procedure rejects
+ * four, and Holm's (as Bonferroni's) three.
+ */
+static void the_example_of_benjamini_and_hochberg_comes_out(void **state)
+{
+    (void)state;
+    const double p[] = {.0001, .0004, .0019, .0095, .0201, .0278, .0298, .0344,
+                        .0459, .3240, .4262, .5719, .6528, .7590, 1.000};
+    double adjusted[COUNT_OF(p)];
+    size_t rejected = 0;
+
+    tg_stats_benjamini_hochberg(p, COUNT_OF(p), adjusted);
+    for (size_t i = 0; i < COUNT_OF(p); i++) rejected += adjusted[i] <= 0.05;
+    assert_int_equal(rejected, 4);
+
+    rejected = 0;
+    tg_stats_holm(p, COUNT_OF(p), adjusted);
+    for (size_t i = 0; i < COUNT_OF(p); i++) rejected += adjusted[i] <= 0.05;
+    assert_int_equal(rejected, 3);
+}
+
+/* By hand; with equal p values, which share their rank. */
+static void adjusted_p_values_are_those_of_a_pencil(void **state)
+{
+    (void)state;
+    const double p[] = {.01, .04, .03, .005};
+    const double holm[] = {.03, .06, .06, .02};
+    const double bh[] = {.02, .04, .04, .02};
+    const double equal[] = {.02, .02, .9};
+    double adjusted[4];
+
+    tg_stats_holm(p, 4, adjusted);
+    for (size_t i = 0; i < 4; i++) assert_near(adjusted[i], holm[i]);
+    tg_stats_benjamini_hochberg(p, 4, adjusted);
+    for (size_t i = 0; i < 4; i++) assert_near(adjusted[i], bh[i]);
+
+    tg_stats_holm(equal, 3, adjusted);
+    assert_near(adjusted[0], .06);
+    assert_near(adjusted[1], .06);
+    assert_near(adjusted[2], .9);
+    tg_stats_benjamini_hochberg(equal, 3, adjusted);
+    assert_near(adjusted[0], .03);
+    assert_near(adjusted[1], .03);
+}
+
+/* Of two at q = 0.1, one alone must be over 20, but both together only over 10 each. */
+static void e_values_are_rejected_together(void **state)
+{
+    (void)state;
+    const double lone[] = {log(21), log(1), log(1e-300)};
+    const double both[] = {log(21), log(11)};
+    const double huge[] = {50000, -50000};
+
+    assert_int_equal(tg_stats_e_bh(lone, 3, 0.1), 0);
+    assert_int_equal(tg_stats_e_bh(both, 2, 0.1), 2);
+    assert_int_equal(tg_stats_e_bh(huge, 2, 0.1), 1);
+    assert_int_equal(tg_stats_e_bh(NULL, 0, 0.1), 0);
+}
+
+/* The ranks that tables of the sign interval give (for example Nair, Sankhya 4 (1940) 551-558). */
+static void the_sign_interval_has_the_ranks_of_the_tables(void **state)
+{
+    (void)state;
+    static const struct {
+        size_t count;
+        double confidence;
+        size_t rank; /* 0: no ends */
+    } rows[] = {
+        {0, .95, 0},   {1, .95, 0},      {5, .95, 0},    {6, .95, 1},   {9, .95, 2},
+        {15, .95, 4},  {7, .99, 0},      {8, .99, 1},    {20, .95, 6},  {20, .99, 4},
+        {30, .95, 10}, {1000, .95, 469}, {6, .96875, 1}, {6, .9688, 0}, /* six coins agree with a
+                                                                           chance of 1 - 0.96875 */
+    };
+    double values[MOST_VALUES];
+
+    for (size_t i = 0; i < MOST_VALUES; i++) values[i] = (double)(i + 1);
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        const struct tg_interval interval = tg_stats_sign_interval(values, rows[i].count,
+                                                                   rows[i].confidence);
+        if (rows[i].rank == 0) {
+            assert_true(interval.low == -INFINITY && interval.high == INFINITY);
+        } else {
+            assert_true(interval.low == (double)rows[i].rank);
+            assert_true(interval.high == (double)(rows[i].count + 1 - rows[i].rank));
+        }
+    }
+}
+
+static int compare(const void *left, const void *right)
+{
+    const double a = *(const double *)left, b = *(const double *)right;
+    return (a > b) - (a < b);
+}
+
+static double plain_median(double *values, size_t count)
+{
+    qsort(values, count, sizeof *values, compare);
+    return values[(count - 1) / 2] / 2 + values[count / 2] / 2;
+}
+
+/* What searching among numbered doubles finds is, to the bit, what sorting finds. */
+static void medians_are_those_of_sorting(void **state)
+{
+    (void)state;
+    static double walsh[64 * 65 / 2];
+    double values[64], sorted[64];
+    uint64_t seed = 7;
+
+    for (size_t count = 1; count <= 64; count++) {
+        size_t pairs = 0;
+        for (size_t i = 0; i < count; i++) {
+            seed = seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+            const double whole = (double)(seed >> 60) - 8; /* few values: many are equal */
+            values[i] = count % 2 ? whole : ldexp(whole, (int)(seed >> 50 & 511) - 256);
+            sorted[i] = values[i];
+        }
+        for (size_t i = 0; i < count; i++)
+            for (size_t k = i; k < count; k++) walsh[pairs++] = values[i] / 2 + values[k] / 2;
+        assert_true(tg_stats_median(values, count) == plain_median(sorted, count));
+        assert_true(tg_stats_hodges_lehmann(values, count) == plain_median(walsh, pairs));
+    }
+}
+
+static void hostile_values_give_numbers(void **state)
+{
+    (void)state;
+    static const double rows[][4] = {
+        {0, 0, 0, 0},
+        {-0.0, -0.0, -0.0, -0.0},
+        {DBL_MAX, DBL_MAX, DBL_MAX, DBL_MAX},
+        {-DBL_MAX, DBL_MAX, -DBL_MAX, DBL_MAX},
+        {DBL_TRUE_MIN, -DBL_TRUE_MIN, 0, DBL_MIN},
+    };
+
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        for (size_t count = 1; count <= 4; count++) {
+            assert_true(isfinite(tg_stats_median(rows[i], count)));
+            assert_true(isfinite(tg_stats_hodges_lehmann(rows[i], count)));
+        }
+    }
+    assert_false(signbit(tg_stats_median(rows[1], 4))); /* "-0" is no sight for a report */
+    assert_true(tg_stats_median(rows[2], 4) == DBL_MAX);
+    assert_true(tg_stats_median(rows[3], 4) == 0);
+}
+
+static void a_thousand_rounds_have_an_estimate(void **state)
+{
+    (void)state;
+    double values[MOST_VALUES];
+
+    for (size_t i = 0; i < MOST_VALUES; i++) values[i] = (double)(i * 7 % MOST_VALUES);
+    assert_true(tg_stats_hodges_lehmann(values, MOST_VALUES) == 499.5);
+}
+
+static void what_touches_its_line_is_not_over_it(void **state)
+{
+    (void)state;
+    assert_false(tg_stats_is_over(log(100), log(100)));
+    assert_false(tg_stats_is_over(log(100) + 0.9e-9, log(100)));
+    assert_true(tg_stats_is_over(log(100) + 1.1e-9, log(100)));
+    assert_false(tg_stats_is_over(-INFINITY, 0));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(centres_and_intervals_are_those_of_the_file),
+        cmocka_unit_test(round_values_are_those_of_the_file),
+        cmocka_unit_test(binomial_intervals_are_those_of_the_file),
+        cmocka_unit_test(corrections_for_many_tests_are_those_of_the_file),
+        cmocka_unit_test(a_textbook_estimate_of_hodges_and_lehmann_comes_out),
+        cmocka_unit_test(textbook_clopper_pearson_intervals_come_out),
+        cmocka_unit_test(clopper_pearson_at_the_edges_is_exact_and_symmetric),
+        cmocka_unit_test(the_example_of_benjamini_and_hochberg_comes_out),
+        cmocka_unit_test(adjusted_p_values_are_those_of_a_pencil),
+        cmocka_unit_test(e_values_are_rejected_together),
+        cmocka_unit_test(the_sign_interval_has_the_ranks_of_the_tables),
+        cmocka_unit_test(medians_are_those_of_sorting),
+        cmocka_unit_test(hostile_values_give_numbers),
+        cmocka_unit_test(a_thousand_rounds_have_an_estimate),
+        cmocka_unit_test(what_touches_its_line_is_not_over_it),
+    };
+    return cmocka_run_group_tests(tests, read_gate, release_gate);
+}

@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "worker/survey.h"
+
+#include <poll.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "kernels/kernel.h"
+#include "results/digest.h"
+#include "tests/worker_cell.h"
+
+/*
+ * The clock and the sleep of this program run faster than those of the world where a test says so:
+ * nobody wants to see how long the program waits for a library that hangs.
+ */
+static int haste = 1;
+
+int clock_gettime(clockid_t clock, struct timespec *time)
+{
+    long rc = syscall(SYS_clock_gettime, clock, time);
+    int64_t now = ((int64_t)time->tv_sec * 1000000000 + time->tv_nsec) * haste;
+    time->tv_sec = now / 1000000000;
+    time->tv_nsec = now % 1000000000;
+    return (int)rc;
+}
+
+int poll(struct pollfd *polled, nfds_t count, int milliseconds)
+{
+    const struct timespec time = {.tv_sec = milliseconds / haste / 1000,
+                                  .tv_nsec = (milliseconds / haste % 1000) * 1000000L};
+    return (int)syscall(SYS_ppoll, polled, count, milliseconds < 0 ? NULL : &time, NULL, 0);
+}
+
+static struct tg_survey take(const char *path)
+{
+    struct tg_survey survey;
+    struct tg_error err;
+    if (tg_survey_take(path, &survey, &err) < 0) fail_msg("%s", err.text);
+    return survey;
+}
+
+static void assert_same(const struct tg_survey *a, const struct tg_survey *b)
+{
+    assert_string_equal(a->path, b->path);
+    assert_string_equal(a->digest, b->digest);
+    assert_string_equal(a->build, b->build);
+    assert_true(a->injected_percent == b->injected_percent && a->is_debug == b->is_debug);
+    assert_int_equal(a->count, b->count);
+    assert_memory_equal(a->kernels, b->kernels, a->count * sizeof *a->kernels);
+}
+
+static void the_library_of_this_build_says_what_it_holds(void **state)
+{
+    (void)state;
+    const struct tg_library *own = tritgate_kernels_v1();
+    struct tg_survey survey = take(kernel_library());
+    char digest[TG_DIGEST_SIZE];
+    assert_int_equal(tg_digest_file(kernel_library(), digest, NULL), 0);
+    assert_string_equal(survey.digest, digest);
+    assert_string_equal(survey.path, kernel_library());
+    assert_string_equal(survey.build, own->build);
+    assert_int_equal(survey.is_debug, own->is_debug);
+    assert_int_equal(survey.injected_percent, 0);
+    assert_int_equal(survey.count, own->kernel_count);
+    for (size_t i = 0; i < survey.count; i++) {
+        const struct tg_survey_kernel *k = &survey.kernels[i];
+        assert_string_equal(k->name, own->kernels[i].name);
+        assert_string_equal(k->op, own->kernels[i].op);
+        assert_string_equal(k->format, own->kernels[i].format);
+        assert_string_equal(k->isa, own->kernels[i].isa);
+        assert_string_equal(k->device, own->kernels[i].device);
+        assert_int_equal(k->built, own->kernels[i].run != NULL);
+        assert_int_equal(k->here, k->built && own->kernels[i].here());
+        assert_int_equal(k->column_multiple, own->kernels[i].column_multiple);
+        assert_ptr_equal(tg_survey_find(&survey, k->name), k);
+    }
+    assert_null(tg_survey_find(&survey, "i2s_9"));
+    assert_null(tg_survey_find(NULL, "i2s_scalar"));
+
+    struct tg_json *root = tg_json_object(NULL, NULL);
+    tg_survey_add(root, "head", &survey);
+    char *text = tg_json_print(root, true);
+    struct tg_json_file file;
+    struct tg_survey again;
+    assert_int_equal(tg_json_parse(text, &file, NULL), 0);
+    assert_int_equal(tg_survey_parse(&file, tg_json_get(file.root, "head"), &again, NULL), 0);
+    assert_same(&survey, &again);
+    tg_json_release(&file);
+    tg_json_free(root);
+    free(text);
+    tg_survey_release(&again);
+    tg_survey_release(&survey);
+    assert_null(survey.kernels);
+}
+
+static void what_is_marked_in_a_library_is_told(void **state)
+{
+    (void)state;
+    struct tg_survey survey = take(foreign_library(""));
+    assert_int_equal(survey.count, 0);
+    assert_int_equal(survey.injected_percent, 7);
+    assert_true(survey.is_debug);
+    assert_string_equal(survey.build, "foreign");
+    tg_survey_release(&survey);
+}
+
+static void assert_refused(const char *path, const char *wanted)
+{
+    struct tg_survey survey = {.count = 77};
+    struct tg_error err;
+    char sentence[5000];
+    size_t before = open_descriptors();
+    snprintf(sentence, sizeof sentence, wanted, path);
+    assert_int_equal(tg_survey_take(path, &survey, &err), -1);
+    if (strncmp(err.text, sentence, strlen(sentence)) != 0) fail_msg("%s", err.text);
+    assert_null(strchr(err.text, '\n'));
+    assert_int_equal(survey.count, 77);
+    assert_false(has_children());
+    assert_int_equal(open_descriptors(), before);
+}
+
+static void what_is_no_library_of_ours_is_refused_in_a_sentence(void **state)
+{
+    (void)state;
+    assert_refused("/nowhere.so", "cannot open library '%s'");
+    assert_refused(TG_TEST_DATA "/gate.json", "'%1$s' is not a kernel library: %1$s: ");
+    assert_refused("/bin/true", "'%1$s' is not a kernel library: %1$s: ");
+    assert_refused("/", "'%s' is not a kernel library: ");
+    assert_refused(foreign_library("newer"),
+                   "'%s' has kernel table version 2, this program reads version 1");
+    assert_refused(foreign_library("larger"), "'%s' has a kernel table of other sizes");
+    assert_refused(foreign_library("empty"), "'%s' has no kernel table");
+}
+
+static void a_library_that_ends_its_process_is_refused(void **state)
+{
+    (void)state;
+    static const char aborted[] =
+        "'%s' is not a kernel library: loading it ends the process (Aborted)";
+    static const char exited[] =
+        "'%s' is not a kernel library: loading it ends the process (exit status 5)";
+    assert_refused(foreign_library("crashes"), aborted);
+    assert_refused(foreign_library("exits"), exited);
+}
+
+static void a_library_that_hangs_is_refused(void **state)
+{
+    (void)state;
+    haste = 20;
+    assert_refused(foreign_library("hangs"), "'%s' is not a kernel library: loading it hangs");
+    haste = 1;
+}
+
+static void a_text_that_is_no_survey_is_refused(void **state)
+{
+    (void)state;
+    static const char kernel[] = "\"op\":\"a\",\"format\":\"a\",\"isa\":\"a\",\"device\":\"a\"";
+    static const struct {
+        const char *kernel, *part;
+    } rows[] = {
+        {"\"name\":\"\",\"column_multiple\":1", "a kernel without a usable 'name'"},
+        {"\"name\":\"a b\",\"column_multiple\":1", "a kernel without a usable 'name'"},
+        {"\"name\":\"i2s_*\",\"column_multiple\":1", "a kernel without a usable 'name'"},
+        {"\"name\":7,\"column_multiple\":1", "a kernel without a usable 'name'"},
+        {"\"name\":\"a\",\"column_multiple\":0", "a kernel without a usable 'column_multiple'"},
+        {"\"name\":\"a\",\"column_multiple\":1e10", "a kernel without a usable 'column_multiple'"},
+        {"\"name\":\"a\"", "a kernel without a usable 'column_multiple'"},
+    };
+    struct tg_json_file file;
+    struct tg_survey survey = {.count = 77};
+    struct tg_error err;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char text[1000];
+        snprintf(text, sizeof text, "{\"digest\":\"d\",\"kernels\":[{%s,%s}]}", rows[i].kernel,
+                 kernel);
+        if (tg_json_parse(text, &file, &err) < 0) fail_msg("%s", err.text);
+        assert_int_equal(tg_survey_parse(&file, file.root, &survey, &err), -1);
+        if (!strstr(err.text, rows[i].part)) fail_msg("%s", err.text);
+        tg_json_release(&file);
+    }
+    static const char *const others[] = {"{\"kernels\":[]}", "{\"digest\":\"d\"}", "[]"};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        assert_int_equal(tg_json_parse(others[i], &file, &err), 0);
+        assert_int_equal(tg_survey_parse(&file, file.root, &survey, &err), -1);
+        assert_non_null(strstr(err.text, "not a survey"));
+        tg_json_release(&file);
+    }
+    assert_int_equal(survey.count, 77);
+}
+
+static void what_a_machine_cannot_run_has_its_reason(void **state)
+{
+    (void)state;
+    struct tg_survey_kernel head_kernels[] = {
+        {"here", "product", "i2s", "scalar", "cpu", true, true, 128},
+        {"unbuilt", "product", "i2s", "neon", "cpu", false, false, 128},
+        {"elsewhere", "product", "i2s", "amx", "cpu", true, false, 128},
+        {"new", "product", "i2s", "scalar", "cpu", true, true, 128},
+    };
+    const struct tg_survey head = {.kernels = head_kernels, .count = 4};
+    const struct tg_survey base = {.kernels = head_kernels, .count = 3};
+    static const struct {
+        const char *cell, *reason; /* NULL: it can be run */
+        bool has_base;
+    } rows[] = {
+        {"probe=kernel kernel=here layer=1x128", NULL, false},
+        {"probe=kernel kernel=here build=copy layer=1x128", NULL, false},
+        {"probe=kernel kernel=here build=base layer=1x128", NULL, true},
+        {"probe=kernel kernel=here model=bitnet-2b layer=attn_q batch=8", NULL, false},
+        {"probe=kernel kernel=i2s_* layer=1x128", "no kernel of this build matches 'i2s_*'", false},
+        {"probe=engine kernel=here layer=1x128", "probe 'engine' is unknown", false},
+        {"probe=kernel kernel=here cache=cold layer=1x128", "cache 'cold' is not in this version",
+         false},
+        {"probe=kernel kernel=here threads=2 layer=1x128",
+         "more than one thread is not in this version", false},
+        {"probe=kernel kernel=here build=base layer=1x128", "build 'base' was not given", false},
+        {"probe=kernel kernel=old layer=1x128", "kernel 'old' is not in head", true},
+        {"probe=kernel kernel=new layer=1x128", NULL, true},
+        {"probe=kernel kernel=new build=base layer=1x128", "kernel 'new' is not in base", true},
+        {"probe=kernel kernel=unbuilt layer=1x128", "kernel 'unbuilt' is not in this build", false},
+        {"probe=kernel kernel=elsewhere layer=1x128",
+         "instruction set 'amx' is not on this machine", false},
+        {"probe=kernel kernel=here model=bitnet-9b layer=attn_q", "no such model 'bitnet-9b'",
+         false},
+        {"probe=kernel kernel=here layer=1x131072", NULL, false},
+        {"probe=kernel kernel=here layer=1x131200", "131200 columns are more than 131072", false},
+        {"probe=kernel kernel=here layer=1x130",
+         "130 columns are not a multiple of 128, as format i2s needs", false},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct tg_cell cell;
+        char reason[256] = "";
+        assert_int_equal(tg_cell_parse(rows[i].cell, &cell, NULL), 0);
+        bool can = tg_survey_can_run(&head, rows[i].has_base ? &base : NULL, &cell, reason,
+                                     sizeof reason);
+        if (can != (rows[i].reason == NULL)) fail_msg("%s: %s", rows[i].cell, reason);
+        if (!can) assert_string_equal(reason, rows[i].reason);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    if (is_cell(argc, argv)) return play_cell(argv);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_library_of_this_build_says_what_it_holds),
+        cmocka_unit_test(what_is_marked_in_a_library_is_told),
+        cmocka_unit_test(what_is_no_library_of_ours_is_refused_in_a_sentence),
+        cmocka_unit_test(a_library_that_ends_its_process_is_refused),
+        cmocka_unit_test(a_library_that_hangs_is_refused),
+        cmocka_unit_test(a_text_that_is_no_survey_is_refused),
+        cmocka_unit_test(what_a_machine_cannot_run_has_its_reason),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
