@@ -1,0 +1,106 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Bad input: one sentence on standard error, status 3, and nothing made. Help that helps.
+# shellcheck disable=SC1091
+. "$(dirname "$0")/lib.sh"
+
+run() { "$TRITGATE" run "$@" --out made; }
+
+# json FILE TEXT: a file to be refused.
+json() { printf '%s\n' "$2" >"$1"; }
+
+rule='{"rule":"ratio","metric":"call_time","axis":"kernel","of":"stub_twice","to":"i2s_scalar","limit":0.3}'
+json good.json "{\"tritgate_policy\":1,\"flow\":\"review\",\"rules\":[$rule]}"
+axes='"axes":{"probe":["kernel"],"kernel":["stub_twice"],"layer":["64x256"]}'
+
+json m.json "{\"tritgate_matrix\":1,\"policy\":\"good.json\",\"axes\":{\"kernl\":[\"stub_twice\"]}}"
+check 'unknown axis' refuses "line 1: axes.kernl: unknown axis 'kernl'" run m.json
+json m.json "{\"tritgate_matrix\":1,\"policy\":\"good.json\",
+ \"exlude\":[], $axes}"
+check 'unknown key, with its line' refuses "line 2: exlude: unknown key 'exlude'" run m.json
+json m.json "{\"tritgate_matrix\":1,\"policy\":\"good.json\",$axes,
+ \"policy\":\"good.json\"}"
+check 'duplicate key' refuses "line 2: policy: key 'policy' is given twice" run m.json
+json m.json "{\"tritgate_matrix\":1,\"policy\":\"good.json\",$axes,\"exclude\":[\"kernel=*\"]}"
+check 'empty matrix' refuses 'the matrix has no cells' run m.json
+json m.json "{\"tritgate_matrix\":1,\"policy\":\"good.json\",$axes} x"
+check 'text after the end' refuses 'text after the end' run m.json
+json m.json "{\"tritgate_matrix\":1,\"policy\":\"good.json\",\"axes\":{\"probe\":[\"kernel\"],\"kernel\":[\"i2s_neno\"],\"layer\":[\"64x256\"]}}"
+check 'no such kernel' refuses "no such kernel 'i2s_neno'" run m.json
+json m.json "{\"tritgate_matrix\":1,\"policy\":\"good.json\",\"axes\":{\"probe\":[\"kernel\"],\"kernel\":[\"i2s_scalar\"],\"layer\":[\"64x256\"]}}"
+check 'rules that select nothing at all' refuses 'no rule of the policy selects a cell' run m.json
+json m.json "{\"tritgate_matrix\":1,$axes}"
+check 'no policy' refuses 'names no policy; give one with --policy' run m.json
+json m.json "{\"tritgate_matrix\":1,\"policy\":\"nowhere.json\",$axes}"
+check 'a policy that is not there' refuses "policy: 'nowhere.json': cannot open" run m.json
+check 'a matrix that is not there' refuses "matrix: 'nowhere.json': cannot open" run nowhere.json
+check 'a matrix that is no file' refuses "matrix: '.': cannot read" run .
+json p.json "{\"tritgate_policy\":1,\"flow\":\"review\",\"rules\":[${rule/call_time/cal_time}]}"
+check 'unknown metric' refuses "no such metric 'cal_time'" run "$data/quick.json" --policy p.json
+json p.json "{\"tritgate_policy\":1,\"flow\":\"review\",\"rules\":[${rule/\"ratio\"/\"ration\"}]}"
+check 'unknown kind of rule' refuses "no such rule 'ration'" run "$data/quick.json" --policy p.json
+json p.json "{\"tritgate_policy\":1,\"flow\":\"review\",\"limits\":{\"budget_s\":-1},\"rules\":[$rule]}"
+check 'negative budget in the policy' refuses "'budget_s' are positive" run "$data/quick.json" --policy p.json
+check 'negative budget' refuses "unusable budget '-1'" run "$data/quick.json" --budget=-1
+check 'a filter that matches nothing' refuses "no cell of the matrix matches 'batch=3'" \
+    run "$data/quick.json" --filter batch=3
+
+check 'a base that is not there' refuses "cannot open library 'nowhere.so'" \
+    run "$data/quick.json" --base nowhere.so
+echo text >text.so
+check 'a base that is no library' refuses "text.so' is not a kernel library" \
+    run "$data/quick.json" --base text.so
+check 'a foreign library as base' refuses 'is not a kernel library: it has no table' \
+    run "$data/quick.json" --base "$(ldconfig -p | sed -n 's/.*=> \(.*libcjson.so.*\)/\1/p' | head -n 1)"
+check 'base and head the same file' refuses 'base and head are the same file' \
+    run "$data/quick.json" --base "$TRITGATE_LIB"
+check 'the same content under another name, too' bash -c 'cp "$1" other.so' - "$TRITGATE_LIB"
+check 'is refused' refuses 'base and head are the same file' run "$data/quick.json" --base other.so
+check '--same without a base' refuses '--same needs --base' run "$data/quick.json" --same
+mkdir there
+check 'a run directory that exists' refuses "'there' exists" "$TRITGATE" run "$data/quick.json" --out there
+check 'nothing was made by any of these' test ! -e made
+
+check 'a run of stored evidence' gives 0 "$TRITGATE" run "$data/quick.json" --out run
+check 'gate: no run' refuses "cannot read run 'nowhere'" "$TRITGATE" gate nowhere
+check 'gate: another file in it' refuses "cannot open" "$TRITGATE" gate there
+cp -r run cut && truncate -s -100 cut/worker-0000.1.h5
+check 'gate: a truncated file' refuses 'was changed after the run' "$TRITGATE" gate cut
+check 'report: no such format' refuses "no such report 'pdf'" "$TRITGATE" report run --format pdf
+check 'report: markdown' gives 0 "$TRITGATE" report run
+check 'with a title' says '^# tritgate: pass$'
+check 'the same as the file' diff out run/report.md
+
+check 'cell: an unknown axis' refuses "unknown axis 'kern'" "$TRITGATE" cell 'kern=1'
+check 'cell: no such kernel' refuses "no such kernel 'x'" "$TRITGATE" cell 'probe=kernel kernel=x layer=64x256'
+check 'cell: a shape that the format cannot hold' refuses '100 columns are not a multiple of 128' \
+    "$TRITGATE" cell 'probe=kernel kernel=i2s_scalar layer=64x100'
+check 'cell: by hand' gives 0 "$TRITGATE" cell 'probe=kernel kernel=i2s_scalar layer=64x256' --samples 3
+check 'prints a measurement' says '^\{"tritgate_measurement":1,.*"outcome":"measured"'
+check 'cell: wrong' gives 1 "$TRITGATE" cell 'probe=kernel kernel=stub_wrong layer=64x256'
+check 'check: every kernel that is right' gives 0 "$TRITGATE" check 'i2s_*'
+check 'check: one that is wrong' gives 1 "$TRITGATE" check stub_wrong
+check 'check: one that crashes' gives 1 "$TRITGATE" check stub_crash
+check 'names the signal' says 'crashed: signal 11'
+check 'check: one that hangs' gives 1 "$TRITGATE" check stub_hang --deadline 0.3
+check 'check: none' refuses "no kernel matches 'x*'" "$TRITGATE" check 'x*'
+check 'list: no such table' refuses "no such table 'tables'" "$TRITGATE" list tables
+for table in axes kernels formats ops isas metrics facts limits models probes rules reports; do
+    check "list $table" gives 0 "$TRITGATE" list "$table"
+    check "list $table --json" gives 0 "$TRITGATE" list "$table" --json
+done
+check 'matrix: the whole mission' gives 0 "$TRITGATE" matrix "$TG_SOURCE/matrix/full.json"
+check 'names who cannot' says "nobody here: no probe of this build matches 'engine\*'"
+check 'matrix: smoke has at most 24 required tests' bash -c \
+    '[[ $("$1" matrix "$2" --base "$3" --json | grep -c "\"rule\"") -le 24 ]]' - \
+    "$TRITGATE" "$TG_SOURCE/matrix/smoke.json" "$TRITGATE_LIB"
+
+for command in run gate report cell check matrix list; do
+    check "$command --help" gives 0 "$TRITGATE" "$command" --help
+done
+check 'help' gives 0 "$TRITGATE" --help
+check 'no command' gives 3 "$TRITGATE"
+check 'unknown command' refuses "no such command 'walk'" "$TRITGATE" walk
+check 'under mpirun one rank speaks' refuses "matrix: 'nowhere.json': cannot open" \
+    mpirun -n 3 "$TRITGATE" run nowhere.json
+finish

@@ -1,0 +1,97 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# The documents say what the program does: its tables, commands, options, statuses and files.
+# shellcheck disable=SC1091
+. "$(dirname "$0")/lib.sh"
+
+readme=$TG_SOURCE/README.md
+documents=("$TG_SOURCE"/docs/*.md)
+if [[ -e $readme ]]; then documents+=("$readme"); fi
+
+# The rows that docs/RESULTS.md must have for a table: its columns in their order, the name as code.
+rows_wanted() {
+    "$TRITGATE" list "$1" --json | awk '
+    match($0, /^ *"[a-z_]+": "/) {
+        value = substr($0, RLENGTH + 1); sub(/",?$/, "", value)
+        gsub(/\\"/, "\"", value); gsub(/\|/, "\\|", value)
+        if ($1 == "\"name\":") { if (row) print row; row = "| `" value "` |" }
+        else row = row (value == "" ? " |" : " " value " |")
+    }
+    END { print row }'
+}
+
+# The rows that it has: below the comment that names the table, without title and rule.
+rows_there() {
+    awk -v mark="<!-- tritgate list $1 -->" '
+    $0 == mark { inside = 1; next }
+    inside && !/^\|/ { exit }
+    inside && ++seen > 2' "$TG_SOURCE/docs/RESULTS.md"
+}
+
+# What documents set as code, one piece a line: `spans`, and lines between fences. A span that was
+# broken over two lines is joined.
+code() {
+    awk '
+    FNR == 1 { fenced = 0 }
+    /^```/ { fenced = !fenced; print open; open = ""; next }
+    fenced { print; next }
+    {
+        text = open $0; open = ""
+        while (match(text, /`[^`]*`/)) {
+            print substr(text, RSTART + 1, RLENGTH - 2); text = substr(text, RSTART + RLENGTH)
+        }
+        if (i = index(text, "`")) open = substr(text, i) " "
+    }
+    /^[ \t]*$/ { open = "" }' "$@"
+}
+
+# Whether a command has an option; some are for the program itself, and not in its help.
+has_option() {
+    "$TRITGATE" "$1" --help | grep -qE -- "(^|[ ,])$2([=, ]|\$)" ||
+        grep -qE "\{\"${2#--}\",.*OPTION_HIDDEN" "$TG_SOURCE/coordinator/command_$1.c"
+}
+
+for table in axes facts metrics limits; do
+    rows_wanted "$table" >wanted && rows_there "$table" >there
+    check "docs/RESULTS.md has a table of $table" test -s there
+    check "it is what tritgate list $table prints" diff wanted there
+done
+
+"$TRITGATE" --help >help
+commands=$(sed -n '/^Commands/,/^$/s/^  \([a-z]*\)  .*/\1/p' help)
+code "${documents[@]}" >pieces
+grep -oE '(^|[^-a-z])tritgate [a-z]+[^|;]*' pieces | sed 's/^.*tritgate //' | sort -u >called
+check 'the documents name commands' test -s called
+while read -r command rest; do
+    check "there is a command 'tritgate $command'" grep -qx -- "$command" <<<"$commands" || continue
+    while read -r option; do
+        check "tritgate $command has the option $option" has_option "$command" "$option"
+    done < <(grep -oE -- '(^| )--[a-z]+' <<<"$rest")
+done <called
+while read -r option; do
+    found=
+    for command in $commands; do
+        if has_option "$command" "$option"; then found=1 && break; fi
+    done
+    check "a command has the option $option" test "$found"
+done < <(grep -oE -- '^--[a-z]+' pieces | sort -u)
+
+for document in "${documents[@]}"; do
+    while read -r link; do
+        if [[ $link =~ ^[a-z]+: ]]; then continue; fi
+        check "${document#"$TG_SOURCE"/} links to a file: $link" test -e "$(dirname "$document")/$link"
+    done < <(grep -oE '\]\([^) ]+\)' "$document" | sed 's/^](//; s/)$//; s/#.*//')
+done
+
+if [[ -e $readme ]]; then
+    "$TRITGATE" run --help | tr -s '\n ' ' ' >statuses
+    tr '\n' ' ' <"$readme" | grep -oiE 'exit status is[^.]*' | grep -oE '[0-9]+ [a-z]+' >named
+    check 'README.md names the five statuses' test "$(sort -u named | wc -l)" = 5
+    while read -r status word; do
+        check "status $status is '$word'" grep -qE "Exit status:.* $status $word" statuses
+    done <named
+    while read -r status; do
+        check "there is a status $status" grep -qE "Exit status:.* $status " statuses
+    done < <(grep -oE 'status [0-9]+' "$readme" | grep -oE '[0-9]+' | sort -u)
+fi
+finish

@@ -1,0 +1,57 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Whole runs over three ranks with stub kernels, whose manners are known: every exit status, and
+# every way in which a kernel can go wrong.
+# shellcheck disable=SC1091
+. "$(dirname "$0")/lib.sh"
+
+check 'a run passes with status 0' gives 0 farm "$data/quick.json" --out pass
+check 'it says so' says '^PASS  2 required tests: 2 passed$'
+for file in matrix.json policy.json plan.json digests.json report.md receipt.json; do
+    check "$file is there" test -s "pass/$file"
+done
+check 'the receipt says so too' grep -q '"answer": "pass"' pass/receipt.json
+cp out farm.out
+check 'gate decides the same' gives 0 "$TRITGATE" gate pass
+check 'in the same words' diff <(grep -v '^evidence in' farm.out) out
+
+ask strict '"stub_twice"' limit=1.5
+check 'a kernel that is too slow fails with status 1' gives 1 farm strict.json --out fail
+check 'and is named' says '^fail +stub_twice vs i2s_scalar, 64x256 +at least 1.5x'
+
+ask hasty '"stub_twice"' budget_s=0.02
+check 'a budget that is too small is inconclusive, status 2' gives 2 farm hasty.json --out hasty
+check 'and says why' says 'not decided after [0-9]+ round'
+
+ask wrong '"stub_wrong"'
+check 'a wrong kernel fails' gives 1 farm wrong.json --out wrong
+check 'and is called wrong, with the place' says 'is wrong: row [0-9]+ of column 0 differs'
+check 'at once' test "$(h5dump -d /runs/ -y wrong/worker-*.h5 2>/dev/null | grep -c '"wrong"')" -le 1
+
+ask crash '"stub_crash"'
+check 'a kernel that crashes twice fails' gives 1 farm crash.json --out crash
+check 'and the signal is named' says 'crashed: signal 11 \(Segmentation fault\)'
+
+ask hang '"stub_hang"' deadline_s=0.5
+check 'a kernel that hangs twice fails' gives 1 farm hang.json --out hang
+check 'and is called late' says 'was late: killed after 0.5 s'
+
+ask eats '"stub_eats"' deadline_s=30 budget_s=60
+check 'a kernel that eats memory fails' gives 1 farm eats.json --out eats
+check 'and says so itself' says 'out of memory'
+
+ask both '"stub_crash", "stub_twice"'
+check 'a crash does not spoil the others' gives 1 farm both.json --out both
+check 'which pass' says '^pass +stub_twice'
+
+check 'one rank alone does the same' gives 0 "$TRITGATE" run "$data/quick.json" --out alone
+check 'in the same words' says '^PASS  2 required tests: 2 passed$'
+
+check 'two nodes measure at the same time' gives 0 mpirun \
+    -n 1 "$TRITGATE" run "$data/quick.json" --out nodes : \
+    -n 1 "$TRITGATE" run "$data/quick.json" --host nodea --topology "$data/one_socket.xml" : \
+    -n 1 "$TRITGATE" run "$data/quick.json" --host nodeb --topology "$data/one_socket.xml"
+check 'both of them' test -s nodes/worker-0001.1.h5 -a -s nodes/worker-0002.1.h5
+
+check 'nothing of it is left running' test -z "$(pgrep -f "$TRITGATE cell --conducted" || true)"
+finish

@@ -1,0 +1,63 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# A run that is killed keeps what it has stored, and goes on.
+# shellcheck disable=SC1091
+. "$(dirname "$0")/lib.sh"
+
+# Rows of all closed or killed worker files of a run.
+rows() {
+    local total=0 file count
+    for file in "$1"/worker-*.h5; do
+        count=$(h5ls "$file/runs" 2>/dev/null | sed -n 's/.*{\([0-9]*\)\/Inf}.*/\1/p')
+        total=$((total + ${count:-0}))
+    done
+    echo "$total"
+}
+
+# Starts a slow farm in the background and waits until it has stored some rows.
+start() {
+    setsid mpirun -n 3 "$TRITGATE" run slow.json --out "$1" >/dev/null 2>&1 </dev/null &
+    launcher=$!
+    for _ in $(seq 200); do
+        [[ $(rows "$1") -ge 4 ]] && return 0
+        sleep 0.05
+    done
+    return 1
+}
+
+ask slow '"stub_twice"' round_s=0.1 quads_max=2000 rounds_min=12
+
+for victim in worker coordinator launcher child; do
+    check "a run begins ($victim)" start "$victim"
+    before=$(rows "$victim")
+    case $victim in
+    worker) pid=$(pgrep -P "$launcher" -f 'tritgate run' | sed -n 2p) ;;
+    coordinator) pid=$(pgrep -P "$launcher" -f 'tritgate run' | sed -n 1p) ;;
+    launcher) pid=$launcher ;;
+    child) pid=$(pgrep -f 'exe cell --conducted' | head -n 1) ;;
+    esac
+    kill -9 "${pid:-$launcher}" 2>/dev/null
+    wait "$launcher" 2>/dev/null
+    # Ranks whose launcher was killed end by themselves; a child never outlives its rank.
+    for _ in $(seq 100); do
+        pgrep -f "run slow.json --out $victim" >/dev/null || break
+        sleep 0.1
+    done
+    check "no process is left ($victim)" test -z "$(pgrep -f "run slow.json --out $victim" || true)"
+    check "no row is lost ($victim)" test "$(rows "$victim")" -ge "$before"
+    check "it goes on and passes ($victim)" gives 0 farm --resume "$victim"
+    check "and kept what it had ($victim)" test "$(rows "$victim")" -ge "$before"
+    check "gate agrees ($victim)" gives 0 "$TRITGATE" gate "$victim"
+done
+
+check 'a finished run can be resumed, and measures nothing' gives 0 farm --resume worker
+check 'a run that is none is refused' refuses "cannot read run 'nowhere'" \
+    "$TRITGATE" run --resume nowhere
+check '--resume takes no matrix' refuses '--resume goes on as the run was begun' \
+    "$TRITGATE" run slow.json --resume worker
+cp "$TRITGATE_LIB" base.so
+check 'a base is compared with' gives 0 "$TRITGATE" run "$data/quick.json" --base base.so --same --out ab
+printf x >>base.so
+check 'a library that was changed since is refused' refuses 'was changed since it was begun' \
+    "$TRITGATE" run --resume ab
+finish
