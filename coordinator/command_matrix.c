@@ -81,7 +81,7 @@ static double expected_s(const struct tg_plan *plan)
 
 static void print_text(const struct tg_plan *plan)
 {
-    char text[TG_REPORT_TEXT_SIZE], demand[128], reason[400];
+    char text[TG_CELL_TEXT_SIZE], demand[128], reason[400];
     size_t able = 0;
     for (size_t i = 0; i < plan->spec.cell_count; i++) {
         const struct tg_cell *cell = &plan->spec.cells[i];

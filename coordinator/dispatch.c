@@ -133,8 +133,8 @@ static char *order_text(struct dispatch *d, size_t block, int64_t round)
     char text[TG_CELL_TEXT_SIZE], seed[32];
     const struct tg_block *b = &d->plan->spec.blocks[block];
     struct tg_json *root = tg_json_object(NULL, NULL);
-    /* Seeds pass through JSON as text; 53 bits keep sums with small numbers plain. */
-    snprintf(seed, sizeof seed, "%" PRIu64, tg_fill_next(&d->seeds) >> 11);
+    /* 15 digits, as `tritgate cell --seed` takes them. */
+    snprintf(seed, sizeof seed, "%" PRIu64, tg_fill_next(&d->seeds) % 1000000000000000u);
     tg_json_add_text(root, "do", "round");
     tg_json_add_text(root, "block", b->text);
     struct tg_json *cells = tg_json_array(root, "cells");

@@ -67,13 +67,19 @@ static bool is_wrong_head(const struct tg_measurement *m)
 
 static void tell(struct tg_rounds *rounds, const struct tg_measurement *m)
 {
-    char cell[TG_CELL_TEXT_SIZE];
-    snprintf(rounds->reason, sizeof rounds->reason, "%s %s: %.300s", tg_cell_text(&m->cell, cell),
+    snprintf(rounds->reason, sizeof rounds->reason, "%s of %s %s: %.300s", m->cell.kernel,
+             m->cell.build,
              m->outcome == TG_WRONG     ? "is wrong"
              : m->outcome == TG_CRASHED ? "crashed"
              : m->outcome == TG_LATE    ? "was late"
                                         : "was skipped",
              m->reason);
+}
+
+/* Whether a side has all the samples that its round was to have: two of each quad. */
+static bool is_whole(const struct tg_measurement *m, const struct tg_series *s)
+{
+    return (int64_t)s->count == 2 * m->facts.quads;
 }
 
 /* One round: both rows, or the one if the test has one cell. */
@@ -99,7 +105,8 @@ static void take_round(const struct tg_measurement *of, const struct tg_measurem
     } else if (to) {
         const struct tg_series *a = tg_measurement_series(of, metric);
         const struct tg_series *b = tg_measurement_series(to, metric);
-        if (!a || !b || tg_evidence_value(a, b, &value) < 0) {
+        if (!a || !b || !is_whole(of, a) || !is_whole(to, b) ||
+            tg_evidence_value(a, b, &value) < 0) {
             rounds->since_broken = 0;
             return;
         }

@@ -45,6 +45,7 @@ static bool judge_broken(const struct tg_rounds *rounds, struct tg_verdict *v)
 {
     size_t own = rounds->of_broken - rounds->of_killed;
     v->rounds = rounds->count;
+    v->is_broken = rounds->wrong > 0 || own >= 2;
     if (rounds->wrong > 0)
         say(v, TG_FAIL, "wrong", "%s", rounds->reason);
     else if (own >= 2)
@@ -82,6 +83,12 @@ static void complete(const struct tg_limits *limits, const struct tg_rounds *rou
 bool tg_gate_is_required(const struct tg_plan *plan, size_t test)
 {
     return !plan->spec.tests[test].is_shadow && plan->prospects[test].fate != TG_TO_SKIP;
+}
+
+bool tg_gate_counts(const struct tg_plan *plan, size_t test, const struct tg_verdict *verdict)
+{
+    return tg_gate_is_required(plan, test) ||
+           (plan->spec.tests[test].is_shadow && verdict->is_broken);
 }
 
 int tg_gate_judge(const struct tg_plan *plan, size_t test,
@@ -177,8 +184,12 @@ static bool note_builds(const struct tg_plan *plan, const struct tg_run *run, st
         note(d, "not compared with an earlier build");
     else if (strcmp(first->head.digest, first->base.digest) == 0)
         note(d, "A/A: base and head are the same file");
+    if (!plan->is_own_policy) note(d, "decided under another policy than it was measured for");
     if (*plan->asked.filter) note(d, "only cells that match '%.300s'", plan->asked.filter);
-    if (!run->is_sealed) note(d, "not sealed: the run was not ended in order");
+    if (!run->is_sealed) {
+        note(d, "cannot pass: the run was not ended in order; run --resume ends it");
+        may_pass = false;
+    }
     if (*run->dropped) note(d, "left out, damaged by a kill: %.300s", run->dropped);
     if (!has_its_libraries(plan, run)) {
         note(d, "cannot pass: a library was changed while it was measured");
@@ -196,14 +207,18 @@ static bool note_builds(const struct tg_plan *plan, const struct tg_run *run, st
     return may_pass;
 }
 
-static void count_rules(const struct tg_plan *plan, struct tg_decision *d)
+/* Counts rules that select nothing; returns false if one of them is required. */
+static bool count_rules(const struct tg_plan *plan, struct tg_decision *d)
 {
+    bool may_pass = true;
     for (size_t r = 0; r < plan->policy.rule_count; r++) {
         bool used = false;
         for (size_t i = 0; i < plan->spec.test_count; i++)
             used = used || plan->spec.tests[i].rule == r;
         if (!used) d->unused_rules++;
+        if (!used && plan->policy.rules[r].required) may_pass = false;
     }
+    return may_pass;
 }
 
 /* Counts a verdict; returns false if it makes a pass impossible. */
@@ -211,7 +226,7 @@ static bool count(const struct tg_plan *plan, size_t i, struct tg_decision *d)
 {
     const struct tg_verdict *v = &d->verdicts[i];
     const struct tg_test *test = &plan->spec.tests[i];
-    if (test->is_shadow) {
+    if (test->is_shadow && !tg_gate_counts(plan, i, v)) {
         d->shadows++;
         return true;
     }
@@ -244,7 +259,10 @@ static int decide(const struct tg_plan *plan, const struct tg_run *run,
         if (!count(plan, i, d)) all_there = false;
     }
     if (!all_there) note(d, "cannot pass: a machine that the policy requires was not there");
-    count_rules(plan, d);
+    if (!count_rules(plan, d)) {
+        note(d, "cannot pass: a rule that the policy requires selects nothing");
+        may_pass = false;
+    }
     if (d->required == 0) note(d, "nothing that counts could be measured here");
     may_pass = may_pass && all_there && d->inconclusive == 0 && d->passed > 0;
     d->answer = d->failed ? TG_FAIL : may_pass ? TG_PASS : TG_INCONCLUSIVE;

@@ -18,7 +18,8 @@
  *   inconclusive  no such test, but one that is required was not resolved, or none was
  *   pass          every required test was resolved and passed
  *
- * A test is required unless it is a shadow (head against its own copy) or no worker could run it.
+ * A test is required unless it is a shadow (head against its own copy) or no worker could run it. A
+ * run that was not sealed cannot pass: what is missing from it cannot be known.
  */
 
 struct tg_decision {
@@ -39,8 +40,14 @@ int tg_gate_judge(const struct tg_plan *plan, size_t test,
                   const struct tg_measurement *const rows[], size_t row_count,
                   struct tg_verdict *verdict, struct tg_error *err);
 
-/* Whether a test counts for the decision. */
+/* Whether a test must be resolved: it is no shadow, and some worker could run it. */
 bool tg_gate_is_required(const struct tg_plan *plan, size_t test);
+
+/*
+ * Whether a verdict counts for the decision: the test is required, or it is a shadow that saw
+ * head's kernel be wrong or crash, which needs no base to be a failure.
+ */
+bool tg_gate_counts(const struct tg_plan *plan, size_t test, const struct tg_verdict *verdict);
 
 /* Decides on a whole run. The result is released by tg_gate_release. */
 int tg_gate_decide(const struct tg_plan *plan, const struct tg_run *run,

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "coordinator/vocabulary.h"
+#include "results/digest.h"
 #include "results/metric.h"
 
 char *tg_plan_text(const struct tg_asked *asked, const struct tg_capability *workers,
@@ -207,7 +208,11 @@ int tg_plan_make(const char *matrix, const char *path, const char *policy, const
     int rc = 0;
     for (int i = 0; i < 3 && rc == 0; i++)
         if (tg_json_parse(texts[i], &files[i], err) < 0) rc = tg_fail_in(err, "%s", names[i]);
+    made.is_own_policy = true;
     if (rc == 0) rc = make(path, files, &made, err);
+    if (rc == 0) rc = tg_digest_text(matrix, made.matrix_digest, err);
+    if (rc == 0) rc = tg_digest_text(policy, made.policy_digest, err);
+    if (made.asked.budget_s > 0) made.policy.limits.budget_s = made.asked.budget_s;
     for (int i = 0; i < 3; i++) tg_json_release(&files[i]);
     if (rc < 0)
         tg_plan_release(&made);

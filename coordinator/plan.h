@@ -47,6 +47,8 @@ struct tg_plan {
     struct tg_prospect *prospects; /* one for each test of spec */
     size_t required_count;         /* statistical tests that count: the N of the error rate */
     bool has_base;
+    bool is_own_policy; /* the policy is the one that the run was measured for */
+    char matrix_digest[65], policy_digest[65]; /* SHA-256 of the texts */
 };
 
 /*

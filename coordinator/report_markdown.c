@@ -8,7 +8,11 @@
 static void put(FILE *out, const char *text)
 {
     for (; *text; text++) {
-        if (strchr("|<>*`\\", *text)) fputc('\\', out);
+        if (*text == '@') { /* nobody is to be called by what a process printed */
+            fputs("&#64;", out);
+            continue;
+        }
+        if (strchr("|<>*`\\[]", *text)) fputc('\\', out);
         fputc(*text == '\n' ? ' ' : *text, out);
     }
 }

@@ -34,6 +34,9 @@ static void add_verdict(struct tg_json *list, const struct tg_plan *plan,
     tg_json_add_text(item, "metric", rule->metric);
     tg_json_add_text(item, "of", tg_cell_text(&test->of, text));
     if (test->has_to) tg_json_add_text(item, "to", tg_cell_text(&test->to, text));
+    if (isfinite(rule->limit)) tg_json_add_number(item, "limit", rule->limit);
+    if (isfinite(rule->tolerance)) tg_json_add_number(item, "tolerance", rule->tolerance);
+    if (isfinite(rule->margin)) tg_json_add_number(item, "margin", rule->margin);
     tg_json_add_boolean(item, "is_required", tg_gate_is_required(plan, i));
     tg_json_add_boolean(item, "is_shadow", test->is_shadow);
     tg_json_add_text(item, "answer", tg_gate_word(v->answer));
@@ -78,6 +81,9 @@ void tg_report_receipt(FILE *out, const struct tg_plan *plan, const struct tg_de
     tg_json_add_number(evidence, "rows", (double)d->row_count);
     tg_json_add_text(evidence, "digest", d->evidence);
     tg_json_add_text(evidence, "seed", plan->asked.seed);
+    tg_json_add_text(evidence, "matrix", plan->matrix_digest);
+    tg_json_add_text(evidence, "policy", plan->policy_digest);
+    tg_json_add_boolean(evidence, "is_own_policy", plan->is_own_policy);
     struct tg_json *libraries = tg_json_object(root, "libraries");
     add_library(libraries, "head", &plan->workers[0].head);
     if (plan->has_base) add_library(libraries, "base", &plan->workers[0].base);

@@ -28,8 +28,9 @@ struct tg_evidence {
 /* A rule's answer for one cell or pair. */
 struct tg_verdict {
     enum tg_answer answer;
-    char word[40];    /* in a few words: "unchanged", "slower, minor" */
+    char word[40];    /* in a few words: "not slower", "slower, minor" */
     char reason[600]; /* of a failure, skip or inconclusive answer; "" for none */
+    bool is_broken;   /* of's kernel was wrong, or crashed or was late twice */
     bool wants_more;  /* further rounds could change the answer or its severity */
     size_t rounds;
     double estimate; /* of the effect, as a ratio less 1, or of the value; NAN if there is none */
@@ -59,7 +60,7 @@ const struct tg_rule_kind *tg_rule_at(size_t i);
 #include "coordinator/rules.def"
 #undef RULE
 
-/* How far two tests have come that look at the same rounds (rule_sequential.c). */
+/* How far two tests have come that look at the same rounds (rule.c). */
 struct tg_progress {
     bool is_over;  /* theta <= fail_floor was refuted first */
     bool is_clean; /* theta >= clean_margin was refuted first */

@@ -34,8 +34,6 @@ static void fixed(const struct tg_evidence *e, double sign, struct tg_verdict *v
     } else if (sign * worst > sign * e->rule->limit) {
         v->answer = TG_FAIL;
         snprintf(v->word, sizeof v->word, sign < 0 ? "too low" : "too high");
-        snprintf(v->reason, sizeof v->reason, "%.6g, %s %.6g is demanded", worst,
-                 sign < 0 ? "at least" : "at most", e->rule->limit);
     } else {
         v->answer = TG_PASS;
         snprintf(v->word, sizeof v->word, "within");
@@ -52,8 +50,6 @@ static void sampled(const struct tg_evidence *e, double sign, struct tg_verdict 
     if (progress.is_over) {
         v->answer = TG_FAIL;
         snprintf(v->word, sizeof v->word, sign < 0 ? "too low" : "too high");
-        snprintf(v->reason, sizeof v->reason, "%.6g, %s %.6g is demanded", v->estimate,
-                 sign < 0 ? "at least" : "at most", e->rule->limit);
     } else if (progress.is_clean) {
         v->answer = TG_PASS;
         snprintf(v->word, sizeof v->word, "within");

@@ -82,6 +82,8 @@ void tg_rule_noninferior(const struct tg_evidence *e, struct tg_verdict *v)
     } else if (progress.is_clean) {
         v->answer = TG_PASS;
         snprintf(v->word, sizeof v->word, "not slower");
+        if (v->interval.low > 0 && v->interval.high < cut(rule, 1)) /* sure, but too little */
+            snprintf(v->word, sizeof v->word, "slower, within the margin");
     } else {
         v->answer = TG_INCONCLUSIVE;
         v->wants_more = true;

@@ -71,7 +71,7 @@ int tg_run_directory_make(const char *wanted, const struct tg_run *texts, char *
 
 int tg_run_directory_attempt(const char *path, int64_t *attempt, struct tg_error *err)
 {
-    char seal[4096 + 64];
+    char name[4096 + 64];
     long long rank, last = 0, number;
     DIR *directory = opendir(path);
     if (!directory) return tg_fail(err, "cannot read '%s': %s", path, strerror(errno));
@@ -79,9 +79,14 @@ int tg_run_directory_attempt(const char *path, int64_t *attempt, struct tg_error
         if (sscanf(e->d_name, "worker-%lld.%lld.h5", &rank, &number) == 2 && number > last)
             last = number;
     closedir(directory);
-    snprintf(seal, sizeof seal, "%s/digests.json", path);
-    if (remove(seal) < 0 && errno != ENOENT)
-        return tg_fail(err, "cannot write '%s': %s", seal, strerror(errno));
+    snprintf(name, sizeof name, "%s/digests.json", path);
+    if (remove(name) < 0 && errno != ENOENT)
+        return tg_fail(err, "cannot write '%s': %s", name, strerror(errno));
+    /* What was decided before is not what will be. */
+    for (size_t i = 0; i < tg_report_count(); i++) {
+        snprintf(name, sizeof name, "%s/%s", path, tg_report_at(i)->file);
+        if (*tg_report_at(i)->file) remove(name);
+    }
     *attempt = last + 1;
     return 0;
 }
@@ -111,6 +116,7 @@ int tg_run_directory_open(const char *path, const char *policy, struct tg_run *r
     }
     int rc = tg_plan_make(read.matrix, "matrix.json", policy ? other.text : read.policy, read.plan,
                           plan, err);
+    if (rc == 0 && policy) plan->is_own_policy = strcmp(other.text, read.policy) == 0;
     tg_json_release(&other);
     if (rc < 0) {
         tg_store_release(&read);

@@ -19,7 +19,10 @@
 int tg_run_directory_make(const char *wanted, const struct tg_run *texts, char *path, size_t size,
                           struct tg_error *err);
 
-/* The number of the next attempt: one more than any worker file has. Breaks the seal, if any. */
+/*
+ * The number of the next attempt: one more than any worker file has. Breaks the seal and removes
+ * the reports, if any.
+ */
 int tg_run_directory_attempt(const char *path, int64_t *attempt, struct tg_error *err);
 
 /* Writes the receipt to a file too, if `file` is not NULL. */

@@ -93,3 +93,13 @@ out:
     if (file) fclose(file);
     return rc;
 }
+
+int tg_digest_text(const char *text, char hex[TG_DIGEST_SIZE], struct tg_error *err)
+{
+    struct tg_digest *digest = tg_digest_create(err);
+    if (!digest) return -1;
+    tg_digest_update(digest, text, strlen(text));
+    int rc = tg_digest_finish(digest, hex, err);
+    tg_digest_destroy(digest);
+    return rc;
+}

@@ -32,6 +32,9 @@ int tg_digest_finish(struct tg_digest *digest, char hex[TG_DIGEST_SIZE], struct 
 /* Accepts NULL. */
 void tg_digest_destroy(struct tg_digest *digest);
 
+/* Writes the digest of a text, without its zero byte. */
+int tg_digest_text(const char *text, char hex[TG_DIGEST_SIZE], struct tg_error *err);
+
 /* Writes the digest of what the file at `path` holds now. */
 int tg_digest_file(const char *path, char hex[TG_DIGEST_SIZE], struct tg_error *err);
 

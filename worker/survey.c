@@ -15,6 +15,7 @@
 #include "worker/probe/probe.h"
 
 #define ANSWER_WITHIN_S 30
+#define NAME_LETTERS    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_"
 
 static void add_kernel(struct tg_json *list, const struct tg_survey_kernel *k)
 {
@@ -136,7 +137,7 @@ static int parse_kernel(const struct tg_json_file *file, const struct tg_json *r
                  {"device", k->device}};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         const char *text = tg_json_text(tg_json_get(row, texts[i].key));
-        if (!*text || strlen(text) >= TG_TEXT_SIZE || strpbrk(text, " =*?["))
+        if (!*text || strlen(text) >= TG_TEXT_SIZE || strspn(text, NAME_LETTERS) != strlen(text))
             return tg_json_fail(file, row, err, "a kernel without a usable '%s'", texts[i].key);
         copy(texts[i].to, text);
     }

@@ -16,7 +16,7 @@
 #include "worker/turns.h"
 
 static const struct tg_probe *const probes[] = {
-#define PROBE(name, meaning) &tg_probe_##name,
+#define PROBE(name) &tg_probe_##name,
 #include "worker/probe/probes.def"
 #undef PROBE
 };
@@ -255,6 +255,7 @@ int tg_probe_run_alone(const struct tg_setup *setup, size_t samples, struct tg_m
     p.setup = *setup;
     tg_measurement_init(&p.m);
     tg_cell_text(&setup->cell, p.m.block);
+    snprintf(p.m.facts.seed, sizeof p.m.facts.seed, "%s", setup->seed);
     int rc = prepare(&p, -1, err);
     if (rc == 0) rc = check_and_warm(&p, err);
     if (rc == 0 && p.m.outcome == TG_MEASURED) {
