@@ -21,6 +21,7 @@ if(TRITGATE_SANITIZE)
   target_compile_options(tg_flags INTERFACE -fsanitize=address,undefined -fno-omit-frame-pointer
     -fno-sanitize-recover=undefined)
   target_link_options(tg_flags INTERFACE -fsanitize=address,undefined)
+  target_compile_definitions(tg_flags INTERFACE TG_SANITIZED)
 endif()
 
 # tg_room(NAME [USES room ...] [LIBRARIES target ...]): a folder, built as a static library.

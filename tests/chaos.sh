@@ -42,8 +42,6 @@ for ((i = 1; i <= times; i++)); do
     launcher=$!
     sleep "$((RANDOM % 2)).$((RANDOM % 1000))"
     mapfile -t family < <(ps -e -o pid=,sid= | awk -v sid="$launcher" '$2 == sid { print $1 }')
-    mapfile -t children < <(pgrep -f 'exe cell --conducted')
-    family+=("${children[@]}")
     ((${#family[@]})) && kill -9 "${family[RANDOM % ${#family[@]}]}" 2>/dev/null
     wait "$launcher" 2>/dev/null
     for _ in $(seq 100); do

@@ -28,6 +28,10 @@ check 'a wrong kernel fails' gives 1 farm wrong.json --out wrong
 check 'and is called wrong, with the place' says 'is wrong: row [0-9]+ of column 0 differs'
 check 'at once' test "$(h5dump -d /runs/ -y wrong/worker-*.h5 2>/dev/null | grep -c '"wrong"')" -le 1
 
+ask tires '"stub_tires"'
+check 'a kernel that goes wrong while it is timed fails' gives 1 farm tires.json --out tires
+check 'and says when' says 'differs from the reference after the timed calls'
+
 ask crash '"stub_crash"'
 check 'a kernel that crashes twice fails' gives 1 farm crash.json --out crash
 check 'and the signal is named' says 'crashed: signal 11 \(Segmentation fault\)'

@@ -123,7 +123,7 @@ static void a_cell_that_is_right_is_measured(void **state)
     const struct tg_series *accuracy = tg_measurement_series(&m, "kernel_accuracy");
     assert_int_equal(accuracy->count, 1);
     assert_true(accuracy->samples[0] > 0.999 && accuracy->samples[0] < 1);
-    assert_int_equal(m.facts.checked, 3 * 32);
+    assert_int_equal(m.facts.checked, 3 * 32 + 2 * 3 * 32); /* before, and some twice after */
     assert_int_equal(m.facts.packed_bytes, tg_kernel_find("i2s_scalar")->packed_bytes(32, 256));
     assert_int_equal(strlen(m.facts.library), 64);
     assert_int_equal(strlen(m.facts.operands_digest), 64);
@@ -156,16 +156,33 @@ static void what_is_wrong_has_no_samples(void **state)
     tg_measurement_free(&m);
 }
 
-static void the_short_check_compares_one_column(void **state)
+static void a_kernel_that_goes_wrong_while_it_is_timed_is_wrong(void **state)
 {
     (void)state;
     struct tg_measurement m;
     struct tg_error err;
-    struct tg_setup setup = setup_of("probe=kernel kernel=i2s_scalar layer=32x256 batch=3");
+    const struct tg_kernel *stub = tg_kernel_find("stub_tires");
+    if (!stub || !stub->run) skip();
+    struct tg_setup setup = setup_of("probe=kernel kernel=stub_tires layer=64x256");
+    setup.warmup_min_s = setup.warmup_max_s = 0.05; /* many more than a hundred calls */
+    if (tg_probe_run_alone(&setup, 7, &m, &err) < 0) fail_msg("%s", err.text);
+    assert_int_equal(m.outcome, TG_WRONG);
+    assert_non_null(strstr(m.reason, "differs from the reference after the timed calls"));
+    const struct tg_series *times = tg_measurement_series(&m, "call_time");
+    assert_true(!times || times->count == 0); /* wrong has no speed */
+    tg_measurement_free(&m);
+}
+
+static void the_short_check_compares_one_column_and_the_last_rows(void **state)
+{
+    (void)state;
+    struct tg_measurement m;
+    struct tg_error err;
+    struct tg_setup setup = setup_of("probe=kernel kernel=i2s_scalar layer=100x256 batch=3");
     setup.is_complete = setup.is_fixed = false;
     if (tg_probe_run_alone(&setup, 1, &m, &err) < 0) fail_msg("%s", err.text);
     assert_int_equal(m.outcome, TG_MEASURED);
-    assert_int_equal(m.facts.checked, 32);
+    assert_int_equal(m.facts.checked, 100 + 2 * 32 + 2 * 3 * 32);
     assert_null(tg_measurement_series(&m, "kernel_accuracy"));
     tg_measurement_free(&m);
 }
@@ -291,7 +308,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(the_memory_of_a_cell_is_known_before_it_is_run),
         cmocka_unit_test(a_cell_that_is_right_is_measured),
         cmocka_unit_test(what_is_wrong_has_no_samples),
-        cmocka_unit_test(the_short_check_compares_one_column),
+        cmocka_unit_test(a_kernel_that_goes_wrong_while_it_is_timed_is_wrong),
+        cmocka_unit_test(the_short_check_compares_one_column_and_the_last_rows),
         cmocka_unit_test(operands_depend_on_their_seed_alone),
         cmocka_unit_test(what_cannot_be_run_is_said_why),
         cmocka_unit_test(a_process_that_is_asked_for_nonsense_says_so_and_ends),

@@ -66,8 +66,8 @@ static void decide(void)
 /* What a report writes; the caller frees. */
 static char *written(const struct tg_report *report)
 {
-    char *text;
-    size_t size;
+    static char *text;
+    static size_t size;
     FILE *out = open_memstream(&text, &size);
     assert_non_null(out);
     report->write(out, &plan, &decision);
@@ -79,10 +79,11 @@ static char *written(const struct tg_report *report)
 static void hide_version(char *text)
 {
     static const char line[] = "\"version\": \"" TRITGATE_VERSION;
-    char *found = strstr(text, line);
+    const char *found = strstr(text, line);
     if (!found) return;
-    memcpy(found, "\"version\": \"V", 13);
-    memmove(found + 13, found + strlen(line), strlen(found + strlen(line)) + 1);
+    size_t at = (size_t)(found - text), rest = strlen(text) - at - strlen(line);
+    memmove(text + at + 13, text + at + strlen(line), rest + 1);
+    memcpy(text + at, "\"version\": \"V", 13);
 }
 
 static void assert_golden(const char *name, const char *kind, const char *report)

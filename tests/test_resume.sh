@@ -34,7 +34,7 @@ for victim in worker coordinator launcher child; do
     worker) pid=$(pgrep -P "$launcher" -f 'tritgate run' | sed -n 2p) ;;
     coordinator) pid=$(pgrep -P "$launcher" -f 'tritgate run' | sed -n 1p) ;;
     launcher) pid=$launcher ;;
-    child) pid=$(pgrep -f 'exe cell --conducted' | head -n 1) ;;
+    child) pid=$(pgrep -s "$launcher" -f 'cell --conducted' | head -n 1) ;;
     esac
     kill -9 "${pid:-$launcher}" 2>/dev/null
     wait "$launcher" 2>/dev/null

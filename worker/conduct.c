@@ -20,9 +20,10 @@
 #include "worker/sampler.h"
 #include "worker/turns.h"
 
-#define PADDING_MOST 4096
-#define OFFSETS      64 /* cache lines of a page */
-#define SPARE_BYTES  (INT64_C(1) << 29)
+#define EXIT_WITHIN_S 1
+#define PADDING_MOST  4096
+#define OFFSETS       64 /* cache lines of a page */
+#define SPARE_BYTES   (INT64_C(1) << 29)
 
 /* One cell of the block: its process, and what is known of it so far. */
 struct side {
@@ -266,7 +267,7 @@ static void sample(struct round *r)
         facts->steal_s = steal_s;
         facts->calls = plan.calls[i];
         facts->quads = plan.quads;
-        take_samples(r, i);
+        if (r->sides[i].m->outcome != TG_WRONG) take_samples(r, i); /* wrong has no speed */
     }
 }
 
@@ -317,7 +318,7 @@ static void conduct(struct round *r)
     for (int i = 0; i < r->count; i++) all = all && r->sides[i].child;
     if (all && r->order->block.is_timed) sample(r);
     for (int i = 0; i < r->count; i++) {
-        tg_child_stop(r->sides[i].child, NULL);
+        if (r->sides[i].child) tg_child_finish(r->sides[i].child, tg_now() + EXIT_WITHIN_S, NULL);
         r->sides[i].child = NULL;
     }
 }

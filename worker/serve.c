@@ -91,6 +91,7 @@ static int open_run(struct tg_worker *w, const struct tg_json_file *file, struct
     snprintf(w->directory, sizeof w->directory, "%s",
              tg_json_text(tg_json_get(message, "directory")));
     w->attempt = (int64_t)tg_json_number(tg_json_get(message, "attempt"));
+    if (w->matrix) return tg_fail(err, "the run is open already");
     w->matrix = copied(message, "matrix");
     w->policy = copied(message, "policy");
     w->plan = copied(message, "plan");

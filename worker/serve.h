@@ -32,7 +32,7 @@ int tg_serve_open(int rank, int local_rank, const struct tg_identity *identity,
 int tg_serve_answer(struct tg_worker *worker, const char *message, char **answer,
                     struct tg_error *err);
 
-/* Closes what it stored; a store that was not closed by message is left as it is. */
+/* Frees the worker; a store that no message closed is closed. Accepts NULL. */
 void tg_serve_close(struct tg_worker *worker);
 
 /* Answers the coordinator's messages until it is told to close. */

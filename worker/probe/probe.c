@@ -125,7 +125,7 @@ static struct tg_turn take_sample(struct process *p, int64_t calls)
 /* A sanitizer reserves more memory than any limit allows. */
 static int limit_data(int64_t bytes, struct tg_error *err)
 {
-#ifdef __SANITIZE_ADDRESS__
+#ifdef TG_SANITIZED
     (void)bytes, (void)err;
 #else
     struct rlimit limit = {(rlim_t)bytes, (rlim_t)bytes};
@@ -192,6 +192,7 @@ static int take_turns(struct process *p, int side, struct tg_error *err)
     while (tg_turns_await(turns, side, &calls)) tg_turns_pass(turns, take_sample(p, calls));
     tg_turns_close(turns);
     read_usage(p);
+    p->probe->recheck(p->state, &p->m);
     return 0;
 }
 
@@ -269,6 +270,8 @@ int tg_probe_run_alone(const struct tg_setup *setup, size_t samples, struct tg_m
             s->begun[i] = turn.begun;
         }
         if (!s) rc = tg_fail(err, "out of memory");
+        p.probe->recheck(p.state, &p.m);
+        if (s && p.m.outcome == TG_WRONG) s->count = 0;
     }
     tg_host_name(p.m.facts.host);
     tg_host_read(setup->core < 0 ? 0 : setup->core, &p.m.facts);

@@ -23,7 +23,7 @@ struct tg_setup {
     struct tg_cell cell;
     char library[4096];      /* whose kernels */
     char seed[TG_TEXT_SIZE]; /* of the operands, decimal */
-    bool is_complete;        /* compare every result; else every row of one batch column */
+    bool is_complete;        /* compare every result; else those of one column and the last rows */
     bool is_maker; /* make the shared operands; else take them if they would be the same */
     char operands_digest[TG_TEXT_SIZE]; /* of what the maker packed, "" for the maker */
     bool is_fixed;      /* also measure the metrics that are the same in every round */
@@ -52,6 +52,10 @@ struct tg_probe {
 
     /* What is timed. */
     void (*call)(void *state, int64_t calls);
+
+    /* Compares again, what the timed calls have left: may set the outcome `wrong` and its reason.
+     */
+    void (*recheck)(void *state, struct tg_measurement *m);
 
     void (*close)(void *state);
 };
