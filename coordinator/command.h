@@ -2,6 +2,8 @@
 #ifndef TG_COORDINATOR_COMMAND_H
 #define TG_COORDINATOR_COMMAND_H
 
+#include <argp.h>
+
 /*
  * The subcommands: each takes its own arguments (argv[0] is "tritgate NAME") and returns the exit
  * status. What goes wrong is one sentence on standard error.
@@ -26,5 +28,17 @@ int tg_command_cell(int argc, char **argv);
 int tg_command_check(int argc, char **argv);
 int tg_command_matrix(int argc, char **argv);
 int tg_command_list(int argc, char **argv);
+
+/*
+ * For the parsers of their arguments; what is unusable ends the program with one sentence.
+ *
+ *   take     the one positional argument, a `what`, into *slot
+ *   seed     at most 15 digits
+ *   seconds  above 0; `what` they are for
+ */
+void tg_command_take(struct argp_state *state, const char *what, const char **slot,
+                     const char *arg);
+const char *tg_command_seed(struct argp_state *state, const char *arg);
+double tg_command_seconds(struct argp_state *state, const char *what, const char *arg);
 
 #endif

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <argp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,26 +38,14 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case LIBRARY: o->library = arg; return 0;
     case CONDUCTED: o->conducted = arg; return 0;
     case SURVEY: o->survey = arg; return 0;
-    case SEED:
-        o->seed = arg;
-        if (!*arg || strspn(arg, "0123456789") != strlen(arg) || strlen(arg) > 15)
-            argp_failure(state, TG_STATUS_USAGE, 0,
-                         "unusable seed '%s': a number of at most 15 digits", arg);
-        return 0;
+    case SEED: o->seed = tg_command_seed(state, arg); return 0;
     case SAMPLES:
         o->samples = strtoul(arg, &end, 10);
         if (end == arg || *end || *arg == '-' || o->samples < 1 || o->samples > 1000000)
             argp_failure(state, TG_STATUS_USAGE, 0, "unusable number of samples '%s': 1 to 1000000",
                          arg);
         return 0;
-    case ARGP_KEY_ARG:
-        if (o->text)
-            argp_failure(state, TG_STATUS_USAGE, 0,
-                         "one cell is expected, in quotes; '%s' is a"
-                         " second",
-                         arg);
-        o->text = arg;
-        return 0;
+    case ARGP_KEY_ARG: tg_command_take(state, "cell", &o->text, arg); return 0;
     case ARGP_KEY_END:
         if (!o->text && !o->conducted && !o->survey)
             argp_failure(state, TG_STATUS_USAGE, 0, "a cell is missing");

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <argp.h>
 #include <fnmatch.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,15 +33,10 @@ static const struct argp_option option_list[] = {
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
     struct options *o = state->input;
-    char *end;
     switch (key) {
     case LIBRARY: o->library = arg; return 0;
     case ONE: o->one = arg; return 0;
-    case DEADLINE:
-        o->deadline_s = strtod(arg, &end);
-        if (end == arg || *end || !(o->deadline_s > 0 && o->deadline_s < 1e6))
-            argp_failure(state, TG_STATUS_USAGE, 0, "unusable deadline '%s': seconds above 0", arg);
-        return 0;
+    case DEADLINE: o->deadline_s = tg_command_seconds(state, "deadline", arg); return 0;
     case ARGP_KEY_ARG:
         if (state->arg_num > 0)
             argp_failure(state, TG_STATUS_USAGE, 0, "one pattern is expected, '%s' is a second",

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <argp.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -25,11 +24,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case JSON: o->json = arg; return 0;
     case FORMAT: o->format = arg; return 0;
     case 'o': o->out = arg; return 0;
-    case ARGP_KEY_ARG:
-        if (o->directory)
-            argp_failure(state, TG_STATUS_USAGE, 0, "one run is expected, '%s' is a second", arg);
-        o->directory = arg;
-        return 0;
+    case ARGP_KEY_ARG: tg_command_take(state, "run", &o->directory, arg); return 0;
     case ARGP_KEY_END:
         if (!o->directory) argp_failure(state, TG_STATUS_USAGE, 0, "a run's directory is missing");
         return 0;

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <argp.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,12 +33,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case BASE: o->base = arg; return 0;
     case FILTER: o->filter = arg; return 0;
     case JSON: o->json = true; return 0;
-    case ARGP_KEY_ARG:
-        if (o->matrix)
-            argp_failure(state, TG_STATUS_USAGE, 0, "one matrix is expected, '%s' is a second",
-                         arg);
-        o->matrix = arg;
-        return 0;
+    case ARGP_KEY_ARG: tg_command_take(state, "matrix", &o->matrix, arg); return 0;
     case ARGP_KEY_END:
         if (!o->matrix) argp_failure(state, TG_STATUS_USAGE, 0, "a matrix is missing");
         return 0;

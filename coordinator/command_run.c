@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <argp.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdbool.h>
@@ -51,7 +50,6 @@ static const struct argp_option option_list[] = {
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
     struct options *o = state->input;
-    char *end;
     switch (key) {
     case 'p': o->policy = arg; return 0;
     case 'o': o->out = arg; return 0;
@@ -63,23 +61,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case RESUME: o->resume = arg; return 0;
     case HOST: o->identity.host = arg; return 0;
     case TOPOLOGY: o->identity.topology = arg; return 0;
-    case SEED:
-        o->seed = arg;
-        if (!*arg || strspn(arg, "0123456789") != strlen(arg) || strlen(arg) > 15)
-            argp_failure(state, TG_STATUS_USAGE, 0,
-                         "unusable seed '%s': a number of at most 15 digits", arg);
-        return 0;
-    case BUDGET:
-        o->budget_s = strtod(arg, &end);
-        if (end == arg || *end || !(o->budget_s > 0 && o->budget_s < 1e9))
-            argp_failure(state, TG_STATUS_USAGE, 0, "unusable budget '%s': seconds above 0", arg);
-        return 0;
-    case ARGP_KEY_ARG:
-        if (o->matrix)
-            argp_failure(state, TG_STATUS_USAGE, 0, "one matrix is expected, '%s' is a second",
-                         arg);
-        o->matrix = arg;
-        return 0;
+    case SEED: o->seed = tg_command_seed(state, arg); return 0;
+    case BUDGET: o->budget_s = tg_command_seconds(state, "budget", arg); return 0;
+    case ARGP_KEY_ARG: tg_command_take(state, "matrix", &o->matrix, arg); return 0;
     case ARGP_KEY_END:
         if (o->resume && (o->matrix || o->policy || o->out || o->base || o->head || o->filter ||
                           o->seed || o->is_same))

@@ -106,5 +106,12 @@ for kind in "$quiet" "$loud"; do
 done
 demand "7 %: $most name every slowed test and no other" "$((seven >= most))"
 demand "3 %: no fail" "$((three == 0))"
+if build/release/tritgate list kernels | grep -q '^i2s_avx512vnni .* yes '; then
+    mpirun -n 3 build/release/tritgate run tests/data/simd.json --out "$work/simd" \
+        >"$work/log" 2>/dev/null </dev/null
+    status=$?
+    grep ' vs i2s_avx2' "$work/log"
+    demand 'AVX-512 at least 1.7 times as fast as AVX2' "$((status == 0))"
+fi
 ((bad)) || echo 'all of it is as demanded'
 exit "$bad"
