@@ -318,8 +318,7 @@ static int coordinate(struct work *w, size_t *well, struct tg_error *err)
 static int work_as_rank(struct tg_wire *wire, const struct options *o, struct tg_error *err)
 {
     struct tg_worker *worker;
-    if (tg_serve_open(tg_wire_rank(wire), tg_wire_local_rank(wire) - 1, &o->identity, &worker,
-                      err) < 0)
+    if (tg_serve_open(tg_wire_rank(wire), tg_wire_local_rank(wire), &o->identity, &worker, err) < 0)
         return -1;
     int rc = tg_serve(wire, worker, err);
     tg_serve_close(worker);
