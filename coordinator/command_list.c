@@ -155,7 +155,8 @@ static void fill_rule(size_t i, struct row *row)
 {
     set(row, 0, tg_rule_at(i)->name);
     set(row, 1, tg_rule_at(i)->cells);
-    set(row, 2, tg_rule_at(i)->meaning);
+    set(row, 2, tg_rule_at(i)->reading);
+    set(row, 3, tg_rule_at(i)->meaning);
 }
 
 static void fill_report(size_t i, struct row *row)
@@ -182,7 +183,7 @@ static const struct table tables[] = {
      tg_model_count,
      fill_model},
     {"probes", {"name", "meaning"}, tg_probe_count, fill_probe},
-    {"rules", {"name", "cells", "meaning"}, tg_rule_count, fill_rule},
+    {"rules", {"name", "cells", "reading", "meaning"}, tg_rule_count, fill_rule},
     {"reports", {"name", "file", "meaning"}, tg_report_count, fill_report},
 };
 

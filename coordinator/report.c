@@ -101,23 +101,24 @@ static void value_text(const struct tg_metric *metric, double value, char *out, 
     }
 }
 
-static bool is(const struct tg_rule *rule, const char *kind)
+/* Whether the numbers of a rule are to be read so. */
+static bool is(const struct tg_rule *rule, const char *reading)
 {
-    return strcmp(rule->rule, kind) == 0;
+    return strcmp(tg_rule_find(rule->rule)->reading, reading) == 0;
 }
 
 char *tg_report_demand(const struct tg_rule *rule, char *out, size_t size)
 {
     char value[64];
-    if (is(rule, "noninferior")) {
+    if (is(rule, "slowdown")) {
         bool is_time = strcmp(rule->effect, "time") == 0;
         snprintf(out, size, "not %.3g %% %s", 100 * rule->margin,
                  is_time ? "slower" : "less throughput");
-    } else if (is(rule, "ratio")) {
+    } else if (is(rule, "factor")) {
         snprintf(out, size, "at least %.3gx", rule->limit);
     } else {
         value_text(tg_metric_find(rule->metric), rule->limit, value, sizeof value);
-        snprintf(out, size, "%s at %s %s", rule->metric, is(rule, "floor") ? "least" : "most",
+        snprintf(out, size, "%s at %s %s", rule->metric, is(rule, "least") ? "least" : "most",
                  value);
     }
     return out;
@@ -136,7 +137,7 @@ char *tg_report_measured(const struct tg_rule *rule, const struct tg_verdict *v,
     bool has_ends = isfinite(v->interval.low) && isfinite(v->interval.high);
     if (!isfinite(v->estimate)) {
         snprintf(out, size, "-");
-    } else if (is(rule, "noninferior")) {
+    } else if (is(rule, "slowdown")) {
         bool is_time = strcmp(rule->effect, "time") == 0;
         double low = is_time ? v->interval.low : as_throughput(v->interval.high);
         double high = is_time ? v->interval.high : as_throughput(v->interval.low);
@@ -144,7 +145,7 @@ char *tg_report_measured(const struct tg_rule *rule, const struct tg_verdict *v,
         int used = snprintf(out, size, "%+.2f %%", 100 * estimate);
         if (has_ends)
             snprintf(out + used, size - (size_t)used, " [%+.2f, %+.2f]", 100 * low, 100 * high);
-    } else if (is(rule, "ratio")) {
+    } else if (is(rule, "factor")) {
         int used = snprintf(out, size, "%.3gx", 1 + v->estimate);
         if (has_ends)
             snprintf(out + used, size - (size_t)used, " [%.3g, %.3g]", 1 + v->interval.low,

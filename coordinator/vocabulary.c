@@ -57,7 +57,8 @@ static void add_tables(struct list *list)
     for (size_t i = 0; i < tg_model_count(); i++) add(list, "model", tg_model_at(i)->name, "");
     for (size_t i = 0; i < tg_model_layer_count(); i++) add(list, "layer", tg_model_layer(i), "");
     for (size_t i = 0; i < tg_rule_count(); i++) {
-        snprintf(traits, sizeof traits, "cells=%s", tg_rule_at(i)->cells);
+        snprintf(traits, sizeof traits, "cells=%s reading=%s", tg_rule_at(i)->cells,
+                 tg_rule_at(i)->reading);
         add(list, "rule", tg_rule_at(i)->name, traits);
     }
     for (size_t i = 0; i < tg_metric_count(); i++) {

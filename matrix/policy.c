@@ -51,18 +51,18 @@ static int check_limits(const struct tg_limits *l, struct tg_error *err)
     return 0;
 }
 
-/* The numbers that a noninferior rule needs, in their order. */
-static int check_noninferior(const struct tg_rule *r, const char *sign, struct tg_error *err)
+/* The numbers that are read as a slow-down, in their order. */
+static int check_slowdown(const struct tg_rule *r, const char *sign, struct tg_error *err)
 {
     if (strcmp(sign, "positive") != 0)
         return tg_fail(err, "metric '%s' can be zero or negative, so it has no ratio", r->metric);
-    if (!isnan(r->limit)) return tg_fail(err, "noninferior has a margin, no limit");
+    if (!isnan(r->limit)) return tg_fail(err, "rule '%s' has a margin, no limit", r->rule);
     if (!(r->tolerance > 0 && r->margin > r->tolerance && r->margin < 1))
-        return tg_fail(err, "noninferior needs 0 < tolerance < margin < 1");
+        return tg_fail(err, "rule '%s' needs 0 < tolerance < margin < 1", r->rule);
     if ((!isnan(r->major) && !(r->major > r->margin && r->major < 1)) ||
         (!isnan(r->critical) && !(r->critical > r->margin && r->critical < 1)) ||
         (!isnan(r->major) && !isnan(r->critical) && !(r->critical > r->major)))
-        return tg_fail(err, "noninferior needs margin < major < critical < 1");
+        return tg_fail(err, "rule '%s' needs margin < major < critical < 1", r->rule);
     if (strcmp(r->fail_from, "minor") != 0 && strcmp(r->fail_from, "major") != 0 &&
         strcmp(r->fail_from, "critical") != 0)
         return tg_fail(err, "fail_from is minor, major or critical");
@@ -87,7 +87,7 @@ static int check_pair(const struct tg_rule *r, const struct tg_words *words, str
 
 static int check_rule(const struct tg_rule *r, const struct tg_words *words, struct tg_error *err)
 {
-    char sign[16] = "", needs[64] = "";
+    char sign[16] = "", needs[16] = "", reading[16] = "";
     const struct tg_word *kind = tg_words_find(words, "rule", r->rule);
     const struct tg_word *metric = tg_words_find(words, "metric", r->metric);
     if (!kind) return tg_fail(err, "no such rule '%s'", r->rule);
@@ -96,15 +96,16 @@ static int check_rule(const struct tg_rule *r, const struct tg_words *words, str
 
     tg_words_trait(metric, "sign", sign, sizeof sign);
     tg_words_trait(kind, "cells", needs, sizeof needs);
+    tg_words_trait(kind, "reading", reading, sizeof reading);
     if (strcmp(needs, "pair") == 0 && check_pair(r, words, err) < 0) return -1;
     if (strcmp(needs, "pair") != 0 && (*r->axis || *r->of || *r->to))
         return tg_fail(err, "rule '%s' looks at one cell, 'axis', 'of' and 'to' mean nothing",
                        r->rule);
     if (r->required / 2) return tg_fail(err, "'required' is true or false");
-    if (strcmp(r->rule, "noninferior") == 0) return check_noninferior(r, sign, err);
+    if (strcmp(reading, "slowdown") == 0) return check_slowdown(r, sign, err);
     if (!isnan(r->tolerance) || !isnan(r->margin) || !isnan(r->major) || !isnan(r->critical))
         return tg_fail(err, "rule '%s' has a limit, no tolerance or margin", r->rule);
-    if (strcmp(r->rule, "ratio") == 0 && strcmp(sign, "positive") != 0)
+    if (strcmp(reading, "factor") == 0 && strcmp(sign, "positive") != 0)
         return tg_fail(err, "metric '%s' can be zero or negative, so it has no ratio", r->metric);
     if (isnan(r->limit)) return tg_fail(err, "rule '%s' needs a 'limit'", r->rule);
     if (strcmp(sign, "positive") == 0 && !(r->limit > 0))

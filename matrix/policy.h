@@ -46,7 +46,8 @@ struct tg_policy {
 };
 
 /*
- * Reads a policy from JSON. `words` holds the kinds of rule ("rule"), the metrics ("metric", with
+ * Reads a policy from JSON. `words` holds the kinds of rule ("rule", with the
+ * traits cells=pair|one and reading=slowdown|factor|least|most), the metrics ("metric", with
  * the traits nature=sampled|fixed and sign=positive|any) and the values of the axes; the policy may
  * use no others. The result is released by tg_policy_release; on failure there is nothing to.
  */

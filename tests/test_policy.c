@@ -223,8 +223,8 @@ static void a_pair_has_two_different_sides_that_exist(void **state)
 static void the_lines_of_a_noninferior_rule_are_in_order(void **state)
 {
     (void)state;
-    static const char margins[] = "noninferior needs 0 < tolerance < margin < 1";
-    static const char cuts[] = "noninferior needs margin < major < critical < 1";
+    static const char margins[] = "rule 'noninferior' needs 0 < tolerance < margin < 1";
+    static const char cuts[] = "rule 'noninferior' needs margin < major < critical < 1";
     static const char *const rows[][2] = {
         {"\"margin\": 0.05", margins},
         {"\"tolerance\": 0.02", margins},

@@ -17,10 +17,11 @@
  * TG_GOLDEN=write in the environment writes them anew, to be read before they are kept.
  */
 
-static const char matrix[] =
-    "{\"tritgate_matrix\": 1, \"axes\": {\"probe\": [\"kernel\"],"
-    " \"kernel\": [\"i2s_*\"], \"model\": [\"bitnet-2b\"], \"layer\": [\"attn_k\"],"
-    " \"batch\": [1, 8]}, \"exclude\": [\"kernel=*unpack batch=8\"]}";
+static const char matrix[] = "{\"tritgate_matrix\": 1, \"axes\": {\"probe\": [\"kernel\"],"
+                             " \"kernel\": [\"i2s_scalar\", \"i2s_avx2\", \"i2s_avx512vnni\","
+                             " \"i2s_scalar_unpack\", \"i2s_avx2_unpack\"], \"model\": "
+                             "[\"bitnet-2b\"], \"layer\": [\"attn_k\"],"
+                             " \"batch\": [1, 8]}, \"exclude\": [\"kernel=*unpack batch=8\"]}";
 static const char policy[] =
     "{\"tritgate_policy\": 1, \"flow\": \"review\", \"limits\": {\"rounds_max\": 16}, \"rules\": ["
     "{\"rule\": \"noninferior\", \"metric\": \"call_time\", \"where\": \"kernel=i2s_*\","

@@ -66,7 +66,6 @@ static void assert_verdict(struct tg_verdict v, enum tg_answer answer, const cha
 static void a_rule_is_found_by_its_name(void **state)
 {
     (void)state;
-    assert_int_equal(tg_rule_count(), 4);
     for (size_t i = 0; i < tg_rule_count(); i++)
         assert_ptr_equal(tg_rule_find(tg_rule_at(i)->name), tg_rule_at(i));
     assert_string_equal(tg_rule_find("ratio")->cells, "pair");

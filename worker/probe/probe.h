@@ -84,7 +84,9 @@ int tg_probe_run(struct tg_error *err);
 int tg_probe_run_alone(const struct tg_setup *setup, size_t samples, struct tg_measurement *m,
                        struct tg_error *err);
 
-/* The row that calls kernels (probe_kernel.c). */
-extern const struct tg_probe tg_probe_kernel;
+/* The rows, each in its probe_<name>.c. */
+#define PROBE(name) extern const struct tg_probe tg_probe_##name;
+#include "worker/probe/probes.def"
+#undef PROBE
 
 #endif
