@@ -91,6 +91,14 @@ static int run_by_hand(const struct options *o, struct tg_error *err)
     struct tg_measurement m;
     tg_probe_setup_init(&setup);
     if (tg_cell_parse(o->text, &setup.cell, err) < 0) return TG_STATUS_USAGE;
+    if (tg_words_is_pattern(o->text)) {
+        tg_fail(err, "a cell is one, '%s' has a pattern in it", o->text);
+        return TG_STATUS_USAGE;
+    }
+    if (strcmp(setup.cell.build, "base") == 0 && !o->library) {
+        tg_fail(err, "build=base needs its library: --library LIB");
+        return TG_STATUS_USAGE;
+    }
     if (o->library)
         snprintf(setup.library, sizeof setup.library, "%s%s", strchr(o->library, '/') ? "" : "./",
                  o->library);

@@ -176,7 +176,9 @@ static int read_texts(struct work *w, struct tg_error *err)
     if (tg_json_read(o->matrix, &matrix, err) < 0) return tg_fail_in(err, "matrix");
     tg_spec_policy_path(&matrix, o->matrix, path, sizeof path);
     int rc = 0;
-    if (!o->policy && !*path)
+    if (tg_json_number(tg_json_get(matrix.root, "tritgate_matrix")) != 1)
+        rc = tg_fail(err, "'%s' is not a matrix: \"tritgate_matrix\": 1 is missing", o->matrix);
+    else if (!o->policy && !*path)
         rc = tg_fail(err, "matrix '%s' names no policy; give one with --policy", o->matrix);
     else if (tg_json_read(o->policy ? o->policy : path, &policy, err) < 0)
         rc = tg_fail_in(err, "policy");
@@ -208,6 +210,7 @@ static int begin(struct work *w, struct tg_error *err)
 {
     const struct options *o = w->options;
     struct tg_asked asked = {.is_same = o->is_same};
+    if (tg_run_directory_can_write(o->json, err) < 0) return -1;
     if (read_texts(w, err) < 0 || draw_seed(o, asked.seed, err) < 0 || find_libraries(w, err) < 0 ||
         hear_announcements(w, err) < 0)
         return -1;
@@ -226,8 +229,10 @@ static int begin(struct work *w, struct tg_error *err)
 static int go_on(struct work *w, struct tg_error *err)
 {
     const struct options *o = w->options;
+    if (tg_run_directory_can_write(o->json, err) < 0) return -1;
     if (!realpath(o->resume, w->directory))
         return tg_fail(err, "cannot read run '%s': %s", o->resume, strerror(errno));
+    if (tg_run_directory_lock(w->directory, err) < 0) return -1;
     if (tg_store_read(w->directory, &w->run, err) < 0) return -1;
     if (tg_plan_make(w->run.matrix, "matrix.json", w->run.policy, w->run.plan, &w->plan, err) < 0)
         return -1;
@@ -273,8 +278,9 @@ static int conclude(struct work *w, const struct tg_dispatched *dispatched, stru
 {
     struct tg_run run;
     struct tg_decision decision;
-    if (tg_store_seal(w->directory, err) < 0 || tg_store_read(w->directory, &run, err) < 0)
-        return TG_STATUS_STOPPED;
+    /* A run that lost something is not sealed: it cannot pass before it goes on. */
+    if (!dispatched->is_lost && tg_store_seal(w->directory, err) < 0) return TG_STATUS_STOPPED;
+    if (tg_store_read(w->directory, &run, err) < 0) return TG_STATUS_STOPPED;
     int status = TG_STATUS_STOPPED;
     if (tg_gate_decide(&w->plan, &run, &decision, err) == 0) {
         if (tg_report_write_all(w->directory, &w->plan, &decision, err) == 0 &&
@@ -292,15 +298,25 @@ static int conclude(struct work *w, const struct tg_dispatched *dispatched, stru
     return status;
 }
 
+/* Tests that count and shadows, workers, budget, and where the evidence goes. */
+static void say_what_comes(const struct work *w)
+{
+    size_t required = 0, shadows = 0;
+    for (size_t i = 0; i < w->plan.spec.test_count; i++) {
+        required += tg_gate_is_required(&w->plan, i);
+        shadows += w->plan.spec.tests[i].is_shadow && w->plan.prospects[i].fate == TG_TO_MEASURE;
+    }
+    tg_log(TG_INFO, "%zu test%s and %zu shadow%s, %zu worker%s, at most %.3g s; evidence in %s",
+           required, required == 1 ? "" : "s", shadows, shadows == 1 ? "" : "s", w->worker_count,
+           w->worker_count == 1 ? "" : "s", w->plan.asked.budget_s, w->directory);
+}
+
 static int coordinate(struct work *w, size_t *well, struct tg_error *err)
 {
     struct tg_dispatched dispatched;
     int status = TG_STATUS_USAGE;
     if ((w->options->resume ? go_on(w, err) : begin(w, err)) == 0) {
-        size_t tests = w->plan.spec.test_count;
-        tg_log(TG_INFO, "%zu tests over %zu blocks, %zu worker%s, at most %.0f s", tests,
-               w->plan.spec.block_count, w->worker_count, w->worker_count == 1 ? "" : "s",
-               w->plan.asked.budget_s);
+        say_what_comes(w);
         int rc = tg_dispatch(w->crew, w->workers, &w->plan, &w->run, w->directory, w->attempt,
                              &dispatched, err);
         *well = close_workers(w);
@@ -334,6 +350,8 @@ int tg_command_run(int argc, char **argv)
     size_t well = 0;
     /* What is wrong with the command line is said once, by rank 0. */
     unsigned flags = tg_wire_launched_rank() > 0 ? ARGP_SILENT : 0;
+    for (int i = 1; i < argc && flags; i++)
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "--usage") == 0) return 0;
     if (argp_parse(&argp, argc, argv, flags, NULL, &options) != 0) return TG_STATUS_USAGE;
     if (tg_wire_open(&wire, &err) < 0) {
         tg_log(TG_ERROR, "%s", err.text);
@@ -345,7 +363,7 @@ int tg_command_run(int argc, char **argv)
         status = work_as_rank(wire, &options, &err) == 0 ? 0 : TG_STATUS_STOPPED;
     } else if (tg_crew_open(wire, &options.identity, &work.crew, &err) == 0) {
         struct tg_error why;
-        if (tg_place_leave(&why) < 0) tg_log(TG_WARN, "%s", why.text);
+        if (tg_wire_size(wire) > 1 && tg_place_leave(&why) < 0) tg_log(TG_WARN, "%s", why.text);
         status = coordinate(&work, &well, &err);
     }
     if (status >= TG_STATUS_USAGE) tg_log(TG_ERROR, "%s", err.text);

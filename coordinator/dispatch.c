@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +29,7 @@ struct dispatch {
     struct tg_crew *crew;
     const struct tg_capability *workers;
     const struct tg_plan *plan;
+    const char *directory;
     struct tg_queue *queue;
     struct tg_verdict *verdicts;
     struct given *given; /* one for each worker */
@@ -123,9 +125,19 @@ static void show_progress(struct dispatch *d, bool last)
     const char *begin = d->is_terminal ? "\r\033[K" : "tritgate: ";
     fprintf(stderr, "%s%zu of %zu tests decided, %zu rounds, %.0f s", begin, d->decided,
             d->required, d->result->rounds, now - d->begun_s);
-    if (!last) fprintf(stderr, ", at least %.0f s left", left);
+    if (!last) fprintf(stderr, ", about %.0f s left", left);
     if (last || !d->is_terminal) fputc('\n', stderr);
     fflush(stderr);
+}
+
+/* Whether no round of a block was whole yet: then every result is compared. */
+static bool is_unchecked(const struct dispatch *d, const struct tg_block *block)
+{
+    for (size_t i = 0; i < d->row_count; i++)
+        if (d->rows[i]->outcome == TG_MEASURED && !d->rows[i]->unpaired &&
+            strcmp(d->rows[i]->block, block->text) == 0)
+            return false;
+    return true;
 }
 
 static char *order_text(struct dispatch *d, size_t block, int64_t round)
@@ -142,7 +154,7 @@ static char *order_text(struct dispatch *d, size_t block, int64_t round)
         tg_json_add_text(cells, NULL, tg_cell_text(&b->cells[i], text));
     tg_json_add_boolean(root, "is_timed", b->is_timed);
     tg_json_add_boolean(root, "is_fixed", b->is_fixed);
-    tg_json_add_boolean(root, "is_complete", round == 0);
+    tg_json_add_boolean(root, "is_complete", is_unchecked(d, b));
     tg_json_add_number(root, "round", (double)round);
     tg_json_add_text(root, "seed", seed);
     char *line = tg_json_print(root, false);
@@ -204,12 +216,33 @@ static int take_answer(struct dispatch *d, size_t worker, const char *answer, st
     return rc;
 }
 
+/* Set by the first SIGINT or SIGTERM: what is under way is ended, nothing more is begun. */
+static volatile sig_atomic_t is_stopped;
+
+static void stop(int signal)
+{
+    (void)signal;
+    is_stopped = 1;
+}
+
+static void heed_signals(void)
+{
+    struct sigaction action = {.sa_handler = stop, .sa_flags = (int)SA_RESETHAND};
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+}
+
 static int run_rounds(struct dispatch *d, struct tg_error *err)
 {
     for (;;) {
         size_t worker;
         char *answer;
-        if (give_out(d, err) < 0) return -1;
+        if (is_stopped && !d->result->is_lost) {
+            d->result->is_lost = true;
+            snprintf(d->result->reason, sizeof d->result->reason,
+                     "stopped by a signal; tritgate run --resume %.900s goes on", d->directory);
+        }
+        if (!is_stopped && give_out(d, err) < 0) return -1;
         if (!tg_queue_is_out(d->queue)) return 0;
         show_progress(d, false);
         int heard = tg_crew_hear(d->crew, tg_now() + 1, &worker, &answer, err);
@@ -304,7 +337,11 @@ int tg_dispatch(struct tg_crew *crew, const struct tg_capability *workers,
                 const struct tg_plan *plan, const struct tg_run *run, const char *directory,
                 int64_t attempt, struct tg_dispatched *dispatched, struct tg_error *err)
 {
-    struct dispatch d = {.crew = crew, .workers = workers, .plan = plan, .result = dispatched};
+    struct dispatch d = {.crew = crew,
+                         .workers = workers,
+                         .plan = plan,
+                         .directory = directory,
+                         .result = dispatched};
     size_t worker_count = tg_crew_count(crew);
     /* Each attempt draws anew: the same draws twice would be the same round twice. */
     d.seeds = strtoull(plan->asked.seed, NULL, 10) + (uint64_t)attempt * 0x9e3779b9u;
@@ -320,6 +357,7 @@ int tg_dispatch(struct tg_crew *crew, const struct tg_capability *workers,
         tg_fail(err, "out of memory");
     else if (take_earlier(&d, run, err) == 0 && fill_queue(&d, err) == 0 &&
              open_stores(&d, run, directory, attempt, err) == 0) {
+        heed_signals();
         d.begun_s = d.said_s = tg_now();
         rc = run_rounds(&d, err);
         show_progress(&d, true);

@@ -242,6 +242,22 @@ static bool count(const struct tg_plan *plan, size_t i, struct tg_decision *d)
     return true;
 }
 
+/* The processors, and how long the run waited for others on the same memory. */
+static void look_at_rows(const struct tg_run *run, struct tg_decision *d)
+{
+    double waited_s = 0;
+    for (size_t i = 0; i < run->count; i++) {
+        const struct tg_facts *facts = &run->rows[i].facts;
+        size_t used = strlen(d->machines);
+        if (isfinite(facts->waited_s)) waited_s += facts->waited_s;
+        if (!strstr(d->machines, facts->cpu))
+            snprintf(d->machines + used, sizeof d->machines - used, "%s%s", used ? ", " : "",
+                     facts->cpu);
+    }
+    if (waited_s >= 1)
+        note(d, "waited %.0f s for other runs on the same memory, out of its budget", waited_s);
+}
+
 static int decide(const struct tg_plan *plan, const struct tg_run *run,
                   const struct tg_measurement *const rows[], struct tg_decision *d,
                   struct tg_error *err)
@@ -251,6 +267,7 @@ static int decide(const struct tg_plan *plan, const struct tg_run *run,
     for (size_t i = 0; i < run->count; i++)
         if (strcmp(d->date, "unknown") == 0 || strcmp(run->rows[i].facts.date, d->date) > 0)
             memcpy(d->date, run->rows[i].facts.date, sizeof d->date);
+    look_at_rows(run, d);
     memcpy(d->evidence, run->evidence, sizeof d->evidence);
     d->row_count = run->count;
     d->verdict_count = plan->spec.test_count;

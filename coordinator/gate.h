@@ -33,6 +33,7 @@ struct tg_decision {
     char date[TG_TEXT_SIZE]; /* of the last row, UTC, "unknown" if there is none */
     char evidence[65];       /* SHA-256 of the rows' digests */
     size_t row_count;
+    char machines[300]; /* the names of the processors, ", " between */
 };
 
 /* Judges one test on the rows seen so far; `rows` may hold rows of other blocks. */

@@ -87,13 +87,17 @@ static void put_commands(FILE *out, const struct tg_plan *plan, const struct tg_
     for (size_t i = 0; i < d->verdict_count; i++) {
         const struct tg_test *test = &plan->spec.tests[i];
         if (part_of(plan, d, i) != FAILED) continue;
-        if (!any) fputs("\nTo see it again by hand:\n\n```sh\n", out);
+        if (!any)
+            fputs("\nTo see it again by hand (a cell alone shows whether it runs and is right; two "
+                  "builds are\ncompared by `tritgate run MATRIX --base BASE --head HEAD --filter "
+                  "'kernel=...'`):\n\n```sh\n",
+                  out);
         any = true;
         for (int side = 0; side <= test->has_to; side++) {
             const struct tg_cell *cell = side ? &test->to : &test->of;
             bool is_base = strcmp(cell->build, "base") == 0;
             if (!was_shown(plan, d, i, cell))
-                fprintf(out, "tritgate cell %s'%s'\n", is_base ? "--library BASE " : "",
+                fprintf(out, "tritgate cell --library %s '%s'\n", is_base ? "BASE" : "HEAD",
                         tg_cell_text(cell, text));
         }
     }
@@ -144,7 +148,10 @@ void tg_report_markdown(FILE *out, const struct tg_plan *plan, const struct tg_d
     put_part(out, plan, d, SHADOWS, "Shadows: head against its own copy, not counted");
     put_rules(out, plan, d);
 
-    fputs("\n## Evidence\n\n", out);
+    fputs("\n## Evidence\n\n- measured on: ", out);
+    put(out, *d->machines ? d->machines : "nothing");
+    fprintf(out, "; %zu worker%s; tritgate " TRITGATE_VERSION "\n", plan->worker_count,
+            plan->worker_count == 1 ? "" : "s");
     fprintf(out,
             "- policy: flow %s; at most %.3g %% of runs without a slow-down fail, over %zu "
             "statistical tests; a slow-down of its margin is called clean in at most %.3g %%\n",

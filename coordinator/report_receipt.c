@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/json.h"
 #include "coordinator/report.h"
@@ -43,9 +44,11 @@ static void add_verdict(struct tg_json *list, const struct tg_plan *plan,
     tg_json_add_text(item, "word", v->word);
     tg_json_add_text(item, "reason", v->reason);
     tg_json_add_number(item, "rounds", (double)v->rounds);
-    add_number(item, "estimate", v->estimate);
-    add_number(item, "low", v->interval.low);
-    add_number(item, "high", v->interval.high);
+    /* A factor is written as it is demanded: 1.5, not 0.5 more than 1. */
+    double one = strcmp(tg_rule_find(rule->rule)->reading, "factor") == 0 ? 1 : 0;
+    add_number(item, "estimate", v->estimate + one);
+    add_number(item, "low", v->interval.low + one);
+    add_number(item, "high", v->interval.high + one);
     add_number(item, "of_median", v->of_median);
     add_number(item, "to_median", v->to_median);
     tg_json_add_number(item, "of_bytes", v->of_bytes);

@@ -3,9 +3,11 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -62,11 +64,22 @@ int tg_run_directory_make(const char *wanted, const struct tg_run *texts, char *
     if (!resolved) return tg_fail(err, "cannot find '%s': %s", made, strerror(errno));
     snprintf(path, size, "%s", resolved);
     free(resolved);
+    if (tg_run_directory_lock(path, err) < 0) return -1;
     return write_text(path, "matrix.json", texts->matrix, err) < 0 ||
                    write_text(path, "policy.json", texts->policy, err) < 0 ||
                    write_text(path, "plan.json", texts->plan, err) < 0
                ? -1
                : 0;
+}
+
+int tg_run_directory_lock(const char *path, struct tg_error *err)
+{
+    int directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (directory < 0) return tg_fail(err, "cannot read run '%s': %s", path, strerror(errno));
+    if (flock(directory, LOCK_EX | LOCK_NB) == 0) return 0; /* held until the process ends */
+    int why = errno;
+    close(directory);
+    return why == EWOULDBLOCK ? tg_fail(err, "run '%s' is still going on", path) : 0;
 }
 
 int tg_run_directory_attempt(const char *path, int64_t *attempt, struct tg_error *err)
@@ -88,6 +101,14 @@ int tg_run_directory_attempt(const char *path, int64_t *attempt, struct tg_error
         if (*tg_report_at(i)->file) remove(name);
     }
     *attempt = last + 1;
+    return 0;
+}
+
+int tg_run_directory_can_write(const char *file, struct tg_error *err)
+{
+    FILE *out = file ? fopen(file, "a") : NULL;
+    if (file && !out) return tg_fail(err, "cannot write '%s': %s", file, strerror(errno));
+    if (out) fclose(out);
     return 0;
 }
 

@@ -19,11 +19,17 @@
 int tg_run_directory_make(const char *wanted, const struct tg_run *texts, char *path, size_t size,
                           struct tg_error *err);
 
+/* Keeps other coordinators off the directory until this process ends; fails if one is at work. */
+int tg_run_directory_lock(const char *path, struct tg_error *err);
+
 /*
  * The number of the next attempt: one more than any worker file has. Breaks the seal and removes
  * the reports, if any.
  */
 int tg_run_directory_attempt(const char *path, int64_t *attempt, struct tg_error *err);
+
+/* Fails if `file` (NULL: none) cannot be written; before anything is measured. */
+int tg_run_directory_can_write(const char *file, struct tg_error *err);
 
 /* Writes the receipt to a file too, if `file` is not NULL. */
 int tg_run_directory_copy_receipt(const char *file, const struct tg_plan *plan,

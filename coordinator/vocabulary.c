@@ -16,13 +16,18 @@ struct list {
     struct tg_word *words;
     size_t count, room;
     bool failed;
+    const char *relabelled; /* a name that two libraries label differently */
 };
 
 static void add(struct list *list, const char *axis, const char *name, const char *traits)
 {
-    for (size_t i = 0; i < list->count; i++)
-        if (strcmp(list->words[i].axis, axis) == 0 && strcmp(list->words[i].name, name) == 0)
-            return;
+    for (size_t i = 0; i < list->count; i++) {
+        if (strcmp(list->words[i].axis, axis) != 0 || strcmp(list->words[i].name, name) != 0)
+            continue;
+        /* A kernel that changed its labels would leave the rules that select by them. */
+        if (strcmp(list->words[i].traits, traits) != 0) list->relabelled = list->words[i].name;
+        return;
+    }
     if (list->count == list->room) {
         size_t room = list->room ? 2 * list->room : 64;
         struct tg_word *words = realloc(list->words, room * sizeof *words);
@@ -88,9 +93,14 @@ int tg_vocabulary_gather(const struct tg_survey *const surveys[], size_t count,
     add_tables(&list);
     words->words = list.words;
     words->count = list.count;
-    if (!list.failed) return 0;
+    if (!list.failed && !list.relabelled) return 0;
+    int rc = list.failed ? tg_fail(err, "out of memory")
+                         : tg_fail(err,
+                                   "kernel '%s' has another operation, format, instruction set or "
+                                   "device in another build; a changed kernel needs a new name",
+                                   list.relabelled);
     tg_vocabulary_release(words);
-    return tg_fail(err, "out of memory");
+    return rc;
 }
 
 void tg_vocabulary_release(struct tg_words *words)

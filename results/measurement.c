@@ -67,6 +67,18 @@ struct tg_series *tg_measurement_add(struct tg_measurement *m, const char *metri
     return NULL;
 }
 
+void tg_measurement_drop(struct tg_measurement *m, const char *metric)
+{
+    for (size_t i = 0; i < m->series_count; i++) {
+        if (strcmp(m->series[i].metric, metric) != 0) continue;
+        free(m->series[i].samples);
+        free(m->series[i].turns);
+        free(m->series[i].begun);
+        memmove(&m->series[i], &m->series[i + 1], (--m->series_count - i) * sizeof *m->series);
+        return;
+    }
+}
+
 const struct tg_series *tg_measurement_series(const struct tg_measurement *m, const char *metric)
 {
     for (size_t i = 0; i < m->series_count; i++)

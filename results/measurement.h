@@ -70,6 +70,9 @@ void tg_measurement_free(struct tg_measurement *m);
  */
 struct tg_series *tg_measurement_add(struct tg_measurement *m, const char *metric, size_t count);
 
+/* Takes a series away, if it is there. */
+void tg_measurement_drop(struct tg_measurement *m, const char *metric);
+
 /* The series of that metric, or NULL. */
 const struct tg_series *tg_measurement_series(const struct tg_measurement *m, const char *metric);
 

@@ -21,7 +21,8 @@
 
 static int is_shard(const struct dirent *entry)
 {
-    return fnmatch("worker-*.h5", entry->d_name, 0) == 0;
+    return fnmatch("worker-*.h5", entry->d_name, 0) == 0 &&
+           (entry->d_type == DT_REG || entry->d_type == DT_UNKNOWN);
 }
 
 /* The length of a list, or -1. */

@@ -124,6 +124,7 @@ static inline struct tg_measurement *made_row(struct tg_run *run, const struct t
     m->round = round;
     m->outcome = outcome;
     m->facts.packed_bytes = 1638400;
+    snprintf(m->facts.cpu, sizeof m->facts.cpu, "A_Processor");
     snprintf(m->facts.date, sizeof m->facts.date, "2026-01-02T03:04:%02lldZ", (long long)round);
     snprintf(m->facts.library, sizeof m->facts.library, "%s",
              strcmp(m->cell.build, "base") == 0 ? MADE_BASE : MADE_HEAD);

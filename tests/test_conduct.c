@@ -47,7 +47,7 @@ static void a_pair_is_measured_in_turns_on_the_same_operands(void **state)
         assert_string_equal(facts->domain, "numa0");
         assert_string_equal(facts->seed, "5");
         assert_string_equal(facts->operands, "shared");
-        assert_int_equal(facts->checked, 64 * 3 + 2 * 32 * 3); /* all before, some twice after */
+        assert_int_equal(facts->checked, 2 * 64 * 3); /* all, before and after */
         assert_int_equal(facts->end_signal, 0);
         assert_int_equal(facts->shared_core, 0);
         assert_true(facts->pid > 0 && facts->call_s > 0 && facts->peak_bytes > 0);
@@ -274,7 +274,7 @@ static void a_cell_that_cannot_be_run_says_why(void **state)
     const struct tg_bench bench = make_bench();
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct tg_measurement m = conduct_broken(&bench, rows[i][0], 1);
-        assert_int_equal(m.outcome, TG_CRASHED);
+        assert_int_equal(m.outcome, TG_SKIPPED);
         if (strstr(m.reason, rows[i][1]) != m.reason) fail_msg("%s", m.reason);
         tg_measurement_free(&m);
     }

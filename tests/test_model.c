@@ -39,7 +39,7 @@ static void what_is_no_shape_is_refused(void **state)
         {"bitnet-9b", "attn_q", "no such model 'bitnet-9b'"},
         {"", "attn_q", "no such model ''"},
         {"bitnet-2b", "attn", "no such layer 'attn'"},
-        {"bitnet-2b", "", "no such layer ''"},
+        {"bitnet-2b", "", "a layer is missing"},
         {"bitnet-2b", "0x128", "no such layer '0x128'"},
         {"bitnet-2b", "128x0", "no such layer '128x0'"},
         {"bitnet-2b", "128x", "no such layer '128x'"},

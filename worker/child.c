@@ -209,7 +209,10 @@ int tg_child_wait(struct tg_child *const children[], size_t count, double deadli
             polled[2 * i] = (struct pollfd){.fd = children[i]->from, .events = POLLIN};
             polled[2 * i + 1] = (struct pollfd){.fd = children[i]->printed, .events = POLLIN};
         }
-        int ready = poll(polled, 2 * count, left > 1000 ? 1000000 : (int)(left * 1000) + 1);
+        /* In short naps: if one took much longer, this process was stopped, and the child too. */
+        double before = tg_now(), nap_s = left < 0.5 ? left : 0.5;
+        int ready = poll(polled, 2 * count, (int)(nap_s * 1000) + 1);
+        if (tg_now() - before > nap_s + 1) deadline_s += tg_now() - before - nap_s;
         if (ready < 0 && errno != EINTR) return -1;
         for (size_t i = 0; i < count && ready > 0; i++) {
             if (polled[2 * i + 1].revents & POLLIN) read_printed(children[i]);
@@ -271,6 +274,7 @@ void tg_child_stop(struct tg_child *child, struct tg_child_end *end)
         dead = is_dead(child);
     }
     kill(-child->pid, SIGKILL);
+    kill(child->pid, SIGKILL); /* it may have left its group */
     reap(child, !dead, end ? end : &unused);
 }
 

@@ -104,6 +104,7 @@ static void take_answer(struct round *r, struct side *s, double deadline_s)
         bury(s, TG_CHILD_DIED, 0);
         snprintf(s->m->reason, sizeof s->m->reason, "an answer that cannot be read: %s", why.text);
     } else {
+        tg_measurement_drop(&said, "call_time"); /* times are taken from the table of turns */
         tg_measurement_free(s->m);
         *s->m = said;
     }
@@ -140,8 +141,7 @@ static void start_side(struct round *r, int number)
     const char *const argv[] = {"/proc/self/exe", "cell", "--conducted", parent, NULL};
     const int descriptors[] = {r->operands, tg_turns_descriptor(r->turns)};
     if (tg_child_start(argv, descriptors, 2, (size_t)r->padding[number], &s->child, &why) < 0) {
-        s->m->outcome = TG_CRASHED;
-        snprintf(s->m->reason, sizeof s->m->reason, "%s", why.text);
+        skip_side(s, why.text);
     }
 }
 

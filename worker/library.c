@@ -7,6 +7,19 @@
 #include <string.h>
 #include <unistd.h>
 
+/* Whether a kernel's code is not in the file of the table: that file's digest would say nothing. */
+static int lies_elsewhere(const struct tg_library *library, const void *table)
+{
+    Dl_info file, found;
+    if (!dladdr(table, &file)) return 1;
+    for (uint64_t i = 0; i < library->kernel_count; i++) {
+        void *run;
+        memcpy(&run, &library->kernels[i].run, sizeof run);
+        if (run && (!dladdr(run, &found) || found.dli_fbase != file.dli_fbase)) return 1;
+    }
+    return 0;
+}
+
 int tg_library_open(const char *path, const struct tg_library **library, struct tg_error *err)
 {
     void *handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
@@ -23,6 +36,9 @@ int tg_library_open(const char *path, const struct tg_library **library, struct 
     if (found->problem_bytes != sizeof(struct tg_problem) ||
         found->kernel_bytes != sizeof(struct tg_kernel))
         return tg_fail(err, "'%s' has a kernel table of other sizes than this program", path);
+    if (lies_elsewhere(found, symbol))
+        return tg_fail(err, "a kernel of '%s' lies in another file, whose digest is not known",
+                       path);
     *library = found;
     return 0;
 }

@@ -18,6 +18,12 @@ static int load(const char *path, hwloc_topology_t *topology, struct tg_error *e
         hwloc_topology_destroy(*topology);
         return tg_fail(err, "cannot read %s", path ? path : "this machine");
     }
+    /* Only what this process may use: taskset, mpirun and batch systems say so by its affinity. */
+    hwloc_bitmap_t mine = hwloc_bitmap_alloc();
+    if (!path && hwloc_get_cpubind(*topology, mine, HWLOC_CPUBIND_PROCESS) == 0 &&
+        !hwloc_bitmap_iszero(mine))
+        hwloc_topology_restrict(*topology, mine, 0);
+    hwloc_bitmap_free(mine);
     return 0;
 }
 

@@ -6,6 +6,7 @@
 #include "kernels/fill.h"
 
 #define CALLS_MOST 1000000
+#define LONGEST    50 /* samples of the slower side take at most so many times sample_s */
 
 static int64_t calls_of(double sample_s, double call_s)
 {
@@ -21,6 +22,9 @@ struct tg_sampling tg_sampler_plan(const struct tg_limits *limits, const double 
     if (call_s[1] > 0) plan.calls[1] = calls_of(limits->sample_s, call_s[1]);
     if (same_kernel && plan.calls[1] > 0) {
         int64_t most = plan.calls[0] > plan.calls[1] ? plan.calls[0] : plan.calls[1];
+        double slower_s = call_s[0] > call_s[1] ? call_s[0] : call_s[1];
+        int64_t bound = calls_of(LONGEST * limits->sample_s, slower_s);
+        if (most > bound) most = bound;
         plan.calls[0] = plan.calls[1] = most;
     }
     for (int side = 0; side < 2; side++)

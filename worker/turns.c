@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/futex.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -26,6 +27,8 @@ struct tg_turns {
     struct table *table;
     size_t bytes;
     int descriptor;
+    size_t count;   /* as laid by this process, whatever a child may write into the table */
+    uint8_t *order; /* likewise */
 };
 
 static int map_table(int descriptor, size_t bytes, struct tg_turns **turns, struct tg_error *err)
@@ -47,14 +50,20 @@ static int map_table(int descriptor, size_t bytes, struct tg_turns **turns, stru
 int tg_turns_create(size_t capacity, struct tg_turns **turns, struct tg_error *err)
 {
     size_t bytes = sizeof(struct table) + capacity * sizeof(struct slot);
-    int descriptor = memfd_create("tritgate-turns", MFD_CLOEXEC);
+    int descriptor = memfd_create("tritgate-turns", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     if (descriptor < 0 || ftruncate(descriptor, (off_t)bytes) < 0 ||
         map_table(descriptor, bytes, turns, err) < 0) {
         tg_fail(err, "cannot make a table of turns: %s", strerror(errno));
         if (descriptor >= 0) close(descriptor);
         return -1;
     }
+    fcntl(descriptor, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
     (*turns)->table->capacity = (uint32_t)capacity;
+    (*turns)->order = calloc(capacity + 1, 1);
+    if (!(*turns)->order) {
+        tg_turns_close(*turns);
+        return tg_fail(err, "out of memory");
+    }
     return 0;
 }
 
@@ -78,6 +87,7 @@ void tg_turns_close(struct tg_turns *turns)
     if (!turns) return;
     munmap(turns->table, turns->bytes);
     if (turns->descriptor >= 0) close(turns->descriptor);
+    free(turns->order);
     free(turns);
 }
 
@@ -85,7 +95,9 @@ void tg_turns_lay(struct tg_turns *turns, const uint8_t *order, size_t count,
                   const int64_t calls[2])
 {
     struct table *t = turns->table;
-    assert(count <= t->capacity);
+    assert(turns->bytes >= sizeof *t + count * sizeof *t->slots);
+    memcpy(turns->order, order, count);
+    turns->count = count;
     for (size_t i = 0; i < count; i++) t->slots[i] = (struct slot){.side = order[i]};
     t->calls[0] = calls[0];
     t->calls[1] = calls[1];
@@ -119,12 +131,12 @@ void tg_turns_pass(struct tg_turns *turns, struct tg_turn taken)
 
 size_t tg_turns_count(const struct tg_turns *turns)
 {
-    return turns->table->count;
+    return turns->count;
 }
 
 int tg_turns_side(const struct tg_turns *turns, size_t i)
 {
-    return (int)turns->table->slots[i].side;
+    return turns->order[i];
 }
 
 struct tg_turn tg_turns_taken(const struct tg_turns *turns, size_t i)

@@ -55,6 +55,7 @@ int tg_model_shape(const char *model, const char *layer, int64_t *rows, int64_t 
         *cols = (int64_t)c;
         return 0;
     }
+    if (!*layer) return tg_fail(err, "a layer is missing");
     const struct tg_model *m = tg_model_find(model);
     if (!m) return tg_fail(err, "no such model '%s'", model);
     const int64_t hidden = m->hidden, ffn = m->ffn, heads = m->heads;

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "worker/probe/probe.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <math.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -184,6 +186,36 @@ static void read_usage(struct process *p)
     p->m.facts.peak_bytes = (int64_t)usage.ru_maxrss * 1024;
 }
 
+/*
+ * What runs beside the timed calls would run in the other side's turns, too: this process must have
+ * one thread, no child, and still be bound to its core.
+ */
+static void check_alone(struct process *p)
+{
+    char path[64], children[64] = "";
+    cpu_set_t bound;
+    int threads = 0;
+    DIR *tasks = opendir("/proc/self/task");
+    for (struct dirent *e = tasks ? readdir(tasks) : NULL; e; e = readdir(tasks))
+        threads += e->d_name[0] != '.';
+    if (tasks) closedir(tasks);
+    snprintf(path, sizeof path, "/proc/self/task/%d/children", (int)getpid());
+    FILE *list = fopen(path, "r");
+    if (list) {
+        if (!fgets(children, sizeof children, list)) children[0] = 0;
+        fclose(list);
+    }
+    const char *what = threads > 1 ? "it left threads running beside the timed calls"
+                       : *children ? "it left a process running beside the timed calls"
+                                   : NULL;
+    if (!what && p->setup.core >= 0 && sched_getaffinity(0, sizeof bound, &bound) == 0 &&
+        (CPU_COUNT(&bound) != 1 || !CPU_ISSET((size_t)p->setup.core, &bound)))
+        what = "it left the core that it was bound to";
+    if (!what || p->m.outcome != TG_MEASURED) return;
+    p->m.outcome = TG_WRONG;
+    snprintf(p->m.reason, sizeof p->m.reason, "%s", what);
+}
+
 static int take_turns(struct process *p, int side, struct tg_error *err)
 {
     struct tg_turns *turns;
@@ -193,6 +225,7 @@ static int take_turns(struct process *p, int side, struct tg_error *err)
     tg_turns_close(turns);
     read_usage(p);
     p->probe->recheck(p->state, &p->m);
+    check_alone(p);
     return 0;
 }
 
@@ -236,7 +269,7 @@ int tg_probe_run(struct tg_error *err)
     while (rc == 0 && getline(&line, &size, asked) > 0) {
         rc = obey(&p, line, err);
         if (rc < 0) {
-            p.m.outcome = TG_CRASHED;
+            p.m.outcome = TG_SKIPPED; /* we could not do it, which says nothing of the cell */
             snprintf(p.m.reason, sizeof p.m.reason, "%s", err->text);
         }
         answer(&p);
