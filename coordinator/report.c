@@ -45,15 +45,16 @@ int tg_report_write_all(const char *directory, const struct tg_plan *plan,
     return 0;
 }
 
-/* Adds ", value" of every axis that the cell sets, but for the probe and the axis compared. */
-static void add_axes(const struct tg_cell *cell, const char *but, char *out, size_t size)
+/* Adds ", value" of every axis that the cell sets, but for the probe and two others. */
+static void add_axes(const struct tg_cell *cell, const char *but, const char *nor, char *out,
+                     size_t size)
 {
     for (size_t i = 0; i < tg_cell_type.field_count; i++) {
         const struct tg_field *field = &tg_cell_type.fields[i];
         char value[TG_TEXT_SIZE];
         tg_record_get(field, cell, value, sizeof value);
         if (strcmp(field->name, "probe") == 0 || strcmp(field->name, but) == 0 ||
-            strcmp(value, field->fallback) == 0)
+            strcmp(field->name, nor) == 0 || strcmp(value, field->fallback) == 0)
             continue;
         size_t used = strlen(out);
         snprintf(out + used, size - used, "%s%s%s%s", used ? ", " : "",
@@ -62,22 +63,69 @@ static void add_axes(const struct tg_cell *cell, const char *but, char *out, siz
     }
 }
 
+/* "of vs to" along the rule's axis, or "" for one cell. */
+static char *compared(const struct tg_plan *plan, const struct tg_test *test, char *out,
+                      size_t size)
+{
+    char of[TG_TEXT_SIZE], to[TG_TEXT_SIZE];
+    const struct tg_field *field = tg_record_field(&tg_cell_type,
+                                                   plan->policy.rules[test->rule].axis);
+    out[0] = 0;
+    if (test->has_to)
+        snprintf(out, size, "%s vs %s", tg_record_get(field, &test->of, of, sizeof of),
+                 tg_record_get(field, &test->to, to, sizeof to));
+    return out;
+}
+
+static bool is_along_kernel(const struct tg_plan *plan, const struct tg_test *test)
+{
+    return test->has_to && strcmp(plan->policy.rules[test->rule].axis, "kernel") == 0;
+}
+
 char *tg_report_subject(const struct tg_plan *plan, size_t test, char *out, size_t size)
 {
     const struct tg_test *t = &plan->spec.tests[test];
-    const char *axis = t->has_to ? plan->policy.rules[t->rule].axis : "";
-    char of[TG_TEXT_SIZE], to[TG_TEXT_SIZE], compared[2 * TG_TEXT_SIZE + 8] = "";
+    char pair[2 * TG_TEXT_SIZE + 8];
+    compared(plan, t, pair, sizeof pair);
     out[0] = 0;
-    if (t->has_to) {
-        const struct tg_field *field = tg_record_field(&tg_cell_type, axis);
-        snprintf(compared, sizeof compared, "%s vs %s", tg_record_get(field, &t->of, of, sizeof of),
-                 tg_record_get(field, &t->to, to, sizeof to));
-    }
-    bool first = t->has_to && strcmp(axis, "kernel") == 0;
-    if (first) snprintf(out, size, "%s", compared);
-    add_axes(&t->of, axis, out, size);
+    if (is_along_kernel(plan, t)) snprintf(out, size, "%s", pair);
+    add_axes(&t->of, t->has_to ? plan->policy.rules[t->rule].axis : "", "", out, size);
     size_t used = strlen(out);
-    if (t->has_to && !first) snprintf(out + used, size - used, ": %s", compared);
+    if (t->has_to && !is_along_kernel(plan, t)) snprintf(out + used, size - used, ": %s", pair);
+    return out;
+}
+
+const char *tg_report_model(const struct tg_plan *plan)
+{
+    const struct tg_spec *spec = &plan->spec;
+    for (size_t i = 1; i < spec->test_count; i++)
+        if (strcmp(spec->tests[i].of.model, spec->tests[0].of.model) != 0) return "";
+    return spec->tests[0].of.model;
+}
+
+char *tg_report_heading(const struct tg_plan *plan, size_t test, char *out, size_t size)
+{
+    const struct tg_test *t = &plan->spec.tests[test];
+    const struct tg_rule *rule = &plan->policy.rules[t->rule];
+    char pair[2 * TG_TEXT_SIZE + 8], demand[128];
+    compared(plan, t, pair, sizeof pair);
+    tg_report_demand(rule, demand, sizeof demand);
+    if (!t->has_to)
+        snprintf(out, size, "%s", demand);
+    else if (is_along_kernel(plan, t))
+        snprintf(out, size, "%s: %s", rule->metric, demand);
+    else
+        snprintf(out, size, "%s, %s: %s", rule->metric, pair, demand);
+    return out;
+}
+
+char *tg_report_brief(const struct tg_plan *plan, size_t test, char *out, size_t size)
+{
+    const struct tg_test *t = &plan->spec.tests[test];
+    out[0] = 0;
+    if (is_along_kernel(plan, t)) compared(plan, t, out, size);
+    add_axes(&t->of, t->has_to ? plan->policy.rules[t->rule].axis : "",
+             *tg_report_model(plan) ? "model" : "", out, size);
     return out;
 }
 
@@ -175,7 +223,8 @@ char *tg_report_result(const struct tg_plan *plan, size_t test, const struct tg_
                        char *out, size_t size)
 {
     bool attention = strcmp(v->word, "attention") == 0;
-    snprintf(out, size, "%s%s", plan->spec.tests[test].is_shadow ? "shadow: " : "",
+    bool is_shadow = plan->spec.tests[test].is_shadow && !tg_gate_counts(plan, test, v);
+    snprintf(out, size, "%s%s", is_shadow ? "shadow: " : "",
              attention ? "attention" : tg_gate_word(v->answer));
     return out;
 }

@@ -45,6 +45,15 @@ enum { TG_REPORT_TEXT_SIZE = 700 };
 /* "i2s_avx2 vs i2s_scalar, bitnet-2b, attn_q, batch=8" */
 char *tg_report_subject(const struct tg_plan *plan, size_t test, char *out, size_t size);
 
+/*
+ * The same in two parts, for tables: what tests of a rule have in common, "call_time, head vs base:
+ * not 5 % slower", and the rest, "i2s_avx2, attn_q, batch=8". The model that all tests of a run
+ * share, "" if they do not, is in neither.
+ */
+char *tg_report_heading(const struct tg_plan *plan, size_t test, char *out, size_t size);
+char *tg_report_brief(const struct tg_plan *plan, size_t test, char *out, size_t size);
+const char *tg_report_model(const struct tg_plan *plan);
+
 /* "at least 1.5x", "not 5 % slower", "kernel_accuracy at least 99.8 %" */
 char *tg_report_demand(const struct tg_rule *rule, char *out, size_t size);
 

@@ -42,7 +42,7 @@ enum part { FAILED, OPEN, ATTENTION, PASSED, SKIPPED, SHADOWS, PARTS };
 static enum part part_of(const struct tg_plan *plan, const struct tg_decision *d, size_t i)
 {
     const struct tg_verdict *v = &d->verdicts[i];
-    if (plan->spec.tests[i].is_shadow) return SHADOWS;
+    if (plan->spec.tests[i].is_shadow && !tg_gate_counts(plan, i, v)) return SHADOWS;
     if (v->answer == TG_FAIL) return FAILED;
     if (v->answer == TG_INCONCLUSIVE) return OPEN;
     if (v->answer == TG_SKIP) return SKIPPED;

@@ -1,34 +1,64 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <ctype.h>
+#include <math.h>
 #include <string.h>
 
 #include "coordinator/report.h"
 
-/* The table on a terminal: what failed or is open first, then the rest. */
+/*
+ * The tables on a terminal: what failed or is open first, then the rest, under a line for each rule
+ * that says what it demands. Medians of both sides are in the other reports.
+ */
 
-enum { COLUMNS = 5 };
+enum { COLUMNS = 4 };
 
 struct line {
     char cells[COLUMNS][TG_REPORT_TEXT_SIZE];
 };
+
+/* What a reader looks for, in the order of the tables. */
+enum part { FAILED, OPEN, ATTENTION, PASSED, SKIPPED, SHADOWS, PARTS };
+
+static enum part part_of(const struct tg_plan *plan, const struct tg_decision *d, size_t i)
+{
+    const struct tg_verdict *v = &d->verdicts[i];
+    if (plan->spec.tests[i].is_shadow && !tg_gate_counts(plan, i, v)) return SHADOWS;
+    if (v->answer == TG_FAIL) return FAILED;
+    if (v->answer == TG_INCONCLUSIVE) return OPEN;
+    if (v->answer == TG_SKIP) return SKIPPED;
+    return strcmp(v->word, "attention") == 0 ? ATTENTION : PASSED;
+}
+
+/* "slower, minor; 107 us (15.3 GB/s)", or the reason. */
+static void fill_last(const struct tg_rule *rule, const struct tg_verdict *v, char *out,
+                      size_t size)
+{
+    char absolute[160];
+    bool plain = v->answer == TG_PASS && strcmp(v->word, "attention") != 0;
+    tg_report_absolute(rule, v, absolute, sizeof absolute);
+    char *versus = strstr(absolute, " vs ");
+    if (versus) *versus = 0;
+    if (plain)
+        snprintf(out, size, "%s", absolute);
+    else if (v->answer == TG_FAIL && *absolute && v->rounds)
+        snprintf(out, size, "%s; %s", v->word, absolute);
+    else if (v->answer == TG_FAIL && !*v->reason)
+        snprintf(out, size, "%s", v->word);
+    else
+        snprintf(out, size, "%s", v->reason);
+}
 
 static void fill(const struct tg_plan *plan, const struct tg_decision *d, size_t i,
                  struct line *line)
 {
     const struct tg_verdict *v = &d->verdicts[i];
     const struct tg_rule *rule = &plan->policy.rules[plan->spec.tests[i].rule];
-    char absolute[160];
-    tg_report_result(plan, i, v, line->cells[0], sizeof line->cells[0]);
-    tg_report_subject(plan, i, line->cells[1], sizeof line->cells[1]);
-    tg_report_demand(rule, line->cells[2], sizeof line->cells[2]);
-    tg_report_measured(rule, v, line->cells[3], sizeof line->cells[3]);
-    tg_report_absolute(rule, v, absolute, sizeof absolute);
-    if (v->answer == TG_PASS && strcmp(v->word, "attention") != 0)
-        snprintf(line->cells[4], sizeof line->cells[4], "%s", absolute);
-    else if (v->answer == TG_FAIL && *absolute && v->rounds)
-        snprintf(line->cells[4], sizeof line->cells[4], "%s: %.500s", v->word, absolute);
-    else
-        snprintf(line->cells[4], sizeof line->cells[4], "%.600s", v->reason);
+    bool attention = strcmp(v->word, "attention") == 0;
+    snprintf(line->cells[0], sizeof line->cells[0], "  %s",
+             attention ? "attention" : tg_gate_word(v->answer));
+    tg_report_brief(plan, i, line->cells[1], sizeof line->cells[1]);
+    tg_report_measured(rule, v, line->cells[2], sizeof line->cells[2]);
+    fill_last(rule, v, line->cells[3], sizeof line->cells[3]);
 }
 
 static void print_line(FILE *out, const struct line *line, const size_t widths[COLUMNS])
@@ -44,39 +74,47 @@ static void print_line(FILE *out, const struct line *line, const size_t widths[C
     fputc('\n', out);
 }
 
-/* 0: failed, 1: inconclusive, 2: attention, 3: passed, 4: skipped, 5: shadow. */
-static int rank_of(const struct tg_plan *plan, const struct tg_decision *d, size_t i)
+/*
+ * The tests of one part that one rule made, under their heading, if that does not stand there
+ * already: `last` is the heading printed last.
+ */
+static void print_rule(FILE *out, const struct tg_plan *plan, const struct tg_decision *d,
+                       enum part part, size_t rule, const size_t widths[COLUMNS],
+                       char last[TG_REPORT_TEXT_SIZE])
 {
-    const struct tg_verdict *v = &d->verdicts[i];
-    if (plan->spec.tests[i].is_shadow) return 5;
-    if (v->answer == TG_FAIL) return 0;
-    if (v->answer == TG_INCONCLUSIVE) return 1;
-    if (v->answer == TG_SKIP) return 4;
-    return strcmp(v->word, "attention") == 0 ? 2 : 3;
+    char heading[TG_REPORT_TEXT_SIZE];
+    struct line line;
+    for (size_t i = 0; i < d->verdict_count; i++) {
+        if (plan->spec.tests[i].rule != rule || part_of(plan, d, i) != part) continue;
+        tg_report_heading(plan, i, heading, sizeof heading);
+        if (strcmp(heading, last) != 0)
+            fprintf(out, "%s%s\n", heading,
+                    part == SHADOWS ? " (a shadow: it shows the noise and is not counted)" : "");
+        memcpy(last, heading, sizeof heading);
+        fill(plan, d, i, &line);
+        print_line(out, &line, widths);
+    }
 }
 
 void tg_report_terminal(FILE *out, const struct tg_plan *plan, const struct tg_decision *d)
 {
-    static const struct line head = {{"result", "test", "demanded", "measured", ""}};
-    size_t widths[COLUMNS];
+    size_t widths[COLUMNS] = {0};
     struct line line;
     char summary[TG_REPORT_TEXT_SIZE], answer[32];
 
-    for (int c = 0; c < COLUMNS; c++) widths[c] = strlen(head.cells[c]);
     for (size_t i = 0; i < d->verdict_count; i++) {
         fill(plan, d, i, &line);
         for (int c = 0; c < COLUMNS; c++)
             if (strlen(line.cells[c]) > widths[c]) widths[c] = strlen(line.cells[c]);
     }
     for (size_t n = 0; n < d->note_count; n++) fprintf(out, "%s\n", d->notes[n]);
+    if (*tg_report_model(plan)) fprintf(out, "model %s\n", tg_report_model(plan));
     fputc('\n', out);
-    print_line(out, &head, widths);
-    for (int rank = 0; rank <= 5; rank++)
-        for (size_t i = 0; i < d->verdict_count; i++) {
-            if (rank_of(plan, d, i) != rank) continue;
-            fill(plan, d, i, &line);
-            print_line(out, &line, widths);
-        }
+    for (int part = FAILED; part < PARTS; part++) {
+        char last[TG_REPORT_TEXT_SIZE] = "";
+        for (size_t rule = 0; rule < plan->policy.rule_count; rule++)
+            print_rule(out, plan, d, (enum part)part, rule, widths, last);
+    }
     snprintf(answer, sizeof answer, "%s", tg_gate_word(d->answer));
     for (char *p = answer; *p; p++) *p = (char)toupper((unsigned char)*p);
     fprintf(out, "\n%s  %s\n", answer, tg_report_summary(d, summary, sizeof summary));

@@ -4,6 +4,9 @@
 # shellcheck disable=SC1091
 . "$(dirname "$0")/lib.sh"
 
+check 'nothing is left to be filled in' bash -c '! grep -n "@@" "$1"/README.md "$1"/docs/*.md' - \
+    "$TG_SOURCE"
+
 readme=$TG_SOURCE/README.md
 documents=("$TG_SOURCE"/docs/*.md)
 if [[ -e $readme ]]; then documents+=("$readme"); fi

@@ -151,7 +151,7 @@ static void try_every_kernel(const struct trial *t)
     for (uint64_t i = 0; i < library->kernel_count; i++) {
         const struct tg_kernel *kernel = &library->kernels[i];
         if (!kernel->run || !kernel->here() || never_comes_back(kernel)) continue;
-        if (strcmp(kernel->name, "stub_tires") == 0) continue;
+        if (!strcmp(kernel->name, "stub_tires") || !strcmp(kernel->name, "stub_stays")) continue;
         if (is_right(kernel, t) == (strcmp(kernel->name, "stub_wrong") != 0)) continue;
         fail_msg("%s, %ld x %ld, batch %ld, rows %ld to %ld", kernel->name, (long)t->rows,
                  (long)t->cols, (long)t->batch, (long)t->row_begin, (long)t->row_end);

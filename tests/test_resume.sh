@@ -50,6 +50,12 @@ for victim in worker coordinator launcher child; do
     check "gate agrees ($victim)" gives 0 "$TRITGATE" gate "$victim"
 done
 
+check 'a run begins (two coordinators)' start twice
+check 'a run that goes on cannot be resumed' refuses 'is still going on' \
+    "$TRITGATE" run --resume twice
+wait "$launcher"
+check 'and is not harmed' gives 0 "$TRITGATE" gate twice
+
 check 'a finished run can be resumed, and measures nothing' gives 0 farm --resume worker
 check 'a run that is none is refused' refuses "cannot read run 'nowhere'" \
     "$TRITGATE" run --resume nowhere

@@ -47,6 +47,20 @@ static void the_words_are_those_of_the_tables(void **state)
     tg_vocabulary_release(&words);
 }
 
+static void a_kernel_may_not_change_its_labels(void **state)
+{
+    (void)state;
+    struct tg_words words;
+    struct tg_survey head;
+    struct tg_error err;
+    made_survey(MADE_HEAD, &head);
+    snprintf(head.kernels[1].isa, TG_TEXT_SIZE, "avx10");
+    const struct tg_survey *const surveys[] = {&head};
+    assert_int_equal(tg_vocabulary_gather(surveys, 1, &words, &err), -1);
+    assert_non_null(strstr(err.text, "a changed kernel needs a new name"));
+    tg_survey_release(&head);
+}
+
 static void the_kernels_of_surveys_are_words_once(void **state)
 {
     (void)state;
@@ -73,6 +87,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_words_are_those_of_the_tables),
+        cmocka_unit_test(a_kernel_may_not_change_its_labels),
         cmocka_unit_test(the_kernels_of_surveys_are_words_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
