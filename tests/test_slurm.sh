@@ -83,7 +83,7 @@ jobs() { squeue -h -t all -o %i | wc -l; }
 check 'a run over three nodes passes with status 0' \
     gives 0 "$submit" --nodes 3 "$data/quick.json" --out pass
 check 'and prints what it said' says '^PASS  2 required tests: 2 passed$'
-check 'with a worker on each node' says '2 blocks, 3 workers'
+check 'with a worker on each node' says ', 3 workers, '
 for node in n1 n2 n3; do
     check "one of them on $node" grep -qE "\"host\": ?\"$node\"" pass/plan.json
 done

@@ -96,7 +96,7 @@ void tg_turns_lay(struct tg_turns *turns, const uint8_t *order, size_t count,
 {
     struct table *t = turns->table;
     assert(turns->bytes >= sizeof *t + count * sizeof *t->slots);
-    memcpy(turns->order, order, count);
+    if (count) memcpy(turns->order, order, count);
     turns->count = count;
     for (size_t i = 0; i < count; i++) t->slots[i] = (struct slot){.side = order[i]};
     t->calls[0] = calls[0];
