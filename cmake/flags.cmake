@@ -14,6 +14,7 @@ target_compile_definitions(tg_flags INTERFACE _GNU_SOURCE TRITGATE_VERSION="${PR
 target_compile_options(tg_flags INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes
   -Wmissing-prototypes -Wpointer-arith -Wcast-qual -Wvla -Wno-missing-field-initializers
   $<$<C_COMPILER_ID:GNU>:-Wno-format-truncation> -ffp-contract=off)
+target_link_options(tg_flags INTERFACE -Wl,--as-needed)
 if(TRITGATE_WERROR)
   target_compile_options(tg_flags INTERFACE -Werror)
 endif()

@@ -45,6 +45,18 @@ int tg_report_write_all(const char *directory, const struct tg_plan *plan,
     return 0;
 }
 
+enum tg_report_part tg_report_part(const struct tg_plan *plan, const struct tg_decision *decision,
+                                   size_t test)
+{
+    const struct tg_verdict *v = &decision->verdicts[test];
+    if (plan->spec.tests[test].is_shadow && !tg_gate_counts(plan, test, v))
+        return TG_REPORT_SHADOWS;
+    if (v->answer == TG_FAIL) return TG_REPORT_FAILED;
+    if (v->answer == TG_INCONCLUSIVE) return TG_REPORT_OPEN;
+    if (v->answer == TG_SKIP) return TG_REPORT_SKIPPED;
+    return strcmp(v->word, "attention") == 0 ? TG_REPORT_ATTENTION : TG_REPORT_PASSED;
+}
+
 /* Adds ", value" of every axis that the cell sets, but for the probe and two others. */
 static void add_axes(const struct tg_cell *cell, const char *but, const char *nor, char *out,
                      size_t size)

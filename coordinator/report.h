@@ -38,6 +38,20 @@ int tg_report_write_all(const char *directory, const struct tg_plan *plan,
 #include "coordinator/reports.def"
 #undef REPORT
 
+/* What a reader looks for, in the order in which reports have it. */
+enum tg_report_part {
+    TG_REPORT_FAILED,
+    TG_REPORT_OPEN,
+    TG_REPORT_ATTENTION,
+    TG_REPORT_PASSED,
+    TG_REPORT_SKIPPED,
+    TG_REPORT_SHADOWS,
+    TG_REPORT_PARTS
+};
+
+enum tg_report_part tg_report_part(const struct tg_plan *plan, const struct tg_decision *decision,
+                                   size_t test);
+
 /* How reports say the parts of a verdict, each into `out` of `size` bytes, which they return. */
 
 enum { TG_REPORT_TEXT_SIZE = 700 };

@@ -37,24 +37,12 @@ static void put_row(FILE *out, const struct tg_plan *plan, const struct tg_decis
     fputs(" |\n", out);
 }
 
-enum part { FAILED, OPEN, ATTENTION, PASSED, SKIPPED, SHADOWS, PARTS };
-
-static enum part part_of(const struct tg_plan *plan, const struct tg_decision *d, size_t i)
-{
-    const struct tg_verdict *v = &d->verdicts[i];
-    if (plan->spec.tests[i].is_shadow && !tg_gate_counts(plan, i, v)) return SHADOWS;
-    if (v->answer == TG_FAIL) return FAILED;
-    if (v->answer == TG_INCONCLUSIVE) return OPEN;
-    if (v->answer == TG_SKIP) return SKIPPED;
-    return strcmp(v->word, "attention") == 0 ? ATTENTION : PASSED;
-}
-
 static void put_part(FILE *out, const struct tg_plan *plan, const struct tg_decision *d,
-                     enum part part, const char *title)
+                     enum tg_report_part part, const char *title)
 {
     bool any = false;
     for (size_t i = 0; i < d->verdict_count; i++) {
-        if (part_of(plan, d, i) != part) continue;
+        if (tg_report_part(plan, d, i) != part) continue;
         if (!any)
             fprintf(out,
                     "\n## %s\n\n"
@@ -72,7 +60,7 @@ static bool was_shown(const struct tg_plan *plan, const struct tg_decision *d, s
 {
     for (size_t k = 0; k < i; k++) {
         const struct tg_test *test = &plan->spec.tests[k];
-        if (part_of(plan, d, k) != FAILED) continue;
+        if (tg_report_part(plan, d, k) != TG_REPORT_FAILED) continue;
         if (memcmp(&test->of, cell, sizeof *cell) == 0) return true;
         if (test->has_to && memcmp(&test->to, cell, sizeof *cell) == 0) return true;
     }
@@ -86,7 +74,7 @@ static void put_commands(FILE *out, const struct tg_plan *plan, const struct tg_
     bool any = false;
     for (size_t i = 0; i < d->verdict_count; i++) {
         const struct tg_test *test = &plan->spec.tests[i];
-        if (part_of(plan, d, i) != FAILED) continue;
+        if (tg_report_part(plan, d, i) != TG_REPORT_FAILED) continue;
         if (!any)
             fputs("\nTo see it again by hand (a cell alone shows whether it runs and is right; two "
                   "builds are\ncompared by `tritgate run MATRIX --base BASE --head HEAD --filter "
@@ -139,13 +127,13 @@ void tg_report_markdown(FILE *out, const struct tg_plan *plan, const struct tg_d
     }
     fprintf(out, "%s.\n", tg_report_summary(d, summary, sizeof summary));
 
-    put_part(out, plan, d, FAILED, "Failed");
+    put_part(out, plan, d, TG_REPORT_FAILED, "Failed");
     put_commands(out, plan, d);
-    put_part(out, plan, d, OPEN, "Inconclusive");
-    put_part(out, plan, d, ATTENTION, "Attention");
-    put_part(out, plan, d, PASSED, "Passed");
-    put_part(out, plan, d, SKIPPED, "Skipped: this run could not measure it");
-    put_part(out, plan, d, SHADOWS, "Shadows: head against its own copy, not counted");
+    put_part(out, plan, d, TG_REPORT_OPEN, "Inconclusive");
+    put_part(out, plan, d, TG_REPORT_ATTENTION, "Attention");
+    put_part(out, plan, d, TG_REPORT_PASSED, "Passed");
+    put_part(out, plan, d, TG_REPORT_SKIPPED, "Skipped: this run could not measure it");
+    put_part(out, plan, d, TG_REPORT_SHADOWS, "Shadows: head against its own copy, not counted");
     put_rules(out, plan, d);
 
     fputs("\n## Evidence\n\n- measured on: ", out);

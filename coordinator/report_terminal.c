@@ -16,19 +16,6 @@ struct line {
     char cells[COLUMNS][TG_REPORT_TEXT_SIZE];
 };
 
-/* What a reader looks for, in the order of the tables. */
-enum part { FAILED, OPEN, ATTENTION, PASSED, SKIPPED, SHADOWS, PARTS };
-
-static enum part part_of(const struct tg_plan *plan, const struct tg_decision *d, size_t i)
-{
-    const struct tg_verdict *v = &d->verdicts[i];
-    if (plan->spec.tests[i].is_shadow && !tg_gate_counts(plan, i, v)) return SHADOWS;
-    if (v->answer == TG_FAIL) return FAILED;
-    if (v->answer == TG_INCONCLUSIVE) return OPEN;
-    if (v->answer == TG_SKIP) return SKIPPED;
-    return strcmp(v->word, "attention") == 0 ? ATTENTION : PASSED;
-}
-
 /* "slower, minor; 107 us (15.3 GB/s)", or the reason. */
 static void fill_last(const struct tg_rule *rule, const struct tg_verdict *v, char *out,
                       size_t size)
@@ -79,17 +66,18 @@ static void print_line(FILE *out, const struct line *line, const size_t widths[C
  * already: `last` is the heading printed last.
  */
 static void print_rule(FILE *out, const struct tg_plan *plan, const struct tg_decision *d,
-                       enum part part, size_t rule, const size_t widths[COLUMNS],
+                       enum tg_report_part part, size_t rule, const size_t widths[COLUMNS],
                        char last[TG_REPORT_TEXT_SIZE])
 {
     char heading[TG_REPORT_TEXT_SIZE];
     struct line line;
     for (size_t i = 0; i < d->verdict_count; i++) {
-        if (plan->spec.tests[i].rule != rule || part_of(plan, d, i) != part) continue;
+        if (plan->spec.tests[i].rule != rule || tg_report_part(plan, d, i) != part) continue;
         tg_report_heading(plan, i, heading, sizeof heading);
         if (strcmp(heading, last) != 0)
             fprintf(out, "%s%s\n", heading,
-                    part == SHADOWS ? " (a shadow: it shows the noise and is not counted)" : "");
+                    part == TG_REPORT_SHADOWS ? " (a shadow: it shows the noise and is not counted)"
+                                              : "");
         memcpy(last, heading, sizeof heading);
         fill(plan, d, i, &line);
         print_line(out, &line, widths);
@@ -110,10 +98,10 @@ void tg_report_terminal(FILE *out, const struct tg_plan *plan, const struct tg_d
     for (size_t n = 0; n < d->note_count; n++) fprintf(out, "%s\n", d->notes[n]);
     if (*tg_report_model(plan)) fprintf(out, "model %s\n", tg_report_model(plan));
     fputc('\n', out);
-    for (int part = FAILED; part < PARTS; part++) {
+    for (int part = TG_REPORT_FAILED; part < TG_REPORT_PARTS; part++) {
         char last[TG_REPORT_TEXT_SIZE] = "";
         for (size_t rule = 0; rule < plan->policy.rule_count; rule++)
-            print_rule(out, plan, d, (enum part)part, rule, widths, last);
+            print_rule(out, plan, d, (enum tg_report_part)part, rule, widths, last);
     }
     snprintf(answer, sizeof answer, "%s", tg_gate_word(d->answer));
     for (char *p = answer; *p; p++) *p = (char)toupper((unsigned char)*p);
