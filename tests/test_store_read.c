@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <hdf5.h>
 
 #include "base/log.h"
 #include "tests/run_directory.h"
@@ -272,28 +273,63 @@ static void rows_cannot_be_exchanged(void **state)
     run_assert_refused("row 0 (round 1 of cell");
 }
 
-/*
- * The files in tests/data, made by hand with HDF5's C interface: later_schema.h5 says schema 2;
- * other_columns.h5 has lists of numbers for /runs and /series; many_texts.h5 and many_schemas.h5
- * have 64 values where there should be one.
- */
-static void copy_data(const char *name)
+/* A file that another program, or another version, could have written in place of a worker's. */
+struct foreign {
+    int schema;
+    hsize_t schema_count; /* 0: one value, not a list */
+    hsize_t text_count;   /* 0: one value; of matrix, policy and plan */
+    bool has_texts, has_lists;
+};
+
+static hid_t values(hsize_t count)
 {
-    char path[4096], bytes[65536];
-    snprintf(path, sizeof path, "%s/%s", TG_TEST_DATA, name);
-    FILE *f = fopen(path, "rb");
-    assert_non_null(f);
-    size_t size = fread(bytes, 1, sizeof bytes, f);
-    fclose(f);
-    run_write(SHARD, bytes, size);
+    return count ? H5Screate_simple(1, &count, NULL) : H5Screate(H5S_SCALAR);
+}
+
+static void put_list(hid_t file, const char *name, hid_t type, hsize_t count)
+{
+    hid_t space = values(count);
+    hid_t set = H5Dcreate2(file, name, type, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+    assert_true(set >= 0);
+    H5Dclose(set);
+    H5Sclose(space);
+}
+
+static void make_foreign(const struct foreign *foreign)
+{
+    static const char *const texts[] = {"matrix", "policy", "plan"};
+    static const char *const lists[] = {"runs", "series", "samples", "turn", "begun"};
+    int schemas[64];
+    const char *written[64];
+    for (int i = 0; i < 64; i++) schemas[i] = foreign->schema, written[i] = "{}";
+    unlink(run_path(SHARD));
+    hid_t file = H5Fcreate(run_path(SHARD), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
+    hid_t space = values(foreign->schema_count), text = H5Tcopy(H5T_C_S1);
+    hid_t attribute = H5Acreate2(file, "tritgate_schema", H5T_STD_I32LE, space, H5P_DEFAULT,
+                                 H5P_DEFAULT);
+    assert_true(H5Awrite(attribute, H5T_NATIVE_INT, schemas) >= 0);
+    H5Aclose(attribute);
+    H5Sclose(space);
+    H5Tset_size(text, H5T_VARIABLE);
+    for (size_t i = 0; i < 3 && foreign->has_texts; i++) {
+        space = values(foreign->text_count);
+        hid_t set = H5Dcreate2(file, texts[i], text, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+        assert_true(H5Dwrite(set, text, H5S_ALL, H5S_ALL, H5P_DEFAULT, written) >= 0);
+        H5Dclose(set);
+        H5Sclose(space);
+    }
+    for (size_t i = 0; i < 5 && foreign->has_lists; i++)
+        put_list(file, lists[i], i == 2 ? H5T_IEEE_F64LE : H5T_STD_I64LE, 3);
+    H5Tclose(text);
+    assert_true(H5Fclose(file) >= 0);
 }
 
 static void a_file_of_another_version_is_refused(void **state)
 {
     (void)state;
-    copy_data("later_schema.h5");
+    make_foreign(&(struct foreign){.schema = 2});
     run_assert_refused("has schema 2, this version reads schema 1");
-    copy_data("other_columns.h5");
+    make_foreign(&(struct foreign){.schema = 1, .has_texts = true, .has_lists = true});
     run_assert_refused("has other columns than this version's");
 }
 
@@ -301,10 +337,10 @@ static void lists_where_one_value_should_be_do_no_harm(void **state)
 {
     (void)state;
     char dropped[1024];
-    copy_data("many_texts.h5");
+    make_foreign(&(struct foreign){.schema = 1, .has_texts = true, .text_count = 64});
     assert_int_equal(rows_left(dropped), 0);
     assert_non_null(strstr(dropped, "is damaged"));
-    copy_data("many_schemas.h5");
+    make_foreign(&(struct foreign){.schema = 1, .schema_count = 64});
     assert_int_equal(rows_left(dropped), 0);
     assert_non_null(strstr(dropped, SHARD));
 }
