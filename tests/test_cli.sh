@@ -92,7 +92,7 @@ done
 check 'matrix: the whole mission' gives 0 "$TRITGATE" matrix "$TG_SOURCE/matrix/full.json"
 check 'names who cannot' says "nobody here: no probe of this build matches 'engine\*'"
 check 'matrix: smoke has at most 24 required tests' bash -c \
-    '[[ $("$1" matrix "$2" --base "$3" --json | grep -c "\"rule\"") -le 24 ]]' - \
+    'n=$("$1" matrix "$2" --base "$3" --json | grep -c "\"rule\""); ((n > 0 && n <= 24))' - \
     "$TRITGATE" "$TG_SOURCE/matrix/smoke.json" "$TRITGATE_LIB"
 
 for command in run gate report cell check matrix list; do

@@ -78,5 +78,7 @@ check 'in the report' bash -c 'sed -n 3p r8/report.md | grep -q "head is slowed 
 sed 's/stub_twice/stub_wrong/' "$quick" >wrong.json
 cp "$data/quick_policy.json" .
 check 'wrong has no speed' gives 1 "$TRITGATE" run wrong.json --out r9
-check 'no sample of it is stored' test -z "$(h5dump -d /series r9/worker-*.h5 | grep -A3 call_time || true)"
+check 'what is right has samples' bash -c 'h5dump -d /series "$@" | grep -q call_time' - run/worker-*.h5
+check 'what is wrong has none' bash -c 'h5dump -d /series "$@" >series && ! grep -q call_time series' - \
+    r9/worker-*.h5
 finish
