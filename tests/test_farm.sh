@@ -56,6 +56,17 @@ check 'which pass' says '^  pass +stub_twice'
 check 'one rank alone does the same' gives 0 "$TRITGATE" run "$data/quick.json" --out alone
 check 'in the same words' says '^PASS  2 required tests: 2 passed$'
 
+check 'a job that is stopped for longer than its deadline' bash -c '
+    setsid "$1" run "$2" --out frozen >frozen.out 2>&1 & job=$!
+    sleep 0.6; pkill -STOP -s $job; sleep 3.5; pkill -CONT -s $job; wait $job' - "$TRITGATE" "$data/quick.json"
+if command -v taskset >/dev/null; then
+    first=$(taskset -cp $$ | sed 's/.*: *//; s/[-,].*//')
+    check 'an affinity mask is honoured' gives 0 taskset -c "$first" "$TRITGATE" run "$data/quick.json" \
+        --out bound
+    check 'on that core' bash -c 'h5dump -d /runs bound/worker-*.h5 | grep -A1 numa | grep -qx " *\"$1\"," ' \
+        - "$first"
+fi
+
 check 'two nodes measure at the same time' gives 0 mpirun \
     -n 1 "$TRITGATE" run "$data/quick.json" --out nodes : \
     -n 1 "$TRITGATE" run "$data/quick.json" --host nodea --topology "$data/one_socket.xml" : \

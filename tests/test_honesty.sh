@@ -75,6 +75,10 @@ check 'and the slow-down is named on the first line' bash -c \
     'head -n 1 "$1" | grep -qx "head is slowed by 300 % on purpose"' - out
 check 'in the report' bash -c 'sed -n 3p r8/report.md | grep -q "head is slowed by 300 % on purpose"'
 
+check 'what cannot be started says nothing of head' gives 2 bash -c \
+    'ulimit -n 70; "$1" run "$2" --out starved' - "$TRITGATE" "$quick"
+check 'and why is told' says 'Too many open files'
+
 sed 's/stub_twice/stub_wrong/' "$quick" >wrong.json
 cp "$data/quick_policy.json" .
 check 'wrong has no speed' gives 1 "$TRITGATE" run wrong.json --out r9
