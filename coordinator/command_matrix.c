@@ -54,7 +54,7 @@ static const struct argp argp = {
 static bool here(const struct tg_plan *plan, const struct tg_cell *cell, char *reason, size_t size)
 {
     const struct tg_block one = {.cells = {*cell}, .cell_count = 1};
-    return tg_plan_can_run(&plan->workers[0], &one, reason, size);
+    return tg_plan_can_run(plan, &plan->workers[0], &one, reason, size);
 }
 
 /* Seconds of sampling and warm-up that the least number of rounds takes. */
@@ -65,7 +65,8 @@ static double expected_s(const struct tg_plan *plan)
     for (size_t b = 0; b < plan->spec.block_count; b++) {
         const struct tg_block *block = &plan->spec.blocks[b];
         char reason[400];
-        if (!block->is_timed || !tg_plan_can_run(&plan->workers[0], block, reason, sizeof reason))
+        if (!block->is_timed ||
+            !tg_plan_can_run(plan, &plan->workers[0], block, reason, sizeof reason))
             continue;
         seconds += (double)limits->rounds_min *
                    (limits->round_s + (double)block->cell_count * limits->warmup_min_s);
@@ -139,6 +140,7 @@ static int survey_here(const struct options *o, struct tg_capability *worker, st
     char path[4096];
     tg_host_name(worker->host);
     snprintf(worker->domain, sizeof worker->domain, "any");
+    snprintf(worker->hardware, sizeof worker->hardware, "unknown");
     if (tg_library_own_path(path, sizeof path, err) < 0 ||
         tg_survey_take(path, &worker->head, err) < 0)
         return -1;

@@ -32,9 +32,10 @@ struct dispatch {
     const char *directory;
     struct tg_queue *queue;
     struct tg_verdict *verdicts;
-    struct given *given; /* one for each worker */
-    struct tg_measurement **rows;
-    size_t row_count, row_room, decided, required;
+    struct given *given;          /* one for each worker */
+    struct tg_measurement **kept; /* every row, to be freed */
+    size_t kept_count, kept_room, decided, required;
+    struct tg_rows *rows; /* the same, block by block */
     uint64_t seeds;
     double begun_s, said_s;
     bool is_terminal;
@@ -43,18 +44,33 @@ struct dispatch {
 
 static int keep_row(struct dispatch *d, const struct tg_measurement *m, struct tg_error *err)
 {
-    if (d->row_count == d->row_room) {
-        size_t room = d->row_room ? 2 * d->row_room : 256;
-        struct tg_measurement **rows = realloc(d->rows, room * sizeof *rows);
-        if (!rows) return tg_fail(err, "out of memory");
-        d->rows = rows;
-        d->row_room = room;
+    if (d->kept_count == d->kept_room) {
+        size_t room = d->kept_room ? 2 * d->kept_room : 256;
+        struct tg_measurement **kept = realloc(d->kept, room * sizeof *kept);
+        if (!kept) return tg_fail(err, "out of memory");
+        d->kept = kept;
+        d->kept_room = room;
     }
     struct tg_measurement *copy = malloc(sizeof *copy);
     if (!copy) return tg_fail(err, "out of memory");
     *copy = *m;
-    d->rows[d->row_count++] = copy;
+    if (tg_rows_add(d->rows, copy, err) < 0) {
+        free(copy);
+        return -1;
+    }
+    d->kept[d->kept_count++] = copy;
     return 0;
+}
+
+/* How many rounds of a block were given out, in all attempts: one more than the last has. */
+static int64_t rounds_of(const struct dispatch *d, size_t block)
+{
+    size_t count;
+    int64_t rounds = 0;
+    const struct tg_measurement *const *rows = tg_rows_of(d->rows, block, &count);
+    for (size_t i = 0; i < count; i++)
+        if (rows[i]->round >= rounds) rounds = rows[i]->round + 1;
+    return rounds;
 }
 
 /*
@@ -75,20 +91,14 @@ static int judge_block(struct dispatch *d, size_t block, double cost_s, struct t
 {
     double urgency = -1;
     bool wanted = false;
-    int64_t rounds = -1;
-    for (size_t i = 0; i < d->row_count; i++)
-        if (strcmp(d->rows[i]->block, d->plan->spec.blocks[block].text) == 0 &&
-            d->rows[i]->round > rounds)
-            rounds = d->rows[i]->round;
+    int64_t rounds = rounds_of(d, block);
     for (size_t i = 0; i < d->plan->spec.test_count; i++) {
         const struct tg_test *test = &d->plan->spec.tests[i];
         struct tg_verdict *v = &d->verdicts[i];
         if (test->block != block) continue;
-        if (tg_gate_judge(d->plan, i, (const struct tg_measurement *const *)d->rows, d->row_count,
-                          v, err) < 0)
-            return -1;
+        if (tg_gate_judge(d->plan, i, d->rows, v, err) < 0) return -1;
         if (test->is_shadow) {
-            wanted = wanted || (v->wants_more && rounds + 1 < d->plan->policy.limits.rounds_min);
+            wanted = wanted || (v->wants_more && rounds < d->plan->policy.limits.rounds_min);
         } else {
             wanted = wanted || v->wants_more;
             if (v->wants_more) urgency = fmax(urgency, urgency_of(v, cost_s));
@@ -131,12 +141,12 @@ static void show_progress(struct dispatch *d, bool last)
 }
 
 /* Whether no round of a block was whole yet: then every result is compared. */
-static bool is_unchecked(const struct dispatch *d, const struct tg_block *block)
+static bool is_unchecked(const struct dispatch *d, size_t block)
 {
-    for (size_t i = 0; i < d->row_count; i++)
-        if (d->rows[i]->outcome == TG_MEASURED && !d->rows[i]->unpaired &&
-            strcmp(d->rows[i]->block, block->text) == 0)
-            return false;
+    size_t count;
+    const struct tg_measurement *const *rows = tg_rows_of(d->rows, block, &count);
+    for (size_t i = 0; i < count; i++)
+        if (rows[i]->outcome == TG_MEASURED && !rows[i]->unpaired) return false;
     return true;
 }
 
@@ -154,7 +164,7 @@ static char *order_text(struct dispatch *d, size_t block, int64_t round)
         tg_json_add_text(cells, NULL, tg_cell_text(&b->cells[i], text));
     tg_json_add_boolean(root, "is_timed", b->is_timed);
     tg_json_add_boolean(root, "is_fixed", b->is_fixed);
-    tg_json_add_boolean(root, "is_complete", is_unchecked(d, b));
+    tg_json_add_boolean(root, "is_complete", is_unchecked(d, block));
     tg_json_add_number(root, "round", (double)round);
     tg_json_add_text(root, "seed", seed);
     char *line = tg_json_print(root, false);
@@ -271,15 +281,11 @@ static int fill_queue(struct dispatch *d, struct tg_error *err)
     for (size_t w = 0; w < tg_crew_count(d->crew); w++) {
         tg_queue_place(d->queue, w, domain_of(d->workers, w));
         for (size_t b = 0; b < spec->block_count; b++)
-            if (tg_plan_can_run(&d->workers[w], &spec->blocks[b], reason, sizeof reason))
+            if (tg_plan_can_run(d->plan, &d->workers[w], &spec->blocks[b], reason, sizeof reason))
                 tg_queue_allow(d->queue, b, w);
     }
     for (size_t b = 0; b < spec->block_count; b++) {
-        int64_t rounds = 0;
-        for (size_t i = 0; i < d->row_count; i++)
-            if (strcmp(d->rows[i]->block, spec->blocks[b].text) == 0 && d->rows[i]->round >= rounds)
-                rounds = d->rows[i]->round + 1;
-        tg_queue_resume(d->queue, b, rounds);
+        tg_queue_resume(d->queue, b, rounds_of(d, b));
         if (judge_block(d, b, 1, err) < 0) return -1;
     }
     count_decided(d);
@@ -323,11 +329,12 @@ static int take_earlier(struct dispatch *d, const struct tg_run *earlier, struct
 
 static void free_dispatch(struct dispatch *d)
 {
-    for (size_t i = 0; i < d->row_count; i++) {
-        tg_measurement_free(d->rows[i]);
-        free(d->rows[i]);
+    for (size_t i = 0; i < d->kept_count; i++) {
+        tg_measurement_free(d->kept[i]);
+        free(d->kept[i]);
     }
-    free(d->rows);
+    free(d->kept);
+    tg_rows_destroy(d->rows);
     free(d->verdicts);
     free(d->given);
     tg_queue_destroy(d->queue);
@@ -355,8 +362,8 @@ int tg_dispatch(struct tg_crew *crew, const struct tg_capability *workers,
     int rc = -1;
     if (!d.queue || !d.verdicts || !d.given)
         tg_fail(err, "out of memory");
-    else if (take_earlier(&d, run, err) == 0 && fill_queue(&d, err) == 0 &&
-             open_stores(&d, run, directory, attempt, err) == 0) {
+    else if (tg_rows_create(plan, &d.rows, err) == 0 && take_earlier(&d, run, err) == 0 &&
+             fill_queue(&d, err) == 0 && open_stores(&d, run, directory, attempt, err) == 0) {
         heed_signals();
         d.begun_s = d.said_s = tg_now();
         rc = run_rounds(&d, err);

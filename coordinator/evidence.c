@@ -102,6 +102,8 @@ static void take_round(const struct tg_measurement *of, const struct tg_measurem
         rounds->of_broken++;
         if (of->facts.end_signal == SIGKILL && of->outcome == TG_CRASHED) rounds->of_killed++;
         tell(rounds, of);
+    } else if (to && strcmp(of->facts.host, to->facts.host) != 0) {
+        rounds->since_broken = 0; /* two machines compare nothing */
     } else if (to) {
         const struct tg_series *a = tg_measurement_series(of, metric);
         const struct tg_series *b = tg_measurement_series(to, metric);
@@ -125,6 +127,7 @@ static int by_round(const void *a, const void *b)
 {
     const struct tg_measurement *x = *(const struct tg_measurement *const *)a;
     const struct tg_measurement *y = *(const struct tg_measurement *const *)b;
+    if (x->session != y->session) return x->session < y->session ? -1 : 1;
     if (x->round != y->round) return x->round < y->round ? -1 : 1;
     return x->attempt < y->attempt ? -1 : x->attempt > y->attempt;
 }
@@ -134,35 +137,58 @@ static bool is_cell(const struct tg_measurement *m, const struct tg_cell *cell)
     return memcmp(&m->cell, cell, sizeof *cell) == 0;
 }
 
-int tg_evidence_gather(const struct tg_measurement *const rows[], size_t count,
-                       const struct tg_block *block, const struct tg_test *test, const char *metric,
-                       struct tg_rounds *rounds, struct tg_error *err)
+/* Room for `count` rounds. */
+static int make_room(struct tg_rounds *rounds, size_t count, struct tg_error *err)
 {
-    const struct tg_measurement **mine = calloc(count + 1, sizeof *mine);
+    rounds->values = calloc(count + 1, sizeof *rounds->values);
+    rounds->nodes = calloc(count + 1, sizeof *rounds->nodes);
+    rounds->sessions = calloc(count + 1, sizeof *rounds->sessions);
+    rounds->of_medians = calloc(count + 1, sizeof *rounds->of_medians);
+    rounds->to_medians = calloc(count + 1, sizeof *rounds->to_medians);
+    rounds->node_names = calloc(count + 1, sizeof *rounds->node_names);
+    if (rounds->values && rounds->nodes && rounds->sessions && rounds->of_medians &&
+        rounds->to_medians && rounds->node_names)
+        return 0;
+    tg_evidence_release(rounds);
+    return tg_fail(err, "out of memory");
+}
+
+/* The number of a node, new if its name is. */
+static int node_of(struct tg_rounds *rounds, const char *host)
+{
+    size_t n = 0;
+    while (n < rounds->node_count && strcmp(rounds->node_names[n], host) != 0) n++;
+    if (n == rounds->node_count)
+        snprintf(rounds->node_names[rounds->node_count++], TG_TEXT_SIZE, "%s", host);
+    return (int)n;
+}
+
+int tg_evidence_gather(const struct tg_measurement *const rows[], size_t count,
+                       const struct tg_test *test, const char *metric, struct tg_rounds *rounds,
+                       struct tg_error *err)
+{
+    const struct tg_measurement **mine = malloc((count + 1) * sizeof *mine);
     struct tg_rounds gathered = {.last = -1, .of_bytes = -1};
-    size_t found = 0;
-    gathered.values = calloc(count + 1, sizeof *gathered.values);
-    gathered.of_medians = calloc(count + 1, sizeof *gathered.of_medians);
-    gathered.to_medians = calloc(count + 1, sizeof *gathered.to_medians);
-    if (!mine || !gathered.values || !gathered.of_medians || !gathered.to_medians) {
+    if (!mine) return tg_fail(err, "out of memory");
+    if (make_room(&gathered, count, err) < 0) {
         free(mine);
-        tg_evidence_release(&gathered);
-        return tg_fail(err, "out of memory");
+        return -1;
     }
-    for (size_t i = 0; i < count; i++)
-        if (strcmp(rows[i]->block, block->text) == 0) mine[found++] = rows[i];
-    qsort(mine, found, sizeof *mine, by_round);
-    for (size_t i = 0, next; i < found; i = next) {
+    for (size_t i = 0; i < count; i++) mine[i] = rows[i];
+    qsort(mine, count, sizeof *mine, by_round);
+    for (size_t i = 0, next; i < count; i = next) {
         const struct tg_measurement *of = NULL, *to = NULL;
-        for (next = i; next < found && mine[next]->round == mine[i]->round &&
-                       mine[next]->attempt == mine[i]->attempt;
-             next++) {
+        for (next = i; next < count && by_round(&mine[next], &mine[i]) == 0; next++) {
             if (is_cell(mine[next], &test->of)) of = mine[next];
             if (test->has_to && is_cell(mine[next], &test->to)) to = mine[next];
         }
         gathered.last = mine[i]->round;
         if (of && (to || !test->has_to)) {
+            size_t before = gathered.count;
             take_round(of, to, metric, &gathered);
+            if (gathered.count == before) continue;
+            gathered.nodes[before] = node_of(&gathered, of->facts.host);
+            gathered.sessions[before] = of->session;
         } else if (is_wrong_head(of) || is_wrong_head(to)) {
             gathered.wrong++;
             tell(&gathered, is_wrong_head(of) ? of : to);
@@ -176,7 +202,10 @@ int tg_evidence_gather(const struct tg_measurement *const rows[], size_t count,
 void tg_evidence_release(struct tg_rounds *rounds)
 {
     free(rounds->values);
+    free(rounds->nodes);
+    free(rounds->sessions);
     free(rounds->of_medians);
     free(rounds->to_medians);
+    free(rounds->node_names);
     *rounds = (struct tg_rounds){0};
 }

@@ -17,6 +17,7 @@
 struct tg_rounds {
     double *values; /* pair: ln(of / to); one cell: ln of its median sample, or its fixed value */
     size_t count;
+    int *nodes, *sessions; /* of each round in values: where and in which run it was measured */
     double *of_medians, *to_medians; /* of the samples of each round in values, pairs only */
     int64_t of_bytes;                /* packed weights that one call of `of` reads, -1 if unknown */
     size_t wrong;                    /* rounds in which `of` was wrong, or `to` if it is head's */
@@ -27,16 +28,18 @@ struct tg_rounds {
     size_t since_broken;             /* whole rounds after the last that gave no value */
     int64_t last;                    /* the number of the last round, -1 if there is none */
     char reason[800];                /* of the last round that broke */
+    char (*node_names)[TG_TEXT_SIZE]; /* of the nodes, in the order in which they first appear */
+    size_t node_count;
 };
 
 /*
- * Gathers the rounds of a test for a metric out of `count` rows (pointers, in any order). A round
- * with a row missing was not finished and is left out, unless the row that is there is head's and
- * wrong. Released by tg_evidence_release.
+ * Gathers the rounds of a test for a metric out of the `count` rows of its block (pointers, in any
+ * order). A round with a row missing was not finished and is left out, unless the row that is there
+ * is head's and wrong. Released by tg_evidence_release.
  */
 int tg_evidence_gather(const struct tg_measurement *const rows[], size_t count,
-                       const struct tg_block *block, const struct tg_test *test, const char *metric,
-                       struct tg_rounds *rounds, struct tg_error *err);
+                       const struct tg_test *test, const char *metric, struct tg_rounds *rounds,
+                       struct tg_error *err);
 
 void tg_evidence_release(struct tg_rounds *rounds);
 

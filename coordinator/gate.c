@@ -91,8 +91,7 @@ bool tg_gate_counts(const struct tg_plan *plan, size_t test, const struct tg_ver
            (plan->spec.tests[test].is_shadow && verdict->is_broken);
 }
 
-int tg_gate_judge(const struct tg_plan *plan, size_t test,
-                  const struct tg_measurement *const rows[], size_t row_count,
+int tg_gate_judge(const struct tg_plan *plan, size_t test, const struct tg_rows *rows,
                   struct tg_verdict *verdict, struct tg_error *err)
 {
     const struct tg_test *t = &plan->spec.tests[test];
@@ -104,21 +103,23 @@ int tg_gate_judge(const struct tg_plan *plan, size_t test,
                            .to_median = NAN,
                            .of_bytes = NAN};
     struct tg_rounds rounds;
+    size_t row_count;
     if (prospect->fate != TG_TO_MEASURE) {
         bool fails = prospect->fate == TG_TO_FAIL;
         say(&v, fails ? TG_FAIL : TG_SKIP, fails ? "missing" : "skipped", "%s", prospect->reason);
         *verdict = v;
         return 0;
     }
-    if (tg_evidence_gather(rows, row_count, &plan->spec.blocks[t->block], t, rule->metric, &rounds,
-                           err) < 0)
-        return -1;
+    const struct tg_measurement *const *own = tg_rows_of(rows, t->block, &row_count);
+    if (tg_evidence_gather(own, row_count, t, rule->metric, &rounds, err) < 0) return -1;
     const struct tg_evidence evidence = {
         .rule = rule,
         .limits = &plan->policy.limits,
         .metric = tg_metric_find(rule->metric),
         .required_count = plan->required_count ? plan->required_count : 1,
         .values = rounds.values,
+        .nodes = rounds.nodes,
+        .sessions = rounds.sessions,
         .count = rounds.count};
     struct tg_verdict seen = v;
     tg_rule_find(rule->rule)->judge(&evidence, &seen);
@@ -258,9 +259,8 @@ static void look_at_rows(const struct tg_run *run, struct tg_decision *d)
         note(d, "waited %.0f s for other runs on the same memory, out of its budget", waited_s);
 }
 
-static int decide(const struct tg_plan *plan, const struct tg_run *run,
-                  const struct tg_measurement *const rows[], struct tg_decision *d,
-                  struct tg_error *err)
+static int decide(const struct tg_plan *plan, const struct tg_run *run, const struct tg_rows *rows,
+                  struct tg_decision *d, struct tg_error *err)
 {
     bool may_pass = note_builds(plan, run, d), all_there = true;
     snprintf(d->date, sizeof d->date, "unknown");
@@ -272,7 +272,7 @@ static int decide(const struct tg_plan *plan, const struct tg_run *run,
     d->row_count = run->count;
     d->verdict_count = plan->spec.test_count;
     for (size_t i = 0; i < d->verdict_count; i++) {
-        if (tg_gate_judge(plan, i, rows, run->count, &d->verdicts[i], err) < 0) return -1;
+        if (tg_gate_judge(plan, i, rows, &d->verdicts[i], err) < 0) return -1;
         if (!count(plan, i, d)) all_there = false;
     }
     if (!all_there) note(d, "cannot pass: a machine that the policy requires was not there");
@@ -290,12 +290,12 @@ int tg_gate_decide(const struct tg_plan *plan, const struct tg_run *run,
                    struct tg_decision *decision, struct tg_error *err)
 {
     struct tg_decision made = {0};
-    const struct tg_measurement **rows = calloc(run->count + 1, sizeof *rows);
+    struct tg_rows *rows = NULL;
     made.verdicts = calloc(plan->spec.test_count, sizeof *made.verdicts);
-    int rc = rows && made.verdicts ? 0 : tg_fail(err, "out of memory");
-    for (size_t i = 0; rc == 0 && i < run->count; i++) rows[i] = &run->rows[i];
+    int rc = made.verdicts ? tg_rows_create(plan, &rows, err) : tg_fail(err, "out of memory");
+    for (size_t i = 0; rc == 0 && i < run->count; i++) rc = tg_rows_add(rows, &run->rows[i], err);
     if (rc == 0) rc = decide(plan, run, rows, &made, err);
-    free(rows);
+    tg_rows_destroy(rows);
     if (rc < 0)
         free(made.verdicts);
     else

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "coordinator/plan.h"
+#include "coordinator/rows.h"
 #include "coordinator/rule.h"
 #include "results/store.h"
 
@@ -36,9 +37,8 @@ struct tg_decision {
     char machines[300]; /* the names of the processors, ", " between */
 };
 
-/* Judges one test on the rows seen so far; `rows` may hold rows of other blocks. */
-int tg_gate_judge(const struct tg_plan *plan, size_t test,
-                  const struct tg_measurement *const rows[], size_t row_count,
+/* Judges one test on the rows of its block that were seen so far. */
+int tg_gate_judge(const struct tg_plan *plan, size_t test, const struct tg_rows *rows,
                   struct tg_verdict *verdict, struct tg_error *err);
 
 /* Whether a test must be resolved: it is no shadow, and some worker could run it. */

@@ -24,6 +24,7 @@ char *tg_plan_text(const struct tg_asked *asked, const struct tg_capability *wor
         struct tg_json *worker = tg_json_object(list, NULL);
         tg_json_add_text(worker, "host", workers[i].host);
         tg_json_add_text(worker, "domain", workers[i].domain);
+        tg_json_add_text(worker, "hardware", workers[i].hardware);
         tg_survey_add(worker, "head", &workers[i].head);
         if (workers[i].has_base) tg_survey_add(worker, "base", &workers[i].base);
     }
@@ -40,6 +41,8 @@ int tg_plan_capability(const struct tg_json_file *file, const struct tg_json *an
     const struct tg_json *base = tg_json_get(announced, "base");
     snprintf(read.host, sizeof read.host, "%s", tg_json_text(tg_json_get(announced, "host")));
     snprintf(read.domain, sizeof read.domain, "%s", tg_json_text(tg_json_get(announced, "domain")));
+    const char *hardware = tg_json_text(tg_json_get(announced, "hardware"));
+    snprintf(read.hardware, sizeof read.hardware, "%s", *hardware ? hardware : "unknown");
     if (*error) return tg_fail(err, "%s", error);
     if (tg_survey_parse(file, tg_json_get(announced, "head"), &read.head, err) < 0) return -1;
     if (base && tg_survey_parse(file, base, &read.base, err) < 0) {
@@ -57,9 +60,20 @@ void tg_plan_capability_release(struct tg_capability *worker)
     tg_survey_release(&worker->base);
 }
 
-bool tg_plan_can_run(const struct tg_capability *worker, const struct tg_block *block, char *reason,
-                     size_t size)
+bool tg_plan_is_of(const struct tg_plan *plan, const struct tg_block *block,
+                   const struct tg_measurement *row)
 {
+    return strcmp(row->block, block->text) == 0 &&
+           strcmp(row->facts.hardware, plan->classes[block->hardware]) == 0;
+}
+
+bool tg_plan_can_run(const struct tg_plan *plan, const struct tg_capability *worker,
+                     const struct tg_block *block, char *reason, size_t size)
+{
+    if (strcmp(worker->hardware, plan->classes[block->hardware]) != 0) {
+        snprintf(reason, size, "it is asked of other hardware");
+        return false;
+    }
     for (size_t i = 0; i < block->cell_count; i++)
         if (!tg_survey_can_run(&worker->head, worker->has_base ? &worker->base : NULL,
                                &block->cells[i], reason, size))
@@ -109,13 +123,35 @@ static int read_plan(const struct tg_json_file *file, struct tg_plan *p, struct 
     return check_workers(p, err);
 }
 
-/* Whether any worker has a kernel of a build and could run it. */
-static bool anyone_has(const struct tg_plan *p, const struct tg_cell *cell)
+/* The classes of hardware that the workers have. */
+static int find_classes(struct tg_plan *p, struct tg_error *err)
 {
-    char reason[400];
-    struct tg_block one = {.cells = {*cell}, .cell_count = 1};
-    for (size_t i = 0; i < p->worker_count; i++)
-        if (tg_plan_can_run(&p->workers[i], &one, reason, sizeof reason)) return true;
+    p->classes = calloc(p->worker_count, sizeof *p->classes);
+    if (!p->classes) return tg_fail(err, "out of memory");
+    for (size_t i = 0; i < p->worker_count; i++) {
+        size_t c = 0;
+        while (c < p->class_count && strcmp(p->classes[c], p->workers[i].hardware) != 0) c++;
+        if (c == p->class_count)
+            memcpy(p->classes[p->class_count++], p->workers[i].hardware, sizeof *p->classes);
+    }
+    return 0;
+}
+
+/*
+ * Whether a worker of the block's class can run it; if none can, `reason` is that of the first of
+ * them.
+ */
+static bool anyone_can(const struct tg_plan *p, const struct tg_block *block, char *reason,
+                       size_t size)
+{
+    char first[400] = "";
+    for (size_t i = 0; i < p->worker_count; i++) {
+        char why[400];
+        if (strcmp(p->workers[i].hardware, p->classes[block->hardware]) != 0) continue;
+        if (tg_plan_can_run(p, &p->workers[i], block, why, sizeof why)) return true;
+        if (!*first) snprintf(first, sizeof first, "%s", why);
+    }
+    snprintf(reason, size, "%s", first);
     return false;
 }
 
@@ -125,16 +161,16 @@ static bool is_built(const struct tg_survey *survey, const char *kernel)
     return k && k->built;
 }
 
-/* Whether base's kernel runs here and head's does not, on any worker: it was lost between them. */
-static bool was_lost(const struct tg_plan *p, const struct tg_cell *cell, char *reason, size_t size)
+/* Whether base's kernel runs there and head's does not: it was lost between them. */
+static bool was_lost(const struct tg_plan *p, const struct tg_cell *cell, size_t hardware,
+                     char *reason, size_t size)
 {
-    char why[300];
-    struct tg_block one = {.cells = {*cell}, .cell_count = 1};
-    struct tg_cell twin = *cell;
-    tg_record_set(&tg_cell_type, &twin, "build", "base", NULL);
-    if (strcmp(cell->build, "base") == 0 || anyone_has(p, cell) || !anyone_has(p, &twin))
+    char why[300] = "";
+    struct tg_block one = {.cells = {*cell}, .cell_count = 1, .hardware = hardware}, twin = one;
+    tg_record_set(&tg_cell_type, &twin.cells[0], "build", "base", NULL);
+    if (strcmp(cell->build, "base") == 0 || anyone_can(p, &one, why, sizeof why) ||
+        !anyone_can(p, &twin, reason, size))
         return false;
-    tg_plan_can_run(&p->workers[0], &one, why, sizeof why);
     if (is_built(&p->workers[0].head, cell->kernel))
         snprintf(reason, size, "base can run it here and head cannot: %s", why);
     else
@@ -147,18 +183,15 @@ static void foresee(const struct tg_plan *p, const struct tg_test *test,
                     struct tg_prospect *prospect)
 {
     const struct tg_block *block = &p->spec.blocks[test->block];
-    for (size_t i = 0; i < p->worker_count; i++)
-        if (tg_plan_can_run(&p->workers[i], block, prospect->reason, sizeof prospect->reason)) {
-            *prospect = (struct tg_prospect){.fate = TG_TO_MEASURE};
-            return;
-        }
+    if (anyone_can(p, block, prospect->reason, sizeof prospect->reason)) return;
     prospect->fate = TG_TO_SKIP;
-    tg_plan_can_run(&p->workers[0], block, prospect->reason, sizeof prospect->reason);
-    for (size_t i = 0; i < block->cell_count; i++)
-        if (was_lost(p, &block->cells[i], prospect->reason, sizeof prospect->reason)) {
-            prospect->fate = TG_TO_FAIL;
-            return;
-        }
+    for (size_t i = 0; i < block->cell_count; i++) {
+        char reason[sizeof prospect->reason];
+        if (!was_lost(p, &block->cells[i], block->hardware, reason, sizeof reason)) continue;
+        memcpy(prospect->reason, reason, sizeof reason);
+        prospect->fate = TG_TO_FAIL;
+        return;
+    }
     if (test->has_to && strcmp(test->to.build, "base") == 0 &&
         is_built(&p->workers[0].head, test->of.kernel) &&
         !is_built(&p->workers[0].base, test->to.kernel))
@@ -194,7 +227,9 @@ static int make(const char *path, struct tg_json_file files[3], struct tg_plan *
         return tg_fail_in(err, "matrix '%s'", path);
     if (*p->asked.filter && tg_spec_filter(&p->spec, p->asked.filter, &p->words, err) < 0)
         return -1;
-    if (tg_spec_plan(&p->spec, &p->policy, &p->words, p->has_base, err) < 0) return -1;
+    if (find_classes(p, err) < 0 ||
+        tg_spec_plan(&p->spec, &p->policy, &p->words, p->has_base, p->class_count, err) < 0)
+        return -1;
     return foresee_all(p, err);
 }
 
@@ -226,6 +261,7 @@ void tg_plan_release(struct tg_plan *plan)
     for (size_t i = 0; i < plan->worker_count; i++) tg_plan_capability_release(&plan->workers[i]);
     free(plan->workers);
     free(plan->prospects);
+    free(plan->classes);
     tg_spec_release(&plan->spec);
     tg_policy_release(&plan->policy);
     tg_vocabulary_release(&plan->words);

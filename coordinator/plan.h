@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "matrix/policy.h"
 #include "matrix/spec.h"
+#include "results/measurement.h"
 #include "worker/survey.h"
 
 /*
@@ -19,6 +20,7 @@
 /* What a worker announced. */
 struct tg_capability {
     char host[TG_TEXT_SIZE], domain[TG_TEXT_SIZE];
+    char hardware[TG_TEXT_SIZE]; /* class of its machine, as in the fact; "unknown" */
     struct tg_survey head, base;
     bool has_base;
 };
@@ -45,7 +47,9 @@ struct tg_plan {
     struct tg_policy policy;
     struct tg_spec spec;
     struct tg_prospect *prospects; /* one for each test of spec */
-    size_t required_count;         /* statistical tests that count: the N of the error rate */
+    char (*classes)[TG_TEXT_SIZE]; /* of hardware, in the order in which workers first have them */
+    size_t class_count;
+    size_t required_count; /* statistical tests that count: the N of the error rate */
     bool has_base;
     bool is_own_policy; /* the policy is the one that the run was measured for */
     char matrix_digest[65], policy_digest[65]; /* SHA-256 of the texts */
@@ -69,8 +73,12 @@ int tg_plan_capability(const struct tg_json_file *file, const struct tg_json *an
                        struct tg_capability *worker, struct tg_error *err);
 void tg_plan_capability_release(struct tg_capability *worker);
 
+/* Whether a row belongs to a block: to its cells, and to its class of hardware. */
+bool tg_plan_is_of(const struct tg_plan *plan, const struct tg_block *block,
+                   const struct tg_measurement *row);
+
 /* Whether a worker can run all cells of a block; if not, why. */
-bool tg_plan_can_run(const struct tg_capability *worker, const struct tg_block *block, char *reason,
-                     size_t size);
+bool tg_plan_can_run(const struct tg_plan *plan, const struct tg_capability *worker,
+                     const struct tg_block *block, char *reason, size_t size);
 
 #endif

@@ -22,6 +22,8 @@ struct tg_evidence {
     const struct tg_metric *metric;
     size_t required_count; /* tests that share alpha_fail */
     const double *values;  /* pair: ln(of / to); one cell: the value itself */
+    const int *nodes;      /* of each round, the node that measured it, from 0; NULL: one node */
+    const int *sessions;   /* of each round, the run that it belongs to, from 0; NULL: one run */
     size_t count;
 };
 

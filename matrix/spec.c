@@ -218,14 +218,18 @@ int tg_spec_filter(struct tg_spec *spec, const char *where, const struct tg_word
 static int find_block(struct tg_spec *spec, const struct tg_test *test, size_t *block,
                       struct tg_error *err)
 {
-    struct tg_block made = {.cells = {test->of, test->to}, .cell_count = test->has_to ? 2 : 1};
+    struct tg_block made = {.cells = {test->of, test->to},
+                            .cell_count = test->has_to ? 2 : 1,
+                            .hardware = test->hardware};
     char of[TG_CELL_TEXT_SIZE], to[TG_CELL_TEXT_SIZE];
     tg_cell_text(&test->of, of);
     tg_cell_text(&test->to, to);
     snprintf(made.text, sizeof made.text, test->has_to ? "%s | %s" : "%s", of, to);
 
     for (*block = 0; *block < spec->block_count; ++*block)
-        if (strcmp(spec->blocks[*block].text, made.text) == 0) return 0;
+        if (strcmp(spec->blocks[*block].text, made.text) == 0 &&
+            spec->blocks[*block].hardware == test->hardware)
+            return 0;
     void *blocks = grown(spec->blocks, spec->block_count, sizeof *spec->blocks);
     if (!blocks) return tg_fail(err, "out of memory");
     spec->blocks = blocks;
@@ -265,15 +269,16 @@ static bool other_cell(const struct tg_rule *rule, bool has_base, struct tg_test
 }
 
 int tg_spec_plan(struct tg_spec *spec, const struct tg_policy *policy, const struct tg_words *words,
-                 bool has_base, struct tg_error *err)
+                 bool has_base, size_t classes, struct tg_error *err)
 {
     for (size_t r = 0; r < policy->rule_count; r++) {
         const struct tg_rule *rule = &policy->rules[r];
         char nature[16] = "";
         tg_words_trait(tg_words_find(words, "metric", rule->metric), "nature", nature,
                        sizeof nature);
-        for (size_t c = 0; c < spec->cell_count; c++) {
-            struct tg_test test = {.rule = r, .of = spec->cells[c]};
+        for (size_t i = 0; i < spec->cell_count * classes; i++) {
+            struct tg_test test = {
+                .rule = r, .of = spec->cells[i / classes], .hardware = i % classes};
             if (!tg_cell_matches(&test.of, rule->where, words)) continue;
             if (*rule->axis && !other_cell(rule, has_base, &test)) continue;
             if (add_test(spec, &test, strcmp(nature, "sampled") == 0, err) < 0) return -1;

@@ -29,7 +29,8 @@ struct tg_test {
     size_t block;
     struct tg_cell of, to;
     bool has_to;
-    bool is_shadow; /* head against its copy, for want of a base: reported, never counted */
+    size_t hardware; /* place of its class among those of tg_spec_plan */
+    bool is_shadow;  /* head against its copy, for want of a base: reported, never counted */
 };
 
 #define TG_BLOCK_TEXT_SIZE (2 * TG_CELL_TEXT_SIZE + 8)
@@ -40,6 +41,7 @@ struct tg_block {
     size_t cell_count;
     bool is_fixed;                 /* a test of it needs a metric that is the same in every round */
     bool is_timed;                 /* a test of it needs samples of time */
+    size_t hardware;               /* class of the machines that measure it */
     char text[TG_BLOCK_TEXT_SIZE]; /* its identity: the cells' texts, with " | " between */
 };
 
@@ -65,11 +67,12 @@ int tg_spec_filter(struct tg_spec *spec, const char *where, const struct tg_word
                    struct tg_error *err);
 
 /*
- * Makes tests and blocks from the rules. Without a base, a rule from head to base compares head
- * with its copy, as a shadow. Fails if no rule selects any cell.
+ * Makes tests and blocks from the rules, for each of `classes` (at least 1) of hardware apart: what
+ * was measured on unlike machines is never compared. Without a base, a rule from head to base
+ * compares head with its copy, as a shadow. Fails if no rule selects any cell.
  */
 int tg_spec_plan(struct tg_spec *spec, const struct tg_policy *policy, const struct tg_words *words,
-                 bool has_base, struct tg_error *err);
+                 bool has_base, size_t classes, struct tg_error *err);
 
 void tg_spec_release(struct tg_spec *spec);
 

@@ -49,6 +49,7 @@ struct tg_measurement {
     char block[TG_BLOCK_TEXT_SIZE];
     int64_t round;   /* of the block, from 0 */
     int64_t attempt; /* of the run: 1, and one more after each resume */
+    int session;     /* which of the runs that are judged together it is from; not stored */
     enum tg_outcome outcome;
     int64_t unpaired; /* 1: the other side of the block was not measured */
     char reason[1024];

@@ -53,6 +53,7 @@ static inline struct tg_capability made_worker(const char *host, const char *bas
     struct tg_capability worker = {.has_base = base != NULL};
     snprintf(worker.host, sizeof worker.host, "%s", host);
     snprintf(worker.domain, sizeof worker.domain, "0");
+    snprintf(worker.hardware, sizeof worker.hardware, "unknown");
     made_survey(MADE_HEAD, &worker.head);
     if (base) made_survey(base, &worker.base);
     return worker;
@@ -124,6 +125,8 @@ static inline struct tg_measurement *made_row(struct tg_run *run, const struct t
     m->round = round;
     m->outcome = outcome;
     m->facts.packed_bytes = 1638400;
+    memcpy(m->facts.hardware, plan->classes[t->hardware], sizeof m->facts.hardware);
+    snprintf(m->facts.host, sizeof m->facts.host, "a");
     snprintf(m->facts.cpu, sizeof m->facts.cpu, "A_Processor");
     snprintf(m->facts.date, sizeof m->facts.date, "2026-01-02T03:04:%02lldZ", (long long)round);
     snprintf(m->facts.library, sizeof m->facts.library, "%s",

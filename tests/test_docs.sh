@@ -7,29 +7,10 @@
 check 'nothing is left to be filled in' bash -c '! grep -n "@@" "$1"/README.md "$1"/docs/*.md' - \
     "$TG_SOURCE"
 
+tables=$TG_SOURCE/tests/tables.sh
 readme=$TG_SOURCE/README.md
 documents=("$TG_SOURCE"/docs/*.md)
 if [[ -e $readme ]]; then documents+=("$readme"); fi
-
-# The rows that docs/RESULTS.md must have for a table: its columns in their order, the name as code.
-rows_wanted() {
-    "$TRITGATE" list "$1" --json | awk '
-    match($0, /^ *"[a-z_]+": "/) {
-        value = substr($0, RLENGTH + 1); sub(/",?$/, "", value)
-        gsub(/\\"/, "\"", value); gsub(/\|/, "\\|", value)
-        if ($1 == "\"name\":") { if (row) print row; row = "| `" value "` |" }
-        else row = row (value == "" ? " |" : " " value " |")
-    }
-    END { print row }'
-}
-
-# The rows that it has: below the comment that names the table, without title and rule.
-rows_there() {
-    awk -v mark="<!-- tritgate list $1 -->" '
-    $0 == mark { inside = 1; next }
-    inside && !/^\|/ { exit }
-    inside && ++seen > 2' "$TG_SOURCE/docs/RESULTS.md"
-}
 
 # What documents set as code, one piece a line: `spans`, and lines between fences. A span that was
 # broken over two lines is joined.
@@ -55,7 +36,7 @@ has_option() {
 }
 
 for table in axes facts metrics limits; do
-    rows_wanted "$table" >wanted && rows_there "$table" >there
+    "$tables" rows "$table" >wanted && "$tables" there "$table" "$TG_SOURCE/docs/RESULTS.md" >there
     check "docs/RESULTS.md has a table of $table" test -s there
     check "it is what tritgate list $table prints" diff wanted there
 done

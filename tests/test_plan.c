@@ -74,9 +74,9 @@ static void what_one_worker_can_run_is_measured(void **state)
     assert_int_equal(plan.required_count, 3);
     const struct tg_block *block = &plan.spec.blocks[plan.spec.tests[2].block];
     char reason[400];
-    assert_false(tg_plan_can_run(&plan.workers[0], block, reason, sizeof reason));
+    assert_false(tg_plan_can_run(&plan, &plan.workers[0], block, reason, sizeof reason));
     assert_string_equal(reason, "instruction set 'avx512vnni' is not on this machine");
-    assert_true(tg_plan_can_run(&plan.workers[1], block, reason, sizeof reason));
+    assert_true(tg_plan_can_run(&plan, &plan.workers[1], block, reason, sizeof reason));
 }
 
 static void what_nobody_can_run_is_skipped_with_the_reason(void **state)

@@ -38,7 +38,12 @@ static void begin(const char *kind)
 static struct tg_verdict judge(const struct tg_metric *metric, size_t count, size_t required)
 {
     struct tg_verdict v = {.estimate = NAN, .interval = {-INFINITY, INFINITY}};
-    const struct tg_evidence evidence = {&rule, &limits, metric, required, values, count};
+    const struct tg_evidence evidence = {.rule = &rule,
+                                         .limits = &limits,
+                                         .metric = metric,
+                                         .required_count = required,
+                                         .values = values,
+                                         .count = count};
     tg_rule_find(rule.rule)->judge(&evidence, &v);
     return v;
 }

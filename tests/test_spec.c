@@ -259,7 +259,7 @@ static struct tg_spec planned(const char *matrix, const char *rules, bool has_ba
     struct tg_error err;
     struct tg_spec spec = spec_of(matrix);
     struct tg_policy policy = policy_of(rules);
-    if (tg_spec_plan(&spec, &policy, &known, has_base, &err) < 0) fail_msg("%s", err.text);
+    if (tg_spec_plan(&spec, &policy, &known, has_base, 1, &err) < 0) fail_msg("%s", err.text);
     tg_policy_release(&policy);
     return spec;
 }
@@ -355,12 +355,12 @@ static void rules_that_select_nothing_at_all_are_refused(void **state)
     struct tg_spec spec = spec_of(TWO_BATCHES);
     struct tg_policy policy = policy_of(
         NONINFERIOR("op=unpack") ", " RATIO("model", "small", "large"));
-    assert_int_equal(tg_spec_plan(&spec, &policy, &known, true, &err), -1);
+    assert_int_equal(tg_spec_plan(&spec, &policy, &known, true, 1, &err), -1);
     assert_string_equal(err.text, "no rule of the policy selects a cell of the matrix");
     tg_policy_release(&policy);
 
     policy = policy_of(NONINFERIOR("op=unpack") ", " NONINFERIOR("op=product"));
-    assert_int_equal(tg_spec_plan(&spec, &policy, &known, true, &err), 0);
+    assert_int_equal(tg_spec_plan(&spec, &policy, &known, true, 1, &err), 0);
     assert_int_equal(spec.test_count, 2);
     assert_int_equal(spec.tests[0].rule, 1);
     tg_policy_release(&policy);

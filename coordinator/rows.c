@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "coordinator/rows.h"
+
+#include <stdlib.h>
+
+struct list {
+    const struct tg_measurement **rows;
+    size_t count, room;
+};
+
+struct tg_rows {
+    const struct tg_plan *plan;
+    struct list *lists; /* one for each block */
+    size_t last;        /* block of the row that came last: the next is often its neighbour */
+    size_t strays;
+};
+
+int tg_rows_create(const struct tg_plan *plan, struct tg_rows **rows, struct tg_error *err)
+{
+    struct tg_rows *made = calloc(1, sizeof *made);
+    if (made) made->lists = calloc(plan->spec.block_count + 1, sizeof *made->lists);
+    if (!made || !made->lists) {
+        free(made);
+        return tg_fail(err, "out of memory");
+    }
+    made->plan = plan;
+    *rows = made;
+    return 0;
+}
+
+void tg_rows_destroy(struct tg_rows *rows)
+{
+    if (!rows) return;
+    for (size_t b = 0; b < rows->plan->spec.block_count; b++) free(rows->lists[b].rows);
+    free(rows->lists);
+    free(rows);
+}
+
+/* The block of a row, or block_count if it has none. */
+static size_t find(const struct tg_rows *rows, const struct tg_measurement *row)
+{
+    const struct tg_spec *spec = &rows->plan->spec;
+    if (rows->last < spec->block_count && tg_plan_is_of(rows->plan, &spec->blocks[rows->last], row))
+        return rows->last;
+    size_t block = 0;
+    while (block < spec->block_count && !tg_plan_is_of(rows->plan, &spec->blocks[block], row))
+        block++;
+    return block;
+}
+
+int tg_rows_add(struct tg_rows *rows, const struct tg_measurement *row, struct tg_error *err)
+{
+    size_t block = find(rows, row);
+    if (block == rows->plan->spec.block_count) {
+        rows->strays++;
+        return 0;
+    }
+    struct list *list = &rows->lists[block];
+    if (list->count == list->room) {
+        size_t room = list->room ? 2 * list->room : 16;
+        const struct tg_measurement **grown = realloc(list->rows, room * sizeof *grown);
+        if (!grown) return tg_fail(err, "out of memory");
+        list->rows = grown;
+        list->room = room;
+    }
+    list->rows[list->count++] = row;
+    rows->last = block;
+    return 0;
+}
+
+const struct tg_measurement *const *tg_rows_of(const struct tg_rows *rows, size_t block,
+                                               size_t *count)
+{
+    *count = rows->lists[block].count;
+    return rows->lists[block].rows;
+}
+
+size_t tg_rows_strays(const struct tg_rows *rows)
+{
+    return rows->strays;
+}

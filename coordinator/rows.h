@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TG_COORDINATOR_ROWS_H
+#define TG_COORDINATOR_ROWS_H
+
+#include <stddef.h>
+
+#include "base/error.h"
+#include "coordinator/plan.h"
+#include "results/measurement.h"
+
+/*
+ * The rows of a run, sorted to the blocks of its plan: made empty, given rows one at a time, and
+ * asked for those of a block. It keeps pointers; the rows are the caller's.
+ */
+
+struct tg_rows;
+
+int tg_rows_create(const struct tg_plan *plan, struct tg_rows **rows, struct tg_error *err);
+
+/* Accepts NULL. */
+void tg_rows_destroy(struct tg_rows *rows);
+
+int tg_rows_add(struct tg_rows *rows, const struct tg_measurement *row, struct tg_error *err);
+
+/* The rows of a block, in the order in which they came. */
+const struct tg_measurement *const *tg_rows_of(const struct tg_rows *rows, size_t block,
+                                               size_t *count);
+
+/* How many rows belong to no block: of other cells, or of hardware that the plan does not know. */
+size_t tg_rows_strays(const struct tg_rows *rows);
+
+#endif
