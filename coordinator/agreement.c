@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "coordinator/agreement.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "results/distributions.h"
+
+struct group {
+    size_t count;
+    double sum;
+};
+
+/* The group farthest from the mean of all others, in standard errors of a common spread. */
+static int farthest(const struct group *groups, size_t group_count, size_t count, double sum)
+{
+    double most = -1;
+    int found = -1;
+    for (size_t g = 0; g < group_count; g++) {
+        double n = (double)groups[g].count, others = (double)count - n;
+        if (n == 0 || others == 0) continue;
+        double gap = fabs(groups[g].sum / n - (sum - groups[g].sum) / others);
+        double distance = gap / sqrt(1 / n + 1 / others);
+        if (distance > most) {
+            most = distance;
+            found = (int)g;
+        }
+    }
+    return found;
+}
+
+static struct tg_agreement compare(const double *values, const int *nodes, size_t count,
+                                   struct group *groups, size_t group_count)
+{
+    struct tg_agreement a = {1, -1, NAN, NAN};
+    double sum = 0, within = 0, between = 0;
+    size_t there = 0;
+    for (size_t i = 0; i < count; i++) {
+        groups[nodes[i]].count++;
+        groups[nodes[i]].sum += values[i];
+        sum += values[i];
+    }
+    for (size_t i = 0; i < count; i++) {
+        const struct group *g = &groups[nodes[i]];
+        double rest = values[i] - g->sum / (double)g->count;
+        within += rest * rest;
+    }
+    for (size_t g = 0; g < group_count; g++) {
+        double n = (double)groups[g].count;
+        if (n == 0) continue;
+        double gap = groups[g].sum / n - sum / (double)count;
+        between += n * gap * gap;
+        there++;
+    }
+    if (there < 2 || count <= there) return a;
+    double df_between = (double)(there - 1), df_within = (double)(count - there);
+    a.odd = farthest(groups, group_count, count, sum);
+    double n = (double)groups[a.odd].count;
+    a.odd_mean = groups[a.odd].sum / n;
+    a.rest_mean = (sum - groups[a.odd].sum) / ((double)count - n);
+    if (within > 0)
+        a.p = tg_distributions_f_tail(between / df_between / (within / df_within), df_between,
+                                      df_within);
+    else if (between > 0)
+        a.p = 0;
+    return a;
+}
+
+struct tg_agreement tg_agreement_look(const double *values, const int *nodes, size_t count)
+{
+    struct tg_agreement a = {1, -1, NAN, NAN};
+    size_t group_count = 0;
+    for (size_t i = 0; nodes && i < count; i++)
+        if ((size_t)nodes[i] >= group_count) group_count = (size_t)nodes[i] + 1;
+    if (group_count < 2) return a;
+    struct group *groups = calloc(group_count, sizeof *groups);
+    if (groups) a = compare(values, nodes, count, groups, group_count);
+    free(groups);
+    return a;
+}
