@@ -123,6 +123,7 @@ void tg_queue_close(struct tg_queue *queue, size_t block)
 
 void tg_queue_urge(struct tg_queue *queue, size_t block, double urgency)
 {
+    queue->entries[block].closed = false;
     queue->entries[block].urgency = urgency;
 }
 

@@ -38,8 +38,8 @@ bool tg_queue_next(struct tg_queue *queue, size_t worker, double time_left_s, si
 void tg_queue_done(struct tg_queue *queue, size_t block, size_t worker, double took_s);
 
 /*
- * No more rounds for this block, or more, with this urgency: a larger one is served first, one
- * below 0 only when nothing else is left.
+ * No more rounds for this block, or more (again), with this urgency: a larger one is served first,
+ * one below 0 only when nothing else is left.
  */
 void tg_queue_close(struct tg_queue *queue, size_t block);
 void tg_queue_urge(struct tg_queue *queue, size_t block, double urgency);

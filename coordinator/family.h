@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TG_COORDINATOR_FAMILY_H
+#define TG_COORDINATOR_FAMILY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/error.h"
+#include "coordinator/plan.h"
+#include "results/stats.h"
+
+/*
+ * Families: tests of one device, or of one model, looked at together. A loss of one percent in all
+ * of them is invisible in each and plain in their mean.
+ *
+ * In each round the 10 % trimmed mean over the family's quietest tests is one value more for the
+ * test that refutes "not slower by more than family_tolerance" (E+ of results/sequential.h), whose
+ * line is the number of families over alpha_family.
+ */
+
+struct tg_family_verdict {
+    char name[TG_TEXT_SIZE]; /* of the device or the model */
+    size_t tests;            /* that were looked at */
+    size_t rounds;           /* that all of these have, or at least half of them */
+    double log_fail, log_line;
+    double estimate;             /* of the shared slow-down, a ratio less 1; NAN if there is none */
+    struct tg_interval interval; /* of it */
+    bool is_over;                /* the line was crossed in a round */
+    bool wants_more;             /* it has fewer than family_rounds rounds and is not over */
+};
+
+/*
+ * Judges one family from the values of its tests: values[i] are counts[i] values D of test i, in
+ * the order of rounds, above 0 where head is worse. A test with fewer than rounds_min rounds is not
+ * looked at. `chosen`, if not NULL, receives which tests were. Without memory, or with fewer than
+ * three tests, there are no rounds.
+ */
+void tg_family_judge(const struct tg_limits *limits, size_t family_count,
+                     const double *const values[], const size_t counts[], size_t test_count,
+                     bool *chosen, struct tg_family_verdict *verdict);
+
+/* The families of a plan, with the values of their tests; made, told values, asked, destroyed. */
+struct tg_families;
+
+/* There are none unless the policy watches families. */
+int tg_family_create(const struct tg_plan *plan, struct tg_families **families,
+                     struct tg_error *err);
+
+/* Accepts NULL. */
+void tg_family_destroy(struct tg_families *families);
+
+/*
+ * Takes the values of a test as its rounds give them (ln(of / to)), instead of those before; a test
+ * of no family is passed over.
+ */
+int tg_family_take(struct tg_families *families, size_t test, const double *values, size_t count,
+                   struct tg_error *err);
+
+size_t tg_family_count(const struct tg_families *families);
+void tg_family_look(const struct tg_families *families, size_t family,
+                    struct tg_family_verdict *verdict);
+
+/* Whether a family still wants rounds of this test. */
+bool tg_family_wants(struct tg_families *families, size_t test);
+
+#endif

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "coordinator/family.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "kernels/fill.h"
+#include "tests/made_run.h"
+
+enum { TESTS = 60, ROUNDS = 20 };
+
+static double storage[TESTS][ROUNDS];
+static const double *values[TESTS];
+static size_t counts[TESTS];
+static bool chosen[TESTS];
+static struct tg_limits limits;
+
+/* Normal noise with that spread, about `d`. */
+static void fill(uint64_t *draws, double d, double spread)
+{
+    for (int i = 0; i < TESTS; i++) {
+        for (int r = 0; r < ROUNDS; r++) {
+            double sum = -6;
+            for (int k = 0; k < 12; k++) sum += (double)(tg_fill_next(draws) >> 11) * 0x1p-53;
+            storage[i][r] = d + spread * sum;
+        }
+        values[i] = storage[i];
+        counts[i] = ROUNDS;
+    }
+}
+
+static int begin(void **state)
+{
+    (void)state;
+    tg_record_init(&tg_limits_type, &limits);
+    return 0;
+}
+
+static struct tg_family_verdict judge(size_t tests)
+{
+    struct tg_family_verdict v = {.name = "cpu"};
+    tg_family_judge(&limits, 1, values, counts, tests, chosen, &v);
+    assert_string_equal(v.name, "cpu");
+    return v;
+}
+
+/* One percent in each of 60 tests, each of them as noisy as that. */
+static void a_broad_loss_of_one_percent_is_found(void **state)
+{
+    (void)state;
+    uint64_t draws = 1;
+    for (int k = 0; k < 50; k++) {
+        fill(&draws, 0.01, 0.01);
+        for (int i = 0; i < TESTS; i++) counts[i] = (size_t)limits.family_rounds;
+        struct tg_family_verdict v = judge(TESTS);
+        assert_true(v.is_over && !v.wants_more);
+        assert_int_equal(v.rounds, 14);
+        assert_int_equal(v.tests, TESTS);
+        assert_true(fabs(v.estimate - 0.01) < 0.003);
+        assert_true(v.interval.low < v.estimate && v.estimate < v.interval.high);
+    }
+}
+
+static void half_a_percent_or_nothing_is_none(void **state)
+{
+    (void)state;
+    uint64_t draws = 2;
+    for (int k = 0; k < 400; k++) {
+        fill(&draws, k % 2 ? 0.0049 : 0, 0.01);
+        assert_false(judge(TESTS).is_over);
+    }
+}
+
+static void the_quietest_tests_are_looked_at(void **state)
+{
+    (void)state;
+    uint64_t draws = 3;
+    fill(&draws, 0, 0.001);
+    limits.family_tests = 40;
+    for (int i = 0; i < TESTS; i += 3)
+        for (int r = 0; r < ROUNDS; r++) storage[i][r] *= 1000;
+    assert_int_equal(judge(TESTS).tests, 40);
+    for (int i = 0; i < TESTS; i++) assert_int_equal(chosen[i], i % 3 != 0);
+}
+
+static void too_few_tests_or_rounds_are_no_family(void **state)
+{
+    (void)state;
+    uint64_t draws = 4;
+    fill(&draws, 0.1, 0.001);
+    assert_int_equal(judge(2).rounds, 0);
+    assert_false(judge(2).is_over);
+    assert_int_equal(judge(3).rounds, ROUNDS);
+    for (int i = 0; i < TESTS; i++) counts[i] = 4;
+    struct tg_family_verdict v = judge(TESTS);
+    assert_int_equal(v.tests, 0);
+    assert_false(v.wants_more || chosen[0] || isfinite(v.estimate));
+}
+
+/* A round that fewer than half of the tests have ends it; one that most have does not. */
+static void rounds_count_that_half_of_the_tests_have(void **state)
+{
+    (void)state;
+    uint64_t draws = 5;
+    fill(&draws, 0, 0.001);
+    for (int i = 0; i < TESTS; i++) counts[i] = i < 31 ? 9 : 6;
+    struct tg_family_verdict v = judge(TESTS);
+    assert_int_equal(v.rounds, 9);
+    assert_true(v.wants_more);
+    counts[0] = counts[1] = 6;
+    assert_int_equal(judge(TESTS).rounds, 6);
+}
+
+static const char matrix[] =
+    "{\"tritgate_matrix\": 1, \"axes\": {\"probe\": [\"kernel\"], \"kernel\": [\"i2s_avx2\"],"
+    " \"model\": [\"bitnet-2b\", \"falcon3-1b\"], \"layer\": [\"attn_q\", \"ffn_up\", "
+    "\"ffn_down\"],"
+    " \"batch\": [1]}}";
+static const char policy[] = "{\"tritgate_policy\": 1, \"flow\": \"review\", \"limits\": "
+                             "{\"family_watch\": true}, \"rules\":"
+                             " [{\"rule\": \"noninferior\", \"metric\": \"call_time\", \"axis\": "
+                             "\"build\", \"of\": \"head\","
+                             " \"to\": \"base\", \"tolerance\": 0.02, \"margin\": 0.05}]}";
+
+/* Of the device and of each model; they want rounds of their tests until they have enough. */
+static void a_plan_has_families_of_devices_and_models(void **state)
+{
+    (void)state;
+    struct tg_capability worker = made_worker("a", MADE_BASE);
+    struct tg_plan plan;
+    struct tg_families *families;
+    struct tg_family_verdict v;
+    struct tg_error err;
+    uint64_t draws = 6;
+    static const char *const names[] = {"cpu", "bitnet-2b", "falcon3-1b"};
+    made_plan(matrix, policy, &worker, 1, &made_asked, &plan);
+    assert_int_equal(plan.spec.test_count, 6);
+    assert_int_equal(tg_family_create(&plan, &families, &err), 0);
+    assert_int_equal(tg_family_count(families), 3);
+    fill(&draws, 0.03, 0.001);
+    for (size_t i = 0; i < 6; i++) {
+        assert_false(tg_family_wants(families, i));
+        assert_int_equal(tg_family_take(families, i, values[i], 5, &err), 0);
+    }
+    for (size_t i = 0; i < 3; i++) {
+        tg_family_look(families, i, &v);
+        assert_string_equal(v.name, names[i]);
+        assert_int_equal(v.tests, i ? 3 : 6);
+        assert_int_equal(v.rounds, 5);
+        assert_true(v.wants_more && fabs(v.log_line - log(3 / 0.0025)) < 1e-12);
+    }
+    assert_true(tg_family_wants(families, 0) && tg_family_wants(families, 5));
+    for (size_t i = 0; i < 6; i++)
+        assert_int_equal(tg_family_take(families, i, values[i], 14, &err), 0);
+    assert_false(tg_family_wants(families, 0));
+    tg_family_look(families, 0, &v);
+    assert_true(v.is_over);
+    tg_family_destroy(families);
+    tg_family_destroy(NULL);
+
+    plan.policy.limits.family_watch = 0;
+    assert_int_equal(tg_family_create(&plan, &families, &err), 0);
+    assert_int_equal(tg_family_count(families), 0);
+    assert_false(tg_family_wants(families, 0));
+    tg_family_destroy(families);
+    tg_plan_release(&plan);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup(name, begin)
+    const struct CMUnitTest tests[] = {
+        TEST(a_broad_loss_of_one_percent_is_found),
+        TEST(half_a_percent_or_nothing_is_none),
+        TEST(the_quietest_tests_are_looked_at),
+        TEST(too_few_tests_or_rounds_are_no_family),
+        TEST(rounds_count_that_half_of_the_tests_have),
+        TEST(a_plan_has_families_of_devices_and_models),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
