@@ -27,10 +27,10 @@ struct options {
     const char *matrix, *policy, *out, *base, *head, *filter, *seed, *json, *resume;
     struct tg_identity identity;
     double budget_s; /* 0: the policy's */
-    bool is_same;
+    bool is_same, is_fail_fast;
 };
 
-enum { HOST = 256, TOPOLOGY, BASE, HEAD, SAME, BUDGET, SEED, FILTER, JSON, RESUME };
+enum { HOST = 256, TOPOLOGY, BASE, HEAD, SAME, FAIL_FAST, BUDGET, SEED, FILTER, JSON, RESUME };
 
 static const struct argp_option option_list[] = {
     {"policy", 'p', "FILE", 0, "what is demanded (default: the one that the matrix names)", 0},
@@ -38,6 +38,7 @@ static const struct argp_option option_list[] = {
     {"base", BASE, "LIB", 0, "the older build's libtritgate-kernels.so to compare with", 0},
     {"head", HEAD, "LIB", 0, "the build to judge (default: the one beside this program)", 0},
     {"same", SAME, NULL, 0, "base and head are meant to be the same file (A/A)", 0},
+    {"fail-fast", FAIL_FAST, NULL, 0, "measure no more once a test has failed the run", 0},
     {"budget", BUDGET, "SECONDS", 0, "measure no longer than this (default: the policy's)", 0},
     {"filter", FILTER, "PATTERN", 0, "only cells that match, as 'kernel=i2s_* batch=1'", 0},
     {"seed", SEED, "N", 0, "draw the same operands and orders again", 0},
@@ -56,6 +57,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case BASE: o->base = arg; return 0;
     case HEAD: o->head = arg; return 0;
     case SAME: o->is_same = true; return 0;
+    case FAIL_FAST: o->is_fail_fast = true; return 0;
     case FILTER: o->filter = arg; return 0;
     case JSON: o->json = arg; return 0;
     case RESUME: o->resume = arg; return 0;
@@ -66,7 +68,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case ARGP_KEY_ARG: tg_command_take(state, "matrix", &o->matrix, arg); return 0;
     case ARGP_KEY_END:
         if (o->resume && (o->matrix || o->policy || o->out || o->base || o->head || o->filter ||
-                          o->seed || o->is_same))
+                          o->seed || o->is_same || o->is_fail_fast))
             argp_failure(state, TG_STATUS_USAGE, 0,
                          "--resume goes on as the run was begun; only --budget and --json may"
                          " be given with it");
@@ -209,7 +211,7 @@ static double budget_of(const char *policy)
 static int begin(struct work *w, struct tg_error *err)
 {
     const struct options *o = w->options;
-    struct tg_asked asked = {.is_same = o->is_same};
+    struct tg_asked asked = {.is_same = o->is_same, .is_fail_fast = o->is_fail_fast};
     if (tg_run_directory_can_write(o->json, err) < 0) return -1;
     if (read_texts(w, err) < 0 || draw_seed(o, asked.seed, err) < 0 || find_libraries(w, err) < 0 ||
         hear_announcements(w, err) < 0)

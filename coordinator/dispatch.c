@@ -36,6 +36,8 @@ struct dispatch {
     struct tg_measurement **kept; /* every row, to be freed */
     size_t kept_count, kept_room, decided, required;
     struct tg_rows *rows; /* the same, block by block */
+    struct tg_families *families;
+    bool has_failed; /* a test that counts has, and the policy asks for no more then */
     uint64_t seeds;
     double begun_s, said_s;
     bool is_terminal;
@@ -82,32 +84,64 @@ static double urgency_of(const struct tg_verdict *v, double cost_s)
     double to_fail = v->log_fail_line > 0 ? v->log_fail / v->log_fail_line : 0;
     double to_clean = v->log_clean_line > 0 ? v->log_clean / v->log_clean_line : 0;
     double nearer = fmax(0, fmax(to_fail, to_clean)) / fmax(cost_s, 0.001);
-    if (v->answer != TG_INCONCLUSIVE) return 0;
-    return v->log_fail > FAILS_SOON ? SUSPICIOUS + nearer : 1 + nearer;
+    if (v->answer != TG_INCONCLUSIVE) return 1;
+    return v->log_fail > FAILS_SOON ? SUSPICIOUS + nearer : 2 + nearer;
 }
 
-/* Judges the tests of a block again, and closes it, or says how urgent it is. */
-static int judge_block(struct dispatch *d, size_t block, double cost_s, struct tg_error *err)
+/* Judges a test again, and tells its family of it. */
+static int judge_test(struct dispatch *d, size_t test, struct tg_error *err)
+{
+    struct tg_verdict *v = &d->verdicts[test];
+    struct tg_rounds rounds;
+    if (tg_gate_judge(d->plan, test, d->rows, v, err) < 0) return -1;
+    if (d->plan->policy.limits.fail_fast && v->answer == TG_FAIL &&
+        tg_gate_counts(d->plan, test, v))
+        d->has_failed = true;
+    if (tg_family_count(d->families) == 0) return 0;
+    if (tg_gate_gather(d->plan, test, d->rows, &rounds, err) < 0) return -1;
+    int rc = tg_family_take(d->families, test, rounds.values, rounds.count, err);
+    tg_evidence_release(&rounds);
+    return rc;
+}
+
+/*
+ * What a test still wants, as an urgency: above 1 while it is open, 1 for its severity, 0.5 for its
+ * family, 0.25 for what decides nothing; below 0 for nothing.
+ */
+static double wish_of(const struct dispatch *d, size_t test, double cost_s, int64_t rounds)
+{
+    const struct tg_verdict *v = &d->verdicts[test];
+    const struct tg_limits *limits = &d->plan->policy.limits;
+    if (d->plan->spec.tests[test].is_shadow)
+        return v->wants_more && rounds < limits->rounds_min ? 0 : -1;
+    if (v->wants_more) return urgency_of(v, cost_s);
+    if (rounds >= limits->rounds_max || v->answer == TG_SKIP) return -1;
+    if (tg_family_wants(d->families, test)) return 0.5;
+    return v->wants_last ? 0.25 : -1;
+}
+
+/* Closes a block, or says how urgent it is: as its most urgent test. */
+static void urge_block(struct dispatch *d, size_t block, double cost_s)
 {
     double urgency = -1;
-    bool wanted = false;
     int64_t rounds = rounds_of(d, block);
-    for (size_t i = 0; i < d->plan->spec.test_count; i++) {
-        const struct tg_test *test = &d->plan->spec.tests[i];
-        struct tg_verdict *v = &d->verdicts[i];
-        if (test->block != block) continue;
-        if (tg_gate_judge(d->plan, i, d->rows, v, err) < 0) return -1;
-        if (test->is_shadow) {
-            wanted = wanted || (v->wants_more && rounds < d->plan->policy.limits.rounds_min);
-        } else {
-            wanted = wanted || v->wants_more;
-            if (v->wants_more) urgency = fmax(urgency, urgency_of(v, cost_s));
-        }
-    }
-    if (wanted)
+    for (size_t i = 0; i < d->plan->spec.test_count; i++)
+        if (d->plan->spec.tests[i].block == block)
+            urgency = fmax(urgency, wish_of(d, i, cost_s, rounds));
+    if (urgency >= 0)
         tg_queue_urge(d->queue, block, urgency);
     else
         tg_queue_close(d->queue, block);
+}
+
+/* Judges the tests of a block again; a family may now want more of other blocks, too. */
+static int judge_block(struct dispatch *d, size_t block, double cost_s, struct tg_error *err)
+{
+    for (size_t i = 0; i < d->plan->spec.test_count; i++)
+        if (d->plan->spec.tests[i].block == block && judge_test(d, i, err) < 0) return -1;
+    urge_block(d, block, cost_s);
+    for (size_t b = 0; tg_family_count(d->families) && b < d->plan->spec.block_count; b++)
+        if (b != block) urge_block(d, b, 1);
     return 0;
 }
 
@@ -252,7 +286,7 @@ static int run_rounds(struct dispatch *d, struct tg_error *err)
             snprintf(d->result->reason, sizeof d->result->reason,
                      "stopped by a signal; tritgate run --resume %.900s goes on", d->directory);
         }
-        if (!is_stopped && give_out(d, err) < 0) return -1;
+        if (!is_stopped && !d->has_failed && give_out(d, err) < 0) return -1;
         if (!tg_queue_is_out(d->queue)) return 0;
         show_progress(d, false);
         int heard = tg_crew_hear(d->crew, tg_now() + 1, &worker, &answer, err);
@@ -334,6 +368,7 @@ static void free_dispatch(struct dispatch *d)
         free(d->kept[i]);
     }
     free(d->kept);
+    tg_family_destroy(d->families);
     tg_rows_destroy(d->rows);
     free(d->verdicts);
     free(d->given);
@@ -362,7 +397,8 @@ int tg_dispatch(struct tg_crew *crew, const struct tg_capability *workers,
     int rc = -1;
     if (!d.queue || !d.verdicts || !d.given)
         tg_fail(err, "out of memory");
-    else if (tg_rows_create(plan, &d.rows, err) == 0 && take_earlier(&d, run, err) == 0 &&
+    else if (tg_rows_create(plan, &d.rows, err) == 0 &&
+             tg_family_create(plan, &d.families, err) == 0 && take_earlier(&d, run, err) == 0 &&
              fill_queue(&d, err) == 0 && open_stores(&d, run, directory, attempt, err) == 0) {
         heed_signals();
         d.begun_s = d.said_s = tg_now();

@@ -7,8 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "coordinator/evidence.h"
-
 static const char *const words[] = {"pass", "fail", "inconclusive", "skipped"};
 
 const char *tg_gate_word(enum tg_answer answer)
@@ -19,21 +17,6 @@ const char *tg_gate_word(enum tg_answer answer)
 int tg_gate_status(const struct tg_decision *decision)
 {
     return decision->answer == TG_PASS ? 0 : decision->answer == TG_FAIL ? 1 : 2;
-}
-
-static void say(struct tg_verdict *v, enum tg_answer answer, const char *word, const char *format,
-                ...) __attribute__((format(printf, 4, 5)));
-
-static void say(struct tg_verdict *v, enum tg_answer answer, const char *word, const char *format,
-                ...)
-{
-    va_list args;
-    va_start(args, format);
-    vsnprintf(v->reason, sizeof v->reason, format, args);
-    va_end(args);
-    snprintf(v->word, sizeof v->word, "%s", word);
-    v->answer = answer;
-    v->wants_more = false;
 }
 
 /*
@@ -47,17 +30,18 @@ static bool judge_broken(const struct tg_rounds *rounds, struct tg_verdict *v)
     v->rounds = rounds->count;
     v->is_broken = rounds->wrong > 0 || own >= 2;
     if (rounds->wrong > 0)
-        say(v, TG_FAIL, "wrong", "%s", rounds->reason);
+        tg_rule_say(v, TG_FAIL, "wrong", "%s", rounds->reason);
     else if (own >= 2)
-        say(v, TG_FAIL, "crashed or late", "%zu times; last: %s", own, rounds->reason);
+        tg_rule_say(v, TG_FAIL, "crashed or late", "%zu times; last: %s", own, rounds->reason);
     else if (rounds->of_killed >= 2)
-        say(v, TG_INCONCLUSIVE, "killed", "%zu times from outside (out of memory?); last: %s",
-            rounds->of_killed, rounds->reason);
+        tg_rule_say(v, TG_INCONCLUSIVE, "killed",
+                    "%zu times from outside (out of memory?); last: %s", rounds->of_killed,
+                    rounds->reason);
     else if (rounds->else_broken >= 2)
-        say(v, TG_INCONCLUSIVE, "partner broke", "%zu times; last: %s", rounds->else_broken,
-            rounds->reason);
+        tg_rule_say(v, TG_INCONCLUSIVE, "partner broke", "%zu times; last: %s", rounds->else_broken,
+                    rounds->reason);
     else if (rounds->skipped > 0)
-        say(v, TG_INCONCLUSIVE, "not run", "%s", rounds->reason);
+        tg_rule_say(v, TG_INCONCLUSIVE, "not run", "%s", rounds->reason);
     else
         return false;
     return true;
@@ -70,8 +54,8 @@ static void complete(const struct tg_limits *limits, const struct tg_rounds *rou
 {
     bool broke = rounds->of_broken + rounds->else_broken > 0;
     if (v->answer != TG_FAIL && broke && rounds->since_broken == 0) {
-        say(v, TG_INCONCLUSIVE, "inconclusive", "broken once and not yet repeated: %s",
-            rounds->reason);
+        tg_rule_say(v, TG_INCONCLUSIVE, "inconclusive", "broken once and not yet repeated: %s",
+                    rounds->reason);
         v->wants_more = true;
     } else if (v->answer == TG_INCONCLUSIVE && !*v->reason) {
         snprintf(v->reason, sizeof v->reason, "not decided after %zu round%s", v->rounds,
@@ -82,7 +66,9 @@ static void complete(const struct tg_limits *limits, const struct tg_rounds *rou
 
 bool tg_gate_is_required(const struct tg_plan *plan, size_t test)
 {
-    return !plan->spec.tests[test].is_shadow && plan->prospects[test].fate != TG_TO_SKIP;
+    const struct tg_test *t = &plan->spec.tests[test];
+    return !t->is_shadow && !plan->policy.rules[t->rule].optional &&
+           plan->prospects[test].fate != TG_TO_SKIP;
 }
 
 bool tg_gate_counts(const struct tg_plan *plan, size_t test, const struct tg_verdict *verdict)
@@ -91,51 +77,67 @@ bool tg_gate_counts(const struct tg_plan *plan, size_t test, const struct tg_ver
            (plan->spec.tests[test].is_shadow && verdict->is_broken);
 }
 
-int tg_gate_judge(const struct tg_plan *plan, size_t test, const struct tg_rows *rows,
-                  struct tg_verdict *verdict, struct tg_error *err)
+int tg_gate_gather(const struct tg_plan *plan, size_t test, const struct tg_rows *rows,
+                   struct tg_rounds *rounds, struct tg_error *err)
 {
     const struct tg_test *t = &plan->spec.tests[test];
-    const struct tg_rule *rule = &plan->policy.rules[t->rule];
-    const struct tg_prospect *prospect = &plan->prospects[test];
-    struct tg_verdict v = {.estimate = NAN,
-                           .interval = {-INFINITY, INFINITY},
-                           .of_median = NAN,
-                           .to_median = NAN,
-                           .of_bytes = NAN};
-    struct tg_rounds rounds;
-    size_t row_count;
-    if (prospect->fate != TG_TO_MEASURE) {
-        bool fails = prospect->fate == TG_TO_FAIL;
-        say(&v, fails ? TG_FAIL : TG_SKIP, fails ? "missing" : "skipped", "%s", prospect->reason);
-        *verdict = v;
-        return 0;
-    }
-    const struct tg_measurement *const *own = tg_rows_of(rows, t->block, &row_count);
-    if (tg_evidence_gather(own, row_count, t, rule->metric, &rounds, err) < 0) return -1;
+    size_t count;
+    const struct tg_measurement *const *own = tg_rows_of(rows, t->block, &count);
+    return tg_evidence_gather(own, count, t, plan->policy.rules[t->rule].metric, rounds, err);
+}
+
+/* The verdict of the rounds of a test that was measured. */
+static struct tg_verdict judge_rounds(const struct tg_plan *plan, const struct tg_test *test,
+                                      const struct tg_rounds *rounds)
+{
+    const struct tg_rule *rule = &plan->policy.rules[test->rule];
     const struct tg_evidence evidence = {
         .rule = rule,
         .limits = &plan->policy.limits,
         .metric = tg_metric_find(rule->metric),
         .required_count = plan->required_count ? plan->required_count : 1,
-        .values = rounds.values,
-        .nodes = rounds.nodes,
-        .sessions = rounds.sessions,
-        .count = rounds.count};
-    struct tg_verdict seen = v;
+        .values = rounds->values,
+        .nodes = rounds->nodes,
+        .sessions = rounds->sessions,
+        .count = rounds->count,
+        .node_names = (const char(*)[TG_TEXT_SIZE])rounds->node_names};
+    struct tg_verdict v = tg_rule_no_verdict(), seen = v;
     tg_rule_find(rule->rule)->judge(&evidence, &seen);
-    bool broken = judge_broken(&rounds, &v);
+    bool broken = judge_broken(rounds, &v);
     /* What whole rounds have shown to fail stays so, whatever broke beside them. */
     if (!broken || (v.answer != TG_FAIL && seen.answer == TG_FAIL)) {
-        if (broken) seen.wants_more = false;
+        if (broken) seen.wants_more = seen.wants_last = false;
         v = seen;
-        complete(&plan->policy.limits, &rounds, &v);
+        complete(&plan->policy.limits, rounds, &v);
     }
-    if (t->has_to && isfinite(v.estimate)) { /* what is wrong has no speed */
-        v.of_median = tg_stats_median(rounds.of_medians, rounds.count);
-        v.to_median = tg_stats_median(rounds.to_medians, rounds.count);
-        if (rounds.of_bytes > 0) v.of_bytes = (double)rounds.of_bytes;
+    if (test->has_to && isfinite(v.estimate)) { /* what is wrong has no speed */
+        v.of_median = tg_stats_median(rounds->of_medians, rounds->count);
+        v.to_median = tg_stats_median(rounds->to_medians, rounds->count);
+        if (rounds->of_bytes > 0) v.of_bytes = (double)rounds->of_bytes;
     }
-    tg_evidence_release(&rounds);
+    return v;
+}
+
+int tg_gate_judge(const struct tg_plan *plan, size_t test, const struct tg_rows *rows,
+                  struct tg_verdict *verdict, struct tg_error *err)
+{
+    const struct tg_test *t = &plan->spec.tests[test];
+    const struct tg_prospect *prospect = &plan->prospects[test];
+    struct tg_verdict v = tg_rule_no_verdict();
+    struct tg_rounds rounds;
+    if (prospect->fate != TG_TO_MEASURE) {
+        bool fails = prospect->fate == TG_TO_FAIL;
+        tg_rule_say(&v, fails ? TG_FAIL : TG_SKIP, fails ? "missing" : "skipped", "%s",
+                    prospect->reason);
+    } else {
+        if (tg_gate_gather(plan, test, rows, &rounds, err) < 0) return -1;
+        v = judge_rounds(plan, t, &rounds);
+        tg_evidence_release(&rounds);
+    }
+    if (v.answer == TG_FAIL && plan->policy.rules[t->rule].optional) {
+        v.answer = TG_PASS;
+        snprintf(v.word, sizeof v.word, "attention");
+    }
     *verdict = v;
     return 0;
 }
@@ -235,6 +237,12 @@ static bool count(const struct tg_plan *plan, size_t i, struct tg_decision *d)
         d->skipped++;
         return !plan->policy.rules[test->rule].required;
     }
+    if (plan->policy.rules[test->rule].optional) {
+        d->optional++;
+        d->optional_open += v->answer == TG_INCONCLUSIVE;
+        d->attention += strcmp(v->word, "attention") == 0;
+        return true;
+    }
     d->required++;
     if (v->answer == TG_PASS) d->passed++;
     if (v->answer == TG_FAIL) d->failed++;
@@ -259,6 +267,45 @@ static void look_at_rows(const struct tg_run *run, struct tg_decision *d)
         note(d, "waited %.0f s for other runs on the same memory, out of its budget", waited_s);
 }
 
+/* Looks at every family; returns 0, or -1 without memory. */
+static int judge_families(const struct tg_plan *plan, const struct tg_rows *rows,
+                          struct tg_decision *d, struct tg_error *err)
+{
+    struct tg_families *families;
+    struct tg_rounds rounds;
+    if (tg_family_create(plan, &families, err) < 0) return -1;
+    int rc = 0;
+    for (size_t i = 0; tg_family_count(families) && rc == 0 && i < plan->spec.test_count; i++) {
+        if (!plan->spec.tests[i].has_to || plan->spec.tests[i].is_shadow) continue;
+        rc = tg_gate_gather(plan, i, rows, &rounds, err);
+        if (rc < 0) break;
+        rc = tg_family_take(families, i, rounds.values, rounds.count, err);
+        tg_evidence_release(&rounds);
+    }
+    d->families = calloc(tg_family_count(families) + 1, sizeof *d->families);
+    if (rc == 0 && !d->families) rc = tg_fail(err, "out of memory");
+    for (size_t i = 0; rc == 0 && i < tg_family_count(families); i++) {
+        struct tg_family_verdict *v = &d->families[d->family_count++];
+        tg_family_look(families, i, v);
+        d->families_over += v->is_over;
+        if (v->is_over)
+            note(d, "%s %s: %zu tests together are slower by %.3g %%",
+                 plan->policy.limits.family_fail ? "fails: family" : "attention: family", v->name,
+                 v->tests, 100 * v->estimate);
+    }
+    tg_family_destroy(families);
+    return rc;
+}
+
+/* What the verdicts make, once all are counted. */
+static enum tg_answer answer_of(const struct tg_limits *limits, const struct tg_decision *d,
+                                bool may_pass)
+{
+    if (d->failed || (limits->family_fail && d->families_over)) return TG_FAIL;
+    bool is_covered = d->inconclusive == 0 && 10 * d->optional_open <= d->optional;
+    return may_pass && is_covered && d->passed > 0 ? TG_PASS : TG_INCONCLUSIVE;
+}
+
 static int decide(const struct tg_plan *plan, const struct tg_run *run, const struct tg_rows *rows,
                   struct tg_decision *d, struct tg_error *err)
 {
@@ -275,14 +322,17 @@ static int decide(const struct tg_plan *plan, const struct tg_run *run, const st
         if (tg_gate_judge(plan, i, rows, &d->verdicts[i], err) < 0) return -1;
         if (!count(plan, i, d)) all_there = false;
     }
+    if (judge_families(plan, rows, d, err) < 0) return -1;
+    if (tg_rows_strays(rows))
+        note(d, "left out: %zu rows of hardware or cells that the plan does not know",
+             tg_rows_strays(rows));
     if (!all_there) note(d, "cannot pass: a machine that the policy requires was not there");
     if (!count_rules(plan, d)) {
         note(d, "cannot pass: a rule that the policy requires selects nothing");
         may_pass = false;
     }
     if (d->required == 0) note(d, "nothing that counts could be measured here");
-    may_pass = may_pass && all_there && d->inconclusive == 0 && d->passed > 0;
-    d->answer = d->failed ? TG_FAIL : may_pass ? TG_PASS : TG_INCONCLUSIVE;
+    d->answer = answer_of(&plan->policy.limits, d, may_pass && all_there);
     return 0;
 }
 
@@ -297,7 +347,7 @@ int tg_gate_decide(const struct tg_plan *plan, const struct tg_run *run,
     if (rc == 0) rc = decide(plan, run, rows, &made, err);
     tg_rows_destroy(rows);
     if (rc < 0)
-        free(made.verdicts);
+        tg_gate_release(&made);
     else
         *decision = made;
     return rc;
@@ -306,5 +356,6 @@ int tg_gate_decide(const struct tg_plan *plan, const struct tg_run *run,
 void tg_gate_release(struct tg_decision *decision)
 {
     free(decision->verdicts);
+    free(decision->families);
     *decision = (struct tg_decision){0};
 }

@@ -6,6 +6,8 @@
 #include <stddef.h>
 
 #include "base/error.h"
+#include "coordinator/evidence.h"
+#include "coordinator/family.h"
 #include "coordinator/plan.h"
 #include "coordinator/rows.h"
 #include "coordinator/rule.h"
@@ -19,8 +21,9 @@
  *   inconclusive  no such test, but one that is required was not resolved, or none was
  *   pass          every required test was resolved and passed
  *
- * A test is required unless it is a shadow (head against its own copy) or no worker could run it. A
- * run that was not sealed cannot pass: what is missing from it cannot be known.
+ * A test is required unless it is a shadow (head against its own copy), its rule is optional, or no
+ * worker could run it. Of the optional ones nine in ten must be resolved for a pass; what they fail
+ * is named. A run that was not sealed cannot pass: what is missing from it cannot be known.
  */
 
 struct tg_decision {
@@ -28,6 +31,9 @@ struct tg_decision {
     struct tg_verdict *verdicts; /* one for each test of the plan's spec */
     size_t verdict_count;
     size_t required, passed, failed, inconclusive, attention, skipped, shadows;
+    size_t optional, optional_open; /* tests of optional rules; those of them that are unresolved */
+    struct tg_family_verdict *families;
+    size_t family_count, families_over;
     size_t unused_rules; /* rules that select nothing */
     char notes[12][400]; /* what a reader must know first, in order; note_count of them */
     size_t note_count;
@@ -41,7 +47,11 @@ struct tg_decision {
 int tg_gate_judge(const struct tg_plan *plan, size_t test, const struct tg_rows *rows,
                   struct tg_verdict *verdict, struct tg_error *err);
 
-/* Whether a test must be resolved: it is no shadow, and some worker could run it. */
+/* The rounds of a test, to be released by tg_evidence_release. */
+int tg_gate_gather(const struct tg_plan *plan, size_t test, const struct tg_rows *rows,
+                   struct tg_rounds *rounds, struct tg_error *err);
+
+/* Whether a test must be resolved: see above. */
 bool tg_gate_is_required(const struct tg_plan *plan, size_t test);
 
 /*

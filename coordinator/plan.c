@@ -19,6 +19,7 @@ char *tg_plan_text(const struct tg_asked *asked, const struct tg_capability *wor
     tg_json_add_text(root, "filter", asked->filter);
     tg_json_add_number(root, "budget_s", asked->budget_s);
     tg_json_add_boolean(root, "is_same", asked->is_same);
+    tg_json_add_boolean(root, "is_fail_fast", asked->is_fail_fast);
     struct tg_json *list = tg_json_array(root, "workers");
     for (size_t i = 0; i < worker_count; i++) {
         struct tg_json *worker = tg_json_object(list, NULL);
@@ -102,8 +103,9 @@ static int check_workers(const struct tg_plan *p, struct tg_error *err)
 
 static int read_plan(const struct tg_json_file *file, struct tg_plan *p, struct tg_error *err)
 {
-    static const char *const keys[] = {"tritgate_plan", "version", "seed",    "filter",
-                                       "budget_s",      "is_same", "workers", NULL};
+    static const char *const keys[] = {"tritgate_plan", "version",  "seed",
+                                       "filter",        "budget_s", "is_same",
+                                       "is_fail_fast",  "workers",  NULL};
     const struct tg_json *root = file->root, *list = tg_json_get(root, "workers");
     if (tg_json_only(file, root, keys, err) < 0) return -1;
     if (tg_json_number(tg_json_get(root, "tritgate_plan")) != 1 || tg_json_count(list) == 0)
@@ -113,6 +115,7 @@ static int read_plan(const struct tg_json_file *file, struct tg_plan *p, struct 
              tg_json_text(tg_json_get(root, "filter")));
     p->asked.budget_s = tg_json_number(tg_json_get(root, "budget_s"));
     p->asked.is_same = tg_json_number(tg_json_get(root, "is_same")) != 0;
+    p->asked.is_fail_fast = tg_json_number(tg_json_get(root, "is_fail_fast")) != 0;
     p->workers = calloc(tg_json_count(list), sizeof *p->workers);
     if (!p->workers) return tg_fail(err, "out of memory");
     for (; p->worker_count < tg_json_count(list); p->worker_count++)
@@ -207,7 +210,7 @@ static int foresee_all(struct tg_plan *p, struct tg_error *err)
         const struct tg_metric *metric = tg_metric_find(p->policy.rules[test->rule].metric);
         foresee(p, test, &p->prospects[i]);
         if (p->prospects[i].fate == TG_TO_MEASURE && !test->is_shadow &&
-            metric->nature == TG_SAMPLED)
+            !p->policy.rules[test->rule].optional && metric->nature == TG_SAMPLED)
             p->required_count++;
     }
     return 0;
@@ -247,6 +250,7 @@ int tg_plan_make(const char *matrix, const char *path, const char *policy, const
     if (rc == 0) rc = make(path, files, &made, err);
     if (rc == 0) rc = tg_digest_text(matrix, made.matrix_digest, err);
     if (rc == 0) rc = tg_digest_text(policy, made.policy_digest, err);
+    if (made.asked.is_fail_fast) made.policy.limits.fail_fast = 1;
     if (made.asked.budget_s > 0) made.policy.limits.budget_s = made.asked.budget_s;
     for (int i = 0; i < 3; i++) tg_json_release(&files[i]);
     if (rc < 0)

@@ -30,7 +30,8 @@ struct tg_asked {
     char seed[TG_TEXT_SIZE];
     char filter[1024];
     double budget_s;
-    bool is_same; /* head and base are meant to be the same: A/A */
+    bool is_same;      /* head and base are meant to be the same: A/A */
+    bool is_fail_fast; /* measure no more once the run has failed */
 };
 
 /* What is known of a test before it is measured. */

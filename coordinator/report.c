@@ -234,16 +234,19 @@ char *tg_report_absolute(const struct tg_rule *rule, const struct tg_verdict *v,
 char *tg_report_result(const struct tg_plan *plan, size_t test, const struct tg_verdict *v,
                        char *out, size_t size)
 {
-    bool attention = strcmp(v->word, "attention") == 0;
+    const struct tg_rule *rule = &plan->policy.rules[plan->spec.tests[test].rule];
     bool is_shadow = plan->spec.tests[test].is_shadow && !tg_gate_counts(plan, test, v);
+    bool says_more = strcmp(v->word, "attention") == 0 || strcmp(v->word, "heterogeneous") == 0 ||
+                     (v->answer == TG_PASS && is(rule, "slowdown"));
     snprintf(out, size, "%s%s", is_shadow ? "shadow: " : "",
-             attention ? "attention" : tg_gate_word(v->answer));
+             says_more ? v->word : tg_gate_word(v->answer));
     return out;
 }
 
 char *tg_report_why(const struct tg_verdict *v, char *out, size_t size)
 {
-    static const char *const said[] = {"attention", "inconclusive", "missing", "skipped", "wrong"};
+    static const char *const said[] = {"attention", "heterogeneous", "inconclusive", "missing",
+                                       "skipped",   "unchanged",     "unchanged*",   "wrong"};
     bool in_reason = false, in_word = !*v->reason || strncmp(v->word, "slower", 6) == 0;
     for (size_t i = 0; i < sizeof said / sizeof *said; i++)
         in_reason = in_reason || strcmp(v->word, said[i]) == 0;

@@ -79,7 +79,7 @@ char *tg_report_measured(const struct tg_rule *rule, const struct tg_verdict *ve
 char *tg_report_absolute(const struct tg_rule *rule, const struct tg_verdict *verdict, char *out,
                          size_t size);
 
-/* "pass", "fail", "attention", "inconclusive", "skipped", "shadow: pass" */
+/* "pass", "unchanged", "fail", "attention", "inconclusive", "skipped", "shadow: unchanged" */
 char *tg_report_result(const struct tg_plan *plan, size_t test, const struct tg_verdict *verdict,
                        char *out, size_t size);
 

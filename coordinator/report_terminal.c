@@ -21,7 +21,7 @@ static void fill_last(const struct tg_rule *rule, const struct tg_verdict *v, ch
                       size_t size)
 {
     char absolute[160];
-    bool plain = v->answer == TG_PASS && strcmp(v->word, "attention") != 0;
+    bool plain = v->answer == TG_PASS && !*v->reason;
     tg_report_absolute(rule, v, absolute, sizeof absolute);
     char *versus = strstr(absolute, " vs ");
     if (versus) *versus = 0;
@@ -40,9 +40,10 @@ static void fill(const struct tg_plan *plan, const struct tg_decision *d, size_t
 {
     const struct tg_verdict *v = &d->verdicts[i];
     const struct tg_rule *rule = &plan->policy.rules[plan->spec.tests[i].rule];
-    bool attention = strcmp(v->word, "attention") == 0;
-    snprintf(line->cells[0], sizeof line->cells[0], "  %s",
-             attention ? "attention" : tg_gate_word(v->answer));
+    char result[128];
+    tg_report_result(plan, i, v, result, sizeof result);
+    bool is_shadow = strncmp(result, "shadow: ", 8) == 0; /* as the heading says */
+    snprintf(line->cells[0], sizeof line->cells[0], "  %s", result + (is_shadow ? 8 : 0));
     tg_report_brief(plan, i, line->cells[1], sizeof line->cells[1]);
     tg_report_measured(rule, v, line->cells[2], sizeof line->cells[2]);
     fill_last(rule, v, line->cells[3], sizeof line->cells[3]);

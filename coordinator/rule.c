@@ -2,9 +2,12 @@
 #include "coordinator/rule.h"
 
 #include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "coordinator/walk.h"
 #include "results/sequential.h"
 
 static const struct tg_rule_kind kinds[] = {
@@ -30,54 +33,128 @@ const struct tg_rule_kind *tg_rule_at(size_t i)
     return &kinds[i];
 }
 
+struct tg_verdict tg_rule_no_verdict(void)
+{
+    return (struct tg_verdict){.answer = TG_INCONCLUSIVE,
+                               .odd_node = -1,
+                               .odd = NAN,
+                               .rest = NAN,
+                               .estimate = NAN,
+                               .interval = {-INFINITY, INFINITY},
+                               .of_median = NAN,
+                               .to_median = NAN,
+                               .of_bytes = NAN};
+}
+
+enum tg_answer tg_rule_say(struct tg_verdict *verdict, enum tg_answer answer, const char *word,
+                           const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    vsnprintf(verdict->reason, sizeof verdict->reason, format, args);
+    va_end(args);
+    snprintf(verdict->word, sizeof verdict->word, "%s", word);
+    return verdict->answer = answer;
+}
+
+/* One round more for a test that is open: whether one of the lines is crossed now. */
+static void look(const struct tg_evidence *e, const struct tg_walk *walk, double clean_margin,
+                 struct tg_progress *progress, struct tg_verdict *v)
+{
+    const struct tg_student *student = tg_walk_student(walk);
+    v->log_fail = tg_walk_log_fail(walk);
+    v->log_clean = student->mean < clean_margin ? tg_walk_log_student(walk, clean_margin) : 0;
+    v->super_rounds = tg_walk_super_rounds(walk);
+    progress->is_held = false;
+    if (tg_stats_is_over(v->log_fail, v->log_fail_line)) {
+        progress->is_held = (int64_t)tg_walk_span(walk) < e->limits->min_sessions;
+        progress->is_over = !progress->is_held;
+    } else if ((int64_t)student->rounds >= e->limits->rounds_min && student->mean < clean_margin &&
+               tg_stats_is_over(v->log_clean, v->log_clean_line)) {
+        progress->is_clean = true;
+    }
+}
+
 struct tg_progress tg_rule_follow(const struct tg_evidence *evidence, double sign, double shift,
                                   double fail_floor, double clean_margin,
                                   struct tg_verdict *verdict)
 {
     const struct tg_limits *limits = evidence->limits;
-    struct tg_progress progress = {false, false};
-    struct tg_symmetry symmetry;
-    struct tg_student student = {0};
-    double *distances = malloc((evidence->count + 1) * sizeof *distances);
+    struct tg_progress progress = {false};
+    const struct tg_walk_path path = {.values = evidence->values,
+                                      .nodes = evidence->nodes,
+                                      .sessions = evidence->sessions,
+                                      .count = evidence->count,
+                                      .sign = sign,
+                                      .shift = shift,
+                                      .floor = fail_floor};
+    struct tg_walk_path mirrored = path;
+    mirrored.sign = -sign;
+    mirrored.shift = -shift;
 
     verdict->rounds = evidence->count;
     verdict->log_fail_line = log((double)evidence->required_count) - log(limits->alpha_fail);
     verdict->log_clean_line = -log(limits->alpha_miss);
     verdict->log_fail = verdict->log_clean = 0;
-    if (!distances) return progress;
-    tg_sequential_symmetry_init(&symmetry, fail_floor, distances, evidence->count);
-    for (size_t r = 0; r < evidence->count; r++) {
-        double d = sign * evidence->values[r] + shift;
-        double log_fail = tg_sequential_symmetry_add(&symmetry, d);
-        tg_sequential_student_add(&student, d);
-        if (progress.is_over || progress.is_clean) continue;
-        verdict->log_fail = log_fail;
-        verdict->log_clean = tg_sequential_student_log_e(&student, clean_margin);
-        if (student.mean >= clean_margin) verdict->log_clean = 0;
-        if (tg_stats_is_over(log_fail, verdict->log_fail_line))
-            progress.is_over = true;
-        else if ((int64_t)student.rounds >= limits->rounds_min &&
-                 tg_sequential_student_is_below(&student, clean_margin, verdict->log_clean_line))
-            progress.is_clean = true;
+    struct tg_walk *walk = tg_walk_begin(&path), *back = NULL;
+    for (size_t r = 0, behind = 0; walk && r < evidence->count; r++) {
+        tg_walk_step(walk);
+        if (!progress.is_over && !progress.is_clean)
+            look(evidence, walk, clean_margin, &progress, verdict);
+        if (!progress.is_clean) continue;
+        if (!back && !(back = tg_walk_begin(&mirrored))) break;
+        for (; behind <= r; behind++) tg_walk_step(back);
+        progress.is_improved = progress.is_improved ||
+                               tg_stats_is_over(tg_walk_log_fail(back), verdict->log_clean_line);
+        progress.is_equivalent = progress.is_equivalent ||
+                                 (tg_walk_student(walk)->mean > -clean_margin &&
+                                  tg_stats_is_over(tg_walk_log_student(walk, -clean_margin),
+                                                   verdict->log_clean_line));
     }
-    free(distances);
+    tg_walk_end(walk);
+    tg_walk_end(back);
     return progress;
+}
+
+void tg_rule_answer(const struct tg_evidence *evidence, const struct tg_progress *progress,
+                    const char *over, const char *clean, struct tg_verdict *verdict)
+{
+    verdict->wants_more = false;
+    if (progress->is_over) {
+        tg_rule_say(verdict, TG_FAIL, over, "%s", "");
+    } else if (progress->is_clean) {
+        tg_rule_say(verdict, TG_PASS, clean, "%s", "");
+    } else if (progress->is_held) {
+        tg_rule_say(verdict, TG_INCONCLUSIVE, "held",
+                    "it would fail, but fewer than %lld runs or nodes saw it",
+                    (long long)evidence->limits->min_sessions);
+    } else {
+        tg_rule_say(verdict, TG_INCONCLUSIVE, "inconclusive", "%s", "");
+        verdict->wants_more = true;
+    }
 }
 
 void tg_rule_estimate(const struct tg_evidence *evidence, double sign, struct tg_verdict *verdict)
 {
-    struct tg_student student = {0};
+    const struct tg_walk_path path = {.values = evidence->values,
+                                      .nodes = evidence->nodes,
+                                      .sessions = evidence->sessions,
+                                      .count = evidence->count,
+                                      .sign = sign};
     if (evidence->count == 0) return;
     double *values = malloc(evidence->count * sizeof *values);
-    if (!values) return;
-    for (size_t r = 0; r < evidence->count; r++) {
-        values[r] = sign * evidence->values[r];
-        tg_sequential_student_add(&student, values[r]);
+    struct tg_walk *walk = tg_walk_begin(&path);
+    if (values && walk) {
+        for (size_t r = 0; r < evidence->count; r++) {
+            values[r] = sign * evidence->values[r];
+            tg_walk_step(walk);
+        }
+        struct tg_interval interval = tg_sequential_student_interval(tg_walk_student(walk),
+                                                                     evidence->limits->confidence);
+        verdict->estimate = expm1(tg_stats_hodges_lehmann(values, evidence->count));
+        verdict->interval.low = expm1(interval.low);
+        verdict->interval.high = expm1(interval.high);
     }
-    struct tg_interval interval = tg_sequential_student_interval(&student,
-                                                                 evidence->limits->confidence);
-    verdict->estimate = expm1(tg_stats_hodges_lehmann(values, evidence->count));
-    verdict->interval.low = expm1(interval.low);
-    verdict->interval.high = expm1(interval.high);
+    tg_walk_end(walk);
     free(values);
 }

@@ -25,6 +25,8 @@ struct tg_evidence {
     const int *nodes;      /* of each round, the node that measured it, from 0; NULL: one node */
     const int *sessions;   /* of each round, the run that it belongs to, from 0; NULL: one run */
     size_t count;
+    const char (*node_names)[TG_TEXT_SIZE]; /* of the nodes, or NULL */
+    bool is_brief; /* leave out an estimate that the answer does not need */
 };
 
 /* A rule's answer for one cell or pair. */
@@ -34,7 +36,11 @@ struct tg_verdict {
     char reason[600]; /* of a failure, skip or inconclusive answer; "" for none */
     bool is_broken;   /* of's kernel was wrong, or crashed or was late twice */
     bool wants_more;  /* further rounds could change the answer or its severity */
+    bool wants_last;  /* further rounds could say more than the answer, when nothing else is open */
     size_t rounds;
+    size_t super_rounds; /* pairs of rounds that were counted as one, 0 if rounds were */
+    int odd_node;        /* the node that disagrees with the others, -1 if none does */
+    double odd, rest;    /* the effect on that node, and on the others, as ratios less 1 */
     double estimate; /* of the effect, as a ratio less 1, or of the value; NAN if there is none */
     struct tg_interval interval;    /* of the estimate, at limits->confidence */
     double of_median, to_median;    /* of the metric, over rounds; NAN for one cell */
@@ -63,23 +69,38 @@ const struct tg_rule_kind *tg_rule_at(size_t i);
 #include "coordinator/rules.def"
 #undef RULE
 
+/* A verdict on which nothing was seen yet. */
+struct tg_verdict tg_rule_no_verdict(void);
+
+/* What a verdict says, in a few words and a sentence. Returns the verdict's answer. */
+enum tg_answer tg_rule_say(struct tg_verdict *verdict, enum tg_answer answer, const char *word,
+                           const char *format, ...) __attribute__((format(printf, 4, 5)));
+
 /* How far two tests have come that look at the same rounds (rule.c). */
 struct tg_progress {
-    bool is_over;  /* theta <= fail_floor was refuted first */
-    bool is_clean; /* theta >= clean_margin was refuted first */
+    bool is_over;       /* theta <= fail_floor was refuted first */
+    bool is_clean;      /* theta >= clean_margin was refuted first */
+    bool is_held;       /* theta <= fail_floor is refuted, but too few runs or nodes saw it */
+    bool is_equivalent; /* it is clean, and theta <= -clean_margin is refuted, too */
+    bool is_improved;   /* it is clean, and theta >= -fail_floor is refuted */
 };
 
 /*
- * Feeds the rounds to the symmetry e-process against theta <= fail_floor and to the t e-process
- * against theta >= clean_margin until one crosses its line, and sets the verdict's rounds, evidence
- * and lines. The first crossing stands, whatever later rounds say.
+ * Feeds the rounds (walk.h) to the test against theta <= fail_floor and to the one against
+ * theta >= clean_margin until one crosses its line, and sets the verdict's rounds, evidence and
+ * lines. The first crossing stands, whatever later rounds say; what came after it decides only
+ * whether a clean one is equivalent or improved.
  *
- *   signs  each value is multiplied with it: 1, or -1 where more is better
+ *   sign   each value is multiplied with it: 1, or -1 where more is better
  *   shift  and this is added
  */
 struct tg_progress tg_rule_follow(const struct tg_evidence *evidence, double sign, double shift,
                                   double fail_floor, double clean_margin,
                                   struct tg_verdict *verdict);
+
+/* Sets the answer that the tests give: failed as `over`, passed as `clean`, or open. */
+void tg_rule_answer(const struct tg_evidence *evidence, const struct tg_progress *progress,
+                    const char *over, const char *clean, struct tg_verdict *verdict);
 
 /*
  * Sets the verdict's estimate (Hodges-Lehmann) and interval from the values times sign, as ratios

@@ -43,21 +43,12 @@ static void fixed(const struct tg_evidence *e, double sign, struct tg_verdict *v
 static void sampled(const struct tg_evidence *e, double sign, struct tg_verdict *v)
 {
     struct tg_progress progress = tg_rule_follow(e, sign, -sign * log(e->rule->limit), 0, 0, v);
+    tg_rule_answer(e, &progress, sign < 0 ? "too low" : "too high", "within", v);
+    if (e->is_brief) return;
     tg_rule_estimate(e, 1, v);
     v->estimate += 1;
     v->interval.low += 1;
     v->interval.high += 1;
-    if (progress.is_over) {
-        v->answer = TG_FAIL;
-        snprintf(v->word, sizeof v->word, sign < 0 ? "too low" : "too high");
-    } else if (progress.is_clean) {
-        v->answer = TG_PASS;
-        snprintf(v->word, sizeof v->word, "within");
-    } else {
-        v->answer = TG_INCONCLUSIVE;
-        v->wants_more = true;
-        snprintf(v->word, sizeof v->word, "inconclusive");
-    }
 }
 
 /* sign is -1 where less is worse, 1 where more is. */

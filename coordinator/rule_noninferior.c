@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "coordinator/agreement.h"
 #include "coordinator/rule.h"
 
 /*
@@ -53,21 +55,105 @@ static void is_slower(const struct tg_rule *rule, struct tg_verdict *v)
     bool settled = isfinite(v->interval.low) && isfinite(v->interval.high);
     bool one_class = settled && severity(rule, v->interval.low) == severity(rule, v->interval.high);
     bool narrow = settled && v->interval.high - v->interval.low <= 0.02;
-    v->answer = class >= fails_from(rule) ? TG_FAIL : TG_PASS;
-    v->wants_more = !one_class && !narrow;
-    if (class == 0)
-        snprintf(v->word, sizeof v->word, "attention");
-    else
-        snprintf(v->word, sizeof v->word, "slower, %s%s", severities[class],
-                 one_class ? "" : ", borderline");
+    bool fails = class >= fails_from(rule);
     bool is_time = strcmp(rule->effect, "time") == 0;
     double lost = is_time ? v->estimate : v->estimate / (1 + v->estimate);
-    snprintf(v->reason, sizeof v->reason, "%s by %.3g %%%s", is_time ? "slower" : "throughput less",
-             100 * lost,
-             class == 0                 ? ", which is below the margin"
-             : class < fails_from(rule) ? ", which the rule lets pass"
-                                        : "");
-    if (class > 0 && v->answer == TG_PASS) snprintf(v->word, sizeof v->word, "attention");
+    char word[sizeof v->word] = "attention";
+    if (fails)
+        snprintf(word, sizeof word, "slower, %s%s", severities[class],
+                 one_class ? "" : ", borderline");
+    tg_rule_say(v, fails ? TG_FAIL : TG_PASS, word, "%s by %.3g %%%s",
+                is_time ? "slower" : "throughput less", 100 * lost,
+                class == 0 ? ", which is below the margin"
+                : fails    ? ""
+                           : ", which the rule lets pass");
+    v->wants_more = !one_class && !narrow;
+}
+
+/*
+ * It was shown not to be slower by the margin: it is faster, the same, or not more than that. Where
+ * later rounds say otherwise, the first answer stands, as it must, and is named.
+ */
+static void is_not_slower(const struct tg_evidence *e, const struct tg_progress *progress,
+                          double sign, double floor, struct tg_verdict *v)
+{
+    double sum = 0;
+    for (size_t r = 0; r < e->count; r++) sum += sign * e->values[r];
+    bool seems_faster = sum / (double)e->count <= -floor;
+    v->wants_last = seems_faster && !progress->is_improved &&
+                    (int64_t)e->count < e->limits->rounds_last;
+    snprintf(v->word, sizeof v->word, "%s",
+             progress->is_improved     ? "improved"
+             : progress->is_equivalent ? "unchanged"
+                                       : "unchanged*");
+    if (!(v->interval.low > 0)) return;
+    if (severity(e->rule, v->estimate) > 0)
+        tg_rule_say(v, TG_PASS, "attention",
+                    "it was not slower at first; all rounds together are, by %.3g %%",
+                    100 * v->estimate);
+    else
+        snprintf(v->reason, sizeof v->reason, "slower by %.2g %% for certain, within the margin",
+                 100 * v->estimate);
+}
+
+/*
+ * Whether one node disagrees with the others by more than the tolerance, to that chance; then the
+ * verdict names it.
+ */
+static bool is_split(const struct tg_evidence *e, double floor, double sign, double chance,
+                     struct tg_verdict *v)
+{
+    struct tg_agreement a = tg_agreement_look(e->values, e->nodes, e->count);
+    if (!(a.p < chance) || fabs(a.odd_mean - a.rest_mean) <= floor) return false;
+    v->odd_node = a.odd;
+    v->odd = expm1(sign * a.odd_mean);
+    v->rest = expm1(sign * a.rest_mean);
+    return true;
+}
+
+/* What all nodes but the odd one say: whether they fail without it, too. */
+static bool fails_without(const struct tg_evidence *e, int odd)
+{
+    struct tg_evidence rest = *e;
+    struct tg_verdict v = tg_rule_no_verdict();
+    double *values = malloc(2 * e->count * sizeof *values);
+    if (!values) return false;
+    int *nodes = (int *)(values + e->count);
+    rest.count = 0;
+    for (size_t r = 0; r < e->count; r++) {
+        if (e->nodes[r] == odd) continue;
+        values[rest.count] = e->values[r];
+        nodes[rest.count++] = e->nodes[r];
+    }
+    rest.values = values;
+    rest.nodes = nodes;
+    rest.sessions = NULL;
+    tg_rule_noninferior(&rest, &v);
+    free(values);
+    return v.answer == TG_FAIL;
+}
+
+/*
+ * Nodes that disagree answer nothing together. For certain, as chance would make it in one run of
+ * a hundred over all its tests: then the test is heterogeneous, unless it fails without the odd
+ * one, too. If it only seems so, a clean answer waits for more rounds.
+ */
+static void look_at_nodes(const struct tg_evidence *e, double floor, double sign,
+                          struct tg_verdict *v)
+{
+    char name[TG_TEXT_SIZE] = "one node";
+    double line = fmin(0.001, e->limits->alpha_fail / (double)e->required_count);
+    if (is_split(e, floor, sign, line, v)) {
+        if (e->node_names) snprintf(name, sizeof name, "%s", e->node_names[v->odd_node]);
+        if (v->answer == TG_FAIL && fails_without(e, v->odd_node)) return;
+        tg_rule_say(v, TG_INCONCLUSIVE, "heterogeneous",
+                    "node '%s' gives %+.2f %%, the others %+.2f %%", name, 100 * v->odd,
+                    100 * v->rest);
+        v->wants_more = v->wants_last = false;
+    } else if (v->answer == TG_PASS && is_split(e, floor, sign, 0.01, v)) {
+        tg_rule_say(v, TG_INCONCLUSIVE, "inconclusive", "its nodes may disagree");
+        v->wants_more = true;
+    }
 }
 
 void tg_rule_noninferior(const struct tg_evidence *e, struct tg_verdict *v)
@@ -76,17 +162,9 @@ void tg_rule_noninferior(const struct tg_evidence *e, struct tg_verdict *v)
     double sign = e->metric->better == TG_LOWER ? 1 : -1;
     double floor = log1p(as_time(rule, rule->tolerance)), margin = log1p(cut(rule, 1));
     struct tg_progress progress = tg_rule_follow(e, sign, 0, floor, margin, v);
-    tg_rule_estimate(e, sign, v);
-    if (progress.is_over) {
-        is_slower(rule, v);
-    } else if (progress.is_clean) {
-        v->answer = TG_PASS;
-        snprintf(v->word, sizeof v->word, "not slower");
-        if (v->interval.low > 0 && v->interval.high < cut(rule, 1)) /* sure, but too little */
-            snprintf(v->word, sizeof v->word, "slower, within the margin");
-    } else {
-        v->answer = TG_INCONCLUSIVE;
-        v->wants_more = true;
-        snprintf(v->word, sizeof v->word, "inconclusive");
-    }
+    if (progress.is_over || progress.is_clean || !e->is_brief) tg_rule_estimate(e, sign, v);
+    tg_rule_answer(e, &progress, "slower", "unchanged", v);
+    if (progress.is_over) is_slower(rule, v);
+    if (progress.is_clean) is_not_slower(e, &progress, sign, floor, v);
+    look_at_nodes(e, floor, sign, v);
 }

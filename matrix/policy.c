@@ -30,7 +30,8 @@ const struct tg_record_type tg_rule_type = {
 
 static int check_limits(const struct tg_limits *l, struct tg_error *err)
 {
-    const double shares[] = {l->alpha_fail, l->alpha_miss, l->confidence};
+    const double shares[] = {l->alpha_fail, l->alpha_miss, l->confidence, l->alpha_family,
+                             l->family_tolerance};
     for (size_t i = 0; i < sizeof shares / sizeof *shares; i++)
         if (!(shares[i] > 0 && shares[i] < 1))
             return tg_fail(err, "error rates and confidence lie between 0 and 1");
@@ -38,6 +39,9 @@ static int check_limits(const struct tg_limits *l, struct tg_error *err)
         return tg_fail(err, "'memory_share' lies above 0 and is at most 1");
     if (l->rounds_min < 1 || l->rounds_max < l->rounds_min || l->rounds_max > 100000)
         return tg_fail(err, "'rounds_min' is at least 1 and 'rounds_max' at least that");
+    if (l->min_sessions < 1 || l->rounds_last < 0 || l->family_tests < 3 || l->family_rounds < 1)
+        return tg_fail(err, "'min_sessions' and 'family_rounds' are at least 1, 'family_tests' at "
+                            "least 3, 'rounds_last' is not negative");
     if (l->quads_min < 1 || l->quads_max < l->quads_min || l->quads_max > 100000)
         return tg_fail(err, "'quads_min' is at least 1 and 'quads_max' at least that");
     if (!(l->round_s > 0 && l->sample_s >= 0.00001 && l->sample_s < 10))
@@ -46,8 +50,12 @@ static int check_limits(const struct tg_limits *l, struct tg_error *err)
         return tg_fail(err, "'warmup_min_s' is not negative and 'warmup_max_s' at least that");
     if (!(l->deadline_s > 0 && l->budget_s > 0))
         return tg_fail(err, "'deadline_s' and 'budget_s' are positive");
-    if (l->require_release / 2 || l->require_base / 2)
-        return tg_fail(err, "'require_release' and 'require_base' are true or false");
+    const int64_t switches[] = {l->require_release, l->require_base, l->family_watch,
+                                l->family_fail, l->fail_fast};
+    for (size_t i = 0; i < sizeof switches / sizeof *switches; i++)
+        if (switches[i] / 2 || switches[i] < 0)
+            return tg_fail(err, "'require_release', 'require_base', 'family_watch', 'family_fail' "
+                                "and 'fail_fast' are true or false");
     return 0;
 }
 
@@ -101,7 +109,8 @@ static int check_rule(const struct tg_rule *r, const struct tg_words *words, str
     if (strcmp(needs, "pair") != 0 && (*r->axis || *r->of || *r->to))
         return tg_fail(err, "rule '%s' looks at one cell, 'axis', 'of' and 'to' mean nothing",
                        r->rule);
-    if (r->required / 2) return tg_fail(err, "'required' is true or false");
+    if (r->required / 2 || r->optional / 2 || (r->required && r->optional))
+        return tg_fail(err, "'required' and 'optional' are true or false, and not both true");
     if (strcmp(reading, "slowdown") == 0) return check_slowdown(r, sign, err);
     if (!isnan(r->tolerance) || !isnan(r->margin) || !isnan(r->major) || !isnan(r->critical))
         return tg_fail(err, "rule '%s' has a limit, no tolerance or margin", r->rule);

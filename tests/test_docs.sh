@@ -50,7 +50,7 @@ while read -r command rest; do
     check "there is a command 'tritgate $command'" grep -qx -- "$command" <<<"$commands" || continue
     while read -r option; do
         check "tritgate $command has the option $option" has_option "$command" "$option"
-    done < <(grep -oE -- '(^| )--[a-z]+' <<<"$rest")
+    done < <(grep -oE -- '(^| )--[a-z][a-z-]*' <<<"$rest")
 done <called
 while read -r option; do
     found=
@@ -58,7 +58,7 @@ while read -r option; do
         if has_option "$command" "$option"; then found=1 && break; fi
     done
     check "a command has the option $option" test "$found"
-done < <(grep -oE -- '^--[a-z]+' pieces | sort -u)
+done < <(grep -oE -- '^--[a-z][a-z-]*' pieces | sort -u)
 
 for document in "${documents[@]}"; do
     while read -r link; do

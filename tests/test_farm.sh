@@ -53,6 +53,10 @@ ask both '"stub_crash", "stub_twice"'
 check 'a crash does not spoil the others' gives 1 farm both.json --out both
 check 'which pass' says '^  pass +stub_twice'
 
+ask fast '"stub_wrong", "stub_twice"'
+check 'a run that is to fail fast' gives 1 farm fast.json --fail-fast --out fast
+check 'ends when it has failed' test "$(h5dump -d /runs -y fast/worker-*.h5 | grep -c '"measured"')" -lt 8
+
 check 'one rank alone does the same' gives 0 "$TRITGATE" run "$data/quick.json" --out alone
 check 'in the same words' says '^PASS  2 required tests: 2 passed$'
 

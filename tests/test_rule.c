@@ -120,7 +120,7 @@ static void no_difference_passes_at_the_least_number_of_rounds(void **state)
     fill(0, 0.001);
     assert_int_equal(first_round(&time_metric, 1, TG_PASS), 5);
     assert_int_equal(first_round(&time_metric, 100000, TG_PASS), 5);
-    assert_verdict(judge(&time_metric, 5, 1), TG_PASS, "not slower");
+    assert_verdict(judge(&time_metric, 5, 1), TG_PASS, "unchanged");
     assert_false(judge(&time_metric, 5, 1).wants_more);
     limits.rounds_min = 12;
     assert_int_equal(first_round(&time_metric, 1, TG_PASS), 12);
@@ -235,7 +235,7 @@ static void the_first_crossing_stands(void **state)
     fill(0, 0.001);
     for (int i = 5; i < MOST; i++) values[i] = 0.5;
     struct tg_verdict v = judge(&time_metric, MOST, 1);
-    assert_verdict(v, TG_PASS, "not slower");
+    assert_verdict(v, TG_PASS, "attention");
     assert_true(v.rounds == MOST && v.estimate > 0.3);
     fill(0.12, 0);
     for (int i = 9; i < 40; i++) values[i] = 0.07;
@@ -252,11 +252,123 @@ static void better_may_be_higher(void **state)
     fill(-log(1.12), 0);
     assert_verdict(judge(&rate_metric, 9, 1), TG_FAIL, "slower, major");
     assert_true(fabs(judge(&rate_metric, 9, 1).estimate - 0.12) < 1e-12);
-    assert_verdict(judge(&time_metric, 9, 1), TG_PASS, "not slower");
+    assert_verdict(judge(&time_metric, 9, 1), TG_PASS, "improved");
     begin("ratio");
     fill(log(2), 0);
     assert_verdict(judge(&rate_metric, 9, 1), TG_PASS, "enough");
     assert_verdict(judge(&time_metric, 9, 1), TG_FAIL, "too little");
+}
+
+/* Clean, and more: the same, surely faster, neither, or slower by less than the margin. */
+static void a_clean_test_says_what_it_is(void **state)
+{
+    (void)state;
+    begin("noninferior");
+    fill(0, 0.001);
+    struct tg_verdict v = judge(&time_metric, 5, 1);
+    assert_verdict(v, TG_PASS, "unchanged");
+    assert_false(v.wants_last);
+    fill(-0.06, 0.001);
+    v = judge(&time_metric, 5, 1);
+    assert_verdict(v, TG_PASS, "unchanged*");
+    assert_true(v.wants_last && !v.wants_more);
+    assert_int_equal(judge(&time_metric, 16, 1).rounds, 16);
+    assert_verdict(judge(&time_metric, 9, 1), TG_PASS, "improved");
+    assert_false(judge(&time_metric, 9, 1).wants_last);
+    fill(-0.02, 0.04);
+    v = judge(&time_metric, 16, 1); /* not slower, and no more than that */
+    assert_verdict(v, TG_PASS, "unchanged*");
+    assert_false(v.wants_last);
+    fill(0.012, 0.001);
+    v = judge(&time_metric, 8, 1);
+    assert_verdict(v, TG_PASS, "unchanged");
+    assert_string_equal(v.reason, "slower by 1.2 % for certain, within the margin");
+}
+
+/* Eight nodes, round by round; one of them gives `odd`, the others `d`. */
+static struct tg_verdict judge_nodes(size_t count, double d, double odd, double noise)
+{
+    static int nodes[MOST];
+    static const char names[8][TG_TEXT_SIZE] = {"n0", "n1", "n2", "n3", "n4", "n5", "n6", "n7"};
+    struct tg_verdict v = tg_rule_no_verdict();
+    const struct tg_evidence evidence = {.rule = &rule,
+                                         .limits = &limits,
+                                         .metric = &time_metric,
+                                         .required_count = 30,
+                                         .values = values,
+                                         .nodes = nodes,
+                                         .count = count,
+                                         .node_names = names};
+    for (size_t i = 0; i < count; i++) {
+        nodes[i] = (int)(i % 8);
+        values[i] = (nodes[i] == 5 ? odd : d) + (i / 8 % 2 ? noise : -noise);
+    }
+    tg_rule_find(rule.rule)->judge(&evidence, &v);
+    return v;
+}
+
+static void a_sick_node_is_named_and_fails_nothing(void **state)
+{
+    (void)state;
+    begin("noninferior");
+    struct tg_verdict v = judge_nodes(48, 0, log(1.1), 0.005);
+    assert_verdict(v, TG_INCONCLUSIVE, "heterogeneous");
+    assert_string_equal(v.reason, "node 'n5' gives +10.00 %, the others +0.00 %");
+    assert_int_equal(v.odd_node, 5);
+    assert_false(v.wants_more);
+    v = judge_nodes(48, 0, log(0.9), 0.005); /* in either direction */
+    assert_verdict(v, TG_INCONCLUSIVE, "heterogeneous");
+    assert_verdict(judge_nodes(48, 0, 0.015, 0.002), TG_PASS, "unchanged"); /* within tolerance */
+    assert_verdict(judge_nodes(48, 0, 0, 0.005), TG_PASS, "unchanged");
+    assert_int_equal(judge_nodes(48, 0, 0, 0.005).odd_node, -1);
+}
+
+/* What fails on all nodes fails, though one of them disagrees on how much. */
+static void what_fails_without_the_odd_node_fails(void **state)
+{
+    (void)state;
+    begin("noninferior");
+    assert_int_equal(judge_nodes(48, 0.08, 0.08, 0.005).answer, TG_FAIL);
+    struct tg_verdict v = judge_nodes(48, 0.08, 0.3, 0.005);
+    assert_int_equal(v.answer, TG_FAIL);
+    assert_int_equal(v.odd_node, 5);
+}
+
+/* A node that may disagree keeps a test open until that is clear. */
+static void a_doubtful_node_keeps_a_clean_test_open(void **state)
+{
+    (void)state;
+    begin("noninferior");
+    struct tg_verdict v = judge_nodes(16, 0, 0.1, 0.012);
+    assert_verdict(v, TG_INCONCLUSIVE, "inconclusive");
+    assert_string_equal(v.reason, "its nodes may disagree");
+    assert_true(v.wants_more);
+}
+
+static void a_failure_may_have_to_be_seen_twice(void **state)
+{
+    (void)state;
+    static int sessions[MOST];
+    begin("noninferior");
+    fill(0.07, 0.001);
+    limits.min_sessions = 2;
+    struct tg_verdict v = judge(&time_metric, 30, 1);
+    assert_verdict(v, TG_INCONCLUSIVE, "held");
+    assert_string_equal(v.reason, "it would fail, but fewer than 2 runs or nodes saw it");
+    assert_false(v.wants_more);
+    for (size_t i = 20; i < MOST; i++) sessions[i] = 1;
+    struct tg_evidence evidence = {.rule = &rule,
+                                   .limits = &limits,
+                                   .metric = &time_metric,
+                                   .required_count = 1,
+                                   .values = values,
+                                   .sessions = sessions,
+                                   .count = 30};
+    tg_rule_find(rule.rule)->judge(&evidence, &v);
+    assert_verdict(v, TG_FAIL, "slower, minor");
+    evidence.count = 20;
+    tg_rule_find(rule.rule)->judge(&evidence, &v);
+    assert_verdict(v, TG_INCONCLUSIVE, "held");
 }
 
 static void a_ratio_is_enough_too_little_or_neither(void **state)
@@ -372,6 +484,11 @@ int main(void)
         cmocka_unit_test(a_throughput_is_lost_by_more_time),
         cmocka_unit_test(the_first_crossing_stands),
         cmocka_unit_test(better_may_be_higher),
+        cmocka_unit_test(a_clean_test_says_what_it_is),
+        cmocka_unit_test(a_sick_node_is_named_and_fails_nothing),
+        cmocka_unit_test(what_fails_without_the_odd_node_fails),
+        cmocka_unit_test(a_doubtful_node_keeps_a_clean_test_open),
+        cmocka_unit_test(a_failure_may_have_to_be_seen_twice),
         cmocka_unit_test(a_ratio_is_enough_too_little_or_neither),
         cmocka_unit_test(the_worst_fixed_value_decides),
         cmocka_unit_test(a_sampled_value_is_tested_against_its_limit),
