@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TG_RESULTS_TREND_H
+#define TG_RESULTS_TREND_H
+
+#include <stddef.h>
+
+/*
+ * Whether a series is what a test takes it for: each value on its own, the same in all groups. Pure
+ * functions of finite values in the order in which they were measured; what too few values cannot
+ * say comes back as the answer of a series that is in order.
+ */
+
+/*
+ * The lag-1 autocorrelation: the sum of products of neighbours' distances from the mean over the
+ * sum of squares of these distances. About normal around -1 / count with a standard deviation of
+ * 1 / sqrt(count) where values are independent. 0 for a series that does not vary.
+ *
+ * Source: Box & Jenkins, Time Series Analysis (1970), section 2.1.5; Bartlett, J. R. Statist. Soc.
+ * (Suppl.) 8 (1946) 27-41.
+ */
+double tg_trend_lag_one(const double *values, size_t count);
+
+/*
+ * How many independent values the mean of the series is worth, from 1 to count:
+ * count / (1 + 2 * sum of the autocorrelations), where the sum ends before the first pair of
+ * neighbouring lags whose sum is not positive. Alternating series are not credited with more than
+ * they have. Costs count additions for each lag of the sum.
+ *
+ * Source: Geyer, Statist. Sci. 7 (1992) 473-483, section 3.3 (initial positive sequence).
+ */
+double tg_trend_effective_count(const double *values, size_t count);
+
+/* The variance between groups over that within them, and the degrees of freedom of both. */
+struct tg_variance_ratio {
+    double f; /* 0 where either has no degrees of freedom; INFINITY if only groups differ */
+    size_t between, within;
+};
+
+/*
+ * One-way analysis of variance of values in groups. Fisher's F with these degrees of freedom is its
+ * law if all groups have one mean and one normal noise; tg_distributions_f_tail gives the chance.
+ * f * between is Cochran's Q for groups of one common variance.
+ *
+ *   groups       of each value, from 0 to group_count - 1; groups without values do not count
+ *   group_count  costs as many passes over the values
+ *
+ * Source: Fisher, Statistical Methods for Research Workers (1925), chapter 7; Cochran, Biometrics
+ * 10 (1954) 101-129.
+ */
+struct tg_variance_ratio tg_trend_f(const double *values, const int *groups, size_t count,
+                                    size_t group_count);
+
+#endif
