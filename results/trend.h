@@ -4,11 +4,36 @@
 
 #include <stddef.h>
 
+#include "results/stats.h"
+
 /*
- * Whether a series is what a test takes it for: each value on its own, the same in all groups. Pure
- * functions of finite values in the order in which they were measured; what too few values cannot
- * say comes back as the answer of a series that is in order.
+ * Whether a series is what a test takes it for: without a slope, each value on its own, the same in
+ * all groups. Pure functions of finite values in the order in which they were measured; what too
+ * few values cannot say comes back as the answer of a series that is in order.
  */
+
+/* A slope in units of the values for each step of the index. */
+struct tg_slope {
+    double value;
+    struct tg_interval interval; /* without ends where the values set none */
+};
+
+/*
+ * The slope of a series against its index: the median of the slopes between all pairs of values,
+ * and the interval between two of these slopes that holds the true one with at least the confidence
+ * (a share, for example 0.99), whatever the law of the noise, if the noise of one value is
+ * independent of the others'. Fewer than two values have the slope 0.
+ *
+ *   slopes  room for count * (count - 1) / 2 numbers, which are lost
+ *
+ * Up to 60 values the interval comes from the exact law of Kendall's statistic, beyond that from
+ * its normal approximation with a correction for continuity, which errs towards wider intervals.
+ *
+ * Source: Theil, Indag. Math. 12 (1950) 85-91; Sen, J. Am. Statist. Assoc. 63 (1968) 1379-1389;
+ * Kendall, Rank Correlation Methods (1948), for the law.
+ */
+struct tg_slope tg_trend_slope(const double *values, size_t count, double confidence,
+                               double *slopes);
 
 /*
  * The lag-1 autocorrelation: the sum of products of neighbours' distances from the mean over the
