@@ -2,6 +2,7 @@
 #include "worker/host.h"
 
 #include <ctype.h>
+#include <ftw.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -86,6 +88,107 @@ static void available_memory_is_no_more_than_there_is(void **state)
     assert_true(available == -1 || (available > 0 && available <= all));
 }
 
+static char root[64];
+
+static void put(const char *path, const char *text)
+{
+    char whole[256];
+    snprintf(whole, sizeof whole, "%s%s", root, path);
+    for (char *slash = whole + strlen(root) + 1; (slash = strchr(slash, '/')); *slash++ = '/') {
+        *slash = 0;
+        mkdir(whole, 0777);
+    }
+    FILE *f = fopen(whole, "w");
+    assert_non_null(f);
+    fputs(text, f);
+    assert_int_equal(fclose(f), 0);
+}
+
+static int remove_one(const char *path, const struct stat *seen, int kind, struct FTW *where)
+{
+    (void)seen;
+    (void)kind;
+    (void)where;
+    return remove(path);
+}
+
+static void assert_hardware(const char *wanted)
+{
+    struct tg_hardware hardware;
+    char text[TG_HARDWARE_TEXT_SIZE];
+    tg_host_hardware(root, &hardware);
+    tg_record_format(&tg_hardware_type, &hardware, text, sizeof text);
+    assert_string_equal(text, wanted);
+}
+
+static void a_machine_is_read_from_what_its_kernel_says(void **state)
+{
+    (void)state;
+    snprintf(root, sizeof root, "/tmp/tritgate-host-XXXXXX");
+    assert_non_null(mkdtemp(root));
+    assert_hardware("");
+
+    put("/proc/cpuinfo", "processor\t: 0\nvendor_id\t: GenuineIntel\ncpu family\t: 6\n"
+                         "model\t\t: 143\nmodel name\t: Xeon(R) 8480\nstepping\t: 8\n"
+                         "microcode\t: 0x2b000461\nflags\t\t: fpu vme hypervisor avx2\n\n"
+                         "processor\t: 1\nstepping\t: 9\n");
+    put("/proc/meminfo", "MemFree: 1 kB\nMemTotal: 257912345 kB\n");
+    put("/proc/sys/kernel/osrelease", "6.8.0-45-generic\n");
+    put("/sys/devices/system/cpu/online", "0-7,9\n");
+    put("/sys/devices/system/cpu/cpu0/topology/thread_siblings_list", "0,4\n");
+    put("/sys/devices/system/cpu/cpu0/topology/physical_package_id", "0\n");
+    put("/sys/devices/system/cpu/cpu7/topology/physical_package_id", "1\n");
+    put("/sys/devices/system/cpu/cpu0/cache/index0/size", "48K\n");
+    put("/sys/devices/system/cpu/cpu0/cache/index3/size", "105M\n");
+    put("/sys/devices/system/node/has_cpu", "0-1\n");
+    put("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", "performance\n");
+    put("/sys/devices/system/cpu/intel_pstate/no_turbo", "1\n");
+    assert_hardware("vendor=GenuineIntel cpu=Xeon(R)_8480 family=6 model=143 stepping=8 "
+                    "microcode=0x2b000461 sockets=2 cores=4 threads=2 domains=2 cache_kib=107520 "
+                    "memory_gib=256 kernel=6.8 governor=performance turbo=off hypervisor=unnamed");
+
+    put("/sys/class/dmi/id/sys_vendor", "Some Cloud\n");
+    put("/proc/cpuinfo", "processor\t: 0\nCPU implementer\t: 0x41\nCPU architecture: 8\n"
+                         "CPU part\t: 0xd40\nCPU revision\t: 1\n");
+    assert_hardware("vendor=0x41 family=8 model=0xd40 stepping=1 sockets=2 cores=4 threads=2 "
+                    "domains=2 cache_kib=107520 memory_gib=256 kernel=6.8 governor=performance "
+                    "turbo=off");
+    assert_int_equal(nftw(root, remove_one, 16, FTW_DEPTH | FTW_PHYS), 0);
+}
+
+/* What a machine keeps of its memory for itself differs from one start to the next. */
+static void memory_is_of_the_class_that_was_sold(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *kilobytes, *wanted;
+    } rows[] = {{"24684084", "memory_gib=24"},    {"24190000", "memory_gib=24"},
+                {"16266000", "memory_gib=16"},    {"15340000", "memory_gib=16"},
+                {"32620000", "memory_gib=32"},    {"507000", "memory_gib=1"},
+                {"2113500000", "memory_gib=2048"}};
+    snprintf(root, sizeof root, "/tmp/tritgate-host-XXXXXX");
+    assert_non_null(mkdtemp(root));
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char text[64];
+        snprintf(text, sizeof text, "MemTotal: %s kB\n", rows[i].kilobytes);
+        put("/proc/meminfo", text);
+        assert_hardware(rows[i].wanted);
+    }
+    assert_int_equal(nftw(root, remove_one, 16, FTW_DEPTH | FTW_PHYS), 0);
+}
+
+static void this_machine_stays_what_it_is(void **state)
+{
+    (void)state;
+    struct tg_hardware before, after;
+    char difference[200];
+    tg_host_hardware("", &before);
+    tg_host_hardware("", &after);
+    assert_string_equal(tg_hardware_difference(&before, &after, difference, sizeof difference), "");
+    assert_true(before.memory_gib > 0);
+    assert_string_not_equal(before.kernel, "unknown");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -93,6 +196,9 @@ int main(void)
         cmocka_unit_test(facts_are_read_or_stay_unknown),
         cmocka_unit_test(stolen_time_never_runs_backwards),
         cmocka_unit_test(available_memory_is_no_more_than_there_is),
+        cmocka_unit_test(a_machine_is_read_from_what_its_kernel_says),
+        cmocka_unit_test(memory_is_of_the_class_that_was_sold),
+        cmocka_unit_test(this_machine_stays_what_it_is),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -115,3 +115,130 @@ int64_t tg_host_memory(void)
     if (available < 0 || (cgroup >= 0 && cgroup < available)) return cgroup;
     return available;
 }
+
+/* The first line of a file below `root`, or NULL. */
+static char *line_below(const char *root, const char *path, char *line, int size)
+{
+    char whole[4096];
+    snprintf(whole, sizeof whole, "%s%s", root, path);
+    return first_line(whole, line, size);
+}
+
+/* How many numbers a list as "0-3,8" has; -1 if there is none. */
+static int64_t list_count(const char *root, const char *path)
+{
+    char line[4096], *at = line;
+    int64_t count = 0;
+    if (!line_below(root, path, line, sizeof line)) return -1;
+    while (*at) {
+        char *end;
+        long first = strtol(at, &end, 10), last = first;
+        if (end == at) break;
+        if (*end == '-') last = strtol(end + 1, &end, 10);
+        if (last >= first) count += last - first + 1;
+        at = end + (*end == ',');
+    }
+    return count > 0 ? count : -1;
+}
+
+/* What /proc/cpuinfo says of the first processor, by the names of x86 and of Arm. */
+static void read_processor(const char *root, struct tg_hardware *hardware)
+{
+    const struct {
+        const char *name;
+        char *field;
+    } rows[] = {{"vendor_id", hardware->vendor},        {"CPU implementer", hardware->vendor},
+                {"model name", hardware->cpu},          {"cpu family", hardware->family},
+                {"CPU architecture", hardware->family}, {"model", hardware->model},
+                {"CPU part", hardware->model},          {"stepping", hardware->stepping},
+                {"CPU revision", hardware->stepping},   {"microcode", hardware->microcode}};
+    char line[4096];
+    snprintf(line, sizeof line, "%s/proc/cpuinfo", root);
+    FILE *f = fopen(line, "r");
+    while (f && fgets(line, sizeof line, f) && *line != '\n') {
+        char *value = strchr(line, ':');
+        if (!value) continue;
+        size_t length = (size_t)(value - line);
+        while (length > 0 && isspace((unsigned char)line[length - 1])) length--;
+        value += strspn(value, ": \t");
+        value[strcspn(value, "\n")] = 0;
+        if (strncmp(line, "flags", 5) == 0 && length == 5)
+            snprintf(hardware->hypervisor, TG_TEXT_SIZE, "%s",
+                     strstr(value, " hypervisor") ? "unnamed" : "none");
+        for (size_t i = 0; i < sizeof rows / sizeof *rows && *value; i++)
+            if (strlen(rows[i].name) == length && strncmp(line, rows[i].name, length) == 0)
+                to_name(rows[i].field, value);
+    }
+    if (f) fclose(f);
+}
+
+static void read_cores(const char *root, struct tg_hardware *hardware)
+{
+    char path[128], line[64];
+    int64_t online = list_count(root, "/sys/devices/system/cpu/online");
+    hardware->threads = list_count(root,
+                                   "/sys/devices/system/cpu/cpu0/topology/thread_siblings_list");
+    if (online > 0 && hardware->threads > 0) hardware->cores = online / hardware->threads;
+    hardware->domains = list_count(root, "/sys/devices/system/node/has_cpu");
+    for (int64_t i = 0, seen = 0; seen < online && i < 2 * online + 64; i++) {
+        snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%lld/topology/physical_package_id",
+                 (long long)i);
+        if (!line_below(root, path, line, sizeof line)) continue;
+        int64_t socket = strtol(line, NULL, 10) + 1;
+        if (socket > hardware->sockets) hardware->sockets = socket;
+        seen++;
+    }
+    for (int i = 0; i < 8; i++) {
+        snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu0/cache/index%d/size", i);
+        if (line_below(root, path, line, sizeof line))
+            hardware->cache_kib = strtol(line, NULL, 10) * (strchr(line, 'M') ? 1024 : 1);
+    }
+}
+
+/*
+ * Memory as sold: the kernel keeps some for itself, not always as much. Sizes are 2^k and 3*2^(k-1)
+ * GiB, and what is seen is nearest to its own.
+ */
+static int64_t memory_class(const char *root)
+{
+    char line[4096];
+    long long kilobytes = 0;
+    snprintf(line, sizeof line, "%s/proc/meminfo", root);
+    FILE *f = fopen(line, "r");
+    while (f && fgets(line, sizeof line, f))
+        if (sscanf(line, "MemTotal: %lld kB", &kilobytes) == 1) break;
+    if (f) fclose(f);
+    if (kilobytes <= 0) return -1;
+    int64_t best = 1;
+    double gib = (double)kilobytes / (1 << 20);
+    for (int k = 0; k < 20; k++) {
+        const int64_t sizes[] = {INT64_C(1) << k, k > 0 ? INT64_C(3) << (k - 1) : 1};
+        for (int i = 0; i < 2; i++)
+            if (fabs(log(gib / (double)sizes[i])) < fabs(log(gib / (double)best))) best = sizes[i];
+    }
+    return best;
+}
+
+void tg_host_hardware(const char *root, struct tg_hardware *hardware)
+{
+    char line[256];
+    int major, minor;
+    tg_record_init(&tg_hardware_type, hardware);
+    read_processor(root, hardware);
+    read_cores(root, hardware);
+    hardware->memory_gib = memory_class(root);
+    if (line_below(root, "/proc/sys/kernel/osrelease", line, sizeof line) &&
+        sscanf(line, "%d.%d", &major, &minor) == 2)
+        snprintf(hardware->kernel, sizeof hardware->kernel, "%d.%d", major, minor);
+    if (line_below(root, "/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", line,
+                   sizeof line) &&
+        *line)
+        to_name(hardware->governor, line);
+    if (line_below(root, "/sys/devices/system/cpu/intel_pstate/no_turbo", line, sizeof line))
+        snprintf(hardware->turbo, sizeof hardware->turbo, "%s", *line == '0' ? "on" : "off");
+    else if (line_below(root, "/sys/devices/system/cpu/cpufreq/boost", line, sizeof line))
+        snprintf(hardware->turbo, sizeof hardware->turbo, "%s", *line == '1' ? "on" : "off");
+    if (strcmp(hardware->hypervisor, "unnamed") == 0 &&
+        line_below(root, "/sys/class/dmi/id/sys_vendor", line, sizeof line) && *line)
+        to_name(hardware->hypervisor, line);
+}

@@ -4,6 +4,7 @@
 
 #include <stdint.h>
 
+#include "results/hardware.h"
 #include "results/measurement.h"
 
 /* Facts of the node: what a reader must know to trust a time. What cannot be read stays unknown. */
@@ -22,5 +23,12 @@ double tg_host_steal(void);
  * this process's memory cgroup if that is less. -1 if unknown.
  */
 int64_t tg_host_memory(void);
+
+/*
+ * What this machine is, from the files of /proc and /sys below `root`: "" but in tests. The
+ * governor is that of the first core: the class of a machine is of all its cores, not of the one
+ * timed.
+ */
+void tg_host_hardware(const char *root, struct tg_hardware *hardware);
 
 #endif
