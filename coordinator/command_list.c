@@ -13,6 +13,7 @@
 #include "kernels/kernel.h"
 #include "matrix/cell.h"
 #include "matrix/policy.h"
+#include "results/hardware.h"
 #include "results/measurement.h"
 #include "results/metric.h"
 #include "worker/model/model.h"
@@ -81,6 +82,16 @@ static size_t fact_count(void)
 static void fill_fact(size_t i, struct row *row)
 {
     fill_field(&tg_facts_type, i, row);
+}
+
+static size_t hardware_count(void)
+{
+    return tg_hardware_type.field_count;
+}
+
+static void fill_hardware(size_t i, struct row *row)
+{
+    fill_field(&tg_hardware_type, i, row);
 }
 
 static size_t kernel_count(void)
@@ -177,6 +188,7 @@ static const struct table tables[] = {
     {"isas", {"name", "processor", "here", "flags"}, tg_isa_count, fill_isa},
     {"metrics", {"name", "unit", "better", "nature", "meaning"}, tg_metric_count, fill_metric},
     {"facts", {"name", "kind", "default", "unit", "meaning"}, fact_count, fill_fact},
+    {"hardware", {"name", "kind", "default", "unit", "meaning"}, hardware_count, fill_hardware},
     {"limits", {"name", "kind", "default", "unit", "meaning"}, limit_count, fill_limit},
     {"models",
      {"name", "hidden", "ffn", "layers", "heads", "kv_heads", "vocabulary", "source"},
@@ -257,7 +269,7 @@ int tg_command_list(int argc, char **argv)
                                      parse,
                                      "TABLE",
                                      "Prints a table: axes, kernels, formats, ops, isas, metrics, "
-                                     "facts, limits, models, probes, "
+                                     "facts, hardware, limits, models, probes, "
                                      "rules or reports.",
                                      NULL,
                                      NULL,

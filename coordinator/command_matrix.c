@@ -138,10 +138,13 @@ static void print_json(const struct tg_plan *plan)
 static int survey_here(const struct options *o, struct tg_capability *worker, struct tg_error *err)
 {
     char path[4096];
+    struct tg_hardware machine;
     tg_host_name(worker->host);
     snprintf(worker->domain, sizeof worker->domain, "any");
-    snprintf(worker->hardware, sizeof worker->hardware, "unknown");
-    if (tg_library_own_path(path, sizeof path, err) < 0 ||
+    tg_host_hardware("", &machine);
+    tg_record_format(&tg_hardware_type, &machine, worker->machine, sizeof worker->machine);
+    if (tg_hardware_class(&machine, worker->hardware, err) < 0 ||
+        tg_library_own_path(path, sizeof path, err) < 0 ||
         tg_survey_take(path, &worker->head, err) < 0)
         return -1;
     if (!o->base) return 0;

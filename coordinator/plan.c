@@ -26,6 +26,7 @@ char *tg_plan_text(const struct tg_asked *asked, const struct tg_capability *wor
         tg_json_add_text(worker, "host", workers[i].host);
         tg_json_add_text(worker, "domain", workers[i].domain);
         tg_json_add_text(worker, "hardware", workers[i].hardware);
+        tg_json_add_text(worker, "machine", workers[i].machine);
         tg_survey_add(worker, "head", &workers[i].head);
         if (workers[i].has_base) tg_survey_add(worker, "base", &workers[i].base);
     }
@@ -44,6 +45,8 @@ int tg_plan_capability(const struct tg_json_file *file, const struct tg_json *an
     snprintf(read.domain, sizeof read.domain, "%s", tg_json_text(tg_json_get(announced, "domain")));
     const char *hardware = tg_json_text(tg_json_get(announced, "hardware"));
     snprintf(read.hardware, sizeof read.hardware, "%s", *hardware ? hardware : "unknown");
+    snprintf(read.machine, sizeof read.machine, "%s",
+             tg_json_text(tg_json_get(announced, "machine")));
     if (*error) return tg_fail(err, "%s", error);
     if (tg_survey_parse(file, tg_json_get(announced, "head"), &read.head, err) < 0) return -1;
     if (base && tg_survey_parse(file, base, &read.base, err) < 0) {

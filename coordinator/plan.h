@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "matrix/policy.h"
 #include "matrix/spec.h"
+#include "results/hardware.h"
 #include "results/measurement.h"
 #include "worker/survey.h"
 
@@ -20,7 +21,8 @@
 /* What a worker announced. */
 struct tg_capability {
     char host[TG_TEXT_SIZE], domain[TG_TEXT_SIZE];
-    char hardware[TG_TEXT_SIZE]; /* class of its machine, as in the fact; "unknown" */
+    char hardware[TG_TEXT_SIZE];         /* class of its machine, as in the fact; "unknown" */
+    char machine[TG_HARDWARE_TEXT_SIZE]; /* the fields of that class, as their text; may be "" */
     struct tg_survey head, base;
     bool has_base;
 };

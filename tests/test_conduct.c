@@ -35,6 +35,7 @@ static void a_pair_is_measured_in_turns_on_the_same_operands(void **state)
     struct tg_measurement m[2];
     order.round = 3;
     order.attempt = 2;
+    snprintf(bench.hardware, sizeof bench.hardware, "0123456789abcdef");
     conduct(&bench, &order, m);
     for (int i = 0; i < 2; i++) {
         const struct tg_facts *facts = &m[i].facts;
@@ -45,6 +46,7 @@ static void a_pair_is_measured_in_turns_on_the_same_operands(void **state)
         assert_true(m[i].round == 3 && m[i].attempt == 2 && m[i].unpaired == 0);
         assert_string_equal(facts->host, "node-a");
         assert_string_equal(facts->domain, "numa0");
+        assert_string_equal(facts->hardware, "0123456789abcdef");
         assert_string_equal(facts->seed, "5");
         assert_string_equal(facts->operands, "shared");
         assert_int_equal(facts->checked, 2 * 64 * 3); /* all, before and after */

@@ -215,12 +215,16 @@ static void the_text_of_a_plan_makes_the_same_text(void **state)
     struct tg_capability workers[2] = {made_worker("a", MADE_BASE), made_worker("b", MADE_BASE)};
     workers[1].head.injected_percent = 5;
     workers[1].base.is_debug = true;
+    snprintf(workers[1].hardware, sizeof workers[1].hardware, "0123456789abcdef");
+    snprintf(workers[1].machine, sizeof workers[1].machine, "cores=2 kernel=6.8");
     char *before = tg_plan_text(&asked, workers, 2);
     made_plan(products, POLICY(BUILDS), workers, 2, &asked, &plan);
     char *after = tg_plan_text(&plan.asked, plan.workers, plan.worker_count);
     assert_string_equal(after, before);
     assert_true(plan.asked.budget_s == asked.budget_s);
     assert_string_equal(plan.workers[1].host, "b");
+    assert_string_equal(plan.workers[1].hardware, "0123456789abcdef");
+    assert_string_equal(plan.workers[1].machine, "cores=2 kernel=6.8");
     assert_true(plan.workers[1].base.is_debug && plan.workers[1].head.injected_percent == 5);
     free(before);
     free(after);

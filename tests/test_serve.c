@@ -14,6 +14,7 @@
 
 #include <cmocka.h>
 
+#include "results/hardware.h"
 #include "tests/run_directory.h"
 #include "tests/worker_cell.h"
 
@@ -104,6 +105,14 @@ static void a_worker_announces_its_node_and_its_libraries(void **state)
     struct tg_json_file file = ask(worker, message);
     assert_string_equal(text_of(&file, "host"), "node-a");
     assert_string_equal(text_of(&file, "domain"), "numa1");
+    struct tg_hardware machine;
+    char name[TG_TEXT_SIZE];
+    tg_record_init(&tg_hardware_type, &machine);
+    assert_int_equal(tg_record_parse(&tg_hardware_type, &machine, text_of(&file, "machine"), NULL),
+                     0);
+    assert_int_equal(tg_hardware_class(&machine, name, NULL), 0);
+    assert_string_equal(text_of(&file, "hardware"), name);
+    assert_string_not_equal(name, "unknown");
     assert_int_equal((int)tg_json_number(tg_json_get(file.root, "core")), -1);
     assert_null(tg_json_get(file.root, "error"));
     const struct tg_json *head = tg_json_get(file.root, "head");

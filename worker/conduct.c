@@ -53,6 +53,8 @@ static void fill_facts(struct round *r, struct side *s)
     m->round = order->round;
     m->attempt = order->attempt;
     snprintf(facts->host, sizeof facts->host, "%s", r->bench->host);
+    if (*r->bench->hardware)
+        snprintf(facts->hardware, sizeof facts->hardware, "%s", r->bench->hardware);
     facts->rank = r->bench->rank;
     snprintf(facts->domain, sizeof facts->domain, "%s", r->bench->place.domain);
     facts->shared_core = r->bench->place.is_shared;

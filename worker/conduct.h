@@ -36,6 +36,7 @@ struct tg_bench {
     struct tg_limits limits;
     struct tg_place place;
     char host[TG_TEXT_SIZE];
+    char hardware[TG_TEXT_SIZE]; /* class of the machine; may be "" */
     int rank;
 };
 

@@ -19,6 +19,7 @@
 
 struct tg_worker {
     struct tg_bench bench;
+    struct tg_hardware machine;
     char directory[4096];
     int64_t attempt;
     char *matrix, *policy, *plan;
@@ -34,7 +35,9 @@ int tg_serve_open(int rank, int local_rank, const struct tg_identity *identity,
     struct tg_error why;
     if (!w) return tg_fail(err, "out of memory");
     w->bench.rank = rank;
-    if (tg_place_find(identity->topology, local_rank, &w->bench.place, err) < 0) {
+    tg_host_hardware("", &w->machine);
+    if (tg_place_find(identity->topology, local_rank, &w->bench.place, err) < 0 ||
+        tg_hardware_class(&w->machine, w->bench.hardware, err) < 0) {
         free(w);
         return -1;
     }
@@ -63,8 +66,12 @@ static char *announce(struct tg_worker *w, const struct tg_json *message)
     char *const paths[] = {w->bench.head, w->bench.base};
     struct tg_json *root = tg_json_object(NULL, NULL);
     struct tg_error why;
+    char machine[TG_HARDWARE_TEXT_SIZE];
+    tg_record_format(&tg_hardware_type, &w->machine, machine, sizeof machine);
     tg_json_add_text(root, "host", w->bench.host);
     tg_json_add_text(root, "domain", w->bench.place.domain);
+    tg_json_add_text(root, "hardware", w->bench.hardware);
+    tg_json_add_text(root, "machine", machine);
     tg_json_add_number(root, "core", w->bench.place.core);
     for (int i = 0; i < 2; i++) {
         struct tg_survey survey = {0};
