@@ -81,12 +81,30 @@ static void every_row_is_found_and_has_every_layer(void **state)
     assert_null(tg_model_find("bitnet-9b"));
 }
 
+static void a_model_has_the_weights_of_all_its_layers(void **state)
+{
+    (void)state;
+    struct tg_error err;
+    int64_t weights = 0, wanted = 2 * 2560 * 2560 + 2 * 640 * 2560 + 3 * 6912 * 2560;
+    assert_int_equal(tg_model_weights("bitnet-2b", "attn_k", &weights, &err), 0);
+    assert_int_equal(weights, 640 * 2560);
+    assert_int_equal(tg_model_weights("", "3x7", &weights, &err), 0);
+    assert_int_equal(weights, 21);
+    assert_int_equal(tg_model_weights("bitnet-2b", "", &weights, &err), 0);
+    assert_int_equal(weights, 30 * wanted);
+    assert_int_equal(tg_model_weights("bitnet-9b", "", &weights, &err), -1);
+    assert_string_equal(err.text, "no such model 'bitnet-9b'");
+    assert_int_equal(tg_model_weights("bitnet-2b", "attn", &weights, &err), -1);
+    assert_int_equal(weights, 30 * wanted);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_layer_has_the_shape_that_its_model_publishes),
         cmocka_unit_test(what_is_no_shape_is_refused),
         cmocka_unit_test(every_row_is_found_and_has_every_layer),
+        cmocka_unit_test(a_model_has_the_weights_of_all_its_layers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -70,3 +70,21 @@ int tg_model_shape(const char *model, const char *layer, int64_t *rows, int64_t 
 #undef LAYER
     return tg_fail(err, "no such layer '%s'", layer);
 }
+
+int tg_model_weights(const char *model, const char *layer, int64_t *weights, struct tg_error *err)
+{
+    const struct tg_model *m = tg_model_find(model);
+    int64_t rows, cols, total = 0;
+    if (*layer) {
+        if (tg_model_shape(model, layer, &rows, &cols, err) < 0) return -1;
+        *weights = rows * cols;
+        return 0;
+    }
+    if (!m) return tg_fail(err, "no such model '%s'", model);
+    for (size_t i = 0; i < tg_model_layer_count(); i++) {
+        if (tg_model_shape(model, tg_model_layer(i), &rows, &cols, err) < 0) return -1;
+        total += m->layers * rows * cols;
+    }
+    *weights = total;
+    return 0;
+}

@@ -33,4 +33,10 @@ const char *tg_model_layer(size_t i);
 int tg_model_shape(const char *model, const char *layer, int64_t *rows, int64_t *cols,
                    struct tg_error *err);
 
+/*
+ * How many ternary weights such a layer has, or, if `layer` is "", all layers of all blocks of the
+ * model together. Fails as tg_model_shape does.
+ */
+int tg_model_weights(const char *model, const char *layer, int64_t *weights, struct tg_error *err);
+
 #endif
