@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "results/metric.h"
+#include "coordinator/round_value.h"
 #include "results/stats.h"
 
 /* The samples of quad q of one side, whose next sample is *next. False if there are not two. */
@@ -43,17 +43,6 @@ int tg_evidence_value(const struct tg_series *of, const struct tg_series *to, do
     return rc;
 }
 
-/* The value of one cell: its fixed value, or the logarithm of its median sample. */
-static int value_of_one(const struct tg_measurement *m, const char *metric, double *value)
-{
-    const struct tg_series *s = tg_measurement_series(m, metric);
-    if (!s || s->count == 0) return -1;
-    double median = tg_stats_median(s->samples, s->count);
-    bool is_fixed = tg_metric_find(metric)->nature == TG_FIXED;
-    *value = is_fixed ? s->samples[0] : log(median);
-    return isfinite(*value) ? 0 : -1;
-}
-
 static bool broke(const struct tg_measurement *m)
 {
     return m && (m->outcome == TG_CRASHED || m->outcome == TG_LATE || m->outcome == TG_WRONG);
@@ -76,17 +65,28 @@ static void tell(struct tg_rounds *rounds, const struct tg_measurement *m)
              m->reason);
 }
 
-/* Whether a side has all the samples that its round was to have: two of each quad. */
-static bool is_whole(const struct tg_measurement *m, const struct tg_series *s)
+/* The value of a whole round; no value is a break. */
+static void take_value(const struct tg_whole_round *round, struct tg_rounds *rounds)
 {
-    return (int64_t)s->count == 2 * m->facts.quads;
+    size_t n = rounds->count;
+    if (tg_round_value(round, &rounds->values[n]) < 0) {
+        rounds->since_broken = 0;
+        return;
+    }
+    rounds->count++;
+    if (!round->to) return;
+    const struct tg_series *a = tg_measurement_series(round->of, round->rule->metric);
+    const struct tg_series *b = tg_measurement_series(round->to, round->rule->metric);
+    bool is_finite = isfinite(rounds->values[n]);
+    rounds->of_medians[n] = is_finite ? tg_stats_median(a->samples, a->count) : NAN;
+    rounds->to_medians[n] = is_finite ? tg_stats_median(b->samples, b->count) : NAN;
+    rounds->of_bytes = round->of->facts.packed_bytes;
 }
 
 /* One round: both rows, or the one if the test has one cell. */
 static void take_round(const struct tg_measurement *of, const struct tg_measurement *to,
-                       const char *metric, struct tg_rounds *rounds)
+                       const struct tg_rule *rule, struct tg_rounds *rounds)
 {
-    double value;
     rounds->since_broken++;
     if (of->outcome != TG_MEASURED || (to && to->outcome != TG_MEASURED)) rounds->since_broken = 0;
     if (of->outcome == TG_SKIPPED || (to && to->outcome == TG_SKIPPED)) {
@@ -104,22 +104,9 @@ static void take_round(const struct tg_measurement *of, const struct tg_measurem
         tell(rounds, of);
     } else if (to && strcmp(of->facts.host, to->facts.host) != 0) {
         rounds->since_broken = 0; /* two machines compare nothing */
-    } else if (to) {
-        const struct tg_series *a = tg_measurement_series(of, metric);
-        const struct tg_series *b = tg_measurement_series(to, metric);
-        if (!a || !b || !is_whole(of, a) || !is_whole(to, b) ||
-            tg_evidence_value(a, b, &value) < 0) {
-            rounds->since_broken = 0;
-            return;
-        }
-        rounds->of_medians[rounds->count] = tg_stats_median(a->samples, a->count);
-        rounds->to_medians[rounds->count] = tg_stats_median(b->samples, b->count);
-        rounds->of_bytes = of->facts.packed_bytes;
-        rounds->values[rounds->count++] = value;
-    } else if (value_of_one(of, metric, &value) == 0) {
-        rounds->values[rounds->count++] = value;
     } else {
-        rounds->since_broken = 0;
+        const struct tg_whole_round round = {rule, of, to};
+        take_value(&round, rounds);
     }
 }
 
@@ -164,8 +151,8 @@ static int node_of(struct tg_rounds *rounds, const char *host)
 }
 
 int tg_evidence_gather(const struct tg_measurement *const rows[], size_t count,
-                       const struct tg_test *test, const char *metric, struct tg_rounds *rounds,
-                       struct tg_error *err)
+                       const struct tg_test *test, const struct tg_rule *rule,
+                       struct tg_rounds *rounds, struct tg_error *err)
 {
     const struct tg_measurement **mine = malloc((count + 1) * sizeof *mine);
     struct tg_rounds gathered = {.last = -1, .of_bytes = -1};
@@ -185,7 +172,7 @@ int tg_evidence_gather(const struct tg_measurement *const rows[], size_t count,
         gathered.last = mine[i]->round;
         if (of && (to || !test->has_to)) {
             size_t before = gathered.count;
-            take_round(of, to, metric, &gathered);
+            take_round(of, to, rule, &gathered);
             if (gathered.count == before) continue;
             gathered.nodes[before] = node_of(&gathered, of->facts.host);
             gathered.sessions[before] = of->session;

@@ -15,10 +15,10 @@
  */
 
 struct tg_rounds {
-    double *values; /* pair: ln(of / to); one cell: ln of its median sample, or its fixed value */
+    double *values; /* see round_value.h */
     size_t count;
     int *nodes, *sessions; /* of each round in values: where and in which run it was measured */
-    double *of_medians, *to_medians; /* of the samples of each round in values, pairs only */
+    double *of_medians, *to_medians; /* of the metric in each round in values, pairs only */
     int64_t of_bytes;                /* packed weights that one call of `of` reads, -1 if unknown */
     size_t wrong;                    /* rounds in which `of` was wrong, or `to` if it is head's */
     size_t of_broken;                /* ... in which only `of` crashed or was late */
@@ -33,13 +33,13 @@ struct tg_rounds {
 };
 
 /*
- * Gathers the rounds of a test for a metric out of the `count` rows of its block (pointers, in any
+ * Gathers the rounds of a test for its rule out of the `count` rows of its block (pointers, in any
  * order). A round with a row missing was not finished and is left out, unless the row that is there
  * is head's and wrong. Released by tg_evidence_release.
  */
 int tg_evidence_gather(const struct tg_measurement *const rows[], size_t count,
-                       const struct tg_test *test, const char *metric, struct tg_rounds *rounds,
-                       struct tg_error *err);
+                       const struct tg_test *test, const struct tg_rule *rule,
+                       struct tg_rounds *rounds, struct tg_error *err);
 
 void tg_evidence_release(struct tg_rounds *rounds);
 

@@ -83,7 +83,7 @@ int tg_gate_gather(const struct tg_plan *plan, size_t test, const struct tg_rows
     const struct tg_test *t = &plan->spec.tests[test];
     size_t count;
     const struct tg_measurement *const *own = tg_rows_of(rows, t->block, &count);
-    return tg_evidence_gather(own, count, t, plan->policy.rules[t->rule].metric, rounds, err);
+    return tg_evidence_gather(own, count, t, &plan->policy.rules[t->rule], rounds, err);
 }
 
 /* The verdict of the rounds of a test that was measured. */

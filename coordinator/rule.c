@@ -11,7 +11,8 @@
 #include "results/sequential.h"
 
 static const struct tg_rule_kind kinds[] = {
-#define RULE(name, cells, reading, meaning) {#name, #cells, #reading, meaning, tg_rule_##name},
+#define RULE(name, cells, values, reading, meaning)                                                \
+    {#name, #cells, #reading, meaning, tg_rule_##name},
 #include "coordinator/rules.def"
 #undef RULE
 };

@@ -52,7 +52,7 @@ struct tg_verdict {
 struct tg_rule_kind {
     const char *name;
     const char *cells;   /* "pair" or "one" */
-    const char *reading; /* of its numbers: "slowdown", "factor", "least" or "most" */
+    const char *reading; /* of its numbers, see rules.def */
     const char *meaning;
     void (*judge)(const struct tg_evidence *evidence, struct tg_verdict *verdict);
 };
@@ -64,7 +64,7 @@ const struct tg_rule_kind *tg_rule_find(const char *name);
 size_t tg_rule_count(void);
 const struct tg_rule_kind *tg_rule_at(size_t i);
 
-#define RULE(name, cells, reading, meaning)                                                        \
+#define RULE(name, cells, values, reading, meaning)                                                \
     void tg_rule_##name(const struct tg_evidence *evidence, struct tg_verdict *verdict);
 #include "coordinator/rules.def"
 #undef RULE

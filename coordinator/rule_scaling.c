@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <math.h>
+#include <stdio.h>
+
+#include "coordinator/rule.h"
+
+/*
+ * Memory against the size of the model. D is the logarithm of how many times more `of` takes than
+ * `to`, less that of how many times larger its model is: 0 is proportional, below it lies a part
+ * that does not grow with the model. It fails when D <= ln(1 + tolerance) is refuted and the
+ * estimate is at least the margin, as noninferior does, and passes when D >= ln(1 + margin) is; in
+ * between it is attention.
+ */
+void tg_rule_scaling(const struct tg_evidence *e, struct tg_verdict *v)
+{
+    const struct tg_rule *rule = e->rule;
+    double floor = log1p(rule->tolerance), margin = log1p(rule->margin);
+    struct tg_progress progress = tg_rule_follow(e, 1, 0, floor, margin, v);
+    tg_rule_estimate(e, 1, v);
+    if (progress.is_over) {
+        bool is_large = log1p(v->estimate) >= margin - 1e-9;
+        v->answer = is_large ? TG_FAIL : TG_PASS;
+        snprintf(v->word, sizeof v->word, is_large ? "out of proportion" : "attention");
+        snprintf(v->reason, sizeof v->reason, "%.3g %% more than its model is larger%s",
+                 100 * v->estimate, is_large ? "" : ", which is below the margin");
+    } else if (progress.is_clean) {
+        v->answer = TG_PASS;
+        snprintf(v->word, sizeof v->word, "in proportion");
+    } else {
+        v->answer = TG_INCONCLUSIVE;
+        v->wants_more = true;
+        snprintf(v->word, sizeof v->word, "inconclusive");
+    }
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "coordinator/rule.h"
+#include "results/sequential.h"
+
+/*
+ * Whether a metric gets worse from sample to sample, as memory does that is never given back. A
+ * round's value s is a slope, in the metric's unit a sample (round_value.h), its sign turned where
+ * more is better. D = s - limit, no logarithm: it passes when D >= 0 is refuted and fails when
+ * D <= 0 is. The estimate is the Hodges-Lehmann centre of the slopes.
+ */
+
+static void estimate(const struct tg_evidence *e, double sign, struct tg_verdict *v)
+{
+    struct tg_student student = {0};
+    double *slopes = e->count ? malloc(e->count * sizeof *slopes) : NULL;
+    if (!slopes) return;
+    for (size_t r = 0; r < e->count; r++) {
+        slopes[r] = sign * e->values[r];
+        tg_sequential_student_add(&student, slopes[r]);
+    }
+    v->estimate = tg_stats_hodges_lehmann(slopes, e->count);
+    v->interval = tg_sequential_student_interval(&student, e->limits->confidence);
+    free(slopes);
+}
+
+void tg_rule_slope(const struct tg_evidence *e, struct tg_verdict *v)
+{
+    double sign = e->metric->better == TG_LOWER ? 1 : -1;
+    struct tg_progress progress = tg_rule_follow(e, sign, -e->rule->limit, 0, 0, v);
+    estimate(e, sign, v);
+    if (progress.is_over) {
+        v->answer = TG_FAIL;
+        snprintf(v->word, sizeof v->word, sign > 0 ? "grows" : "falls");
+        snprintf(v->reason, sizeof v->reason,
+                 "by %.4g %s from sample to sample, less than %.4g is demanded", v->estimate,
+                 e->metric->unit, e->rule->limit);
+    } else if (progress.is_clean) {
+        v->answer = TG_PASS;
+        snprintf(v->word, sizeof v->word, "steady");
+    } else {
+        v->answer = TG_INCONCLUSIVE;
+        v->wants_more = true;
+        snprintf(v->word, sizeof v->word, "inconclusive");
+    }
+}
