@@ -176,6 +176,15 @@ char *tg_report_demand(const struct tg_rule *rule, char *out, size_t size)
                  is_time ? "slower" : "less throughput");
     } else if (is(rule, "factor")) {
         snprintf(out, size, "at least %.3gx", rule->limit);
+    } else if (is(rule, "distance")) {
+        snprintf(out, size, "within %.3g", rule->limit);
+    } else if (is(rule, "same")) {
+        snprintf(out, size, "%s the same every time", rule->metric);
+    } else if (is(rule, "growth")) {
+        snprintf(out, size, "not %.3g %% out of proportion", 100 * rule->margin);
+    } else if (is(rule, "rate")) {
+        snprintf(out, size, "%s worse by less than %.4g %s a sample", rule->metric, rule->limit,
+                 tg_metric_find(rule->metric)->unit);
     } else {
         value_text(tg_metric_find(rule->metric), rule->limit, value, sizeof value);
         snprintf(out, size, "%s at %s %s", rule->metric, is(rule, "least") ? "least" : "most",
@@ -197,7 +206,7 @@ char *tg_report_measured(const struct tg_rule *rule, const struct tg_verdict *v,
     bool has_ends = isfinite(v->interval.low) && isfinite(v->interval.high);
     if (!isfinite(v->estimate)) {
         snprintf(out, size, "-");
-    } else if (is(rule, "slowdown")) {
+    } else if (is(rule, "slowdown") || is(rule, "growth")) {
         bool is_time = strcmp(rule->effect, "time") == 0;
         double low = is_time ? v->interval.low : as_throughput(v->interval.high);
         double high = is_time ? v->interval.high : as_throughput(v->interval.low);
@@ -210,6 +219,13 @@ char *tg_report_measured(const struct tg_rule *rule, const struct tg_verdict *v,
         if (has_ends)
             snprintf(out + used, size - (size_t)used, " [%.3g, %.3g]", 1 + v->interval.low,
                      1 + v->interval.high);
+    } else if (is(rule, "distance")) {
+        snprintf(out, size, "%.3g", v->estimate);
+    } else if (is(rule, "rate")) {
+        int used = snprintf(out, size, "%+.4g %s", v->estimate, metric->unit);
+        if (has_ends)
+            snprintf(out + used, size - (size_t)used, " [%+.4g, %+.4g]", v->interval.low,
+                     v->interval.high);
     } else {
         value_text(metric, v->estimate, out, size);
     }

@@ -68,9 +68,9 @@ static void add_tables(struct list *list)
     }
     for (size_t i = 0; i < tg_metric_count(); i++) {
         const struct tg_metric *m = tg_metric_at(i);
-        snprintf(traits, sizeof traits, "nature=%s sign=%s",
+        snprintf(traits, sizeof traits, "nature=%s sign=%s unit=%s",
                  m->nature == TG_SAMPLED ? "sampled" : "fixed",
-                 m->sign == TG_POSITIVE ? "positive" : "any");
+                 m->sign == TG_POSITIVE ? "positive" : "any", m->unit);
         add(list, "metric", m->name, traits);
     }
 }

@@ -59,14 +59,39 @@ static int check_limits(const struct tg_limits *l, struct tg_error *err)
     return 0;
 }
 
-/* The numbers that are read as a slow-down, in their order. */
-static int check_slowdown(const struct tg_rule *r, const char *sign, struct tg_error *err)
+/* What the words say of a metric. */
+struct traits {
+    char sign[16], nature[16], unit[16];
+};
+
+static int check_nature(const struct tg_rule *r, const struct traits *m, const char *nature,
+                        struct tg_error *err)
 {
-    if (strcmp(sign, "positive") != 0)
+    if (strcmp(m->nature, nature) == 0) return 0;
+    return tg_fail(err, "rule '%s' needs a %s metric, '%s' is %s", r->rule, nature, r->metric,
+                   m->nature);
+}
+
+/* Of two numbers that are to be divided. */
+static int check_ratio(const struct tg_rule *r, const struct traits *m, struct tg_error *err)
+{
+    if (strcmp(m->sign, "positive") != 0)
         return tg_fail(err, "metric '%s' can be zero or negative, so it has no ratio", r->metric);
+    return check_nature(r, m, "sampled", err);
+}
+
+static int check_margin(const struct tg_rule *r, struct tg_error *err)
+{
     if (!isnan(r->limit)) return tg_fail(err, "rule '%s' has a margin, no limit", r->rule);
     if (!(r->tolerance > 0 && r->margin > r->tolerance && r->margin < 1))
         return tg_fail(err, "rule '%s' needs 0 < tolerance < margin < 1", r->rule);
+    return 0;
+}
+
+/* The numbers that are read as a slow-down, in their order. */
+static int check_slowdown(const struct tg_rule *r, const struct traits *m, struct tg_error *err)
+{
+    if (check_ratio(r, m, err) < 0 || check_margin(r, err) < 0) return -1;
     if ((!isnan(r->major) && !(r->major > r->margin && r->major < 1)) ||
         (!isnan(r->critical) && !(r->critical > r->margin && r->critical < 1)) ||
         (!isnan(r->major) && !isnan(r->critical) && !(r->critical > r->major)))
@@ -79,6 +104,47 @@ static int check_slowdown(const struct tg_rule *r, const char *sign, struct tg_e
         return tg_fail(err, "fail_from names '%s', which the rule does not set", r->fail_from);
     if (strcmp(r->effect, "time") != 0 && strcmp(r->effect, "throughput") != 0)
         return tg_fail(err, "effect is time or throughput");
+    return 0;
+}
+
+static int check_growth(const struct tg_rule *r, const struct traits *m, struct tg_error *err)
+{
+    if (strcmp(r->axis, "model") != 0)
+        return tg_fail(err, "rule '%s' compares models: its axis is 'model'", r->rule);
+    if (strcmp(m->unit, "B") != 0)
+        return tg_fail(err, "rule '%s' needs a metric in bytes, '%s' is in '%s'", r->rule,
+                       r->metric, m->unit);
+    if (!isnan(r->major) || !isnan(r->critical) || strcmp(r->fail_from, "minor") != 0)
+        return tg_fail(err, "rule '%s' has a tolerance and a margin, no severities", r->rule);
+    if (strcmp(r->effect, "time") != 0)
+        return tg_fail(err, "rule '%s' counts bytes, 'effect' means nothing", r->rule);
+    if (check_ratio(r, m, err) < 0) return -1;
+    return check_margin(r, err);
+}
+
+/* The rules that have one number, or none. */
+static int check_limit(const struct tg_rule *r, const struct traits *m, const char *reading,
+                       struct tg_error *err)
+{
+    if (!isnan(r->tolerance) || !isnan(r->margin) || !isnan(r->major) || !isnan(r->critical))
+        return tg_fail(err, "rule '%s' has a limit, no tolerance or margin", r->rule);
+    if (strcmp(reading, "same") == 0)
+        return isnan(r->limit) ? check_nature(r, m, "fixed", err)
+                               : tg_fail(err, "rule '%s' has no limit", r->rule);
+    if (strcmp(reading, "factor") == 0 && check_ratio(r, m, err) < 0) return -1;
+    if (isnan(r->limit)) return tg_fail(err, "rule '%s' needs a 'limit'", r->rule);
+    if (strcmp(reading, "distance") == 0) {
+        if (!(r->limit >= 0)) return tg_fail(err, "the limit of '%s' is not negative", r->rule);
+        return check_nature(r, m, "fixed", err);
+    }
+    if (strcmp(reading, "rate") == 0) {
+        if (!(r->limit > 0)) return tg_fail(err, "the limit of '%s' is positive", r->rule);
+        if (!(r->discard >= 0 && r->discard < 1))
+            return tg_fail(err, "rule '%s' needs a 'discard' from 0 to below 1", r->rule);
+        return check_nature(r, m, "sampled", err);
+    }
+    if (strcmp(m->sign, "positive") == 0 && !(r->limit > 0))
+        return tg_fail(err, "the limit of '%s' is positive", r->metric);
     return 0;
 }
 
@@ -95,14 +161,17 @@ static int check_pair(const struct tg_rule *r, const struct tg_words *words, str
 
 static int check_rule(const struct tg_rule *r, const struct tg_words *words, struct tg_error *err)
 {
-    char sign[16] = "", needs[16] = "", reading[16] = "";
+    char needs[16] = "", reading[16] = "";
+    struct traits m = {"", "", ""};
     const struct tg_word *kind = tg_words_find(words, "rule", r->rule);
     const struct tg_word *metric = tg_words_find(words, "metric", r->metric);
     if (!kind) return tg_fail(err, "no such rule '%s'", r->rule);
     if (!metric) return tg_fail(err, "no such metric '%s'", r->metric);
     if (tg_cell_check_where(r->where, words, err) < 0) return -1;
 
-    tg_words_trait(metric, "sign", sign, sizeof sign);
+    tg_words_trait(metric, "sign", m.sign, sizeof m.sign);
+    tg_words_trait(metric, "nature", m.nature, sizeof m.nature);
+    tg_words_trait(metric, "unit", m.unit, sizeof m.unit);
     tg_words_trait(kind, "cells", needs, sizeof needs);
     tg_words_trait(kind, "reading", reading, sizeof reading);
     if (strcmp(needs, "pair") == 0 && check_pair(r, words, err) < 0) return -1;
@@ -111,15 +180,11 @@ static int check_rule(const struct tg_rule *r, const struct tg_words *words, str
                        r->rule);
     if (r->required / 2 || r->optional / 2 || (r->required && r->optional))
         return tg_fail(err, "'required' and 'optional' are true or false, and not both true");
-    if (strcmp(reading, "slowdown") == 0) return check_slowdown(r, sign, err);
-    if (!isnan(r->tolerance) || !isnan(r->margin) || !isnan(r->major) || !isnan(r->critical))
-        return tg_fail(err, "rule '%s' has a limit, no tolerance or margin", r->rule);
-    if (strcmp(reading, "factor") == 0 && strcmp(sign, "positive") != 0)
-        return tg_fail(err, "metric '%s' can be zero or negative, so it has no ratio", r->metric);
-    if (isnan(r->limit)) return tg_fail(err, "rule '%s' needs a 'limit'", r->rule);
-    if (strcmp(sign, "positive") == 0 && !(r->limit > 0))
-        return tg_fail(err, "the limit of '%s' is positive", r->metric);
-    return 0;
+    if (!isnan(r->discard) && strcmp(reading, "rate") != 0)
+        return tg_fail(err, "rule '%s' discards nothing: every sample counts", r->rule);
+    if (strcmp(reading, "slowdown") == 0) return check_slowdown(r, &m, err);
+    if (strcmp(reading, "growth") == 0) return check_growth(r, &m, err);
+    return check_limit(r, &m, reading, err);
 }
 
 static int read_rule(const struct tg_json_file *file, const struct tg_json *object,

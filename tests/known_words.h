@@ -23,8 +23,14 @@ static const struct tg_word known_list[] = {
     {"rule", "ratio", "cells=pair reading=factor"},
     {"rule", "floor", "cells=one reading=least"},
     {"rule", "ceiling", "cells=one reading=most"},
-    {"metric", "call_time", "nature=sampled sign=positive"},
-    {"metric", "kernel_accuracy", "nature=fixed sign=any"},
+    {"rule", "parity", "cells=pair reading=distance"},
+    {"rule", "slope", "cells=one reading=rate"},
+    {"rule", "scaling", "cells=pair reading=growth"},
+    {"rule", "determinism", "cells=one reading=same"},
+    {"metric", "call_time", "nature=sampled sign=positive unit=s"},
+    {"metric", "kernel_accuracy", "nature=fixed sign=any unit=1"},
+    {"metric", "held_memory", "nature=sampled sign=positive unit=B"},
+    {"metric", "layer_memory", "nature=fixed sign=positive unit=B"},
 };
 
 static const struct tg_words known = {known_list, sizeof known_list / sizeof *known_list};

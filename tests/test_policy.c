@@ -260,6 +260,75 @@ static void the_lines_of_a_noninferior_rule_are_in_order(void **state)
                         "metric 'kernel_accuracy' can be zero or negative, so it has no ratio");
 }
 
+#define SIDES   "\"axis\": \"build\", \"of\": \"head\", \"to\": \"base\", "
+#define MODELS  "\"axis\": \"model\", \"of\": \"large\", \"to\": \"small\", "
+#define MARGINS "\"tolerance\": 0.02, \"margin\": 0.05"
+static const char *const refused_kinds[][2] = {
+    {"\"parity\", " SIDES "\"metric\": \"call_time\", \"limit\": 1",
+     "rule 'parity' needs a fixed metric, 'call_time' is sampled"},
+    {"\"parity\", " SIDES "\"metric\": \"kernel_accuracy\"", "rule 'parity' needs a 'limit'"},
+    {"\"parity\", " SIDES "\"metric\": \"kernel_accuracy\", \"limit\": -1e-5",
+     "the limit of 'parity' is not negative"},
+    {"\"parity\", \"metric\": \"kernel_accuracy\", \"limit\": 1e-5", "unknown axis ''"},
+    {"\"parity\", " SIDES "\"metric\": \"kernel_accuracy\", " MARGINS,
+     "rule 'parity' has a limit, no tolerance or margin"},
+    {"\"parity\", " SIDES "\"metric\": \"kernel_accuracy\", \"limit\": 0, \"discard\": 0",
+     "rule 'parity' discards nothing: every sample counts"},
+    {"\"determinism\", \"metric\": \"call_time\"",
+     "rule 'determinism' needs a fixed metric, 'call_time' is sampled"},
+    {"\"determinism\", \"metric\": \"kernel_accuracy\", \"limit\": 1",
+     "rule 'determinism' has no limit"},
+    {"\"determinism\", " SIDES "\"metric\": \"kernel_accuracy\"",
+     "rule 'determinism' looks at one cell, 'axis', 'of' and 'to' mean nothing"},
+    {"\"slope\", \"metric\": \"layer_memory\", \"limit\": 1, \"discard\": 0.2",
+     "rule 'slope' needs a sampled metric, 'layer_memory' is fixed"},
+    {"\"slope\", \"metric\": \"held_memory\", \"discard\": 0.2", "rule 'slope' needs a 'limit'"},
+    {"\"slope\", \"metric\": \"held_memory\", \"limit\": 0, \"discard\": 0.2",
+     "the limit of 'slope' is positive"},
+    {"\"slope\", \"metric\": \"held_memory\", \"limit\": 1",
+     "rule 'slope' needs a 'discard' from 0 to below 1"},
+    {"\"slope\", \"metric\": \"held_memory\", \"limit\": 1, \"discard\": 1",
+     "rule 'slope' needs a 'discard' from 0 to below 1"},
+    {"\"slope\", \"metric\": \"held_memory\", \"limit\": 1, \"discard\": -0.1",
+     "rule 'slope' needs a 'discard' from 0 to below 1"},
+    {"\"scaling\", " SIDES "\"metric\": \"held_memory\", " MARGINS,
+     "rule 'scaling' compares models: its axis is 'model'"},
+    {"\"scaling\", " MODELS "\"metric\": \"call_time\", " MARGINS,
+     "rule 'scaling' needs a metric in bytes, 'call_time' is in 's'"},
+    {"\"scaling\", " MODELS "\"metric\": \"layer_memory\", " MARGINS,
+     "rule 'scaling' needs a sampled metric, 'layer_memory' is fixed"},
+    {"\"scaling\", " MODELS "\"metric\": \"held_memory\", \"limit\": 2, " MARGINS,
+     "rule 'scaling' has a margin, no limit"},
+    {"\"scaling\", " MODELS "\"metric\": \"held_memory\", \"margin\": 0.05",
+     "rule 'scaling' needs 0 < tolerance < margin < 1"},
+    {"\"scaling\", " MODELS "\"metric\": \"held_memory\", \"major\": 0.1, " MARGINS,
+     "rule 'scaling' has a tolerance and a margin, no severities"},
+    {"\"scaling\", " MODELS "\"metric\": \"held_memory\", \"effect\": \"throughput\", " MARGINS,
+     "rule 'scaling' counts bytes, 'effect' means nothing"},
+    {"\"ratio\", " SIDES "\"metric\": \"layer_memory\", \"limit\": 2",
+     "rule 'ratio' needs a sampled metric, 'layer_memory' is fixed"},
+    {"\"noninferior\", " SIDES "\"metric\": \"layer_memory\", " MARGINS,
+     "rule 'noninferior' needs a sampled metric, 'layer_memory' is fixed"},
+};
+
+static void exact_rules_need_exact_metrics_and_leaks_need_many_samples(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof refused_kinds / sizeof *refused_kinds; i++)
+        assert_rule_refused(refused_kinds[i][0], refused_kinds[i][1]);
+    struct tg_policy p;
+    struct tg_error err;
+    const char *text = BEGIN
+        "\"rules\": ["
+        "{\"rule\": \"parity\", " SIDES "\"metric\": \"kernel_accuracy\", \"limit\": 0},"
+        "{\"rule\": \"determinism\", \"metric\": \"kernel_accuracy\"},"
+        "{\"rule\": \"slope\", \"metric\": \"held_memory\", \"limit\": 4096, \"discard\": 0},"
+        "{\"rule\": \"scaling\", " MODELS "\"metric\": \"held_memory\", " MARGINS "}]}";
+    if (parse(text, &p, &err) < 0) fail_msg("%s", err.text);
+    assert_true(p.rules[2].discard == 0 && isnan(p.rules[0].discard));
+    tg_policy_release(&p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -270,6 +339,7 @@ int main(void)
         cmocka_unit_test(a_rule_names_only_what_there_is),
         cmocka_unit_test(a_pair_has_two_different_sides_that_exist),
         cmocka_unit_test(the_lines_of_a_noninferior_rule_are_in_order),
+        cmocka_unit_test(exact_rules_need_exact_metrics_and_leaks_need_many_samples),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

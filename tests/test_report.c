@@ -250,6 +250,37 @@ static void a_receipt_is_json_that_agrees_with_the_decision(void **state)
     tg_json_release(&file);
 }
 
+static void exact_values_slopes_and_growth_are_said_in_their_units(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *rule, *metric;
+        double estimate, low, high;
+        const char *demand, *measured;
+    } rows[] = {
+        {"parity", "kernel_accuracy", 2.5e-7, 0, 0, "within 4", "2.5e-07"},
+        {"determinism", "kernel_accuracy", 0.998, 0, 0, "kernel_accuracy the same every time",
+         "99.8 %"},
+        {"slope", "call_time", 65536, 65000, 66000, "call_time worse by less than 4 s a sample",
+         "+6.554e+04 s [+6.5e+04, +6.6e+04]"},
+        {"scaling", "call_time", 0.3, 0.2, 0.4, "not 5 % out of proportion",
+         "+30.00 % [+20.00, +40.00]"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct tg_rule rule;
+        struct tg_verdict v = {.estimate = rows[i].estimate,
+                               .interval = {rows[i].low, rows[i].high}};
+        char text[TG_REPORT_TEXT_SIZE];
+        tg_record_init(&tg_rule_type, &rule);
+        snprintf(rule.rule, sizeof rule.rule, "%s", rows[i].rule);
+        snprintf(rule.metric, sizeof rule.metric, "%s", rows[i].metric);
+        rule.limit = 4;
+        rule.margin = 0.05;
+        assert_string_equal(tg_report_demand(&rule, text, sizeof text), rows[i].demand);
+        assert_string_equal(tg_report_measured(&rule, &v, text, sizeof text), rows[i].measured);
+    }
+}
+
 static void every_report_with_a_file_is_written(void **state)
 {
     (void)state;
@@ -281,6 +312,7 @@ int main(void)
         TEST(no_line_of_a_report_ends_with_a_blank),
         TEST(what_a_process_said_cannot_break_a_table),
         TEST(a_receipt_is_json_that_agrees_with_the_decision),
+        TEST(exact_values_slopes_and_growth_are_said_in_their_units),
         TEST(every_report_with_a_file_is_written),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
