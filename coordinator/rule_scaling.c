@@ -16,19 +16,11 @@ void tg_rule_scaling(const struct tg_evidence *e, struct tg_verdict *v)
     const struct tg_rule *rule = e->rule;
     double floor = log1p(rule->tolerance), margin = log1p(rule->margin);
     struct tg_progress progress = tg_rule_follow(e, 1, 0, floor, margin, v);
-    tg_rule_estimate(e, 1, v);
-    if (progress.is_over) {
-        bool is_large = log1p(v->estimate) >= margin - 1e-9;
-        v->answer = is_large ? TG_FAIL : TG_PASS;
-        snprintf(v->word, sizeof v->word, is_large ? "out of proportion" : "attention");
-        snprintf(v->reason, sizeof v->reason, "%.3g %% more than its model is larger%s",
-                 100 * v->estimate, is_large ? "" : ", which is below the margin");
-    } else if (progress.is_clean) {
-        v->answer = TG_PASS;
-        snprintf(v->word, sizeof v->word, "in proportion");
-    } else {
-        v->answer = TG_INCONCLUSIVE;
-        v->wants_more = true;
-        snprintf(v->word, sizeof v->word, "inconclusive");
-    }
+    tg_rule_answer(e, &progress, "out of proportion", "in proportion", v);
+    if (progress.is_over || !e->is_brief) tg_rule_estimate(e, 1, v);
+    if (!progress.is_over) return;
+    bool is_large = log1p(v->estimate) >= margin - 1e-9;
+    tg_rule_say(v, is_large ? TG_FAIL : TG_PASS, is_large ? "out of proportion" : "attention",
+                "%.3g %% more than its model is larger%s", 100 * v->estimate,
+                is_large ? "" : ", which is below the margin");
 }

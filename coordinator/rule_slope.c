@@ -31,19 +31,10 @@ void tg_rule_slope(const struct tg_evidence *e, struct tg_verdict *v)
 {
     double sign = e->metric->better == TG_LOWER ? 1 : -1;
     struct tg_progress progress = tg_rule_follow(e, sign, -e->rule->limit, 0, 0, v);
-    estimate(e, sign, v);
-    if (progress.is_over) {
-        v->answer = TG_FAIL;
-        snprintf(v->word, sizeof v->word, sign > 0 ? "grows" : "falls");
+    tg_rule_answer(e, &progress, sign > 0 ? "grows" : "falls", "steady", v);
+    if (progress.is_over || !e->is_brief) estimate(e, sign, v);
+    if (progress.is_over)
         snprintf(v->reason, sizeof v->reason,
                  "by %.4g %s from sample to sample, less than %.4g is demanded", v->estimate,
                  e->metric->unit, e->rule->limit);
-    } else if (progress.is_clean) {
-        v->answer = TG_PASS;
-        snprintf(v->word, sizeof v->word, "steady");
-    } else {
-        v->answer = TG_INCONCLUSIVE;
-        v->wants_more = true;
-        snprintf(v->word, sizeof v->word, "inconclusive");
-    }
 }
