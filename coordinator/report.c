@@ -94,6 +94,15 @@ static bool is_along_kernel(const struct tg_plan *plan, const struct tg_test *te
     return test->has_to && strcmp(plan->policy.rules[test->rule].axis, "kernel") == 0;
 }
 
+/* Adds the class of hardware where there are several. */
+static void add_hardware(const struct tg_plan *plan, const struct tg_test *test, char *out,
+                         size_t size)
+{
+    size_t used = strlen(out);
+    if (plan->class_count > 1)
+        snprintf(out + used, size - used, " on %.16s", plan->classes[test->hardware]);
+}
+
 char *tg_report_subject(const struct tg_plan *plan, size_t test, char *out, size_t size)
 {
     const struct tg_test *t = &plan->spec.tests[test];
@@ -104,6 +113,7 @@ char *tg_report_subject(const struct tg_plan *plan, size_t test, char *out, size
     add_axes(&t->of, t->has_to ? plan->policy.rules[t->rule].axis : "", "", out, size);
     size_t used = strlen(out);
     if (t->has_to && !is_along_kernel(plan, t)) snprintf(out + used, size - used, ": %s", pair);
+    add_hardware(plan, t, out, size);
     return out;
 }
 
@@ -138,6 +148,7 @@ char *tg_report_brief(const struct tg_plan *plan, size_t test, char *out, size_t
     if (is_along_kernel(plan, t)) compared(plan, t, out, size);
     add_axes(&t->of, t->has_to ? plan->policy.rules[t->rule].axis : "",
              *tg_report_model(plan) ? "model" : "", out, size);
+    add_hardware(plan, t, out, size);
     return out;
 }
 
@@ -273,6 +284,18 @@ char *tg_report_why(const struct tg_verdict *v, char *out, size_t size)
     return out;
 }
 
+char *tg_report_family(const struct tg_family_verdict *v, char *out, size_t size)
+{
+    int used = snprintf(out, size, "family %s: %zu tests, %zu rounds", v->name, v->tests,
+                        v->rounds);
+    if (isfinite(v->estimate))
+        used += snprintf(out + used, size - (size_t)used, ": %+.2f %%", 100 * v->estimate);
+    if (isfinite(v->estimate) && isfinite(v->interval.low))
+        snprintf(out + used, size - (size_t)used, " [%+.2f, %+.2f]", 100 * v->interval.low,
+                 100 * v->interval.high);
+    return out;
+}
+
 char *tg_report_summary(const struct tg_decision *d, char *out, size_t size)
 {
     int used = snprintf(out, size, "%zu required test%s: %zu passed", d->required,
@@ -284,6 +307,7 @@ char *tg_report_summary(const struct tg_decision *d, char *out, size_t size)
                  {d->inconclusive, " inconclusive"},
                  {d->attention, d->attention == 1 ? " of the passed needs attention"
                                                   : " of the passed need attention"},
+                 {d->optional_open, " optional undecided"},
                  {d->skipped, " skipped beside them"},
                  {d->shadows, d->shadows == 1 ? " shadow, not counted" : " shadows, not counted"}};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)

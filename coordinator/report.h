@@ -86,6 +86,9 @@ char *tg_report_result(const struct tg_plan *plan, size_t test, const struct tg_
 /* "not slower", "slower, minor", "killed: 2 times ..."; the word where the reason lacks it */
 char *tg_report_why(const struct tg_verdict *verdict, char *out, size_t size);
 
+/* "family cpu: 60 tests, 14 rounds: +0.02 % [-0.05, +0.09]" */
+char *tg_report_family(const struct tg_family_verdict *verdict, char *out, size_t size);
+
 /* "21 required tests: 20 passed, 1 failed, 2 skipped beside them" */
 char *tg_report_summary(const struct tg_decision *decision, char *out, size_t size);
 

@@ -115,6 +115,17 @@ static void put_rules(FILE *out, const struct tg_plan *plan, const struct tg_dec
     }
 }
 
+static void put_families(FILE *out, const struct tg_decision *d)
+{
+    char text[TG_REPORT_TEXT_SIZE];
+    if (d->family_count) fputs("\n## Families: tests looked at together\n\n", out);
+    for (size_t i = 0; i < d->family_count; i++) {
+        fputs("- ", out);
+        put(out, tg_report_family(&d->families[i], text, sizeof text));
+        fputs(d->families[i].is_over ? ", **over its line**\n" : "\n", out);
+    }
+}
+
 void tg_report_markdown(FILE *out, const struct tg_plan *plan, const struct tg_decision *d)
 {
     const struct tg_limits *limits = &plan->policy.limits;
@@ -134,6 +145,7 @@ void tg_report_markdown(FILE *out, const struct tg_plan *plan, const struct tg_d
     put_part(out, plan, d, TG_REPORT_PASSED, "Passed");
     put_part(out, plan, d, TG_REPORT_SKIPPED, "Skipped: this run could not measure it");
     put_part(out, plan, d, TG_REPORT_SHADOWS, "Shadows: head against its own copy, not counted");
+    put_families(out, d);
     put_rules(out, plan, d);
 
     fputs("\n## Evidence\n\n- measured on: ", out);

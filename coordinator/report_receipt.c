@@ -34,6 +34,7 @@ static void add_verdict(struct tg_json *list, const struct tg_plan *plan,
     tg_json_add_text(item, "rule", rule->rule);
     tg_json_add_text(item, "metric", rule->metric);
     tg_json_add_text(item, "of", tg_cell_text(&test->of, text));
+    if (plan->class_count > 1) tg_json_add_text(item, "hardware", plan->classes[test->hardware]);
     if (test->has_to) tg_json_add_text(item, "to", tg_cell_text(&test->to, text));
     if (isfinite(rule->limit)) tg_json_add_number(item, "limit", rule->limit);
     if (isfinite(rule->tolerance)) tg_json_add_number(item, "tolerance", rule->tolerance);
@@ -44,6 +45,7 @@ static void add_verdict(struct tg_json *list, const struct tg_plan *plan,
     tg_json_add_text(item, "word", v->word);
     tg_json_add_text(item, "reason", v->reason);
     tg_json_add_number(item, "rounds", (double)v->rounds);
+    if (v->super_rounds) tg_json_add_number(item, "super_rounds", (double)v->super_rounds);
     /* A factor is written as it is demanded: 1.5, not 0.5 more than 1. */
     double one = strcmp(tg_rule_find(rule->rule)->reading, "factor") == 0 ? 1 : 0;
     add_number(item, "estimate", v->estimate + one);
@@ -56,6 +58,24 @@ static void add_verdict(struct tg_json *list, const struct tg_plan *plan,
     add_number(item, "log_fail_line", v->log_fail_line);
     add_number(item, "log_clean", v->log_clean);
     add_number(item, "log_clean_line", v->log_clean_line);
+}
+
+static void add_families(struct tg_json *root, const struct tg_decision *d)
+{
+    struct tg_json *list = d->family_count ? tg_json_array(root, "families") : NULL;
+    for (size_t i = 0; i < d->family_count; i++) {
+        const struct tg_family_verdict *v = &d->families[i];
+        struct tg_json *item = tg_json_object(list, NULL);
+        tg_json_add_text(item, "name", v->name);
+        tg_json_add_boolean(item, "is_over", v->is_over);
+        tg_json_add_number(item, "tests", (double)v->tests);
+        tg_json_add_number(item, "rounds", (double)v->rounds);
+        add_number(item, "estimate", v->estimate);
+        add_number(item, "low", v->interval.low);
+        add_number(item, "high", v->interval.high);
+        add_number(item, "log_fail", v->log_fail);
+        add_number(item, "log_line", v->log_line);
+    }
 }
 
 void tg_report_receipt(FILE *out, const struct tg_plan *plan, const struct tg_decision *d)
@@ -78,6 +98,8 @@ void tg_report_receipt(FILE *out, const struct tg_plan *plan, const struct tg_de
     tg_json_add_number(counts, "attention", (double)d->attention);
     tg_json_add_number(counts, "skipped", (double)d->skipped);
     tg_json_add_number(counts, "shadows", (double)d->shadows);
+    tg_json_add_number(counts, "optional", (double)d->optional);
+    tg_json_add_number(counts, "optional_open", (double)d->optional_open);
     tg_json_add_number(counts, "statistical", (double)plan->required_count);
 
     struct tg_json *evidence = tg_json_object(root, "evidence");
@@ -92,6 +114,7 @@ void tg_report_receipt(FILE *out, const struct tg_plan *plan, const struct tg_de
     if (plan->has_base) add_library(libraries, "base", &plan->workers[0].base);
     tg_json_add_record(root, "limits", &tg_limits_type, &plan->policy.limits);
 
+    add_families(root, d);
     struct tg_json *list = tg_json_array(root, "verdicts");
     for (size_t i = 0; i < d->verdict_count; i++) add_verdict(list, plan, d, i);
     char *text = tg_json_print(root, true);

@@ -104,6 +104,9 @@ void tg_report_terminal(FILE *out, const struct tg_plan *plan, const struct tg_d
         for (size_t rule = 0; rule < plan->policy.rule_count; rule++)
             print_rule(out, plan, d, (enum tg_report_part)part, rule, widths, last);
     }
+    for (size_t i = 0; i < d->family_count; i++)
+        fprintf(out, "%s%s\n", i ? "" : "\n",
+                tg_report_family(&d->families[i], summary, sizeof summary));
     snprintf(answer, sizeof answer, "%s", tg_gate_word(d->answer));
     for (char *p = answer; *p; p++) *p = (char)toupper((unsigned char)*p);
     fprintf(out, "\n%s  %s\n", answer, tg_report_summary(d, summary, sizeof summary));
