@@ -103,7 +103,8 @@ static void take_round(const struct tg_measurement *of, const struct tg_measurem
         if (of->facts.end_signal == SIGKILL && of->outcome == TG_CRASHED) rounds->of_killed++;
         tell(rounds, of);
     } else if (to && strcmp(of->facts.host, to->facts.host) != 0) {
-        rounds->since_broken = 0; /* two machines compare nothing */
+        rounds->since_broken = 0;
+        rounds->apart++;
     } else {
         const struct tg_whole_round round = {rule, of, to};
         take_value(&round, rounds);

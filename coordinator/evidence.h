@@ -25,6 +25,7 @@ struct tg_rounds {
     size_t of_killed;                /* ... of those, by a SIGKILL that was not ours */
     size_t else_broken;              /* ... in which `to`, or both, broke */
     size_t skipped;                  /* ... in which a cell was skipped */
+    size_t apart;                    /* ... whose sides two nodes measured: nothing is compared */
     size_t since_broken;             /* whole rounds after the last that gave no value */
     int64_t last;                    /* the number of the last round, -1 if there is none */
     char reason[800];                /* of the last round that broke */

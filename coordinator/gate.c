@@ -57,6 +57,10 @@ static void complete(const struct tg_limits *limits, const struct tg_rounds *rou
         tg_rule_say(v, TG_INCONCLUSIVE, "inconclusive", "broken once and not yet repeated: %s",
                     rounds->reason);
         v->wants_more = true;
+    } else if (v->answer == TG_INCONCLUSIVE && !*v->reason && rounds->apart) {
+        snprintf(v->reason, sizeof v->reason,
+                 "not decided after %zu rounds; the sides of %zu others were measured on two nodes",
+                 v->rounds, rounds->apart);
     } else if (v->answer == TG_INCONCLUSIVE && !*v->reason) {
         snprintf(v->reason, sizeof v->reason, "not decided after %zu round%s", v->rounds,
                  v->rounds == 1 ? "" : "s");
