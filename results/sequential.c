@@ -7,11 +7,12 @@
 #include <string.h>
 
 /* What is staked on each round, as a share of what is there; their mean spares choosing one. */
-static const double STAKES[TG_SEQUENTIAL_STAKES] = {.1, .3, .5, .75, .9, .99};
+const double tg_sequential_stakes[TG_SEQUENTIAL_STAKES] = {.1, .3, .5, .75, .9, .99};
 
-static const double SCORE_SCALE = 0.8; /* of the median distance: a score of 1 */
-static const double C2 = 0.1;          /* prior precision of theta / sd: about 3 is expected */
-static const double LARGEST = 1e100;   /* its square is finite, and sums of it */
+const double tg_sequential_score_scale = 0.8;
+const double tg_sequential_prior = 0.1; /* precision of theta / sd: about 3 is expected */
+
+static const double LARGEST = 1e100; /* its square is finite, and sums of it */
 
 static double clip(double value, double limit)
 {
@@ -35,7 +36,7 @@ void tg_sequential_symmetry_init(struct tg_symmetry *s, double floor, double *di
  * blind. */
 static double score(const struct tg_symmetry *s, double shift)
 {
-    const double scale = SCORE_SCALE * median_of_sorted(s->distances, s->rounds);
+    const double scale = tg_sequential_score_scale * median_of_sorted(s->distances, s->rounds);
 
     if (s->rounds < 2) return shift > 0 ? 1 : -1;
     if (scale > 0) return clip(shift / scale, 1);
@@ -71,7 +72,8 @@ double tg_sequential_symmetry_add(struct tg_symmetry *s, double d)
     const double shift = clip(d - s->floor, DBL_MAX);
     const double z = score(s, shift);
 
-    for (size_t i = 0; i < TG_SEQUENTIAL_STAKES; i++) s->log_products[i] += log1p(STAKES[i] * z);
+    for (size_t i = 0; i < TG_SEQUENTIAL_STAKES; i++)
+        s->log_products[i] += log1p(tg_sequential_stakes[i] * z);
     insert_distance(s, fabs(shift));
     return log_mean(s->log_products);
 }
@@ -96,9 +98,10 @@ double tg_sequential_student_log_e(const struct tg_student *t, double centre)
 {
     const double n = (double)t->rounds;
     const double gap = clip(t->mean - centre, LARGEST);
-    const double numerator = (n + C2) * (t->squares + n * gap * gap);
-    const double denominator = (n + C2) * t->squares + C2 * n * gap * gap;
-    const double prior = 0.5 * log(C2 / (n + C2));
+    const double numerator = (n + tg_sequential_prior) * (t->squares + n * gap * gap);
+    const double denominator = (n + tg_sequential_prior) * t->squares +
+                               tg_sequential_prior * n * gap * gap;
+    const double prior = 0.5 * log(tg_sequential_prior / (n + tg_sequential_prior));
 
     if (!(denominator > 0)) return prior;
     return prior + 0.5 * n * log(numerator / denominator);
@@ -116,8 +119,9 @@ struct tg_interval tg_sequential_student_interval(const struct tg_student *t, do
 
     assert(confidence > 0 && confidence < 1);
     if (t->rounds == 0) return (struct tg_interval){-INFINITY, INFINITY};
-    const double k = -expm1((2 * log(alpha) + log(C2 / (n + C2))) / n);
-    const double denominator = n * (n / (n + C2) - k);
+    const double k = -expm1(
+        (2 * log(alpha) + log(tg_sequential_prior / (n + tg_sequential_prior))) / n);
+    const double denominator = n * (n / (n + tg_sequential_prior) - k);
     if (!(denominator > 0)) return (struct tg_interval){-INFINITY, INFINITY};
     const double half = sqrt(t->squares * k / denominator);
     return (struct tg_interval){t->mean - half, t->mean + half};

@@ -20,6 +20,11 @@
 
 enum { TG_SEQUENTIAL_STAKES = 6 };
 
+/* The numbers of both processes, for who forecasts them. */
+extern const double tg_sequential_stakes[TG_SEQUENTIAL_STAKES]; /* ascending shares of a round */
+extern const double tg_sequential_score_scale; /* of the median distance: a score of 1 */
+extern const double tg_sequential_prior;       /* c2 below */
+
 /* Evidence against theta <= floor, right for every symmetric noise, however heavy its tails. */
 struct tg_symmetry {
     double floor;

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "coordinator/forecast.h"
+
+#include <math.h>
+#include <stdbool.h>
+
+#include "results/distributions.h"
+#include "results/sequential.h"
+
+enum {
+    NODES = 12,         /* of the quadrature over scores between -1 and 1 */
+    SCORES = NODES + 2, /* and the two ends, where scores are cut */
+    MOST_ROUNDS_OF_SPREAD = 256
+};
+
+static const double MOST_ROUNDS = 1e9;  /* more are never */
+static const double LARGEST_SHIFT = 64; /* in sd: with more, no round is ever lost */
+
+/* Gauss and Legendre's nodes and weights, the positive half: Abramowitz & Stegun, table 25.4. */
+static const double NODE[NODES / 2] = {0.125233408511469, 0.367831498998180, 0.587317954286617,
+                                       0.769902674194305, 0.904117256370475, 0.981560634246719};
+static const double WEIGHT[NODES / 2] = {0.249147045813403, 0.233492536538355, 0.203167426723066,
+                                         0.160078328543346, 0.106939325995318, 0.047175336386512};
+
+/* Scores at which the law of a round is looked at, and the logarithms of what stakes then pay. */
+struct bets {
+    double scores[SCORES]; /* the nodes, then -1 and 1 */
+    double logs[TG_SEQUENTIAL_STAKES][SCORES];
+};
+
+/* What a round adds to the logarithm of each stake's product. */
+struct growth {
+    double mean[TG_SEQUENTIAL_STAKES];
+    double sd[TG_SEQUENTIAL_STAKES];
+    double start[TG_SEQUENTIAL_STAKES]; /* the first two, whose score is a sign, add so much more */
+};
+
+static struct bets place_bets(void)
+{
+    struct bets b;
+
+    for (int i = 0; i < NODES / 2; i++) {
+        b.scores[2 * i] = -NODE[i];
+        b.scores[2 * i + 1] = NODE[i];
+    }
+    b.scores[NODES] = -1;
+    b.scores[NODES + 1] = 1;
+    for (int l = 0; l < TG_SEQUENTIAL_STAKES; l++)
+        for (int i = 0; i < SCORES; i++)
+            b.logs[l][i] = log1p(tg_sequential_stakes[l] * b.scores[i]);
+    return b;
+}
+
+static double density(double z)
+{
+    return 0.39894228040143268 * exp(-0.5 * z * z);
+}
+
+/* The median of |X| for X ~ N(shift, 1), shift at least 0, by Newton's method. */
+static double median_distance(double shift)
+{
+    double m = hypot(0.67448975019608174, shift);
+
+    for (int i = 0; i < 8; i++) {
+        const double excess = tg_distributions_normal_tail(shift - m) -
+                              tg_distributions_normal_tail(shift + m) - 0.5;
+        const double step = excess / (density(m - shift) + density(m + shift));
+        m -= step;
+        if (fabs(step) < 1e-7) break;
+    }
+    return m;
+}
+
+/* The growth where theta lies `shift` (at least 0) standard deviations above the floor. */
+static struct growth grow(const struct bets *b, double shift)
+{
+    const double scale = tg_sequential_score_scale * median_distance(shift);
+    const double up = tg_distributions_normal_tail(-shift);
+    struct growth g;
+    double chances[SCORES];
+    double all = 0;
+
+    for (int i = 0; i < NODES; i++)
+        chances[i] = WEIGHT[i / 2] * scale * density(scale * b->scores[i] - shift);
+    chances[NODES] = tg_distributions_normal_tail(shift + scale);
+    chances[NODES + 1] = tg_distributions_normal_tail(scale - shift);
+    for (int i = 0; i < SCORES; i++) all += chances[i];
+    for (int l = 0; l < TG_SEQUENTIAL_STAKES; l++) {
+        const double *logs = b->logs[l];
+        double mean = 0;
+        double square = 0;
+        for (int i = 0; i < SCORES; i++) {
+            mean += chances[i] / all * logs[i];
+            square += chances[i] / all * logs[i] * logs[i];
+        }
+        g.mean[l] = mean;
+        g.sd[l] = sqrt(fmax(0, square - mean * mean));
+        g.start[l] = 2 * (up * logs[NODES + 1] + (1 - up) * logs[NODES] - mean);
+    }
+    return g;
+}
+
+/*
+ * Whether E+ has crossed its line within n rounds with the chance of being more than -z, z standard
+ * normal. A path that was over the line may be under it again at n: of one with drift that ends x
+ * spreads above a line which was l spreads above its start, the share Phi(-x) - exp(2 l (x + l))
+ * Phi(-x - 2 l), about Phi(-x - 1 / (x + 2 l)), never was over it. So z may be smaller by that
+ * much.
+ */
+static bool is_over_after(const struct growth *g, double log_line, double n, double z)
+{
+    const double far = 2 * (log_line + log(TG_SEQUENTIAL_STAKES));
+    double logs[TG_SEQUENTIAL_STAKES];
+    double largest = -INFINITY;
+    double sum = 0;
+
+    for (int l = 0; l < TG_SEQUENTIAL_STAKES; l++) {
+        const double spread = sqrt(n) * g->sd[l];
+        const double before = spread * spread / (far + fmax(z, 0) * spread);
+        logs[l] = n * g->mean[l] + g->start[l] - z * spread + before;
+        largest = fmax(largest, logs[l]);
+    }
+    for (int l = 0; l < TG_SEQUENTIAL_STAKES; l++) sum += exp(logs[l] - largest);
+    return largest + log(sum / TG_SEQUENTIAL_STAKES) >= log_line;
+}
+
+/* How many sd lie between two values; without noise they are as far apart as can be. */
+static double standardised(double distance, double sd)
+{
+    if (distance == 0) return 0;
+    return fmax(-LARGEST_SHIFT, fmin(LARGEST_SHIFT, distance / fmax(sd, 0)));
+}
+
+/*
+ * Whether E- has crossed its line within n (at least 2) rounds. It is over it where
+ *
+ *   margin - mean >= k spread,  k^2 = (n - 1) (n + c2) (r - 1) / (n (n + c2 - c2 r)),
+ *   r = exp(2 l / n),  l = log line + ln((n + c2) / c2) / 2.
+ *
+ * The variance of mean + k spread is that of the mean, sd^2 / n, and k^2 sd^2 / (2 (n - 1)). The
+ * line bends, and its tangent at n lies about sqrt(2 l) / 2 spreads above the start of a path; z is
+ * smaller as in is_over_after.
+ */
+static bool is_clean_after(const struct tg_outlook *o, double theta, double n, double z)
+{
+    const double c2 = tg_sequential_prior;
+    const double twice = 2 * o->log_clean_line + log((n + c2) / c2);
+    const double r = exp(twice / n);
+    const double room = n + c2 - c2 * r;
+
+    if (!(room > 0)) return false;
+    const double k2 = (n - 1) * (n + c2) * (r - 1) / (n * room);
+    const double before = 1 / (sqrt(fmax(twice, 0)) + fmax(z, 0));
+    return o->margin - theta >=
+           o->sd * (sqrt(k2) + (z - before) * sqrt(1 / n + k2 / (2 * (n - 1))));
+}
+
+/* What is asked of a number of rounds: E+ if there is a growth, else E-. */
+struct question {
+    const struct tg_outlook *outlook;
+    const struct growth *growth;
+    double theta, z;
+};
+
+static bool is_enough(const struct question *q, double n)
+{
+    if (!q->growth) return is_clean_after(q->outlook, q->theta, n, q->z);
+    return is_over_after(q->growth, q->outlook->log_fail_line, n, q->z);
+}
+
+/* The fewest whole rounds that are enough, from `least` on: by doubling, then halving. */
+static double fewest(const struct question *q, double least)
+{
+    double low = least - 1;
+    double high = least;
+
+    while (!is_enough(q, high)) {
+        low = high;
+        high *= 2;
+        if (high > MOST_ROUNDS) return INFINITY;
+    }
+    while (high - low > 1) {
+        const double middle = floor((low + high) / 2);
+        if (is_enough(q, middle))
+            high = middle;
+        else
+            low = middle;
+    }
+    return high;
+}
+
+static double fail_rounds(const struct tg_outlook *o, const struct growth *g, double z)
+{
+    return fewest(&(struct question){o, g, 0, z}, 1);
+}
+
+static double clean_rounds(const struct tg_outlook *o, double theta, double z)
+{
+    if (!(theta < o->margin)) return INFINITY;
+    return fewest(&(struct question){o, NULL, theta, z}, fmax(2, (double)o->rounds_min));
+}
+
+double tg_forecast_fail_rounds(const struct tg_outlook *o, double theta, double power)
+{
+    const double shift = standardised(theta - o->floor, o->sd);
+
+    if (!(shift > 0)) return INFINITY;
+    const struct bets bets = place_bets();
+    const struct growth growth = grow(&bets, shift);
+    return fail_rounds(o, &growth, tg_distributions_normal_quantile(power));
+}
+
+double tg_forecast_clean_rounds(const struct tg_outlook *o, double theta, double power)
+{
+    return clean_rounds(o, theta, tg_distributions_normal_quantile(power));
+}
