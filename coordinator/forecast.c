@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "coordinator/forecast.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdbool.h>
+#include <string.h>
 
 #include "results/distributions.h"
 #include "results/sequential.h"
@@ -15,6 +17,7 @@ enum {
 
 static const double MOST_ROUNDS = 1e9;  /* more are never */
 static const double LARGEST_SHIFT = 64; /* in sd: with more, no round is ever lost */
+static const double EXPECTED_ROUNDS = 4;
 
 /* Gauss and Legendre's nodes and weights, the positive half: Abramowitz & Stegun, table 25.4. */
 static const double NODE[NODES / 2] = {0.125233408511469, 0.367831498998180, 0.587317954286617,
@@ -213,4 +216,89 @@ double tg_forecast_fail_rounds(const struct tg_outlook *o, double theta, double 
 double tg_forecast_clean_rounds(const struct tg_outlook *o, double theta, double power)
 {
     return clean_rounds(o, theta, tg_distributions_normal_quantile(power));
+}
+
+double tg_forecast_effect(const struct tg_outlook *o, double rounds, double power)
+{
+    const struct bets bets = place_bets();
+    const double z = tg_distributions_normal_quantile(power);
+    const double n = floor(fmax(rounds, 0));
+    struct growth growth = grow(&bets, LARGEST_SHIFT);
+    double low = 0;
+    double high = LARGEST_SHIFT;
+
+    if (n < 1 || !is_over_after(&growth, o->log_fail_line, n, z)) return INFINITY;
+    for (int i = 0; i < 14; i++) { /* to some thousandths of itself */
+        const double middle = low > 0 ? sqrt(low * high) : high / 8;
+        growth = grow(&bets, middle);
+        if (is_over_after(&growth, o->log_fail_line, n, z))
+            high = middle;
+        else
+            low = middle;
+    }
+    return o->floor + high * o->sd;
+}
+
+double tg_forecast_rounds(const struct tg_outlook *o, double theta)
+{
+    /* the normal quantiles of .1, .3, .5, .7 and .9 */
+    static const double fortunes[] = {-1.2815515655446, -0.524400512708041, 0, 0.524400512708041,
+                                      1.2815515655446};
+    const double shift = standardised(theta - o->floor, o->sd);
+    struct growth growth;
+    double sum = 0;
+
+    if (shift > 0) {
+        const struct bets bets = place_bets();
+        growth = grow(&bets, shift);
+    }
+    for (int i = 0; i < 5; i++) {
+        const double fail = shift > 0 ? fail_rounds(o, &growth, fortunes[i]) : INFINITY;
+        sum += fmin(fail, clean_rounds(o, theta, -fortunes[i])) / 5;
+    }
+    return sum;
+}
+
+static void sort(double *values, size_t count)
+{
+    for (size_t i = 1; i < count; i++) {
+        const double value = values[i];
+        size_t place = i;
+        for (; place > 0 && values[place - 1] > value; place--) values[place] = values[place - 1];
+        values[place] = value;
+    }
+}
+
+static double middle_of(const double *sorted, size_t count)
+{
+    return sorted[(count - 1) / 2] / 2 + sorted[count / 2] / 2;
+}
+
+/* Of 2 to MOST_ROUNDS_OF_SPREAD values. */
+static double robust_sd(const double *values, size_t count)
+{
+    static const double factors[] = {1.196, 1.495, 1.363, 1.206, 1.200, 1.140, 1.129, 1.107};
+    const double n = (double)count;
+    double sorted[MOST_ROUNDS_OF_SPREAD];
+
+    assert(count >= 2 && count <= MOST_ROUNDS_OF_SPREAD);
+    memcpy(sorted, values, count * sizeof *values);
+    sort(sorted, count);
+    const double centre = middle_of(sorted, count);
+    for (size_t i = 0; i < count; i++) sorted[i] = fabs(sorted[i] - centre);
+    sort(sorted, count);
+    return (count < 10 ? factors[count - 2] : n / (n - 0.8)) * 1.4826022185056 *
+           middle_of(sorted, count);
+}
+
+double tg_forecast_sd(const double *values, size_t count, double expected_sd)
+{
+    const size_t used = count < MOST_ROUNDS_OF_SPREAD ? count : MOST_ROUNDS_OF_SPREAD;
+    const double expected = expected_sd > 0 ? expected_sd : 0;
+    const double rounds = (double)used;
+
+    if (used < 2) return expected;
+    const double seen = robust_sd(values + (count - used), used);
+    if (expected == 0) return seen;
+    return (EXPECTED_ROUNDS * expected + (rounds - 1) * seen) / (EXPECTED_ROUNDS + rounds - 1);
 }

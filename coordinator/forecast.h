@@ -2,6 +2,7 @@
 #ifndef TG_COORDINATOR_FORECAST_H
 #define TG_COORDINATOR_FORECAST_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 /*
@@ -19,8 +20,8 @@
  * E-: it is over its line when the mean lies further below the margin than k(n) times the spread,
  * with k(n) from its formula. Mean and spread are taken as normal and independent.
  *
- * Against the processes themselves, simulated by tests/test_forecast.c, the rounds needed in
- * half of all runs come out within 10 %, and those needed in 99 of 100 within 20 %.
+ * Against the processes themselves, simulated by tests/test_forecast.c, mean rounds come out within
+ * 10 %, and those needed in 99 of 100 runs within 20 %.
  */
 
 /* What a test is: its noise and its lines. Natural logarithms throughout, without a unit. */
@@ -33,6 +34,19 @@ struct tg_outlook {
 };
 
 /*
+ * The standard deviation of D from round to round, from the median distance of the rounds to their
+ * median, times 1.4826 and a factor for few rounds, so that wild rounds do not count. Of more than
+ * 256 rounds only the last 256 are used.
+ *
+ * A few rounds say little about a spread, so what was expected counts as four more of them:
+ * (4 expected + (count - 1) seen) / (count + 3). An expected_sd of 0 or less is none, and the
+ * rounds speak alone; 0 if they are fewer than two.
+ *
+ * Source: Croux & Rousseeuw, Computational Statistics (COMPSTAT 1992) 411-428, for the factors.
+ */
+double tg_forecast_sd(const double *values, size_t count, double expected_sd);
+
+/*
  * The rounds after which E+ has crossed its line with the chance `power` (0 < power < 1) if theta
  * is the truth; INFINITY if it never does.
  */
@@ -40,5 +54,19 @@ double tg_forecast_fail_rounds(const struct tg_outlook *o, double theta, double 
 
 /* The same for E-. */
 double tg_forecast_clean_rounds(const struct tg_outlook *o, double theta, double power);
+
+/*
+ * The least detectable effect: the smallest theta with which E+ crosses its line within so many
+ * rounds with the chance `power`. INFINITY if none is large enough, since a round at most doubles
+ * E+.
+ */
+double tg_forecast_effect(const struct tg_outlook *o, double rounds, double power);
+
+/*
+ * The mean number of rounds, from none, until one of both has crossed its line if theta is the
+ * truth; INFINITY if neither ever does. It is the mean over five equally likely fortunes: where E+
+ * is quick E- is slow.
+ */
+double tg_forecast_rounds(const struct tg_outlook *o, double theta);
 
 #endif

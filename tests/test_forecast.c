@@ -101,6 +101,48 @@ static double simulate(const struct tg_outlook *o, double theta, bool only_first
     return sum / count;
 }
 
+static void mean_rounds_are_those_of_the_processes(void **state)
+{
+    (void)state;
+    static const double sds[] = {.0015, .0045, .0141, .0224, .0424};
+    static const double effects[] = {-.05, 0, .02, .03, .04, .05, .07, .1, .2};
+
+    for (size_t i = 0; i < COUNT_OF(sds); i++) {
+        const struct tg_outlook o = outlook(sds[i]);
+        for (size_t k = 0; k < COUNT_OF(effects); k++) {
+            const double theta = log1p(effects[k]);
+            assert_share(tg_forecast_rounds(&o, theta), simulate(&o, theta, true, 500), 0.12);
+        }
+    }
+}
+
+/* With fewer tests the line is lower; a ratio has no room between floor and margin. */
+static void other_lines_are_forecast_as_well(void **state)
+{
+    (void)state;
+    static const struct {
+        double sd, floor, margin, fail_line, clean_line, theta;
+        int rounds_min;
+    } rows[] = {
+        {.01, .02, .05, 100, 100, .05, 5},    {.03, .02, .05, 100, 100, .05, 5},
+        {.01, .02, .05, 1e6, 100, .05, 5},    {.05, 0, 0, 3000, 100, .03, 3},
+        {.05, 0, 0, 3000, 100, -.03, 3},      {.05, 0, 0, 3000, 100, -.3, 3},
+        {.02, .02, .05, 30000, 1e4, 0, 2},    {.005, .005, .02, 400, 20, .012, 12},
+        {.005, .005, .02, 400, 20, .002, 12},
+    };
+
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        const struct tg_outlook o = {rows[i].sd,
+                                     rows[i].floor,
+                                     rows[i].margin,
+                                     log(rows[i].fail_line),
+                                     log(rows[i].clean_line),
+                                     rows[i].rounds_min};
+        const double mean = simulate(&o, rows[i].theta, true, SERIES);
+        assert_share(tg_forecast_rounds(&o, rows[i].theta), mean, 0.1);
+    }
+}
+
 static void rounds_for_a_power_are_those_of_the_processes(void **state)
 {
     (void)state;
@@ -131,6 +173,31 @@ static void rounds_for_a_power_are_those_of_the_processes(void **state)
     assert_rounds(tg_forecast_clean_rounds(&o, log1p(.035), .9), cleans[SERIES * 9 / 10], .1);
 }
 
+/*
+ * Simulated apart from this program, with normal noise: the mean rounds without a slow-down, with
+ * one of 5 % and one of 10 %, and those that 99 of 100 runs need for 5 %.
+ */
+static void the_table_of_sample_sizes_comes_out(void **state)
+{
+    (void)state;
+    static const struct {
+        double sd, at_0, at_5, at_10, most_at_5;
+    } rows[] = {
+        {.0045, 5.0, 17.5, 17.0, 18}, {.0134, 5.6, 19.6, 17.7, 0}, {.0141, 5.8, 19.9, 17.7, 27},
+        {.0424, 16, 68.5, 21.2, 141}, {.0447, 17.4, 75, 21.7, 0},  {.063, 30, 147, 29, 314},
+        {.141, 137, 737, 107, 0},
+    };
+
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        const struct tg_outlook o = outlook(rows[i].sd);
+        assert_share(tg_forecast_rounds(&o, 0), rows[i].at_0, 0.06);
+        assert_share(tg_forecast_rounds(&o, log1p(.05)), rows[i].at_5, 0.06);
+        assert_share(tg_forecast_rounds(&o, log1p(.10)), rows[i].at_10, 0.06);
+        if (rows[i].most_at_5 > 0)
+            assert_rounds(tg_forecast_fail_rounds(&o, log1p(.05), .99), rows[i].most_at_5, 0.2);
+    }
+}
+
 static void what_never_happens_takes_for_ever(void **state)
 {
     (void)state;
@@ -141,26 +208,62 @@ static void what_never_happens_takes_for_ever(void **state)
     assert_true(tg_forecast_fail_rounds(&o, 0, .01) == INFINITY);
     assert_true(tg_forecast_clean_rounds(&o, MARGIN, .99) == INFINITY);
     assert_true(tg_forecast_clean_rounds(&o, .2, .01) == INFINITY);
-    assert_true(tg_forecast_fail_rounds(&ratio, 0, .5) == INFINITY);
-    assert_true(tg_forecast_clean_rounds(&ratio, 0, .5) == INFINITY);
+    assert_true(tg_forecast_rounds(&ratio, 0) == INFINITY);
+    assert_true(isfinite(tg_forecast_rounds(&o, FLOOR)));
+    assert_true(isfinite(tg_forecast_rounds(&o, MARGIN)));
+}
+
+/* A round doubles E+ at most, so 16 rounds cannot reach a line of 30000 and 17 can. */
+static void no_effect_is_found_in_too_few_rounds(void **state)
+{
+    (void)state;
+    const struct tg_outlook o = outlook(.01);
+
+    assert_true(tg_forecast_effect(&o, 0, .99) == INFINITY);
+    assert_true(tg_forecast_effect(&o, 16, .99) == INFINITY);
+    assert_true(isfinite(tg_forecast_effect(&o, 17, .99)));
+    assert_true(tg_forecast_effect(&o, 17, .99) == tg_forecast_effect(&o, 17.9, .99));
+    assert_true(tg_forecast_fail_rounds(&o, 10, .99) == 17);
+}
+
+static void the_least_effect_is_found_and_no_smaller_one(void **state)
+{
+    (void)state;
+    static const double sds[] = {.001, .01, .05};
+    static const double rounds[] = {18, 24, 40, 64, 300, 5000};
+
+    for (size_t i = 0; i < COUNT_OF(sds); i++) {
+        const struct tg_outlook o = outlook(sds[i]);
+        double before = INFINITY;
+        for (size_t k = 0; k < COUNT_OF(rounds); k++) {
+            const double effect = tg_forecast_effect(&o, rounds[k], .99);
+            const double smaller = o.floor + 0.98 * (effect - o.floor);
+            assert_true(effect > o.floor && effect < before);
+            assert_true(tg_forecast_fail_rounds(&o, effect, .99) <= rounds[k]);
+            assert_true(tg_forecast_fail_rounds(&o, smaller, .99) > rounds[k]);
+            before = effect;
+        }
+    }
 }
 
 static void more_noise_or_power_takes_more_rounds(void **state)
 {
     (void)state;
-    double fail = 0, clean = 0;
+    double fail = 0, clean = 0, either = 0;
 
     for (double sd = 0; sd < .2; sd += .002) {
         const struct tg_outlook o = outlook(sd);
         const double now_fail = tg_forecast_fail_rounds(&o, .06, .9);
         const double now_clean = tg_forecast_clean_rounds(&o, .01, .9);
-        assert_true(now_fail >= fail && now_clean >= clean);
+        const double now_either = tg_forecast_rounds(&o, .06);
+        assert_true(now_fail >= fail && now_clean >= clean && now_either >= either);
         assert_true(now_fail <= tg_forecast_fail_rounds(&o, .06, .99));
         assert_true(now_clean <= tg_forecast_clean_rounds(&o, .01, .99));
         assert_true(now_fail >= tg_forecast_fail_rounds(&o, .07, .9));
         assert_true(now_clean >= tg_forecast_clean_rounds(&o, 0, .9));
         fail = now_fail;
         clean = now_clean;
+        either = now_either;
     }
 }
 
@@ -169,9 +272,57 @@ static void without_noise_the_fewest_rounds_do(void **state)
     (void)state;
     const struct tg_outlook o = outlook(0);
 
-    assert_true(tg_forecast_clean_rounds(&o, 0, .99) == 5);
-    assert_true(tg_forecast_fail_rounds(&o, .06, .5) == 17);
+    assert_true(tg_forecast_rounds(&o, 0) == 5);
+    assert_true(tg_forecast_rounds(&o, .06) == 17);
     assert_true(tg_forecast_fail_rounds(&o, .021, .99) == 17);
+    assert_true(tg_forecast_effect(&o, 17, .99) == FLOOR);
+    assert_true(tg_forecast_effect(&o, 16, .99) == INFINITY);
+}
+
+/* With the factors of Croux & Rousseeuw a few normal rounds have the right spread on average. */
+static void the_spread_of_few_rounds_is_right_on_average(void **state)
+{
+    (void)state;
+    double values[64];
+
+    seed = 2;
+    for (size_t count = 2; count <= 64; count += count < 13 ? 1 : 17) {
+        double sum = 0;
+        for (int i = 0; i < 20000; i++) {
+            for (size_t k = 0; k < count; k++) values[k] = 0.05 + 0.01 * normal();
+            sum += tg_forecast_sd(values, count, 0) / 20000;
+        }
+        assert_share(sum, 0.01, 0.02);
+    }
+}
+
+static void what_was_expected_counts_as_four_rounds(void **state)
+{
+    (void)state;
+    static const double pair[] = {.01, .03};
+    const double seen = 1.196 * 1.4826022185056 * .01;
+
+    assert_true(tg_forecast_sd(NULL, 0, .02) == .02);
+    assert_true(tg_forecast_sd(pair, 1, .02) == .02);
+    assert_true(tg_forecast_sd(pair, 0, 0) == 0);
+    assert_true(tg_forecast_sd(pair, 1, -1) == 0);
+    assert_share(tg_forecast_sd(pair, 2, 0), seen, 1e-12);
+    assert_share(tg_forecast_sd(pair, 2, -1), seen, 1e-12);
+    assert_share(tg_forecast_sd(pair, 2, .02), (4 * .02 + seen) / 5, 1e-12);
+}
+
+static void wild_rounds_and_old_ones_do_not_count(void **state)
+{
+    (void)state;
+    double values[1000];
+
+    for (size_t i = 0; i < 9; i++) values[i] = (double)i / 1000;
+    const double calm = tg_forecast_sd(values, 9, 0);
+    values[8] = 1e9;
+    assert_share(tg_forecast_sd(values, 9, 0), calm, 1e-12);
+
+    for (size_t i = 0; i < 1000; i++) values[i] = i < 744 ? 1e6 * normal() : (double)(i % 2);
+    assert_share(tg_forecast_sd(values, 1000, 0), 1.4826 * 0.5 * 256 / 255.2, 1e-4);
 }
 
 static void hostile_numbers_give_no_nan(void **state)
@@ -187,6 +338,8 @@ static void hostile_numbers_give_no_nan(void **state)
             const struct tg_outlook o = {fmax(numbers[i], 0), 0.02, 0.05, line, line, 5};
             assert_true(tg_forecast_fail_rounds(&o, theta, .99) >= 1);
             assert_true(tg_forecast_clean_rounds(&o, theta, .99) >= 5);
+            assert_true(tg_forecast_rounds(&o, theta) >= 1);
+            assert_false(isnan(tg_forecast_effect(&o, theta, .99)));
         }
     }
 }
@@ -194,10 +347,18 @@ static void hostile_numbers_give_no_nan(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(mean_rounds_are_those_of_the_processes),
+        cmocka_unit_test(other_lines_are_forecast_as_well),
         cmocka_unit_test(rounds_for_a_power_are_those_of_the_processes),
+        cmocka_unit_test(the_table_of_sample_sizes_comes_out),
         cmocka_unit_test(what_never_happens_takes_for_ever),
+        cmocka_unit_test(no_effect_is_found_in_too_few_rounds),
+        cmocka_unit_test(the_least_effect_is_found_and_no_smaller_one),
         cmocka_unit_test(more_noise_or_power_takes_more_rounds),
         cmocka_unit_test(without_noise_the_fewest_rounds_do),
+        cmocka_unit_test(the_spread_of_few_rounds_is_right_on_average),
+        cmocka_unit_test(what_was_expected_counts_as_four_rounds),
+        cmocka_unit_test(wild_rounds_and_old_ones_do_not_count),
         cmocka_unit_test(hostile_numbers_give_no_nan),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
