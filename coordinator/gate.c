@@ -122,6 +122,13 @@ static struct tg_verdict judge_rounds(const struct tg_plan *plan, const struct t
     return v;
 }
 
+static bool has_rows(const struct tg_rows *rows, size_t block)
+{
+    size_t count;
+    tg_rows_of(rows, block, &count);
+    return count > 0;
+}
+
 int tg_gate_judge(const struct tg_plan *plan, size_t test, const struct tg_rows *rows,
                   struct tg_verdict *verdict, struct tg_error *err)
 {
@@ -133,6 +140,8 @@ int tg_gate_judge(const struct tg_plan *plan, size_t test, const struct tg_rows 
         bool fails = prospect->fate == TG_TO_FAIL;
         tg_rule_say(&v, fails ? TG_FAIL : TG_SKIP, fails ? "missing" : "skipped", "%s",
                     prospect->reason);
+    } else if (plan->asked.is_imported && !has_rows(rows, t->block)) {
+        tg_rule_say(&v, TG_INCONCLUSIVE, "missing", "no line of it was imported");
     } else {
         if (tg_gate_gather(plan, test, rows, &rounds, err) < 0) return -1;
         v = judge_rounds(plan, t, &rounds);
@@ -179,6 +188,25 @@ static bool has_its_libraries(const struct tg_plan *plan, const struct tg_run *r
     return true;
 }
 
+static bool is_known_digest(const char *digest)
+{
+    return strcmp(digest, "unknown") != 0;
+}
+
+/* Whether it was measured elsewhere. False if that leaves nothing to decide on. */
+static bool note_origin(const struct tg_plan *plan, struct tg_decision *d)
+{
+    if (plan->asked.is_imported && plan->accepts_imported)
+        note(d, "imported evidence: nothing of it was measured by this program");
+    else if (plan->asked.is_imported)
+        note(d, "cannot pass: imported evidence, see --imported");
+    if (plan->asked.is_matrix_seen)
+        note(d, "the matrix was made of what was seen: missing cells cannot be known");
+    if (!is_known_digest(plan->workers[0].head.digest))
+        note(d, "which libraries were measured is not known");
+    return !plan->asked.is_imported || plan->accepts_imported;
+}
+
 /* What stands above everything else, and what of it makes a pass impossible. */
 static bool note_builds(const struct tg_plan *plan, const struct tg_run *run, struct tg_decision *d)
 {
@@ -189,7 +217,8 @@ static bool note_builds(const struct tg_plan *plan, const struct tg_run *run, st
     if (plan->has_base) note_build(d, "base", &first->base);
     if (!plan->has_base)
         note(d, "not compared with an earlier build");
-    else if (strcmp(first->head.digest, first->base.digest) == 0)
+    else if (strcmp(first->head.digest, first->base.digest) == 0 &&
+             is_known_digest(first->head.digest))
         note(d, "A/A: base and head are the same file");
     if (!plan->is_own_policy) note(d, "decided under another policy than it was measured for");
     if (*plan->asked.filter) note(d, "only cells that match '%.300s'", plan->asked.filter);
@@ -313,6 +342,7 @@ static enum tg_answer answer_of(const struct tg_limits *limits, const struct tg_
 static int decide(const struct tg_plan *plan, const struct tg_run *run, const struct tg_rows *rows,
                   struct tg_decision *d, struct tg_error *err)
 {
+    bool is_decidable = note_origin(plan, d);
     bool may_pass = note_builds(plan, run, d), all_there = true;
     snprintf(d->date, sizeof d->date, "unknown");
     for (size_t i = 0; i < run->count; i++)
@@ -337,13 +367,14 @@ static int decide(const struct tg_plan *plan, const struct tg_run *run, const st
     }
     if (d->required == 0) note(d, "nothing that counts could be measured here");
     d->answer = answer_of(&plan->policy.limits, d, may_pass && all_there);
+    if (!is_decidable) d->answer = TG_INCONCLUSIVE;
     return 0;
 }
 
 int tg_gate_decide(const struct tg_plan *plan, const struct tg_run *run,
                    struct tg_decision *decision, struct tg_error *err)
 {
-    struct tg_decision made = {0};
+    struct tg_decision made = {.run = run};
     struct tg_rows *rows = NULL;
     made.verdicts = calloc(plan->spec.test_count, sizeof *made.verdicts);
     int rc = made.verdicts ? tg_rows_create(plan, &rows, err) : tg_fail(err, "out of memory");

@@ -24,9 +24,11 @@
  * A test is required unless it is a shadow (head against its own copy), its rule is optional, or no
  * worker could run it. Of the optional ones nine in ten must be resolved for a pass; what they fail
  * is named. A run that was not sealed cannot pass: what is missing from it cannot be known.
+ * Imported evidence is inconclusive unless the plan says that it is accepted.
  */
 
 struct tg_decision {
+    const struct tg_run *run; /* the rows it was made on; the caller's */
     enum tg_answer answer;
     struct tg_verdict *verdicts; /* one for each test of the plan's spec */
     size_t verdict_count;

@@ -20,6 +20,10 @@ char *tg_plan_text(const struct tg_asked *asked, const struct tg_capability *wor
     tg_json_add_number(root, "budget_s", asked->budget_s);
     tg_json_add_boolean(root, "is_same", asked->is_same);
     tg_json_add_boolean(root, "is_fail_fast", asked->is_fail_fast);
+    if (asked->is_imported) {
+        struct tg_json *imported = tg_json_object(root, "imported");
+        tg_json_add_boolean(imported, "is_matrix_seen", asked->is_matrix_seen);
+    }
     struct tg_json *list = tg_json_array(root, "workers");
     for (size_t i = 0; i < worker_count; i++) {
         struct tg_json *worker = tg_json_object(list, NULL);
@@ -71,6 +75,19 @@ bool tg_plan_is_of(const struct tg_plan *plan, const struct tg_block *block,
            strcmp(row->facts.hardware, plan->classes[block->hardware]) == 0;
 }
 
+/* Whether lines of a block's kernels came from the worker's hardware, or may still be missing. */
+static bool was_seen(const struct tg_capability *worker, const struct tg_block *block, char *reason,
+                     size_t size)
+{
+    for (size_t i = 0; i < block->cell_count; i++) {
+        const struct tg_survey_kernel *k = tg_survey_find(&worker->head, block->cells[i].kernel);
+        if (!k || k->here) continue;
+        snprintf(reason, size, "kernel '%s' has no line from this hardware", k->name);
+        return false;
+    }
+    return true;
+}
+
 bool tg_plan_can_run(const struct tg_plan *plan, const struct tg_capability *worker,
                      const struct tg_block *block, char *reason, size_t size)
 {
@@ -78,6 +95,7 @@ bool tg_plan_can_run(const struct tg_plan *plan, const struct tg_capability *wor
         snprintf(reason, size, "it is asked of other hardware");
         return false;
     }
+    if (plan->asked.is_imported) return was_seen(worker, block, reason, size);
     for (size_t i = 0; i < block->cell_count; i++)
         if (!tg_survey_can_run(&worker->head, worker->has_base ? &worker->base : NULL,
                                &block->cells[i], reason, size))
@@ -106,10 +124,11 @@ static int check_workers(const struct tg_plan *p, struct tg_error *err)
 
 static int read_plan(const struct tg_json_file *file, struct tg_plan *p, struct tg_error *err)
 {
-    static const char *const keys[] = {"tritgate_plan", "version",  "seed",
-                                       "filter",        "budget_s", "is_same",
-                                       "is_fail_fast",  "workers",  NULL};
+    static const char *const keys[] = {"tritgate_plan", "version", "seed",         "filter",
+                                       "budget_s",      "is_same", "is_fail_fast", "imported",
+                                       "workers",       NULL};
     const struct tg_json *root = file->root, *list = tg_json_get(root, "workers");
+    const struct tg_json *imported = tg_json_get(root, "imported");
     if (tg_json_only(file, root, keys, err) < 0) return -1;
     if (tg_json_number(tg_json_get(root, "tritgate_plan")) != 1 || tg_json_count(list) == 0)
         return tg_json_fail(file, root, err, "not a plan of this version");
@@ -118,6 +137,8 @@ static int read_plan(const struct tg_json_file *file, struct tg_plan *p, struct 
              tg_json_text(tg_json_get(root, "filter")));
     p->asked.budget_s = tg_json_number(tg_json_get(root, "budget_s"));
     p->asked.is_same = tg_json_number(tg_json_get(root, "is_same")) != 0;
+    p->asked.is_imported = imported != NULL;
+    p->asked.is_matrix_seen = tg_json_number(tg_json_get(imported, "is_matrix_seen")) != 0;
     p->asked.is_fail_fast = tg_json_number(tg_json_get(root, "is_fail_fast")) != 0;
     p->workers = calloc(tg_json_count(list), sizeof *p->workers);
     if (!p->workers) return tg_fail(err, "out of memory");
@@ -227,6 +248,7 @@ static int make(const char *path, struct tg_json_file files[3], struct tg_plan *
     surveys[0] = &p->workers[0].head;
     surveys[1] = p->has_base ? &p->workers[0].base : NULL;
     if (tg_vocabulary_gather(surveys, 2, &p->words, err) < 0) return -1;
+    if (p->asked.is_imported && tg_vocabulary_add_values(&p->words, &files[0], err) < 0) return -1;
     if (tg_policy_parse(&files[1], &p->words, &p->policy, err) < 0)
         return tg_fail_in(err, "policy");
     if (tg_spec_parse(&files[0], &p->words, &p->spec, err) < 0)

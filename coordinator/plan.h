@@ -32,8 +32,10 @@ struct tg_asked {
     char seed[TG_TEXT_SIZE];
     char filter[1024];
     double budget_s;
-    bool is_same;      /* head and base are meant to be the same: A/A */
-    bool is_fail_fast; /* measure no more once the run has failed */
+    bool is_same;        /* head and base are meant to be the same: A/A */
+    bool is_fail_fast;   /* measure no more once the run has failed */
+    bool is_imported;    /* nothing of it was measured by this program */
+    bool is_matrix_seen; /* its matrix is made of the cells seen, for want of one */
 };
 
 /* What is known of a test before it is measured. */
@@ -54,7 +56,8 @@ struct tg_plan {
     size_t class_count;
     size_t required_count; /* statistical tests that count: the N of the error rate */
     bool has_base;
-    bool is_own_policy; /* the policy is the one that the run was measured for */
+    bool is_own_policy;    /* the policy is the one that the run was measured for */
+    bool accepts_imported; /* who decides wants imported evidence decided on */
     char matrix_digest[65], policy_digest[65]; /* SHA-256 of the texts */
 };
 

@@ -20,16 +20,21 @@ static const struct tg_series *series(const struct tg_measurement *m, const stru
     return s && s->count > 0 ? s : NULL;
 }
 
-/* Whether a side has all the samples that its round was to have: two of each quad. */
-static bool is_whole(const struct tg_measurement *m, const struct tg_series *s)
+/*
+ * Whether a side has all the samples that its round was to have: two of each quad. Lines from
+ * elsewhere may not say how many quads there were; then both sides must have equally many.
+ */
+static bool is_whole(const struct tg_measurement *m, const struct tg_series *s,
+                     const struct tg_series *other)
 {
+    if (m->facts.quads == 0) return s->count % 2 == 0 && s->count == other->count;
     return (int64_t)s->count == 2 * m->facts.quads;
 }
 
 static int value_of_quads(const struct tg_whole_round *r, double *value)
 {
     const struct tg_series *of = series(r->of, r->rule), *to = series(r->to, r->rule);
-    if (!of || !to || !is_whole(r->of, of) || !is_whole(r->to, to)) return -1;
+    if (!of || !to || !is_whole(r->of, of, to) || !is_whole(r->to, to, of)) return -1;
     return tg_evidence_value(of, to, value);
 }
 

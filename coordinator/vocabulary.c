@@ -103,6 +103,51 @@ int tg_vocabulary_gather(const struct tg_survey *const surveys[], size_t count,
     return rc;
 }
 
+/* A value of a matrix, unless it is known, is a pattern, or its axis takes any value. */
+static int add_value(struct tg_words *words, const char *axis, const char *value,
+                     struct tg_error *err)
+{
+    const struct tg_field *field = tg_record_field(&tg_cell_type, axis);
+    if (!field || field->kind != TG_TEXT || !*value || tg_words_is_pattern(value) ||
+        strcmp(axis, "kernel") == 0 || strcmp(axis, "build") == 0 || !tg_words_cover(words, axis) ||
+        tg_words_find(words, axis, value))
+        return 0;
+    struct tg_word *grown = realloc((struct tg_word *)(uintptr_t)words->words,
+                                    (words->count + 1) * sizeof *grown);
+    if (!grown) return tg_fail(err, "out of memory");
+    words->words = grown;
+    /* The name lies behind the traits, which are empty, and is freed with them. */
+    size_t length = strlen(value);
+    char *traits = calloc(1, length + 2);
+    if (!traits) return tg_fail(err, "out of memory");
+    memcpy(traits + 1, value, length);
+    grown[words->count++] = (struct tg_word){field->name, traits + 1, traits};
+    return 0;
+}
+
+static int add_axes(struct tg_words *words, const struct tg_json *axes, struct tg_error *err)
+{
+    if (tg_json_kind(axes) != TG_JSON_OBJECT) return 0; /* reading the matrix says so */
+    for (size_t a = 0; a < tg_json_count(axes); a++) {
+        const struct tg_json *list = tg_json_at(axes, a);
+        for (size_t i = 0; i < tg_json_count(list); i++)
+            if (add_value(words, tg_json_key(list), tg_json_text(tg_json_at(list, i)), err) < 0)
+                return -1;
+    }
+    return 0;
+}
+
+int tg_vocabulary_add_values(struct tg_words *words, const struct tg_json_file *matrix,
+                             struct tg_error *err)
+{
+    const struct tg_json *axes = tg_json_get(matrix->root, "axes");
+    if (tg_json_kind(axes) != TG_JSON_ARRAY) return add_axes(words, axes, err);
+    for (const struct tg_json *one = tg_json_count(axes) ? tg_json_at(axes, 0) : NULL; one;
+         one = tg_json_next(one))
+        if (add_axes(words, one, err) < 0) return -1;
+    return 0;
+}
+
 void tg_vocabulary_release(struct tg_words *words)
 {
     for (size_t i = 0; i < words->count; i++) free((char *)(uintptr_t)words->words[i].traits);

@@ -3,6 +3,7 @@
 #define TG_COORDINATOR_VOCABULARY_H
 
 #include "base/error.h"
+#include "base/json.h"
 #include "matrix/words.h"
 #include "worker/survey.h"
 
@@ -14,6 +15,13 @@
  */
 int tg_vocabulary_gather(const struct tg_survey *const surveys[], size_t count,
                          struct tg_words *words, struct tg_error *err);
+
+/*
+ * Adds the values that a matrix writes out, for axes whose values are named: what was measured
+ * elsewhere may have probes, models and layers that are in none of our tables.
+ */
+int tg_vocabulary_add_values(struct tg_words *words, const struct tg_json_file *matrix,
+                             struct tg_error *err);
 
 void tg_vocabulary_release(struct tg_words *words);
 

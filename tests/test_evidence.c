@@ -230,6 +230,21 @@ static void whole_rounds_after_a_break_are_counted(void **state)
     assert_int_equal(rounds.count, 4);
 }
 
+static void a_round_that_does_not_say_its_quads_is_whole_if_its_sides_are_alike(void **state)
+{
+    (void)state;
+    made_rounds(&run, &plan, pair, 0, 3, 0.1, 0);
+    for (size_t i = 0; i < run.count; i++) run.rows[i].facts.quads = 0;
+    run.rows[3].series[0].count -= 2; /* of round 1 */
+    run.rows[4].series[0].count -= 1; /* of round 2 */
+    run.rows[5].series[0].count -= 1;
+    gather(pair, false);
+    assert_int_equal(rounds.count, 1);
+    run.rows[0].facts.quads = MADE_QUADS + 1; /* what is said must be so */
+    gather(pair, false);
+    assert_int_equal(rounds.count, 0);
+}
+
 /* The value of a round of `quads` quads, after the samples were changed. */
 static int value_with(size_t of_count, size_t to_count, int64_t turn, double sample, double *value)
 {
@@ -273,6 +288,7 @@ int main(void)
         TEST(a_kernel_of_head_is_wrong_on_either_side),
         TEST(a_kill_from_outside_is_told_from_a_crash),
         TEST(whole_rounds_after_a_break_are_counted),
+        TEST(a_round_that_does_not_say_its_quads_is_whole_if_its_sides_are_alike),
         cmocka_unit_test(a_quad_that_is_not_whole_gives_no_value),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -226,6 +226,27 @@ static void the_text_of_a_plan_makes_the_same_text(void **state)
     assert_string_equal(plan.workers[1].hardware, "0123456789abcdef");
     assert_string_equal(plan.workers[1].machine, "cores=2 kernel=6.8");
     assert_true(plan.workers[1].base.is_debug && plan.workers[1].head.injected_percent == 5);
+    assert_false(plan.asked.is_imported);
+    free(before);
+    free(after);
+}
+
+static void a_plan_says_that_it_was_imported(void **state)
+{
+    (void)state;
+    struct tg_asked asked = {.seed = "unknown", .is_imported = true, .is_matrix_seen = true};
+    struct tg_capability worker = made_worker("a", MADE_BASE);
+    made_kernel(&worker.head, "i2s_avx2")->built = false; /* it was run, wherever that was */
+    char *before = tg_plan_text(&asked, &worker, 1);
+    made_plan(products, POLICY(BUILDS), &worker, 1, &asked, &plan);
+    char *after = tg_plan_text(&plan.asked, plan.workers, plan.worker_count);
+    assert_string_equal(after, before);
+    assert_true(plan.asked.is_imported && plan.asked.is_matrix_seen);
+    for (size_t i = 0; i < plan.spec.test_count; i++) {
+        bool is_here = strcmp(plan.spec.tests[i].of.kernel, "i2s_avx512vnni") != 0;
+        assert_int_equal(plan.prospects[i].fate, is_here ? TG_TO_MEASURE : TG_TO_SKIP);
+        assert_true(is_here || strstr(plan.prospects[i].reason, "has no line from this hardware"));
+    }
     free(before);
     free(after);
 }
@@ -283,6 +304,7 @@ int main(void)
         TEST(workers_must_have_the_same_libraries),
         TEST(a_filter_leaves_the_cells_that_match),
         TEST(the_text_of_a_plan_makes_the_same_text),
+        TEST(a_plan_says_that_it_was_imported),
         TEST(texts_that_are_no_plan_are_refused),
         TEST(what_is_wrong_is_said_with_the_file_it_is_in),
     };

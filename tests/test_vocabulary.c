@@ -83,12 +83,36 @@ static void the_kernels_of_surveys_are_words_once(void **state)
     tg_survey_release(&base);
 }
 
+static void a_matrix_adds_the_names_that_it_writes_out(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {
+        "{\"axes\": {\"probe\": [\"engine\", \"kernel\"], \"model\": [\"theirs\", \"x*\"],"
+        " \"kernel\": [\"mine\"], \"build\": [\"new\"], \"batch\": [2], \"colour\": [\"red\"]}}",
+        "{\"axes\": [{\"probe\": [\"engine\"]}, {\"model\": [\"theirs\"]}]}",
+        "{\"axes\": [[\"engine\"], 5, {\"probe\": 7}]}", "{\"axes\": 5}", "{}"};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        struct tg_json_file matrix;
+        struct tg_words words;
+        assert_int_equal(tg_json_parse(texts[i], &matrix, NULL), 0);
+        assert_int_equal(tg_vocabulary_gather(NULL, 0, &words, NULL), 0);
+        size_t before = words.count;
+        assert_int_equal(tg_vocabulary_add_values(&words, &matrix, NULL), 0);
+        tg_json_release(&matrix); /* the words do not need it */
+        assert_int_equal(words.count - before, i < 2 ? 2 : 0);
+        assert_true(!!tg_words_find(&words, "probe", "engine") == (i < 2));
+        assert_true(!!tg_words_find(&words, "model", "theirs") == (i < 2));
+        tg_vocabulary_release(&words);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_words_are_those_of_the_tables),
         cmocka_unit_test(a_kernel_may_not_change_its_labels),
         cmocka_unit_test(the_kernels_of_surveys_are_words_once),
+        cmocka_unit_test(a_matrix_adds_the_names_that_it_writes_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
