@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "coordinator/import.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "matrix/words.h"
+#include "results/metric.h"
+
+#define NAME_LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_"
+
+/* A cell as a line may name it: one, with counts from 1 on, of a build that there is. */
+static int check_cell(const struct tg_cell *cell, struct tg_error *err)
+{
+    static const char *const builds[] = {"head", "base", "copy"};
+    size_t b = 0;
+    for (size_t i = 0; i < tg_cell_type.field_count; i++) {
+        const struct tg_field *field = &tg_cell_type.fields[i];
+        const void *value = (const char *)cell + field->offset;
+        if (field->kind == TG_TEXT && tg_words_is_pattern(value))
+            return tg_fail(err, "'%s' is a pattern, a cell is one", (const char *)value);
+        if (field->kind == TG_COUNT && *(const int64_t *)value < 1)
+            return tg_fail(err, "axis '%s' is less than 1", field->name);
+    }
+    while (b < 3 && strcmp(builds[b], cell->build) != 0) b++;
+    if (b == 3) return tg_fail(err, "no such build '%s'", cell->build);
+    if (!*cell->probe) return tg_fail(err, "axis 'probe' is missing");
+    if (strspn(cell->kernel, NAME_LETTERS) != strlen(cell->kernel))
+        return tg_fail(err, "kernel '%s': a name has letters, digits and _", cell->kernel);
+    return 0;
+}
+
+/* The block must be one cell or two, this row's among them; its text becomes the canonical one. */
+static int check_block(struct tg_measurement *m, struct tg_error *err)
+{
+    struct tg_cell cells[2];
+    char texts[2][TG_CELL_TEXT_SIZE], given[TG_BLOCK_TEXT_SIZE];
+    memcpy(given, m->block, sizeof given);
+    char *bar = strstr(given, " | ");
+    if (bar) *bar = 0;
+    if (tg_cell_parse(given, &cells[0], err) < 0 ||
+        (bar && tg_cell_parse(bar + 3, &cells[1], err) < 0))
+        return tg_fail_in(err, "block");
+    if (!bar) cells[1] = cells[0];
+    for (int i = 0; i < 2; i++) {
+        if (check_cell(&cells[i], err) < 0) return tg_fail_in(err, "block");
+        tg_cell_text(&cells[i], texts[i]);
+    }
+    bool is_first = memcmp(&m->cell, &cells[0], sizeof m->cell) == 0;
+    if (!is_first && memcmp(&m->cell, &cells[1], sizeof m->cell) != 0)
+        return tg_fail(err, "its cell is not in its block");
+    if (bar && strcmp(texts[0], texts[1]) == 0)
+        return tg_fail(err, "both cells of its block are the same");
+    snprintf(m->block, sizeof m->block, bar ? "%s | %s" : "%s", texts[0], texts[1]);
+    return 0;
+}
+
+static int check_series(const struct tg_series *series, struct tg_error *err)
+{
+    const struct tg_metric *metric = tg_metric_find(series->metric);
+    if (metric->nature == TG_FIXED && series->count != 1)
+        return tg_fail(err, "metric '%s' is fixed: it has one sample", metric->name);
+    for (size_t k = 0; k < series->count; k++)
+        if (metric->sign == TG_POSITIVE && !(series->samples[k] > 0))
+            return tg_fail(err, "metric '%s' has a sample that is not above 0", metric->name);
+    return 0;
+}
+
+static int take_line(const char *line, size_t length, struct tg_measurement *m,
+                     struct tg_error *err)
+{
+    static const char place[] = "measurement: line 1: ";
+    if (strlen(line) != length) return tg_fail(err, "it has a zero byte");
+    if (tg_measurement_from_json(line, m, err) < 0) {
+        size_t skipped = strncmp(err->text, place, sizeof place - 1) == 0 ? sizeof place - 1 : 0;
+        memmove(err->text, err->text + skipped, strlen(err->text + skipped) + 1);
+        return -1;
+    }
+    if (strcmp(m->facts.hardware, "unknown") == 0)
+        memcpy(m->facts.hardware, m->facts.cpu, sizeof m->facts.hardware);
+    int rc = 0;
+    if (m->attempt < 1) rc = tg_fail(err, "its attempt is less than 1");
+    if (m->unpaired > 1) rc = tg_fail(err, "'unpaired' is 0 or 1");
+    if (rc == 0 && check_cell(&m->cell, err) < 0) rc = -1;
+    if (rc == 0 && check_block(m, err) < 0) rc = -1;
+    for (size_t i = 0; i < m->series_count && rc == 0; i++) rc = check_series(&m->series[i], err);
+    if (rc < 0) tg_measurement_free(m);
+    return rc;
+}
+
+static int read_lines(FILE *in, struct tg_lines *lines, struct tg_error *err)
+{
+    char *line = NULL;
+    size_t size = 0, room = 0;
+    ssize_t length;
+    struct tg_error why;
+    int rc = 0;
+    while (rc == 0 && (length = getline(&line, &size, in)) >= 0) {
+        if (length > 0 && line[length - 1] == '\n') line[--length] = 0;
+        if (lines->count == room) {
+            room = room ? 2 * room : 64;
+            struct tg_measurement *rows = realloc(lines->rows, room * sizeof *rows);
+            if (!rows) rc = tg_fail(err, "out of memory");
+            if (rows) lines->rows = rows;
+        }
+        if (rc == 0 && take_line(line, (size_t)length, &lines->rows[lines->count], &why) < 0)
+            rc = tg_fail(err, "line %zu: %s", lines->count + 1, why.text);
+        if (rc == 0) lines->count++;
+    }
+    if (rc == 0 && ferror(in)) rc = tg_fail(err, "cannot be read: %s", strerror(errno));
+    free(line);
+    if (rc == 0 && lines->count == 0) rc = tg_fail(err, "there is no measurement in it");
+    return rc;
+}
+
+static int by_place(const void *a, const void *b)
+{
+    const struct tg_measurement *x = *(const struct tg_measurement *const *)a;
+    const struct tg_measurement *y = *(const struct tg_measurement *const *)b;
+    int block = strcmp(x->block, y->block);
+    if (block) return block;
+    if (x->round != y->round) return x->round < y->round ? -1 : 1;
+    if (x->attempt != y->attempt) return x->attempt < y->attempt ? -1 : 1;
+    return memcmp(&x->cell, &y->cell, sizeof x->cell);
+}
+
+/* No cell has two rows in one round. */
+static int check_once(const struct tg_lines *lines, struct tg_error *err)
+{
+    const struct tg_measurement **sorted = calloc(lines->count, sizeof *sorted);
+    if (!sorted) return tg_fail(err, "out of memory");
+    int rc = 0;
+    for (size_t i = 0; i < lines->count; i++) sorted[i] = &lines->rows[i];
+    qsort(sorted, lines->count, sizeof *sorted, by_place);
+    for (size_t i = 1; i < lines->count && rc == 0; i++) {
+        if (by_place(&sorted[i - 1], &sorted[i]) != 0) continue;
+        const struct tg_measurement *first = sorted[i - 1], *second = sorted[i];
+        if (first > second) first = sorted[i], second = sorted[i - 1];
+        rc = tg_fail(err, "line %td: block, round, attempt and cell are those of line %td",
+                     second - lines->rows + 1, first - lines->rows + 1);
+    }
+    free(sorted);
+    return rc;
+}
+
+int tg_import_read(FILE *in, struct tg_lines *lines, struct tg_error *err)
+{
+    struct tg_lines read = {0};
+    if (read_lines(in, &read, err) < 0 || check_once(&read, err) < 0) {
+        tg_import_release(&read);
+        return -1;
+    }
+    *lines = read;
+    return 0;
+}
+
+void tg_import_release(struct tg_lines *lines)
+{
+    for (size_t i = 0; i < lines->count; i++) tg_measurement_free(&lines->rows[i]);
+    free(lines->rows);
+    *lines = (struct tg_lines){0};
+}
+
+/* The rows of worker w go into its file, in the order of the lines. */
+static int store_worker(const struct tg_lines *lines, const struct tg_store_plan *plan,
+                        const size_t *workers, size_t w, const char *directory,
+                        struct tg_error *err)
+{
+    char path[4096 + 64];
+    struct tg_store *store;
+    int rc = 0;
+    snprintf(path, sizeof path, "%s/worker-%04zu.1.h5", directory, w + 1);
+    if (tg_store_create(path, plan, &store, err) < 0) return -1;
+    for (size_t i = 0; i < lines->count && rc == 0; i++)
+        if (workers[i] == w) rc = tg_store_append(store, &lines->rows[i], err);
+    if (tg_store_close(store, rc < 0 ? NULL : err) < 0) rc = -1;
+    return rc;
+}
+
+int tg_import_store(const struct tg_lines *lines, const struct tg_run *texts, const char *directory,
+                    struct tg_error *err)
+{
+    const struct tg_store_plan plan = {texts->matrix, texts->policy, texts->plan};
+    size_t *workers = calloc(lines->count, sizeof *workers);
+    if (!workers) return tg_fail(err, "out of memory");
+    size_t count = tg_import_workers(lines, workers);
+    int rc = 0;
+    for (size_t w = 0; w < count && rc == 0; w++)
+        rc = store_worker(lines, &plan, workers, w, directory, err);
+    free(workers);
+    return rc < 0 ? -1 : tg_store_seal(directory, err);
+}
