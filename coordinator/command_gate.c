@@ -12,9 +12,10 @@
 
 struct options {
     const char *directory, *policy, *json, *format, *out;
+    bool accepts_imported;
 };
 
-enum { JSON = 256, FORMAT };
+enum { JSON = 256, FORMAT, IMPORTED };
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
@@ -23,6 +24,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case 'p': o->policy = arg; return 0;
     case JSON: o->json = arg; return 0;
     case FORMAT: o->format = arg; return 0;
+    case IMPORTED: o->accepts_imported = true; return 0;
     case 'o': o->out = arg; return 0;
     case ARGP_KEY_ARG: tg_command_take(state, "run", &o->directory, arg); return 0;
     case ARGP_KEY_END:
@@ -34,6 +36,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 
 static const struct argp_option gate_options[] = {
     {"policy", 'p', "FILE", 0, "decide under this policy (default: the run's own)", 0},
+    {"imported", IMPORTED, NULL, 0, "decide on imported evidence, too", 0},
     {"json", JSON, "FILE", 0, "write the receipt here", 0},
     {0}};
 
@@ -49,6 +52,7 @@ static const struct argp gate_argp = {
 
 static const struct argp_option report_options[] = {
     {"format", FORMAT, "NAME", 0, "which report (tritgate list reports; default: markdown)", 0},
+    {"imported", IMPORTED, NULL, 0, "decide on imported evidence, too", 0},
     {"out", 'o', "FILE", 0, "write it here (default: standard output)", 0},
     {"policy", 'p', "FILE", 0, "decide under this policy (default: the run's own)", 0},
     {0}};
@@ -77,6 +81,7 @@ static int decide(const struct options *o, const struct tg_report *report, FILE 
     struct tg_decision decision;
     if (tg_run_directory_open(o->directory, o->policy, &run, &plan, &err) < 0) return fail(&err);
     int status = TG_STATUS_USAGE;
+    plan.accepts_imported = o->accepts_imported;
     if (tg_gate_decide(&plan, &run, &decision, &err) == 0) {
         report->write(out, &plan, &decision);
         if (tg_run_directory_copy_receipt(o->json, &plan, &decision, &err) == 0)

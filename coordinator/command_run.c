@@ -238,6 +238,8 @@ static int go_on(struct work *w, struct tg_error *err)
     if (tg_store_read(w->directory, &w->run, err) < 0) return -1;
     if (tg_plan_make(w->run.matrix, "matrix.json", w->run.policy, w->run.plan, &w->plan, err) < 0)
         return -1;
+    if (w->plan.asked.is_imported)
+        return tg_fail(err, "run '%s' was imported: there is nothing to go on with", o->resume);
     const struct tg_capability *first = &w->plan.workers[0];
     snprintf(w->head, sizeof w->head, "%s", first->head.path);
     if (first->has_base) snprintf(w->base, sizeof w->base, "%s", first->base.path);

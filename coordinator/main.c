@@ -10,6 +10,7 @@ static const struct tg_command commands[] = {
     {"run", "measure a matrix and decide", tg_command_run},
     {"gate", "decide again from a stored run", tg_command_gate},
     {"report", "print one report of a stored run", tg_command_report},
+    {"import", "make a run of measurements that were made elsewhere", tg_command_import},
     {"cell", "make one measurement by hand", tg_command_cell},
     {"check", "compare kernels with their exact reference", tg_command_check},
     {"matrix", "list what a matrix asks, and who could run it", tg_command_matrix},

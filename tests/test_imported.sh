@@ -1,0 +1,146 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Evidence from elsewhere: lines that were not measured here become runs, and are decided on.
+# shellcheck disable=SC1091
+. "$(dirname "$0")/lib.sh"
+
+head=1111111111111111111111111111111111111111111111111111111111111111
+base=2222222222222222222222222222222222222222222222222222222222222222
+cell='probe=kernel kernel=i2s_avx2 layer=256x2560'
+
+# lines [NAME=VALUE...]: those of tests/data/lines.awk with these variables in it.
+lines() {
+    local option options=()
+    for option; do options+=(-v "$option"); done
+    awk -v of="$cell" -v metric=call_time -v effect=1 -v first=0 -v end=40 -v hosts=a -v cpus=A \
+        -v sickness=1 -v broken_end=0 -v of_library=$head -v to_library=$base "${options[@]}" \
+        -f "$data/lines.awk" "$data/loaded_noise.txt"
+}
+
+# decides STATUS NAME [NAME=VALUE...]: such lines, imported as NAME under the strict matrix.
+decides() {
+    local status=$1 name=$2
+    shift 2
+    lines "$@" >"$name.jsonl"
+    gives 0 "$TRITGATE" import "$name.jsonl" "$name" --matrix one.json || return 1
+    gives "$status" "$TRITGATE" gate "$name" --imported
+}
+
+policy='{"tritgate_policy": 1, "flow": "review", "limits": {"budget_s": 1}, "rules": [{"rule":
+  "noninferior", "metric": "call_time", "axis": "build", "of": "head", "to": "base",
+  "tolerance": 0.02, "margin": 0.05, "major": 0.10}]}'
+echo "$policy" >policy.json
+matrix() { # CELL...: a matrix of these kernels and layers
+    printf '{"tritgate_matrix": 1, "policy": "policy.json", "axes": {"probe": ["kernel"],
+      "kernel": [%s], "layer": [%s]}}\n' "$1" "$2"
+}
+matrix '"i2s_avx2"' '"256x2560"' >one.json
+matrix '"i2s_avx2"' '"256x2560", "640x2560"' >two.json
+
+check 'a run' gives 0 "$TRITGATE" run "$data/quick.json" --out run
+"$TRITGATE" report run --format lines >run.jsonl
+check 'a line for each row' test "$(wc -l <run.jsonl)" = "$(grep -o '"rows": [0-9]*' run/receipt.json | tr -dc 0-9)"
+check 'its lines make a run' gives 0 "$TRITGATE" import run.jsonl again --matrix "$data/quick.json"
+check 'of which the decision is the same' gives 0 "$TRITGATE" gate again --imported
+check 'in the same words, but the first' diff <("$TRITGATE" gate run) <(tail -n +2 out)
+check 'the first is that it was imported' bash -c 'head -n 1 out | grep -q "^imported evidence"'
+check 'in the report, too' bash -c '"$1" report again --imported | sed -n 3p | grep -q "imported evidence"' - "$TRITGATE"
+check 'the lines come back' diff <(sed 's/"hardware":"[^"]*"//' run.jsonl) \
+    <("$TRITGATE" report again --format lines | sed 's/"hardware":"[^"]*"//')
+check 'unasked, nobody decides on it' gives 2 "$TRITGATE" gate again
+check 'and why is said first' bash -c 'head -n 1 out | grep -qx "cannot pass: imported evidence, see --imported"'
+check 'nobody goes on with it' refuses 'was imported' "$TRITGATE" run --resume again
+check 'and it is still sealed' gives 0 "$TRITGATE" gate again --imported
+check 'from standard input, without a matrix' bash -c '"$1" import - piped --policy "$2" <run.jsonl' - \
+    "$TRITGATE" "$data/quick_policy.json"
+check 'decided the same' gives 0 "$TRITGATE" gate piped --imported
+check 'that cells may be missing is said' says '^the matrix was made of what was seen: missing cells cannot'
+
+check 'noise of a loaded machine passes' decides 0 noise
+check 'and is not slower' says '^  unchanged  i2s_avx2, 256x2560 '
+check 'with 7 % more it fails' decides 1 seven effect=1.07
+check 'as slower' says 'slower, minor'
+check 'unasked, it does not even fail' gives 2 "$TRITGATE" gate seven
+check 'with 12 % more it is a major one' decides 1 twelve effect=1.12
+check 'major' says 'slower, major'
+check 'with 3 % more it passes' decides 0 three effect=1.03
+check 'faster passes' decides 0 faster effect=0.8
+check 'few rounds do not tell' decides 2 few end=3
+check 'one sick node of eight fails nobody' decides 2 sick hosts='a b c d e f g h' sick=c sickness=1.10
+check 'and is named' says "^  heterogeneous  i2s_avx2, 256x2560 .*node 'c' gives \\+10"
+
+lines >two.jsonl
+check 'a cell without a line' gives 0 "$TRITGATE" import two.jsonl two --matrix two.json
+check 'leaves it open' gives 2 "$TRITGATE" gate two --imported
+check 'and is named' says '^  inconclusive  i2s_avx2, 640x2560 .* no line of it was imported$'
+matrix '"i2s_avx2", "i2s_cuda*"' '"256x2560"' >none.json
+check 'a pattern without a line' gives 0 "$TRITGATE" import two.jsonl pattern --matrix none.json
+check 'leaves it open, too' gives 2 "$TRITGATE" gate pattern --imported
+
+check 'sides from two hosts are not compared' decides 2 hosts other_host=b effect=1.2
+check 'nor from two processors' decides 2 cpus other_cpu=B effect=1.2
+check 'two kinds of processor' decides 0 kinds cpus='A B'
+check 'are judged apart' test "$(grep -cE '^  (pass|unchanged) ' out)" = 2
+{ lines cpus=A && lines cpus=B effect=1.2 | sed 's/"attempt":1/"attempt":2/'; } >apart.jsonl
+check 'one of them slower' gives 0 "$TRITGATE" import apart.jsonl apart --matrix one.json
+check 'is enough to fail' gives 1 "$TRITGATE" gate apart --imported
+check 'while the other passes' test "$(grep -cE '^  (pass|unchanged) ' out)" = 1
+
+check 'a wrong head fails' decides 1 wrong broken_of=wrong broken_end=1
+check 'a head that crashed twice fails' decides 1 crashed broken_of=crashed broken_end=2
+check 'and once does not' decides 0 once broken_of=crashed broken_end=1
+check 'a head that was late twice fails' decides 1 late broken_of=late broken_end=2
+check 'a broken base says nothing' decides 2 base broken_to=crashed broken_end=2
+check 'a wrong base neither' decides 2 wrongbase broken_to=wrong broken_end=2
+check 'nor when both broke' decides 2 both broken_of=late broken_to=crashed broken_end=2
+check 'what was skipped is open' decides 2 skipped broken_of=skipped broken_end=1
+
+check 'the same library twice is A/A' decides 0 aa to_library=$head
+check 'and is said to be' says '^A/A: base and head are the same file$'
+check 'libraries that nobody names' decides 0 nameless of_library=unknown to_library=unknown
+check 'are said to be unknown' says '^which libraries were measured is not known$'
+{ lines end=20 && lines first=20 of_library=3333; } >third.jsonl
+check 'a library that changes midway' gives 0 "$TRITGATE" import third.jsonl third --matrix one.json
+check 'cannot pass' gives 2 "$TRITGATE" gate third --imported
+lines to="${cell/ layer/ build=copy layer}" to_library=$head >copy.jsonl
+check 'head against its copy' gives 0 "$TRITGATE" import copy.jsonl copies --matrix one.json
+check 'is a shadow, which never passes' gives 2 "$TRITGATE" gate copies --imported
+check 'and is not compared with an earlier build' says '^not compared with an earlier build$'
+
+engine='probe=engine kernel=own_q4_fast model=their-7b layer=whole'
+lines of="$engine" effect=1.2 >engine.jsonl
+check 'an engine, a model and a kernel that we do not have' gives 0 "$TRITGATE" import engine.jsonl \
+    engine --policy policy.json
+check 'are judged all the same' gives 1 "$TRITGATE" gate engine --imported
+check 'by their names' says '^  fail  own_q4_fast, whole '
+check 'and what the name says' grep -q '"isa": "q4"' engine/plan.json
+check 'minimal facts do' bash -c 'sed "s/\"facts\":{[^}]*}/\"facts\":{}/" noise.jsonl |
+    "$1" import - bare --matrix one.json && "$1" gate bare --imported' - "$TRITGATE"
+
+cp -r noise open && rm open/digests.json
+check 'without a seal it cannot pass' gives 2 "$TRITGATE" gate open --imported
+sed -i 's/review/revieW/' open/policy.json
+check 'changed texts are refused' refuses 'belongs to another run' "$TRITGATE" gate open --imported
+cp -r noise changed
+printf x | dd of=changed/worker-0001.1.h5 bs=1 seek=9000 conv=notrunc 2>/dev/null
+check 'changed bytes are refused' refuses 'was changed after the run' "$TRITGATE" gate changed --imported
+
+# spoiled SENTENCE SED-SCRIPT: the lines after it are refused with line 2 in the sentence.
+spoiled() {
+    sed "$2" noise.jsonl >spoiled.jsonl
+    check "$1" refuses "$1" "$TRITGATE" import spoiled.jsonl spoiled --matrix one.json
+    check 'nothing is written' test ! -e spoiled
+}
+spoiled "'spoiled.jsonl': line 2: " '2s/^{/[/'
+spoiled 'line 2: ' '2s/.*//'
+spoiled "line 2: no such outcome 'fine'" '2s/"measured"/"fine"/'
+spoiled 'line 2: block, round, attempt and cell are those of line 1' '1p'
+spoiled "line 2: metric 'call_time' has a sample that is not above 0" '2s/"samples":\[/"samples":[0,/;2s/"turn":\[/"turn":[0,/;2s/"begun":\[/"begun":[0,/'
+spoiled 'line 2: series[0].samples[0]: number out of range' '2s/"samples":\[/"samples":[1e999,/'
+spoiled 'line 2: an object is expected' '2s/"facts":{[^}]*},//'
+spoiled 'line 2: its cell is not in its block' '2s/"cell":"probe=kernel kernel=i2s_avx2/"cell":"probe=kernel kernel=i2s_scalar/'
+spoiled "line 2: 'i2s_*' is a pattern, a cell is one" '2s/i2s_avx2/i2s_*/g'
+check 'no lines at all' refuses 'there is no measurement in it' "$TRITGATE" import /dev/null spoiled
+check 'no such file' refuses "cannot open 'nowhere'" "$TRITGATE" import nowhere spoiled
+check 'a directory that is there' refuses "'noise' exists" "$TRITGATE" import noise.jsonl noise
+finish
