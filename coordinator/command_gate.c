@@ -1,17 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
 #include "coordinator/command.h"
+#include "coordinator/join.h"
 #include "coordinator/report.h"
 #include "coordinator/run_directory.h"
 
 /* gate and report: what a stored run says. Neither measures, nor writes into the run. */
 
 struct options {
-    const char *directory, *policy, *json, *format, *out;
+    const char **directories;
+    size_t count;
+    const char *policy, *json, *format, *out;
     bool accepts_imported;
 };
 
@@ -26,9 +30,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case FORMAT: o->format = arg; return 0;
     case IMPORTED: o->accepts_imported = true; return 0;
     case 'o': o->out = arg; return 0;
-    case ARGP_KEY_ARG: tg_command_take(state, "run", &o->directory, arg); return 0;
+    case ARGP_KEY_ARG: o->directories[o->count++] = arg; return 0;
     case ARGP_KEY_END:
-        if (!o->directory) argp_failure(state, TG_STATUS_USAGE, 0, "a run's directory is missing");
+        if (!o->count) argp_failure(state, TG_STATUS_USAGE, 0, "a run's directory is missing");
         return 0;
     default: return ARGP_ERR_UNKNOWN;
     }
@@ -43,9 +47,10 @@ static const struct argp_option gate_options[] = {
 static const struct argp gate_argp = {
     gate_options,
     parse,
-    "DIR",
+    "DIR...",
     "Decides again from a stored run, without measuring anything. The same files and policy give "
-    "the same bytes.\vExit status: 0 pass, 1 fail, 2 inconclusive, 3 unusable run or policy.",
+    "the same bytes. Several runs of the same matrix, policy and libraries are judged "
+    "together.\vExit status: 0 pass, 1 fail, 2 inconclusive, 3 unusable run or policy.",
     NULL,
     NULL,
     NULL};
@@ -60,8 +65,9 @@ static const struct argp_option report_options[] = {
 static const struct argp report_argp = {
     report_options,
     parse,
-    "DIR",
-    "Prints one report of a stored run.\vExit status: 0, or 3 for an unusable run.",
+    "DIR...",
+    "Prints one report of a stored run, or of several that are judged together.\vExit status: 0, "
+    "or 3 for an unusable run.",
     NULL,
     NULL,
     NULL};
@@ -72,6 +78,14 @@ static int fail(const struct tg_error *err)
     return TG_STATUS_USAGE;
 }
 
+/* Room for as many directories as there are arguments. */
+static void take_arguments(const struct argp *argp, int argc, char **argv, struct options *o)
+{
+    o->directories = calloc((size_t)argc, sizeof *o->directories);
+    if (!o->directories) exit(TG_STATUS_STOPPED);
+    argp_parse(argp, argc, argv, 0, NULL, o);
+}
+
 /* Reads, plans and decides; prints the report, and gives the decision's status. */
 static int decide(const struct options *o, const struct tg_report *report, FILE *out)
 {
@@ -79,7 +93,7 @@ static int decide(const struct options *o, const struct tg_report *report, FILE 
     struct tg_run run;
     struct tg_plan plan;
     struct tg_decision decision;
-    if (tg_run_directory_open(o->directory, o->policy, &run, &plan, &err) < 0) return fail(&err);
+    if (tg_join_open(o->directories, o->count, o->policy, &run, &plan, &err) < 0) return fail(&err);
     int status = TG_STATUS_USAGE;
     plan.accepts_imported = o->accepts_imported;
     if (tg_gate_decide(&plan, &run, &decision, &err) == 0) {
@@ -96,29 +110,38 @@ static int decide(const struct options *o, const struct tg_report *report, FILE 
 int tg_command_gate(int argc, char **argv)
 {
     struct options options = {0};
-    argp_parse(&gate_argp, argc, argv, 0, NULL, &options);
-    return decide(&options, tg_report_find("terminal"), stdout);
+    take_arguments(&gate_argp, argc, argv, &options);
+    int status = decide(&options, tg_report_find("terminal"), stdout);
+    free(options.directories);
+    return status;
+}
+
+static int print_report(const struct options *o)
+{
+    struct tg_error err;
+    const struct tg_report *report = tg_report_find(o->format);
+    if (!report) {
+        tg_fail(&err, "no such report '%s'; see tritgate list reports", o->format);
+        return fail(&err);
+    }
+    FILE *out = o->out ? fopen(o->out, "w") : stdout;
+    if (!out) {
+        tg_fail(&err, "cannot write '%s': %s", o->out, strerror(errno));
+        return fail(&err);
+    }
+    int status = decide(o, report, out);
+    if (o->out && fclose(out) != 0) {
+        tg_fail(&err, "cannot write '%s': %s", o->out, strerror(errno));
+        return fail(&err);
+    }
+    return status == TG_STATUS_USAGE ? status : 0;
 }
 
 int tg_command_report(int argc, char **argv)
 {
     struct options options = {.format = "markdown"};
-    struct tg_error err;
-    argp_parse(&report_argp, argc, argv, 0, NULL, &options);
-    const struct tg_report *report = tg_report_find(options.format);
-    if (!report) {
-        tg_fail(&err, "no such report '%s'; see tritgate list reports", options.format);
-        return fail(&err);
-    }
-    FILE *out = options.out ? fopen(options.out, "w") : stdout;
-    if (!out) {
-        tg_fail(&err, "cannot write '%s': %s", options.out, strerror(errno));
-        return fail(&err);
-    }
-    int status = decide(&options, report, out);
-    if (options.out && fclose(out) != 0) {
-        tg_fail(&err, "cannot write '%s': %s", options.out, strerror(errno));
-        return fail(&err);
-    }
-    return status == TG_STATUS_USAGE ? status : 0;
+    take_arguments(&report_argp, argc, argv, &options);
+    int status = print_report(&options);
+    free(options.directories);
+    return status;
 }

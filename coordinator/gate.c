@@ -202,6 +202,7 @@ static bool note_origin(const struct tg_plan *plan, struct tg_decision *d)
         note(d, "cannot pass: imported evidence, see --imported");
     if (plan->asked.is_matrix_seen)
         note(d, "the matrix was made of what was seen: missing cells cannot be known");
+    if (plan->session_count) note(d, "%zu runs are judged together", plan->session_count);
     if (!is_known_digest(plan->workers[0].head.digest))
         note(d, "which libraries were measured is not known");
     return !plan->asked.is_imported || plan->accepts_imported;

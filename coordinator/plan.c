@@ -291,6 +291,7 @@ void tg_plan_release(struct tg_plan *plan)
     free(plan->workers);
     free(plan->prospects);
     free(plan->classes);
+    free(plan->sessions);
     tg_spec_release(&plan->spec);
     tg_policy_release(&plan->policy);
     tg_vocabulary_release(&plan->words);

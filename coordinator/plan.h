@@ -38,6 +38,13 @@ struct tg_asked {
     bool is_matrix_seen; /* its matrix is made of the cells seen, for want of one */
 };
 
+/* One of several runs that are judged together. */
+struct tg_session {
+    char evidence[65]; /* SHA-256 of its rows' digests */
+    char seed[TG_TEXT_SIZE];
+    size_t row_count;
+};
+
 /* What is known of a test before it is measured. */
 struct tg_prospect {
     enum { TG_TO_MEASURE, TG_TO_SKIP, TG_TO_FAIL } fate;
@@ -56,8 +63,10 @@ struct tg_plan {
     size_t class_count;
     size_t required_count; /* statistical tests that count: the N of the error rate */
     bool has_base;
-    bool is_own_policy;    /* the policy is the one that the run was measured for */
-    bool accepts_imported; /* who decides wants imported evidence decided on */
+    bool is_own_policy;          /* the policy is the one that the run was measured for */
+    bool accepts_imported;       /* who decides wants imported evidence decided on */
+    struct tg_session *sessions; /* runs that are judged together; none where it is one */
+    size_t session_count;
     char matrix_digest[65], policy_digest[65]; /* SHA-256 of the texts */
 };
 

@@ -163,5 +163,9 @@ void tg_report_markdown(FILE *out, const struct tg_plan *plan, const struct tg_d
     if (plan->has_base) put_library(out, "base", &plan->workers[0].base);
     fprintf(out, "- rows: %zu, the last of %s, SHA-256 of their digests `%.16s`, seed %s\n",
             d->row_count, d->date, d->evidence, plan->asked.seed);
+    for (size_t i = 0; i < plan->session_count; i++)
+        fprintf(out, "- run %zu of %zu: %zu rows, SHA-256 of their digests `%.16s`, seed %s\n",
+                i + 1, plan->session_count, plan->sessions[i].row_count, plan->sessions[i].evidence,
+                plan->sessions[i].seed);
     fputs("- decide again from the stored samples: `tritgate gate DIRECTORY`\n", out);
 }

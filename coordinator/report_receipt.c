@@ -109,6 +109,13 @@ void tg_report_receipt(FILE *out, const struct tg_plan *plan, const struct tg_de
     tg_json_add_text(evidence, "matrix", plan->matrix_digest);
     tg_json_add_text(evidence, "policy", plan->policy_digest);
     tg_json_add_boolean(evidence, "is_own_policy", plan->is_own_policy);
+    struct tg_json *runs = plan->session_count ? tg_json_array(evidence, "runs") : NULL;
+    for (size_t i = 0; i < plan->session_count; i++) {
+        struct tg_json *one = tg_json_object(runs, NULL);
+        tg_json_add_number(one, "rows", (double)plan->sessions[i].row_count);
+        tg_json_add_text(one, "digest", plan->sessions[i].evidence);
+        tg_json_add_text(one, "seed", plan->sessions[i].seed);
+    }
     struct tg_json *libraries = tg_json_object(root, "libraries");
     add_library(libraries, "head", &plan->workers[0].head);
     if (plan->has_base) add_library(libraries, "base", &plan->workers[0].base);

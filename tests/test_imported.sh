@@ -125,6 +125,22 @@ cp -r noise changed
 printf x | dd of=changed/worker-0001.1.h5 bs=1 seek=9000 conv=notrunc 2>/dev/null
 check 'changed bytes are refused' refuses 'was changed after the run' "$TRITGATE" gate changed --imported
 
+for part in '0 3' '3 6' '6 12' '5 12'; do
+    read -r first end <<<"$part"
+    check "rounds $first to $end alone" decides "$((end < 12 ? 2 : 0))" "part$first" "first=$first" "end=$end"
+done
+check 'runs that are too short decide together' gives 0 "$TRITGATE" gate part6 part0 part3 --imported
+check 'over all their rounds' grep -q '"rounds": 12' <("$TRITGATE" report part0 part3 part6 --imported --format receipt)
+check 'with the evidence of each' test "$(grep -c '"digest": ' <("$TRITGATE" report part0 part3 part6 --format receipt))" = 6
+check 'also printed as lines' test "$("$TRITGATE" report part0 part3 --format lines | wc -l)" = 12
+check 'what two of them have counts once, or not at all' refuses 'have a measurement in common' \
+    "$TRITGATE" gate part6 part5 --imported
+cp -r part0 same
+check 'nor is a copy another run' refuses 'have a measurement in common' "$TRITGATE" gate part0 same --imported
+check 'unlike questions' refuses 'cannot be judged together: another matrix' "$TRITGATE" gate part0 two --imported
+check 'unlike libraries' refuses 'cannot be judged together: another base' "$TRITGATE" gate part0 aa --imported
+check 'asked of all' gives 2 "$TRITGATE" gate part0 part3 part6
+
 # spoiled SENTENCE SED-SCRIPT: the lines after it are refused with line 2 in the sentence.
 spoiled() {
     sed "$2" noise.jsonl >spoiled.jsonl

@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "coordinator/join.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "coordinator/run_directory.h"
+#include "results/digest.h"
+
+/* One of the runs, as it was read. */
+struct session {
+    const char *path;
+    struct tg_run run;
+    struct tg_plan plan;
+    char begun[TG_TEXT_SIZE]; /* date of the first row */
+};
+
+static int by_beginning(const void *a, const void *b)
+{
+    const struct session *x = a, *y = b;
+    int begun = strcmp(x->begun, y->begun);
+    return begun ? begun : strcmp(x->run.evidence, y->run.evidence);
+}
+
+static int read_session(const char *path, struct session *s, struct tg_error *err)
+{
+    if (tg_run_directory_open(path, NULL, &s->run, &s->plan, err) < 0) return -1;
+    s->path = path;
+    snprintf(s->begun, sizeof s->begun, "unknown");
+    for (size_t i = 0; i < s->run.count; i++)
+        if (strcmp(s->run.rows[i].facts.date, s->begun) < 0)
+            memcpy(s->begun, s->run.rows[i].facts.date, sizeof s->begun);
+    return 0;
+}
+
+static int check_same(const struct session *first, const struct session *s, struct tg_error *err)
+{
+    const struct tg_capability *a = &first->plan.workers[0], *b = &s->plan.workers[0];
+    const struct {
+        const char *what, *of, *to;
+    } parts[] = {{"matrix", first->plan.matrix_digest, s->plan.matrix_digest},
+                 {"policy", first->plan.policy_digest, s->plan.policy_digest},
+                 {"filter", first->plan.asked.filter, s->plan.asked.filter},
+                 {"head", a->head.digest, b->head.digest},
+                 {"base", a->has_base ? a->base.digest : "", b->has_base ? b->base.digest : ""}};
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        if (strcmp(parts[i].of, parts[i].to) != 0)
+            return tg_fail(err, "runs '%s' and '%s' cannot be judged together: another %s",
+                           first->path, s->path, parts[i].what);
+    return 0;
+}
+
+/* A row's digest, and the session that it is from. */
+struct seen {
+    char digest[TG_DIGEST_SIZE];
+    size_t session;
+};
+
+static int by_digest(const void *a, const void *b)
+{
+    return strcmp(((const struct seen *)a)->digest, ((const struct seen *)b)->digest);
+}
+
+/* Whether a row holds times: rows of a fixed value, or of none, may well be alike. */
+static bool has_times(const struct tg_measurement *m)
+{
+    for (size_t i = 0; i < m->series_count; i++)
+        if (m->series[i].count > 1) return true;
+    return false;
+}
+
+/* No row may be in two runs. */
+static int check_once(const struct session *sessions, size_t count, struct tg_error *err)
+{
+    size_t total = 0, seen_count = 0;
+    for (size_t s = 0; s < count; s++) total += sessions[s].run.count;
+    struct seen *seen = calloc(total + 1, sizeof *seen);
+    int rc = seen ? 0 : tg_fail(err, "out of memory");
+    for (size_t s = 0; s < count; s++) {
+        for (size_t i = 0; i < sessions[s].run.count && rc == 0; i++) {
+            if (!has_times(&sessions[s].run.rows[i])) continue;
+            char *line = tg_measurement_to_json(&sessions[s].run.rows[i]);
+            seen[seen_count].session = s;
+            rc = tg_digest_text(line, seen[seen_count++].digest, err);
+            free(line);
+        }
+    }
+    if (rc == 0) qsort(seen, seen_count, sizeof *seen, by_digest);
+    for (size_t i = 1; i < seen_count && rc == 0; i++)
+        if (seen[i - 1].session != seen[i].session && by_digest(&seen[i - 1], &seen[i]) == 0)
+            rc = tg_fail(err, "runs '%s' and '%s' have a measurement in common",
+                         sessions[seen[i - 1].session].path, sessions[seen[i].session].path);
+    free(seen);
+    return rc;
+}
+
+/* Moves the rows of all sessions into one run, and says of each which it is from. */
+static int join_rows(struct session *sessions, size_t count, struct tg_run *run,
+                     struct tg_error *err)
+{
+    size_t total = 0;
+    for (size_t s = 0; s < count; s++) total += sessions[s].run.count;
+    run->rows = calloc(total + 1, sizeof *run->rows);
+    struct tg_digest *digest = tg_digest_create(err);
+    int rc = !digest ? -1 : run->rows ? 0 : tg_fail(err, "out of memory");
+    run->is_sealed = 1;
+    for (size_t s = 0; s < count && rc == 0; s++) {
+        struct tg_run *from = &sessions[s].run;
+        size_t used = strlen(run->dropped);
+        for (size_t i = 0; i < from->count; i++) {
+            from->rows[i].session = (int)s;
+            run->rows[run->count++] = from->rows[i];
+        }
+        from->count = 0;
+        run->is_sealed = run->is_sealed && from->is_sealed;
+        snprintf(run->dropped + used, sizeof run->dropped - used, "%s%s",
+                 used && *from->dropped ? "; " : "", from->dropped);
+        tg_digest_update(digest, from->evidence, sizeof from->evidence);
+    }
+    if (rc == 0) rc = tg_digest_finish(digest, run->evidence, err);
+    tg_digest_destroy(digest);
+    return rc;
+}
+
+static bool is_there(const struct tg_capability *workers, size_t count,
+                     const struct tg_capability *w)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(workers[i].host, w->host) == 0 && strcmp(workers[i].domain, w->domain) == 0 &&
+            strcmp(workers[i].hardware, w->hardware) == 0)
+            return true;
+    return false;
+}
+
+/* The text of a plan of all workers; they are borrowed. */
+static char *join_plans(const struct session *sessions, size_t count, struct tg_error *err)
+{
+    size_t total = 0, joined = 0;
+    struct tg_asked asked = sessions[0].plan.asked;
+    snprintf(asked.seed, sizeof asked.seed, "several");
+    for (size_t s = 0; s < count; s++) {
+        total += sessions[s].plan.worker_count;
+        asked.is_same = asked.is_same || sessions[s].plan.asked.is_same;
+        asked.is_imported = asked.is_imported || sessions[s].plan.asked.is_imported;
+        asked.is_matrix_seen = asked.is_matrix_seen || sessions[s].plan.asked.is_matrix_seen;
+    }
+    struct tg_capability *workers = calloc(total, sizeof *workers);
+    if (!workers) {
+        tg_fail(err, "out of memory");
+        return NULL;
+    }
+    for (size_t s = 0; s < count; s++)
+        for (size_t i = 0; i < sessions[s].plan.worker_count; i++)
+            if (!is_there(workers, joined, &sessions[s].plan.workers[i]))
+                workers[joined++] = sessions[s].plan.workers[i];
+    char *text = tg_plan_text(&asked, workers, joined);
+    free(workers);
+    return text;
+}
+
+static int plan_sessions(const struct session *sessions, size_t count, const char *policy,
+                         struct tg_run *run, struct tg_plan *plan, struct tg_error *err)
+{
+    struct tg_json_file other = {0};
+    run->matrix = strdup(sessions[0].run.matrix);
+    run->policy = strdup(sessions[0].run.policy);
+    run->plan = join_plans(sessions, count, err);
+    struct tg_session *list = calloc(count, sizeof *list);
+    int rc = run->plan ? 0 : -1;
+    if (!list || !run->matrix || !run->policy) rc = tg_fail(err, "out of memory");
+    if (rc == 0 && policy && tg_json_read(policy, &other, err) < 0) rc = tg_fail_in(err, "policy");
+    if (rc == 0)
+        rc = tg_plan_make(run->matrix, "matrix.json", policy ? other.text : run->policy, run->plan,
+                          plan, err);
+    if (rc < 0) {
+        free(list);
+    } else {
+        if (policy) plan->is_own_policy = strcmp(other.text, run->policy) == 0;
+        for (size_t s = 0; s < count; s++) {
+            memcpy(list[s].evidence, sessions[s].run.evidence, sizeof list[s].evidence);
+            memcpy(list[s].seed, sessions[s].plan.asked.seed, sizeof list[s].seed);
+            list[s].row_count = sessions[s].run.count;
+        }
+        plan->sessions = list;
+        plan->session_count = count;
+    }
+    tg_json_release(&other);
+    return rc;
+}
+
+static int join(const char *const paths[], size_t count, const char *policy,
+                struct session *sessions, struct tg_run *run, struct tg_plan *plan,
+                struct tg_error *err)
+{
+    for (size_t s = 0; s < count; s++)
+        if (read_session(paths[s], &sessions[s], err) < 0) return -1;
+    qsort(sessions, count, sizeof *sessions, by_beginning);
+    for (size_t s = 1; s < count; s++)
+        if (check_same(&sessions[0], &sessions[s], err) < 0) return -1;
+    if (check_once(sessions, count, err) < 0) return -1;
+    if (plan_sessions(sessions, count, policy, run, plan, err) < 0) return -1;
+    if (join_rows(sessions, count, run, err) == 0) return 0;
+    tg_plan_release(plan);
+    return -1;
+}
+
+int tg_join_open(const char *const paths[], size_t count, const char *policy, struct tg_run *run,
+                 struct tg_plan *plan, struct tg_error *err)
+{
+    if (count == 1) return tg_run_directory_open(paths[0], policy, run, plan, err);
+    struct session *sessions = calloc(count, sizeof *sessions);
+    struct tg_run joined = {0};
+    if (!sessions) return tg_fail(err, "out of memory");
+    int rc = join(paths, count, policy, sessions, &joined, plan, err);
+    for (size_t s = 0; s < count; s++) {
+        tg_plan_release(&sessions[s].plan);
+        tg_store_release(&sessions[s].run);
+    }
+    free(sessions);
+    if (rc < 0)
+        tg_store_release(&joined);
+    else
+        *run = joined;
+    return rc;
+}

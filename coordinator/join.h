@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TG_COORDINATOR_JOIN_H
+#define TG_COORDINATOR_JOIN_H
+
+#include <stddef.h>
+
+#include "base/error.h"
+#include "coordinator/plan.h"
+#include "results/store.h"
+
+/*
+ * Several runs of the same question, read and judged as one: each is a session, whose rows say so.
+ * They are taken in the order of their first rows, whatever the order of the paths, so that nobody
+ * chooses among orders. Only runs of the same matrix, policy, filter and libraries can be joined,
+ * and none twice: a row that two of them have would count twice.
+ */
+
+/*
+ * Reads `count` (at least 1) run directories and plans them together, under another policy if
+ * `policy` is not NULL (a file). The joined run is sealed if all are; its evidence is the SHA-256
+ * of the evidences, each with its zero byte. A single run stays as it is. Both results are to be
+ * released.
+ */
+int tg_join_open(const char *const paths[], size_t count, const char *policy, struct tg_run *run,
+                 struct tg_plan *plan, struct tg_error *err);
+
+#endif

@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "coordinator/join.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/stat.h>
+
+#include <cmocka.h>
+
+#include "coordinator/report.h"
+#include "tests/made_run.h"
+#include "tests/run_directory.h"
+
+#define MATRIX(kernel)                                                                             \
+    "{\"tritgate_matrix\": 1, \"axes\": {\"probe\": [\"kernel\"], \"kernel\": [\"" kernel          \
+    "\"], \"layer\": [\"640x2560\"]}}"
+#define POLICY(margin)                                                                             \
+    "{\"tritgate_policy\": 1, \"flow\": \"review\", \"rules\": [{\"rule\": \"noninferior\","       \
+    " \"metric\": \"call_time\", \"axis\": \"build\", \"of\": \"head\", \"to\": \"base\","         \
+    " \"tolerance\": 0.02, \"margin\": " margin "}]}"
+
+/* How a run is to be; what is not said has the values of run_like. */
+struct like {
+    const char *matrix, *policy, *filter, *head, *host, *hardware;
+    double effect;
+    int64_t hour, rounds;
+    bool is_unsealed, is_imported;
+};
+
+static char parent[3000], paths[3][3100];
+
+static int begin(void **state)
+{
+    (void)state;
+    const char *temporary = getenv("TMPDIR");
+    snprintf(parent, sizeof parent, "%s/tritgate-join-XXXXXX", temporary ? temporary : "/tmp");
+    if (!mkdtemp(parent)) return -1;
+    for (int i = 0; i < 3; i++) snprintf(paths[i], sizeof paths[i], "%s/%c", parent, "abc"[i]);
+    return 0;
+}
+
+static int end(void **state)
+{
+    for (int i = 0; i < 3; i++) {
+        snprintf(run_directory, sizeof run_directory, "%.2990s", paths[i]);
+        if (access(run_directory, F_OK) == 0) run_remove(state);
+    }
+    return rmdir(parent);
+}
+
+static void write_text(const char *name, const char *text)
+{
+    run_write(name, text, strlen(text));
+}
+
+/* Writes a run of one worker at paths[at]. */
+static void make(int at, struct like like)
+{
+    struct tg_error err;
+    struct tg_store *store;
+    struct tg_plan plan;
+    struct tg_run rows = {0};
+    struct tg_asked asked = made_asked;
+    const char *matrix = like.matrix ? like.matrix : MATRIX("i2s_avx2");
+    const char *policy = like.policy ? like.policy : POLICY("0.05");
+    struct tg_capability worker = made_worker(like.host ? like.host : "a", MADE_BASE);
+    if (like.head) snprintf(worker.head.digest, sizeof worker.head.digest, "%s", like.head);
+    if (like.hardware) snprintf(worker.hardware, sizeof worker.hardware, "%s", like.hardware);
+    snprintf(asked.filter, sizeof asked.filter, "%s", like.filter ? like.filter : "");
+    snprintf(asked.seed, sizeof asked.seed, "%d", 70 + at);
+    asked.is_imported = like.is_imported;
+    char *text = tg_plan_text(&asked, &worker, 1);
+    if (tg_plan_make(matrix, "a.json", policy, text, &plan, &err) < 0) fail_msg("%s", err.text);
+    made_rounds(&rows, &plan, 0, 0, like.rounds ? like.rounds : 4, like.effect, 0.003);
+    snprintf(run_directory, sizeof run_directory, "%.2990s", paths[at]);
+    assert_int_equal(mkdir(run_directory, 0777), 0);
+    write_text("matrix.json", matrix);
+    write_text("policy.json", policy);
+    write_text("plan.json", text);
+    const struct tg_store_plan texts = {matrix, policy, text};
+    if (tg_store_create(run_path("worker-0000.1.h5"), &texts, &store, &err) < 0)
+        fail_msg("%s", err.text);
+    for (size_t i = 0; i < rows.count; i++) {
+        struct tg_facts *facts = &rows.rows[i].facts;
+        snprintf(facts->date, sizeof facts->date, "2026-01-02T%02d:00:%02dZ", (int)like.hour,
+                 (int)rows.rows[i].round);
+        snprintf(facts->host, sizeof facts->host, "%s", worker.host);
+        facts->pid = like.hour;
+        assert_int_equal(tg_store_append(store, &rows.rows[i], &err), 0);
+    }
+    assert_int_equal(tg_store_close(store, &err), 0);
+    if (!like.is_unsealed) assert_int_equal(tg_store_seal(run_directory, &err), 0);
+    tg_plan_capability_release(&worker);
+    tg_store_release(&rows);
+    tg_plan_release(&plan);
+    free(text);
+}
+
+static struct tg_run run;
+static struct tg_plan plan;
+static struct tg_decision decision;
+
+/* Joins the first `count` of these, and decides. */
+static void judge(const char *const directories[], size_t count, const char *policy)
+{
+    struct tg_error err;
+    if (tg_join_open(directories, count, policy, &run, &plan, &err) < 0) fail_msg("%s", err.text);
+    if (tg_gate_decide(&plan, &run, &decision, &err) < 0) fail_msg("%s", err.text);
+}
+
+static void release(void)
+{
+    tg_gate_release(&decision);
+    tg_plan_release(&plan);
+    tg_store_release(&run);
+}
+
+static char *receipt(void)
+{
+    char *text;
+    size_t size;
+    FILE *f = open_memstream(&text, &size);
+    assert_non_null(f);
+    tg_report_find("receipt")->write(f, &plan, &decision);
+    fclose(f);
+    return text;
+}
+
+static void runs_that_are_too_short_decide_together(void **state)
+{
+    (void)state;
+    const char *const both[] = {paths[0], paths[1]};
+    make(0, (struct like){.hour = 1, .effect = 0.1});
+    make(1, (struct like){.hour = 2, .effect = 0.1, .rounds = 9});
+    judge(both, 1, NULL);
+    assert_int_equal(decision.answer, TG_INCONCLUSIVE);
+    assert_int_equal(plan.session_count, 0);
+    release();
+    judge(both, 2, NULL);
+    assert_int_equal(decision.answer, TG_FAIL);
+    assert_int_equal(decision.verdicts[0].rounds, 13);
+    assert_int_equal(plan.required_count, 1); /* the same test, not two */
+    assert_int_equal(plan.worker_count, 1);
+    assert_int_equal(run.count, 26);
+    assert_int_equal(run.rows[0].session, 0);
+    assert_int_equal(run.rows[25].session, 1);
+    assert_true(run.is_sealed);
+    assert_string_equal(decision.notes[0], "2 runs are judged together");
+    release();
+}
+
+static void the_order_of_the_paths_changes_no_byte(void **state)
+{
+    (void)state;
+    const char *const one[] = {paths[0], paths[1], paths[2]}, *const other[] = {paths[1], paths[2],
+                                                                                paths[0]};
+    make(0, (struct like){.hour = 3, .effect = 0.04});
+    make(1, (struct like){.hour = 1, .effect = 0.00});
+    make(2, (struct like){.hour = 2, .effect = 0.02});
+    judge(one, 3, NULL);
+    char *before = receipt();
+    assert_string_equal(plan.sessions[0].seed, "71"); /* the earliest */
+    release();
+    judge(other, 3, NULL);
+    char *after = receipt();
+    assert_string_equal(after, before);
+    for (size_t s = 0; s < 3; s++) assert_non_null(strstr(after, plan.sessions[s].evidence));
+    assert_non_null(strstr(after, "\"seed\": \"several\""));
+    release();
+    free(before);
+    free(after);
+}
+
+static void workers_and_their_classes_are_joined(void **state)
+{
+    (void)state;
+    const char *const both[] = {paths[0], paths[1]};
+    make(0, (struct like){.hour = 1, .rounds = 9});
+    make(1, (struct like){.hour = 2, .rounds = 9, .host = "b", .hardware = "other"});
+    judge(both, 2, NULL);
+    assert_int_equal(plan.worker_count, 2);
+    assert_int_equal(plan.class_count, 2);
+    assert_int_equal(plan.required_count, 2);
+    assert_int_equal(plan.spec.test_count, 2);
+    release();
+}
+
+static void one_that_is_not_sealed_or_was_imported_is_enough(void **state)
+{
+    (void)state;
+    const char *const both[] = {paths[0], paths[1]}, *const others[] = {paths[0], paths[2]};
+    make(0, (struct like){.hour = 1, .rounds = 9});
+    make(1, (struct like){.hour = 2, .rounds = 9, .is_unsealed = true});
+    make(2, (struct like){.hour = 3, .rounds = 9, .is_imported = true});
+    judge(both, 1, NULL);
+    assert_int_equal(decision.answer, TG_PASS);
+    release();
+    judge(both, 2, NULL);
+    assert_int_equal(decision.answer, TG_INCONCLUSIVE);
+    release();
+    judge(others, 2, NULL);
+    assert_int_equal(decision.answer, TG_INCONCLUSIVE);
+    assert_true(plan.asked.is_imported);
+    release();
+}
+
+static void another_policy_is_for_all_of_them(void **state)
+{
+    (void)state;
+    const char *const both[] = {paths[0], paths[1]};
+    make(0, (struct like){.hour = 1, .effect = 0.1, .rounds = 9});
+    make(1, (struct like){.hour = 2, .effect = 0.1, .rounds = 9});
+    write_text("other", POLICY("0.3"));
+    judge(both, 2, run_path("other"));
+    assert_int_equal(decision.answer, TG_PASS);
+    assert_false(plan.is_own_policy);
+    release();
+    write_text("other", POLICY("0.05"));
+    judge(both, 2, run_path("other"));
+    assert_true(plan.is_own_policy);
+    release();
+}
+
+/* Asserts that the first two runs are not joined, with this in the sentence. */
+static void assert_refused(const char *part)
+{
+    const char *const both[] = {paths[0], paths[1]};
+    struct tg_run kept = {.count = 77};
+    struct tg_plan untouched = {.worker_count = 77};
+    struct tg_error err;
+    if (tg_join_open(both, 2, NULL, &kept, &untouched, &err) == 0)
+        fail_msg("taken, without: %s", part);
+    if (!strstr(err.text, part)) fail_msg("'%s' is not in: %s", part, err.text);
+    assert_int_equal(kept.count, 77);
+    for (int i = 1; i >= 0; i--) {
+        snprintf(run_directory, sizeof run_directory, "%.2990s", paths[i]);
+        if (i) assert_int_equal(run_remove(NULL), 0);
+    }
+}
+
+static void runs_of_unlike_questions_are_not_joined(void **state)
+{
+    (void)state;
+    make(0, (struct like){.hour = 1});
+    make(1, (struct like){.hour = 2, .matrix = MATRIX("i2s_scalar")});
+    assert_refused("cannot be judged together: another matrix");
+    make(1, (struct like){.hour = 2, .policy = POLICY("0.06")});
+    assert_refused("cannot be judged together: another policy");
+    make(1, (struct like){.hour = 2, .filter = "kernel=i2s_*"});
+    assert_refused("cannot be judged together: another filter");
+    make(1, (struct like){.hour = 2, .head = "3333"});
+    assert_refused("cannot be judged together: another head");
+}
+
+static void nothing_counts_twice(void **state)
+{
+    (void)state;
+    make(0, (struct like){.hour = 1, .rounds = 5});
+    make(1, (struct like){.hour = 1, .rounds = 9}); /* goes on with the same rows */
+    assert_refused("have a measurement in common");
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+    const struct CMUnitTest tests[] = {
+        TEST(runs_that_are_too_short_decide_together),
+        TEST(the_order_of_the_paths_changes_no_byte),
+        TEST(workers_and_their_classes_are_joined),
+        TEST(one_that_is_not_sealed_or_was_imported_is_enough),
+        TEST(another_policy_is_for_all_of_them),
+        TEST(runs_of_unlike_questions_are_not_joined),
+        TEST(nothing_counts_twice),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
