@@ -7,16 +7,61 @@
 check 'a run' gives 0 "$TRITGATE" run "$data/quick.json" --out run --json receipt.json
 check 'the receipt is copied' cmp receipt.json run/receipt.json
 
-"$TRITGATE" gate run --json a.json >a.txt
-(cd / && LC_ALL=tr_TR.UTF-8 TZ=Asia/Kathmandu "$TRITGATE" gate "$work/run" --json "$work/b.json") >b.txt
-check 'the same table in another locale, time zone and place' cmp a.txt b.txt
-check 'the same receipt' cmp a.json b.json
-check 'which is that of the run' cmp a.json run/receipt.json
-for format in markdown receipt terminal; do
-    "$TRITGATE" report run --format "$format" >"$format.1"
-    TZ=UTC-9 "$TRITGATE" report run --format "$format" >"$format.2"
-    check "the same $format" cmp "$format.1" "$format.2"
+check 'another one of it' gives 0 "$TRITGATE" run "$data/quick.json" --out run2
+
+# replay WHAT COMMAND...: `COMMAND... ARGUMENTS` must print what the program itself prints: the table
+# and every report, of one run and of two that are judged together.
+formats=$("$TRITGATE" list reports --json | sed -n 's/^ *"name": "\(.*\)",/\1/p')
+check 'there are reports' grep -q receipt <<<"$formats"
+replay() {
+    local what=$1 runs format
+    shift
+    for runs in run 'run run2'; do
+        # shellcheck disable=SC2086
+        "$@" gate $runs >"now.gate"
+        cmp "table${runs// /}" now.gate || return 1
+        for format in $formats; do
+            # shellcheck disable=SC2086
+            "$@" report $runs --format "$format" >now.report
+            cmp "$format${runs// /}" now.report || return 1
+        done
+    done
+}
+for runs in run 'run run2'; do
+    # shellcheck disable=SC2086
+    "$TRITGATE" gate $runs >"table${runs// /}"
+    for format in $formats; do
+        # shellcheck disable=SC2086
+        "$TRITGATE" report $runs --format "$format" >"$format${runs// /}"
+    done
 done
+check 'the receipt is that of the run' cmp receiptrun run/receipt.json
+check 'the report, too' cmp markdownrun run/report.md
+check 'two runs are two' grep -q '^2 runs are judged together$' tablerunrun2
+check 'again' replay again "$TRITGATE"
+for setting in LC_ALL=C LC_ALL=C.UTF-8 LC_ALL=de_DE.UTF-8 LC_ALL=tr_TR.UTF-8 LANG=de_DE LC_NUMERIC=de_DE.UTF-8 \
+    TZ=Asia/Kathmandu TZ=UTC-9 OMP_NUM_THREADS=1 OMP_NUM_THREADS=7 COLUMNS=20 \
+    GLIBC_TUNABLES=glibc.cpu.hwcaps=-AVX,-AVX2,-AVX512F,-FMA,-FMA4; do
+    check "the same bytes with $setting" replay "$setting" env "$setting" "$TRITGATE"
+done
+check 'without an environment' replay bare env -i "$TRITGATE"
+check 'on one core' replay one taskset -c "$(taskset -cp $$ | sed 's/.*: *//; s/[-,].*//')" "$TRITGATE"
+check 'into a terminal of another kind' replay dumb env TERM=dumb "$TRITGATE"
+mkdir elsewhere && cp -r run elsewhere/moved && cp -r run2 elsewhere/moved2
+check 'the runs moved, seen from elsewhere' bash -c 'cd / && "$1" gate "$2/moved" | cmp - "$3/tablerun" &&
+    "$1" gate "$2/moved2/" "$2/moved" | cmp - "$3/tablerunrun2"' - "$TRITGATE" "$work/elsewhere" "$work"
+check 'by a program that nobody may write to' bash -c 'chmod -R a-w elsewhere && "$1" gate elsewhere/moved | cmp - tablerun
+    status=$?; chmod -R u+w elsewhere; exit $status' - "$TRITGATE"
+
+# Another build: other optimisations, this machine's own instructions, assertions.
+cmake -S "$TG_SOURCE" -B other -G Ninja -DCMAKE_BUILD_TYPE=Debug -DBUILD_TESTING=OFF \
+    -DCMAKE_C_FLAGS='-O3 -march=native' >/dev/null 2>&1 && cmake --build other --target tritgate >/dev/null 2>&1
+check 'another build of the program' test -x other/tritgate
+check 'decides in the same bytes' replay other other/tritgate
+dev=$TG_SOURCE/build/dev/tritgate
+if [[ -x $dev && -z $(find "$TG_SOURCE"/{base,matrix,kernels,results,worker,coordinator} -newer "$dev" -name '*.[ch]') ]]; then
+    check 'so does the one with sanitizers' replay dev "$dev"
+fi
 
 ask strict '"stub_twice"' limit=1.5
 check 'another policy, another answer' gives 2 "$TRITGATE" gate run --policy strict_policy.json
