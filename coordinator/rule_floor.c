@@ -7,10 +7,19 @@
 /*
  * One cell's metric against a limit. A metric that is fixed is looked at as it is: the worst value
  * of all rounds decides, and rounds that differ fail, since it was promised to be deterministic. A
- * sampled one is tested as a ratio is, with D = ln(limit) - ln(x) for a floor.
+ * sampled one is tested as a ratio is, with D = ln(limit) - ln(x) for a floor. With a fail_limit,
+ * what is worse than limit but not worse than that passes with attention.
  */
 
 #define FIXED_ROUNDS 2 /* as many as show whether they differ */
+
+/* A value that passes although it is worse than the limit. */
+static void say_attention(const struct tg_rule *rule, double sign, struct tg_verdict *v)
+{
+    const char *worse = sign < 0 ? "less" : "more";
+    tg_rule_say(v, TG_PASS, "attention", "%s than %.6g, but not %s than %.6g, where it fails",
+                worse, rule->limit, worse, rule->fail_limit);
+}
 
 static void fixed(const struct tg_evidence *e, double sign, struct tg_verdict *v)
 {
@@ -31,6 +40,8 @@ static void fixed(const struct tg_evidence *e, double sign, struct tg_verdict *v
         v->answer = TG_FAIL;
         snprintf(v->word, sizeof v->word, "not deterministic");
         snprintf(v->reason, sizeof v->reason, "the same input gave different values");
+    } else if (sign * worst > sign * e->rule->limit && sign * worst <= sign * e->rule->fail_limit) {
+        say_attention(e->rule, sign, v);
     } else if (sign * worst > sign * e->rule->limit) {
         v->answer = TG_FAIL;
         snprintf(v->word, sizeof v->word, sign < 0 ? "too low" : "too high");
@@ -40,10 +51,21 @@ static void fixed(const struct tg_evidence *e, double sign, struct tg_verdict *v
     }
 }
 
+/* Worse than the limit for certain: how it stands to the fail_limit. One of 0 is never missed. */
+static struct tg_progress follow_fail_limit(const struct tg_evidence *e, double sign)
+{
+    struct tg_verdict scratch = {0};
+    if (!(e->rule->fail_limit > 0)) return (struct tg_progress){.is_clean = true};
+    return tg_rule_follow(e, sign, -sign * log(e->rule->fail_limit), 0, 0, &scratch);
+}
+
 static void sampled(const struct tg_evidence *e, double sign, struct tg_verdict *v)
 {
     struct tg_progress progress = tg_rule_follow(e, sign, -sign * log(e->rule->limit), 0, 0, v);
+    bool has_room = progress.is_over && !isnan(e->rule->fail_limit);
+    if (has_room) progress = follow_fail_limit(e, sign);
     tg_rule_answer(e, &progress, sign < 0 ? "too low" : "too high", "within", v);
+    if (has_room && progress.is_clean) say_attention(e->rule, sign, v);
     if (e->is_brief) return;
     tg_rule_estimate(e, 1, v);
     v->estimate += 1;

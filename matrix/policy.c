@@ -145,6 +145,9 @@ static int check_limit(const struct tg_rule *r, const struct traits *m, const ch
     }
     if (strcmp(m->sign, "positive") == 0 && !(r->limit > 0))
         return tg_fail(err, "the limit of '%s' is positive", r->metric);
+    if ((strcmp(reading, "least") == 0 && r->fail_limit >= r->limit) ||
+        (strcmp(reading, "most") == 0 && r->fail_limit <= r->limit))
+        return tg_fail(err, "'fail_limit' is worse than 'limit'");
     return 0;
 }
 
@@ -182,6 +185,8 @@ static int check_rule(const struct tg_rule *r, const struct tg_words *words, str
         return tg_fail(err, "'required' and 'optional' are true or false, and not both true");
     if (!isnan(r->discard) && strcmp(reading, "rate") != 0)
         return tg_fail(err, "rule '%s' discards nothing: every sample counts", r->rule);
+    if (!isnan(r->fail_limit) && strcmp(reading, "least") != 0 && strcmp(reading, "most") != 0)
+        return tg_fail(err, "rule '%s' has no 'fail_limit'", r->rule);
     if (strcmp(reading, "slowdown") == 0) return check_slowdown(r, &m, err);
     if (strcmp(reading, "growth") == 0) return check_growth(r, &m, err);
     return check_limit(r, &m, reading, err);

@@ -264,6 +264,12 @@ static void the_lines_of_a_noninferior_rule_are_in_order(void **state)
 #define MODELS  "\"axis\": \"model\", \"of\": \"large\", \"to\": \"small\", "
 #define MARGINS "\"tolerance\": 0.02, \"margin\": 0.05"
 static const char *const refused_kinds[][2] = {
+    {"\"floor\", \"metric\": \"kernel_accuracy\", \"limit\": 0.9, \"fail_limit\": 0.9",
+     "'fail_limit' is worse than 'limit'"},
+    {"\"ceiling\", \"metric\": \"kernel_accuracy\", \"limit\": 0.9, \"fail_limit\": 0.8",
+     "'fail_limit' is worse than 'limit'"},
+    {"\"parity\", " SIDES "\"metric\": \"kernel_accuracy\", \"limit\": 0, \"fail_limit\": 1",
+     "rule 'parity' has no 'fail_limit'"},
     {"\"parity\", " SIDES "\"metric\": \"call_time\", \"limit\": 1",
      "rule 'parity' needs a fixed metric, 'call_time' is sampled"},
     {"\"parity\", " SIDES "\"metric\": \"kernel_accuracy\"", "rule 'parity' needs a 'limit'"},

@@ -239,6 +239,45 @@ static void a_slope_at_the_limit_is_seldom_called_either(void **state)
     assert_in_range(answers(BURSTS, 2 * KIB, 20, TG_PASS), 0, 2);
 }
 
+static void between_limit_and_fail_limit_a_value_passes_with_attention(void **state)
+{
+    (void)state;
+    begin("floor");
+    rule.limit = 0.998;
+    rule.fail_limit = 0.99;
+    const struct {
+        double value;
+        enum tg_answer answer;
+        const char *word;
+    } rows[] = {{0.998, TG_PASS, "within"},
+                {0.9979, TG_PASS, "attention"},
+                {0.99, TG_PASS, "attention"},
+                {0.9899, TG_FAIL, "too low"}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        fill(rows[i].value, 0);
+        assert_verdict(judge(&fixed_metric, 2), rows[i].answer, rows[i].word);
+    }
+    begin("ceiling");
+    rule.limit = 10;
+    rule.fail_limit = 20;
+    fill(log(9.), 0.01);
+    assert_verdict(judge(&memory, MOST), TG_PASS, "within");
+    fill(log(15.), 0.01);
+    assert_verdict(judge(&memory, MOST), TG_PASS, "attention");
+    assert_string_equal(judge(&memory, MOST).reason,
+                        "more than 10, but not more than 20, where it fails");
+    fill(log(20.), 0.01); /* neither can be shown at the line itself */
+    assert_verdict(judge(&memory, MOST), TG_INCONCLUSIVE, "inconclusive");
+    fill(log(22.), 0.01);
+    assert_verdict(judge(&memory, MOST), TG_FAIL, "too high");
+    begin("floor"); /* a target: it is said when it is missed, and never fails */
+    rule.limit = 40;
+    rule.fail_limit = 0;
+    fill(log(1e-3), 0.01);
+    assert_verdict(judge(&speed, MOST), TG_PASS, "attention");
+    assert_verdict(judge(&speed, 3), TG_INCONCLUSIVE, "inconclusive");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -249,6 +288,7 @@ int main(void)
         cmocka_unit_test(a_slope_is_judged_in_its_unit),
         cmocka_unit_test(a_leak_is_found_in_any_noise_and_none_is_invented),
         cmocka_unit_test(a_slope_at_the_limit_is_seldom_called_either),
+        cmocka_unit_test(between_limit_and_fail_limit_a_value_passes_with_attention),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
