@@ -2,6 +2,7 @@
 #include "matrix/policy.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -187,6 +188,8 @@ static int check_rule(const struct tg_rule *r, const struct tg_words *words, str
         return tg_fail(err, "rule '%s' discards nothing: every sample counts", r->rule);
     if (!isnan(r->fail_limit) && strcmp(reading, "least") != 0 && strcmp(reading, "most") != 0)
         return tg_fail(err, "rule '%s' has no 'fail_limit'", r->rule);
+    if (strspn(r->name, "abcdefghijklmnopqrstuvwxyz0123456789_") != strlen(r->name))
+        return tg_fail(err, "'name' has lower case letters, digits and '_'");
     if (strcmp(reading, "slowdown") == 0) return check_slowdown(r, &m, err);
     if (strcmp(reading, "growth") == 0) return check_growth(r, &m, err);
     return check_limit(r, &m, reading, err);
@@ -214,29 +217,34 @@ static int read_rule(const struct tg_json_file *file, const struct tg_json *obje
     return check_rule(rule, words, &why) < 0 ? tg_json_fail(file, object, err, "%s", why.text) : 0;
 }
 
-static int read_policy(const struct tg_json_file *file, const struct tg_words *words,
-                       struct tg_policy *p, struct tg_error *err)
+/* Keys are those of limits, rules and the flow. */
+static int check_keys(const struct tg_json_file *file, struct tg_error *err)
 {
-    static const char *const keys[] = {"tritgate_policy", "flow", "limits", "rules", NULL};
-    const struct tg_json *root = file->root, *flow = tg_json_get(root, "flow");
-    const struct tg_json *limits = tg_json_get(root, "limits"), *rules = tg_json_get(root, "rules");
+    static const char *const keys[] = {"tritgate_policy", "flow", "limits", "rules"};
+    const struct tg_json *root = file->root;
+    for (size_t i = 0; i < tg_json_count(root); i++) {
+        const struct tg_json *member = tg_json_at(root, i);
+        bool is_known = tg_flow_has_key(tg_json_key(member));
+        for (size_t k = 0; k < sizeof keys / sizeof *keys; k++)
+            is_known = is_known || strcmp(keys[k], tg_json_key(member)) == 0;
+        if (!is_known)
+            return tg_json_fail(file, member, err, "unknown key '%s'", tg_json_key(member));
+    }
+    return 0;
+}
+
+static int read_limits(const struct tg_json_file *file, const struct tg_json *given,
+                       struct tg_limits *limits, struct tg_error *err)
+{
     struct tg_error why;
+    if (given && tg_json_read_record(file, given, &tg_limits_type, limits, err) < 0) return -1;
+    return check_limits(limits, &why) < 0 ? tg_json_fail(file, given, err, "%s", why.text) : 0;
+}
 
-    if (tg_json_kind(root) != TG_JSON_OBJECT ||
-        tg_json_number(tg_json_get(root, "tritgate_policy")) != 1)
-        return tg_json_fail(file, root, err, "not a policy: \"tritgate_policy\": 1 is missing");
-    if (tg_json_only(file, root, keys, err) < 0) return -1;
-    const char *name = tg_json_text(flow);
-    if (!*name || strlen(name) >= sizeof p->flow ||
-        strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-_") != strlen(name))
-        return tg_json_fail(file, flow, err, "'flow' is a name of lower case letters");
-    snprintf(p->flow, sizeof p->flow, "%s", name);
-
-    tg_record_init(&tg_limits_type, &p->limits);
-    if (limits && tg_json_read_record(file, limits, &tg_limits_type, &p->limits, err) < 0)
-        return -1;
-    if (check_limits(&p->limits, &why) < 0) return tg_json_fail(file, limits, err, "%s", why.text);
-
+static int read_rules(const struct tg_json_file *file, const struct tg_words *words,
+                      struct tg_policy *p, struct tg_error *err)
+{
+    const struct tg_json *rules = tg_json_get(file->root, "rules");
     if (!rules || tg_json_kind(rules) != TG_JSON_ARRAY || tg_json_count(rules) == 0)
         return tg_json_fail(file, rules, err, "'rules' is a list of at least one rule");
     p->rules = calloc(tg_json_count(rules), sizeof *p->rules);
@@ -246,6 +254,50 @@ static int read_policy(const struct tg_json_file *file, const struct tg_words *w
                       err) < 0)
             return -1;
     return 0;
+}
+
+/* Each step's limits: the policy's, but for what it gives itself. And rules name steps there are.
+ */
+static int read_steps(const struct tg_json_file *file, struct tg_policy *p, struct tg_error *err)
+{
+    const struct tg_json *steps = tg_json_get(file->root, "steps");
+    const struct tg_json *rules = tg_json_get(file->root, "rules");
+    struct tg_error why;
+    size_t step;
+    p->step_limits = calloc(p->process.step_count + 1, sizeof *p->step_limits);
+    if (!p->step_limits) return tg_fail(err, "out of memory");
+    for (size_t i = 0; i < p->process.step_count; i++) {
+        p->step_limits[i] = p->limits;
+        if (read_limits(file, tg_json_get(tg_json_at(steps, i), "limits"), &p->step_limits[i],
+                        err) < 0)
+            return -1;
+    }
+    for (size_t i = 0; i < p->rule_count; i++)
+        if (*p->rules[i].step && tg_flow_find_step(&p->process, p->rules[i].step, &step, &why) < 0)
+            return tg_json_fail(file, tg_json_at(rules, i), err, "%s", why.text);
+    return 0;
+}
+
+static int read_policy(const struct tg_json_file *file, const struct tg_words *words,
+                       struct tg_policy *p, struct tg_error *err)
+{
+    const struct tg_json *root = file->root, *flow = tg_json_get(root, "flow");
+    if (tg_json_kind(root) != TG_JSON_OBJECT ||
+        tg_json_number(tg_json_get(root, "tritgate_policy")) != 1)
+        return tg_json_fail(file, root, err, "not a policy: \"tritgate_policy\": 1 is missing");
+    if (check_keys(file, err) < 0) return -1;
+    const char *name = tg_json_text(flow);
+    if (!*name || strlen(name) >= sizeof p->flow ||
+        strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-_") != strlen(name))
+        return tg_json_fail(file, flow, err, "'flow' is a name of lower case letters");
+    snprintf(p->flow, sizeof p->flow, "%s", name);
+
+    tg_record_init(&tg_limits_type, &p->limits);
+    if (read_limits(file, tg_json_get(root, "limits"), &p->limits, err) < 0 ||
+        read_rules(file, words, p, err) < 0 ||
+        tg_flow_parse(file, p->rules, p->rule_count, words, &p->process, err) < 0)
+        return -1;
+    return read_steps(file, p, err);
 }
 
 int tg_policy_parse(const struct tg_json_file *file, const struct tg_words *words,
@@ -260,8 +312,26 @@ int tg_policy_parse(const struct tg_json_file *file, const struct tg_words *word
     return 0;
 }
 
+int tg_policy_choose(struct tg_policy *policy, const char *step, struct tg_error *err)
+{
+    struct tg_flow *flow = &policy->process;
+    size_t kept = 0;
+    if (flow->step_count == 0 && !*step) return 0;
+    if (tg_flow_find_step(flow, step, &flow->step, err) < 0) return -1;
+    policy->limits = policy->step_limits[flow->step];
+    for (size_t i = 0; i < policy->rule_count; i++) {
+        const struct tg_rule *rule = &policy->rules[i];
+        if (!*rule->step || strcmp(rule->step, flow->steps[flow->step].name) == 0)
+            policy->rules[kept++] = *rule;
+    }
+    policy->rule_count = kept;
+    return kept ? 0 : tg_fail(err, "step '%s' has no rules", flow->steps[flow->step].name);
+}
+
 void tg_policy_release(struct tg_policy *policy)
 {
     free(policy->rules);
+    free(policy->step_limits);
+    tg_flow_release(&policy->process);
     *policy = (struct tg_policy){0};
 }

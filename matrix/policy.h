@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "base/record.h"
+#include "matrix/flow.h"
 #include "matrix/words.h"
 
 /*
@@ -43,6 +44,8 @@ struct tg_policy {
     struct tg_limits limits;
     struct tg_rule *rules;
     size_t rule_count;
+    struct tg_flow process;        /* what the flow does with its decision */
+    struct tg_limits *step_limits; /* those of each step of it */
 };
 
 /*
@@ -53,6 +56,12 @@ struct tg_policy {
  */
 int tg_policy_parse(const struct tg_json_file *file, const struct tg_words *words,
                     struct tg_policy *policy, struct tg_error *err);
+
+/*
+ * Makes it the policy of one step ("": the last that writes the gate): the step's limits stand, and
+ * rules of other steps are taken out. A policy without steps has only "".
+ */
+int tg_policy_choose(struct tg_policy *policy, const char *step, struct tg_error *err);
 
 void tg_policy_release(struct tg_policy *policy);
 

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "matrix/flow.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "matrix/policy.h"
+#include "tests/known_words.h"
+
+static const char head[] = "{\"tritgate_policy\": 1, \"flow\": \"review\", \"rules\": ["
+                           "{\"rule\": \"floor\", \"name\": \"accuracy\", \"metric\":"
+                           " \"kernel_accuracy\", \"limit\": 0.99},"
+                           "{\"rule\": \"floor\", \"name\": \"first\", \"step\": \"one\","
+                           " \"metric\": \"kernel_accuracy\", \"limit\": 0.9},"
+                           "{\"rule\": \"ceiling\", \"metric\": \"call_time\", \"limit\": 1}]";
+
+/* Parses head, ",\n" and `rest`. */
+static int parse(const char *rest, struct tg_policy *policy, struct tg_error *err)
+{
+    char text[8192];
+    struct tg_json_file file;
+    snprintf(text, sizeof text, "%s,\n%s", head, rest);
+    if (tg_json_parse(text, &file, err) < 0) return -1;
+    int rc = tg_policy_parse(&file, &known, policy, err);
+    tg_json_release(&file);
+    return rc;
+}
+
+static const char whole[] =
+    "\"agent\": \"reviewer\", \"mode\": \"slo\", \"writes\": [\"perf\"], \"inherits\": [\"a\"],\n"
+    "\"guard\": {\"env\": \"FLOW\", \"equals\": \"review\", \"else\": \"skipped (out)\","
+    " \"gate\": \"guard\", \"exit\": 2},\n"
+    "\"conclusions\": {\"inconclusive\": \"action_required\"},\n"
+    "\"dialect\": {\"colon\": \":\", \"unit\": \"tok/sec\"}, \"labels\": [\"state:ready\"],\n"
+    "\"targets\": [\"NEXT → a\", \"LOOP → self\"],\n"
+    "\"fallbacks\": [{\"name\": \"gpu\", \"levels\": [{\"level\": \"primary\", \"does\": \"d\"},"
+    " {\"level\": \"alt1\", \"does\": \"e\", \"method\": \"m\", \"cells\": \"device=cpu\"}]}],\n"
+    "\"skips\": [{\"reason\": \"no-gpu\", \"aliases\": [\"GPU gone\"], \"cells\":"
+    " [\"kernel=*cuda*\"]}],\n"
+    "\"surface\": [\"kernels/*\"],"
+    "\"components\": [{\"paths\": [\"kernels/a*\"], \"cells\": \"op=product\"}],\n"
+    "\"steps\": [{\"name\": \"one\", \"agent\": \"x\", \"writes\": true, \"retry\": {\"gpu\": 2},"
+    " \"limits\": {\"rounds_min\": 9}, \"texts\": {\"evidence\": [\"a {accuracy%:1}\","
+    " \"b {call_time}[; {?skip.no-gpu}c]\", \"{gpu.method} {?gpu.alt1}\"]},"
+    " \"routes\": [{\"condition\": \"slow\", \"when\": \"fail\", \"rules\": \"acc*\","
+    " \"cells\": \"op=product\", \"retry\": \"gpu\", \"to\": \"LOOP → self\","
+    " \"context\": [\"cells\"], \"advice\": [\"look\"]}]},"
+    " {\"name\": \"two\"}, {\"name\": \"three\", \"writes\": false}]}";
+
+static void a_flow_is_read_whole(void **state)
+{
+    (void)state;
+    struct tg_policy p;
+    struct tg_error err;
+    if (parse(whole, &p, &err) < 0) fail_msg("%s", err.text);
+    const struct tg_flow *f = &p.process;
+    assert_string_equal(f->agent, "reviewer");
+    assert_string_equal(f->mode, "slo");
+    assert_string_equal(f->writes.at[0], "perf");
+    assert_string_equal(f->guard.otherwise, "skipped (out)");
+    assert_int_equal(f->guard.status, 2);
+    assert_string_equal(f->conclusions[0], "success");
+    assert_string_equal(f->conclusions[3], "action_required");
+    assert_string_equal(f->unit, "tok/sec");
+    assert_int_equal(f->targets.count, 2);
+    assert_string_equal(f->chains[0].levels[0].method, "d");
+    assert_string_equal(f->chains[0].levels[1].cells, "device=cpu");
+    assert_string_equal(tg_flow_skip_find(f, "GPU gone")->reason, "no-gpu");
+    assert_null(tg_flow_skip_find(f, "gpu gone"));
+    assert_string_equal(f->components[0].cells, "op=product");
+    assert_int_equal(f->step_count, 3);
+    assert_string_equal(f->steps[0].agent, "x");
+    assert_string_equal(f->steps[1].agent, "reviewer");
+    assert_int_equal(f->steps[0].retry.gpu, 2);
+    assert_int_equal(f->steps[0].retry.statistical, 0);
+    assert_string_equal(f->steps[0].routes[0].to, "LOOP → self");
+    assert_string_equal(f->steps[0].routes[0].context.at[0], "cells");
+    assert_string_equal(tg_flow_lines(f, "evidence").at[0], "a {accuracy%:1}");
+    assert_int_equal(tg_flow_lines(f, "hop").count, 0);
+    tg_policy_release(&p);
+}
+
+static void a_step_has_its_own_rules_and_limits(void **state)
+{
+    (void)state;
+    struct tg_policy p;
+    struct tg_error err;
+    assert_int_equal(parse(whole, &p, &err), 0);
+    assert_int_equal(tg_policy_choose(&p, "one", &err), 0);
+    assert_int_equal(p.rule_count, 3);
+    assert_int_equal(p.limits.rounds_min, 9);
+    tg_policy_release(&p);
+
+    assert_int_equal(parse(whole, &p, &err), 0);
+    assert_int_equal(tg_policy_choose(&p, "", &err), 0); /* the last that writes */
+    assert_string_equal(p.process.steps[p.process.step].name, "two");
+    assert_int_equal(p.rule_count, 2);
+    assert_string_equal(p.rules[1].metric, "call_time");
+    assert_int_equal(p.limits.rounds_min, 5);
+    assert_int_equal(tg_policy_choose(&p, "four", &err), -1);
+    assert_string_equal(err.text, "the policy has no step 'four'");
+    tg_policy_release(&p);
+}
+
+static void a_policy_without_a_flow_has_no_steps(void **state)
+{
+    (void)state;
+    struct tg_policy p;
+    struct tg_error err;
+    char text[] = "\"agent\": \"a\", \"steps\": [{\"name\": \"one\", \"writes\": false}]}";
+    assert_int_equal(parse(text, &p, &err), 0);
+    assert_int_equal(tg_policy_choose(&p, "", &err), -1);
+    assert_string_equal(err.text, "no step of the policy writes its gate; name one");
+    tg_policy_release(&p);
+
+    struct tg_json_file file;
+    assert_int_equal(
+        tg_json_parse("{\"tritgate_policy\": 1, \"flow\": \"f\", \"rules\": [{\"rule\":"
+                      " \"floor\", \"metric\": \"call_time\", \"limit\": 1}]}",
+                      &file, &err),
+        0);
+    assert_int_equal(tg_policy_parse(&file, &known, &p, &err), 0);
+    assert_string_equal(p.process.conclusions[1], "failure");
+    assert_int_equal(tg_policy_choose(&p, "", &err), 0);
+    assert_int_equal(tg_policy_choose(&p, "one", &err), -1);
+    tg_policy_release(&p);
+    tg_json_release(&file);
+}
+
+#define ONE "\"name\": \"one\""
+static const char *const refused[][2] = {
+    {"\"agents\": 1}", "line 2: agents: unknown key 'agents'"},
+    {"\"agent\": 1}", "line 2: agent: a text is expected"},
+    {"\"mode\": \"slow\"}", "line 2: mode: a mode is record, compare or slo"},
+    {"\"writes\": \"perf\"}", "line 2: writes: a list of texts is expected"},
+    {"\"writes\": [1]}", "line 2: writes[0]: a text is expected"},
+    {"\"guard\": {\"env\": \"A\"}}", "line 2: guard: 'equals' is missing"},
+    {"\"guard\": {\"env\": \"A\", \"equals\": \"b\", \"else\": \"c\", \"gate\": \"d\","
+     "\n\"exit\": 3}}",
+     "line 3: guard.exit: a whole number from 0 to 2 is expected"},
+    {"\"conclusions\": {\"pass\": \"green\"}}",
+     "line 2: conclusions.pass: a conclusion is success, failure, neutral or action_required"},
+    {"\"dialect\": {\"space\": true}}", "line 2: dialect.space: unknown key 'space'"},
+    {"\"skips\": [{\"reason\": \"a\"}, {\"reason\": \"a\"}]}",
+     "line 2: skips: reason 'a' is given twice"},
+    {"\"skips\": [{\"reason\": \"a\", \"cells\": [\"colour=red\"]}]}",
+     "line 2: skips[0].cells: unknown axis 'colour' in 'colour=red'"},
+    {"\"fallbacks\": [{\"name\": \"a\", \"levels\": [{\"level\": \"alt3\", \"does\": "
+     "\"d\"}]}]}",
+     "line 2: fallbacks[0].levels[0].level: a level is primary, alt1, alt2 or skip"},
+    {"\"components\": [{\"cells\": \"op=product\"}]}",
+     "line 2: components[0]: 'paths' has at least one pattern"},
+    {"\"steps\": [{\"agent\": \"a\"}]}", "line 2: steps[0]: 'name' is missing"},
+    {"\"steps\": [{" ONE ", \"retry\": {\"gpu\": -1}}]}",
+     "line 2: steps[0].retry.gpu: a whole number from 0 to 100 is expected"},
+    {"\"steps\": [{" ONE ", \"writes\": 1}]}",
+     "line 2: steps[0].writes: 'writes' is true or false"},
+    {"\"steps\": [{" ONE ", \"limits\": {\"rounds_min\": 0}}]}",
+     "line 2: steps[0].limits: 'rounds_min' is at least 1 and 'rounds_max' at least that"},
+    {"\"steps\": [{" ONE ",\n \"texts\": {\"a\": [\"x\",\n\"{speed}\"]}}]}",
+     "line 4: steps[0].texts.a[1]: nothing is called 'speed'"},
+    {"\"steps\": [{" ONE ", \"texts\": {\"a\": [\"{accuracy.speed}\"]}}]}",
+     "line 2: steps[0].texts.a[0]: nothing is called 'accuracy.speed'"},
+    {"\"steps\": [{" ONE ", \"texts\": {\"a\": [\"{?skip.no-gpu}\"]}}]}",
+     "line 2: steps[0].texts.a[0]: nothing is called '?skip.no-gpu'"},
+    {"\"steps\": [{" ONE ", \"texts\": {\"a\": [\"[{accuracy}\"]}}]}",
+     "line 2: steps[0].texts.a[0]: a group is not closed"},
+    {"\"steps\": [{" ONE ", \"routes\": [{\"condition\": \"a\", \"when\": \"fail\","
+     " \"to\": \"NEXT → b\"}]}]}",
+     "line 2: steps[0].routes[0].to: 'NEXT → b' is not one of the flow's targets"},
+    {"\"targets\": [\"b\"], \"steps\": [{" ONE ", \"routes\": [{\"condition\": \"a\","
+     " \"when\": \"failed\", \"to\": \"b\"}]}]}",
+     "line 2: steps[0].routes[0].when: routes know no condition 'failed'"},
+    {"\"targets\": [\"b\"], \"steps\": [{" ONE ", \"routes\": [{\"condition\": \"a\","
+     " \"when\": \"fail\", \"to\": \"b\", \"context\": [\"all\"]}]}]}",
+     "line 2: steps[0].routes[0].context: routes know no context 'all'"},
+    {"\"targets\": [\"b\"], \"steps\": [{" ONE ", \"routes\": [{\"condition\": \"a\","
+     " \"when\": \"fail\", \"to\": \"b\", \"retry\": \"all\"}]}]}",
+     "line 2: steps[0].routes[0].retry: a bound of retries is tooling, gpu or statistical"},
+    {"\"steps\": [{\"name\": \"two\"}]}", "line 1: rules[1]: the policy has no step 'one'"},
+};
+
+static void what_a_flow_may_not_say_is_refused_with_its_place(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+        struct tg_policy p;
+        struct tg_error err = {""};
+        if (parse(refused[i][0], &p, &err) == 0) fail_msg("taken: %s", refused[i][0]);
+        assert_string_equal(err.text, refused[i][1]);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_flow_is_read_whole),
+        cmocka_unit_test(a_step_has_its_own_rules_and_limits),
+        cmocka_unit_test(a_policy_without_a_flow_has_no_steps),
+        cmocka_unit_test(what_a_flow_may_not_say_is_refused_with_its_place),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
