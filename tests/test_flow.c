@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "coordinator/vocabulary.h"
 #include "matrix/policy.h"
 #include "tests/known_words.h"
 
@@ -198,6 +199,51 @@ static void what_a_flow_may_not_say_is_refused_with_its_place(void **state)
     }
 }
 
+/* Reads a policy of the project, with the program's own words. */
+static void read_own(const char *name, struct tg_policy *policy)
+{
+    char path[4096];
+    const struct tg_survey *none = NULL;
+    struct tg_words words;
+    struct tg_json_file file;
+    struct tg_error err;
+    snprintf(path, sizeof path, TG_TEST_DATA "/../../matrix/policy/%s.json", name);
+    if (tg_vocabulary_gather(&none, 1, &words, &err) < 0 || tg_json_read(path, &file, &err) < 0 ||
+        tg_policy_parse(&file, &words, policy, &err) < 0)
+        fail_msg("%s: %s", name, err.text);
+    tg_json_release(&file);
+    tg_vocabulary_release(&words);
+}
+
+static void the_policies_of_the_three_flows_can_be_read(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *flow, *gate, *mode, *step;
+        size_t steps;
+    } rows[] = {{"generative", "benchmarks", "record", "record", 1},
+                {"review", "perf", "compare", "finalise", 3},
+                {"integrative", "benchmarks", "slo", "validate", 1}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct tg_policy p;
+        struct tg_error err;
+        read_own(rows[i].flow, &p);
+        assert_string_equal(p.flow, rows[i].flow);
+        assert_string_equal(p.process.mode, rows[i].mode);
+        assert_string_equal(p.process.writes.at[0], rows[i].gate);
+        assert_int_equal(p.process.step_count, rows[i].steps);
+        for (size_t s = 0; s < p.process.step_count; s++) { /* some route always holds */
+            const struct tg_flow_step *step = &p.process.steps[s];
+            assert_true(step->route_count > 0);
+            assert_string_equal(step->routes[step->route_count - 1].when, "pass");
+        }
+        assert_int_equal(tg_policy_choose(&p, "", &err), 0);
+        assert_string_equal(p.process.steps[p.process.step].name, rows[i].step);
+        assert_true(tg_flow_lines(&p.process, "evidence").count > 0);
+        tg_policy_release(&p);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -205,6 +251,7 @@ int main(void)
         cmocka_unit_test(a_step_has_its_own_rules_and_limits),
         cmocka_unit_test(a_policy_without_a_flow_has_no_steps),
         cmocka_unit_test(what_a_flow_may_not_say_is_refused_with_its_place),
+        cmocka_unit_test(the_policies_of_the_three_flows_can_be_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -141,7 +141,8 @@ rows() { # a row of a table whose field or name no code reads
     /^(FIELD|METRIC)\(/ { split($0, part, /[(,]/); print FILENAME ":" FNR ":" part[2] }
     ' "${tables[@]}" | while IFS=: read -r file line name; do
         grep -qE "(\.|->|\")$name([^A-Za-z0-9_]|\$)" "$work/read" ||
-            echo "$file:$line: no code reads '$name'"
+            { [[ $file == */metrics.def ]] && grep -qF "\"metric\": \"$name\"" matrix/policy/*; } ||
+            echo "$file:$line: no code reads '$name', and no policy"
     done
 }
 
