@@ -44,13 +44,15 @@ struct tg_run {
     struct tg_measurement *rows;
     size_t count;
     char *matrix, *policy, *plan;
+    char *acceptance;   /* NULL if the run has none */
     char evidence[65];  /* SHA-256 of all rows' digests, in their order */
     int is_sealed;      /* digests.json was there, and fits */
     char dropped[1024]; /* what a kill left damaged at the end of files, "" if nothing */
 };
 
 /*
- * Reads matrix.json, policy.json, plan.json and every worker-*.h5 of a directory. A digest that
+ * Reads matrix.json, policy.json, plan.json, acceptance.json if it is there, and every worker-*.h5
+ * of a directory. A digest that
  * does not fit is an error, but for the last row of a file and for a file that is no HDF5 at all: a
  * kill leaves such, they are left out and named. (In a sealed run no byte has changed since the
  * seal.) A file of another schema, or with other columns, is refused.
@@ -59,7 +61,7 @@ int tg_store_read(const char *directory, struct tg_run *run, struct tg_error *er
 
 void tg_store_release(struct tg_run *run);
 
-/* Writes digests.json: the SHA-256 of the three JSON files and of every worker file. */
+/* Writes digests.json: the SHA-256 of those JSON files and of every worker file. */
 int tg_store_seal(const char *directory, struct tg_error *err);
 
 #endif

@@ -281,18 +281,26 @@ static char *read_part(const char *directory, const char *name, struct tg_error 
     return text;
 }
 
+static bool has_acceptance(const char *directory)
+{
+    char path[4096 + 64];
+    snprintf(path, sizeof path, "%s/acceptance.json", directory);
+    return access(path, F_OK) == 0;
+}
+
 /* The text of digests.json as the files are now; the caller frees. */
 static char *seal_text(const char *directory, struct dirent **shards, int shard_count,
                        struct tg_error *err)
 {
-    static const char *const parts[] = {"matrix.json", "policy.json", "plan.json"};
+    static const char *const parts[] = {"matrix.json", "policy.json", "plan.json",
+                                        "acceptance.json"};
     char path[4096 + 300], digest[TG_DIGEST_SIZE];
     struct tg_json *root = tg_json_object(NULL, NULL);
     tg_json_add_number(root, "tritgate_digests", 1);
     struct tg_json *files = tg_json_object(root, "files");
-    int rc = 0;
-    for (int i = 0; i < 3 + shard_count && rc == 0; i++) {
-        const char *name = i < 3 ? parts[i] : shards[i - 3]->d_name;
+    int rc = 0, part_count = has_acceptance(directory) ? 4 : 3;
+    for (int i = 0; i < part_count + shard_count && rc == 0; i++) {
+        const char *name = i < part_count ? parts[i] : shards[i - part_count]->d_name;
         snprintf(path, sizeof path, "%s/%s", directory, name);
         rc = tg_digest_file(path, digest, err);
         if (rc == 0) tg_json_add_text(files, name, digest);
@@ -356,6 +364,9 @@ static int read_run(const char *directory, struct dirent **shards, int shard_cou
         !(run->policy = read_part(directory, "policy.json", err)) ||
         !(run->plan = read_part(directory, "plan.json", err)))
         return -1;
+    if (has_acceptance(directory) &&
+        !(run->acceptance = read_part(directory, "acceptance.json", err)))
+        return -1;
     struct tg_digest *evidence = tg_digest_create(err);
     int rc = evidence ? 0 : -1;
     for (int i = 0; i < shard_count && rc == 0; i++) {
@@ -392,6 +403,7 @@ void tg_store_release(struct tg_run *run)
     free(run->matrix);
     free(run->policy);
     free(run->plan);
+    free(run->acceptance);
     *run = (struct tg_run){0};
 }
 
