@@ -222,6 +222,7 @@ static bool note_builds(const struct tg_plan *plan, const struct tg_run *run, st
              is_known_digest(first->head.digest))
         note(d, "A/A: base and head are the same file");
     if (!plan->is_own_policy) note(d, "decided under another policy than it was measured for");
+    if (!plan->is_own_acceptance) note(d, "decided with another acceptance file");
     if (*plan->asked.filter) note(d, "only cells that match '%.300s'", plan->asked.filter);
     if (!run->is_sealed) {
         note(d, "cannot pass: the run was not ended in order; run --resume ends it");
@@ -345,6 +346,7 @@ static int decide(const struct tg_plan *plan, const struct tg_run *run, const st
 {
     bool is_decidable = note_origin(plan, d);
     bool may_pass = note_builds(plan, run, d), all_there = true;
+    char accepted[sizeof *d->notes];
     snprintf(d->date, sizeof d->date, "unknown");
     for (size_t i = 0; i < run->count; i++)
         if (strcmp(d->date, "unknown") == 0 || strcmp(run->rows[i].facts.date, d->date) > 0)
@@ -355,12 +357,15 @@ static int decide(const struct tg_plan *plan, const struct tg_run *run, const st
     d->verdict_count = plan->spec.test_count;
     for (size_t i = 0; i < d->verdict_count; i++) {
         if (tg_gate_judge(plan, i, rows, &d->verdicts[i], err) < 0) return -1;
+        tg_acceptance_apply(plan, d->date, i, &d->verdicts[i]);
         if (!count(plan, i, d)) all_there = false;
     }
     if (judge_families(plan, rows, d, err) < 0) return -1;
     if (tg_rows_strays(rows))
         note(d, "left out: %zu rows of hardware or cells that the plan does not know",
              tg_rows_strays(rows));
+    if (*tg_acceptance_note(plan, d->date, d->verdicts, accepted, sizeof accepted))
+        note(d, "%s", accepted);
     if (!all_there) note(d, "cannot pass: a machine that the policy requires was not there");
     if (!count_rules(plan, d)) {
         note(d, "cannot pass: a rule that the policy requires selects nothing");

@@ -6,6 +6,7 @@
 #include <stddef.h>
 
 #include "base/error.h"
+#include "coordinator/acceptance.h"
 #include "matrix/policy.h"
 #include "matrix/spec.h"
 #include "results/hardware.h"
@@ -37,6 +38,7 @@ struct tg_asked {
     bool is_fail_fast;   /* measure no more once the run has failed */
     bool is_imported;    /* nothing of it was measured by this program */
     bool is_matrix_seen; /* its matrix is made of the cells seen, for want of one */
+    char acceptance[65]; /* SHA-256 of acceptance.json, "" if there is none */
 };
 
 /* One of several runs that are judged together. */
@@ -69,6 +71,8 @@ struct tg_plan {
     struct tg_session *sessions; /* runs that are judged together; none where it is one */
     size_t session_count;
     char matrix_digest[65], policy_digest[65]; /* SHA-256 of the texts */
+    struct tg_acceptance acceptance;           /* see tg_plan_accept */
+    bool is_own_acceptance; /* it is the one that the run was begun with, or there is none */
 };
 
 /*
@@ -81,6 +85,9 @@ int tg_plan_make(const char *matrix, const char *path, const char *policy, const
 /* The text of plan.json; the caller frees. */
 char *tg_plan_text(const struct tg_asked *asked, const struct tg_capability *workers,
                    size_t worker_count);
+
+/* Takes the text of an acceptance file, NULL for none, in the place of the one taken before. */
+int tg_plan_accept(struct tg_plan *plan, const char *text, struct tg_error *err);
 
 void tg_plan_release(struct tg_plan *plan);
 

@@ -15,6 +15,8 @@
 
 enum tg_answer { TG_PASS, TG_FAIL, TG_INCONCLUSIVE, TG_SKIP };
 
+struct tg_accepted;
+
 /* What was seen for one test: one value a round. */
 struct tg_evidence {
     const struct tg_rule *rule;
@@ -46,7 +48,8 @@ struct tg_verdict {
     double of_median, to_median;    /* of the metric, over rounds; NAN for one cell */
     double of_bytes;                /* packed weights that one call of `of` reads, NAN if unknown */
     double log_fail, log_fail_line; /* evidence for failing, and its line */
-    double log_clean, log_clean_line; /* evidence for passing, and its line */
+    double log_clean, log_clean_line;   /* evidence for passing, and its line */
+    const struct tg_accepted *accepted; /* what made a failure attention, or NULL (acceptance.h) */
 };
 
 struct tg_rule_kind {
