@@ -15,11 +15,11 @@
 struct options {
     const char **directories;
     size_t count;
-    const char *policy, *json, *format, *out;
+    const char *policy, *accept, *json, *format, *out;
     bool accepts_imported;
 };
 
-enum { JSON = 256, FORMAT, IMPORTED };
+enum { JSON = 256, FORMAT, IMPORTED, ACCEPT };
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
@@ -29,6 +29,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case JSON: o->json = arg; return 0;
     case FORMAT: o->format = arg; return 0;
     case IMPORTED: o->accepts_imported = true; return 0;
+    case ACCEPT: o->accept = arg; return 0;
     case 'o': o->out = arg; return 0;
     case ARGP_KEY_ARG: o->directories[o->count++] = arg; return 0;
     case ARGP_KEY_END:
@@ -41,6 +42,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 static const struct argp_option gate_options[] = {
     {"policy", 'p', "FILE", 0, "decide under this policy (default: the run's own)", 0},
     {"imported", IMPORTED, NULL, 0, "decide on imported evidence, too", 0},
+    {"accept", ACCEPT, "FILE", 0, "losses that are accepted (default: the run's own)", 0},
     {"json", JSON, "FILE", 0, "write the receipt here", 0},
     {0}};
 
@@ -60,6 +62,7 @@ static const struct argp_option report_options[] = {
     {"imported", IMPORTED, NULL, 0, "decide on imported evidence, too", 0},
     {"out", 'o', "FILE", 0, "write it here (default: standard output)", 0},
     {"policy", 'p', "FILE", 0, "decide under this policy (default: the run's own)", 0},
+    {"accept", ACCEPT, "FILE", 0, "losses that are accepted (default: the run's own)", 0},
     {0}};
 
 static const struct argp report_argp = {
@@ -96,7 +99,8 @@ static int decide(const struct options *o, const struct tg_report *report, FILE 
     if (tg_join_open(o->directories, o->count, o->policy, &run, &plan, &err) < 0) return fail(&err);
     int status = TG_STATUS_USAGE;
     plan.accepts_imported = o->accepts_imported;
-    if (tg_gate_decide(&plan, &run, &decision, &err) == 0) {
+    if ((!o->accept || tg_run_directory_accept(o->accept, &run, &plan, &err) == 0) &&
+        tg_gate_decide(&plan, &run, &decision, &err) == 0) {
         report->write(out, &plan, &decision);
         if (tg_run_directory_copy_receipt(o->json, &plan, &decision, &err) == 0)
             status = tg_gate_status(&decision);

@@ -17,6 +17,7 @@
 #include "coordinator/dispatch.h"
 #include "coordinator/report.h"
 #include "coordinator/run_directory.h"
+#include "results/digest.h"
 #include "worker/library.h"
 
 #define ANNOUNCE_WITHIN_S 60
@@ -24,13 +25,26 @@
 
 /* What the command line says. */
 struct options {
-    const char *matrix, *policy, *out, *base, *head, *filter, *seed, *json, *resume;
+    const char *matrix, *policy, *out, *base, *head, *filter, *seed, *json, *resume, *accept;
     struct tg_identity identity;
     double budget_s; /* 0: the policy's */
     bool is_same, is_fail_fast;
 };
 
-enum { HOST = 256, TOPOLOGY, BASE, HEAD, SAME, FAIL_FAST, BUDGET, SEED, FILTER, JSON, RESUME };
+enum {
+    HOST = 256,
+    TOPOLOGY,
+    BASE,
+    HEAD,
+    SAME,
+    FAIL_FAST,
+    BUDGET,
+    SEED,
+    FILTER,
+    JSON,
+    RESUME,
+    ACCEPT
+};
 
 static const struct argp_option option_list[] = {
     {"policy", 'p', "FILE", 0, "what is demanded (default: the one that the matrix names)", 0},
@@ -41,6 +55,7 @@ static const struct argp_option option_list[] = {
     {"fail-fast", FAIL_FAST, NULL, 0, "measure no more once a test has failed the run", 0},
     {"budget", BUDGET, "SECONDS", 0, "measure no longer than this (default: the policy's)", 0},
     {"filter", FILTER, "PATTERN", 0, "only cells that match, as 'kernel=i2s_* batch=1'", 0},
+    {"accept", ACCEPT, "FILE", 0, "losses that are accepted, with reason, owner and last day", 0},
     {"seed", SEED, "N", 0, "draw the same operands and orders again", 0},
     {"json", JSON, "FILE", 0, "write the receipt here too", 0},
     {"resume", RESUME, "DIR", 0, "go on with a run that was ended; takes no matrix", 0},
@@ -61,6 +76,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case FILTER: o->filter = arg; return 0;
     case JSON: o->json = arg; return 0;
     case RESUME: o->resume = arg; return 0;
+    case ACCEPT: o->accept = arg; return 0;
     case HOST: o->identity.host = arg; return 0;
     case TOPOLOGY: o->identity.topology = arg; return 0;
     case SEED: o->seed = tg_command_seed(state, arg); return 0;
@@ -68,7 +84,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case ARGP_KEY_ARG: tg_command_take(state, "matrix", &o->matrix, arg); return 0;
     case ARGP_KEY_END:
         if (o->resume && (o->matrix || o->policy || o->out || o->base || o->head || o->filter ||
-                          o->seed || o->is_same || o->is_fail_fast))
+                          o->seed || o->is_same || o->is_fail_fast || o->accept))
             argp_failure(state, TG_STATUS_USAGE, 0,
                          "--resume goes on as the run was begun; only --budget and --json may"
                          " be given with it");
@@ -194,6 +210,18 @@ static int read_texts(struct work *w, struct tg_error *err)
     return rc;
 }
 
+/* The text of the acceptance file, if one is given, and its digest. */
+static int read_acceptance(struct work *w, char digest[TG_DIGEST_SIZE], struct tg_error *err)
+{
+    struct tg_json_file file;
+    if (!w->options->accept) return 0;
+    if (tg_json_read(w->options->accept, &file, err) < 0) return tg_fail_in(err, "acceptance");
+    w->run.acceptance = strdup(file.text);
+    tg_json_release(&file);
+    if (!w->run.acceptance) return tg_fail(err, "out of memory");
+    return tg_digest_text(w->run.acceptance, digest, err);
+}
+
 static double budget_of(const char *policy)
 {
     struct tg_json_file file;
@@ -219,10 +247,12 @@ static int begin(struct work *w, struct tg_error *err)
     if (o->filter && strlen(o->filter) >= sizeof asked.filter)
         return tg_fail(err, "the filter is too long");
     snprintf(asked.filter, sizeof asked.filter, "%s", o->filter ? o->filter : "");
+    if (read_acceptance(w, asked.acceptance, err) < 0) return -1;
     asked.budget_s = o->budget_s > 0 ? o->budget_s : budget_of(w->run.policy);
     w->run.plan = tg_plan_text(&asked, w->workers, w->worker_count);
     w->attempt = 1;
-    if (tg_plan_make(w->run.matrix, o->matrix, w->run.policy, w->run.plan, &w->plan, err) < 0)
+    if (tg_plan_make(w->run.matrix, o->matrix, w->run.policy, w->run.plan, &w->plan, err) < 0 ||
+        tg_run_directory_accept(NULL, &w->run, &w->plan, err) < 0)
         return -1;
     return tg_run_directory_make(o->out, &w->run, w->directory, sizeof w->directory, err);
 }
@@ -236,7 +266,8 @@ static int go_on(struct work *w, struct tg_error *err)
         return tg_fail(err, "cannot read run '%s': %s", o->resume, strerror(errno));
     if (tg_run_directory_lock(w->directory, err) < 0) return -1;
     if (tg_store_read(w->directory, &w->run, err) < 0) return -1;
-    if (tg_plan_make(w->run.matrix, "matrix.json", w->run.policy, w->run.plan, &w->plan, err) < 0)
+    if (tg_plan_make(w->run.matrix, "matrix.json", w->run.policy, w->run.plan, &w->plan, err) < 0 ||
+        tg_run_directory_accept(NULL, &w->run, &w->plan, err) < 0)
         return -1;
     if (w->plan.asked.is_imported)
         return tg_fail(err, "run '%s' was imported: there is nothing to go on with", o->resume);

@@ -44,6 +44,13 @@ static void add_verdict(struct tg_json *list, const struct tg_plan *plan,
     tg_json_add_text(item, "answer", tg_gate_word(v->answer));
     tg_json_add_text(item, "word", v->word);
     tg_json_add_text(item, "reason", v->reason);
+    if (v->accepted) {
+        struct tg_json *accepted = tg_json_object(item, "accepted");
+        tg_json_add_number(accepted, "loss", v->accepted->loss);
+        tg_json_add_text(accepted, "reason", v->accepted->reason);
+        tg_json_add_text(accepted, "expires", v->accepted->expires);
+        tg_json_add_text(accepted, "owner", v->accepted->owner);
+    }
     tg_json_add_number(item, "rounds", (double)v->rounds);
     if (v->super_rounds) tg_json_add_number(item, "super_rounds", (double)v->super_rounds);
     /* A factor is written as it is demanded: 1.5, not 0.5 more than 1. */

@@ -65,11 +65,11 @@ int tg_run_directory_make(const char *wanted, const struct tg_run *texts, char *
     snprintf(path, size, "%s", resolved);
     free(resolved);
     if (tg_run_directory_lock(path, err) < 0) return -1;
-    return write_text(path, "matrix.json", texts->matrix, err) < 0 ||
-                   write_text(path, "policy.json", texts->policy, err) < 0 ||
-                   write_text(path, "plan.json", texts->plan, err) < 0
-               ? -1
-               : 0;
+    if (write_text(path, "matrix.json", texts->matrix, err) < 0 ||
+        write_text(path, "policy.json", texts->policy, err) < 0 ||
+        write_text(path, "plan.json", texts->plan, err) < 0)
+        return -1;
+    return texts->acceptance ? write_text(path, "acceptance.json", texts->acceptance, err) : 0;
 }
 
 int tg_run_directory_lock(const char *path, struct tg_error *err)
@@ -125,6 +125,18 @@ int tg_run_directory_copy_receipt(const char *file, const struct tg_plan *plan,
     return 0;
 }
 
+int tg_run_directory_accept(const char *path, const struct tg_run *run, struct tg_plan *plan,
+                            struct tg_error *err)
+{
+    struct tg_json_file file = {0};
+    if (path && tg_json_read(path, &file, err) < 0) return tg_fail_in(err, "acceptance");
+    int rc = tg_plan_accept(plan, path ? file.text : run->acceptance, err);
+    tg_json_release(&file);
+    if (rc == 0 && !path && !plan->is_own_acceptance)
+        rc = tg_fail(err, "'acceptance.json' is not the one that the run was begun with");
+    return rc;
+}
+
 int tg_run_directory_open(const char *path, const char *policy, struct tg_run *run,
                           struct tg_plan *plan, struct tg_error *err)
 {
@@ -138,6 +150,10 @@ int tg_run_directory_open(const char *path, const char *policy, struct tg_run *r
     int rc = tg_plan_make(read.matrix, "matrix.json", policy ? other.text : read.policy, read.plan,
                           plan, err);
     if (rc == 0 && policy) plan->is_own_policy = strcmp(other.text, read.policy) == 0;
+    if (rc == 0 && tg_run_directory_accept(NULL, &read, plan, err) < 0) {
+        tg_plan_release(plan);
+        rc = -1;
+    }
     tg_json_release(&other);
     if (rc < 0) {
         tg_store_release(&read);

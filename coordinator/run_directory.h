@@ -10,11 +10,14 @@
 #include "coordinator/plan.h"
 #include "results/store.h"
 
-/* A run's directory: matrix.json, policy.json, plan.json, worker files, digests.json, reports. */
+/*
+ * A run's directory: matrix.json, policy.json, plan.json, acceptance.json if there is one, worker
+ * files, digests.json, reports.
+ */
 
 /*
  * Makes the directory (`wanted`, or runs/<date> if it is NULL; it must not exist) and writes the
- * three texts. `path` becomes its absolute path.
+ * texts. `path` becomes its absolute path.
  */
 int tg_run_directory_make(const char *wanted, const struct tg_run *texts, char *path, size_t size,
                           struct tg_error *err);
@@ -41,5 +44,12 @@ int tg_run_directory_copy_receipt(const char *file, const struct tg_plan *plan,
  */
 int tg_run_directory_open(const char *path, const char *policy, struct tg_run *run,
                           struct tg_plan *plan, struct tg_error *err);
+
+/*
+ * Takes into the plan the acceptance file at `path`, or, if that is NULL, the one that the run was
+ * begun with, which must be the one that its plan names.
+ */
+int tg_run_directory_accept(const char *path, const struct tg_run *run, struct tg_plan *plan,
+                            struct tg_error *err);
 
 #endif
