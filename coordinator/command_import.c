@@ -85,7 +85,7 @@ static int find_texts(const struct options *o, const struct tg_lines *lines, str
     texts->matrix = o->matrix ? read_text(o->matrix, named, err) : tg_import_matrix(lines, err);
     if (!texts->matrix) return -1;
     const char *policy = o->policy ? o->policy : *named ? named : NULL;
-    texts->policy = policy ? read_text(policy, NULL, err) : strdup(tg_import_policy);
+    texts->policy = policy ? read_text(policy, NULL, err) : strdup((const char *)tg_import_policy);
     if (!texts->policy) return -1;
     texts->plan = tg_import_plan(lines, texts->matrix, !o->matrix, err);
     return texts->plan ? 0 : -1;

@@ -39,7 +39,7 @@ void tg_import_release(struct tg_lines *lines);
 char *tg_import_matrix(const struct tg_lines *lines, struct tg_error *err);
 
 /* The policy of reviews, for lines that come without one: matrix/policy/review.json. */
-extern const char tg_import_policy[];
+extern const unsigned char tg_import_policy[];
 
 /*
  * Says of each row which worker it is from: rows of the same (host, domain, hardware) are, and

@@ -126,10 +126,129 @@ static int check_workers(const struct tg_plan *p, struct tg_error *err)
 
 static int read_plan(const struct tg_json_file *file, struct tg_plan *p, struct tg_error *err)
 {
-    static const char *const keys[] = {
-        "tritgate_plan",  "version",      "seed",     "filter",  "budget_s",
-        "is_same",        "is_fail_fast", "imported", "step",    "acceptance",
-        "is_matrix_seen", "build",        "base",     "workers", NULL};
+    static const char *const keys[] = {"tritgate_plan", "version",    "seed",         "filter",
+                                       "budget_s",      "is_same",    "is_fail_fast", "imported",
+                                       "step",          "acceptance", "workers",      NULL};
+    const struct tg_json *root = file->root, *list = tg_json_get(root, "workers");
+    const struct tg_json *imported = tg_json_get(root, "imported");
+    if (tg_json_only(file, root, keys, err) < 0) return -1;
+    if (tg_json_number(tg_json_get(root, "tritgate_plan")) != 1 || tg_json_count(list) == 0)
+        return tg_json_fail(file, root, err, "not a plan of this version");
+    snprintf(p->asked.seed, sizeof p->asked.seed, "%s", tg_json_text(tg_json_get(root, "seed")));
+    snprintf(p->asked.filter, sizeof p->asked.filter, "%s",
+             tg_json_text(tg_json_get(root, "filter")));
+    snprintf(p->asked.step, sizeof p->asked.step, "%s", tg_json_text(tg_json_get(root, "step")));
+    p->asked.budget_s = tg_json_number(tg_json_get(root, "budget_s"));
+    p->asked.is_same = tg_json_number(tg_json_get(root, "is_same")) != 0;
+    p->asked.is_imported = imported != NULL;
+    p->asked.is_matrix_seen = tg_json_number(tg_json_get(imported, "is_matrix_seen")) != 0;
+    p->asked.is_fail_fast = tg_json_number(tg_json_get(root, "is_fail_fast")) != 0;
+    snprintf(p->asked.acceptance, sizeof p->asked.acceptance, "%s",
+             tg_json_text(tg_json_get(root, "acceptance")));
+    p->workers = calloc(tg_json_count(list), sizeof *p->workers);
+    if (!p->workers) return tg_fail(err, "out of memory");
+    for (; p->worker_count < tg_json_count(list); p->worker_count++)
+        if (tg_plan_capability(file, tg_json_at(list, p->worker_count),
+                               &p->workers[p->worker_count], err) < 0)
+            return -1;
+    p->has_base = p->workers[0].has_base;
+    return check_workers(p, err);
+}
+
+/* The classes of hardware that the workers have. */
+static int find_classes(struct tg_plan *p, struct tg_error *err)
+{
+    p->classes = calloc(p->worker_count, sizeof *p->classes);
+    if (!p->classes) return tg_fail(err, "out of memory");
+    for (size_t i = 0; i < p->worker_count; i++) {
+        size_t c = 0;
+        while (c < p->class_count && strcmp(p->classes[c], p->workers[i].hardware) != 0) c++;
+        if (c == p->class_count)
+            memcpy(p->classes[p->class_count++], p->workers[i].hardware, sizeof *p->classes);
+    }
+    return 0;
+}
+
+/*
+ * Whether a worker of the block's class can run it; if none can, `reason` is that of the first of
+ * them.
+ */
+static bool anyone_can(const struct tg_plan *p, const struct tg_block *block, char *reason,
+                       size_t size)
+{
+    char first[400] = "";
+    for (size_t i = 0; i < p->worker_count; i++) {
+        char why[400];
+        if (strcmp(p->workers[i].hardware, p->classes[block->hardware]) != 0) continue;
+        if (tg_plan_can_run(p, &p->workers[i], block, why, sizeof why)) return true;
+        if (!*first) snprintf(first, sizeof first, "%s", why);
+    }
+    snprintf(reason, size, "%s", first);
+    return false;
+}
+
+static bool is_built(const struct tg_survey *survey, const char *kernel)
+{
+    const struct tg_survey_kernel *k = tg_survey_find(survey, kernel);
+    return k && k->built;
+}
+
+/* Whether base's kernel runs there and head's does not: it was lost between them. */
+static bool was_lost(const struct tg_plan *p, const struct tg_cell *cell, size_t hardware,
+                     char *reason, size_t size)
+{
+    char why[300] = "";
+    struct tg_block one = {.cells = {*cell}, .cell_count = 1, .hardware = hardware}, twin = one;
+    tg_record_set(&tg_cell_type, &twin.cells[0], "build", "base", NULL);
+    if (strcmp(cell->build, "base") == 0 || anyone_can(p, &one, why, sizeof why) ||
+        !anyone_can(p, &twin, reason, size))
+        return false;
+    if (is_built(&p->workers[0].head, cell->kernel))
+        snprintf(reason, size, "base can run it here and head cannot: %s", why);
+    else
+        snprintf(reason, size, "kernel '%s' is missing in head", cell->kernel);
+    return true;
+}
+
+/* What will become of a test: measured, or skipped or failed for want of a kernel or a machine. */
+static void foresee(const struct tg_plan *p, const struct tg_test *test,
+                    struct tg_prospect *prospect)
+{
+    const struct tg_block *block = &p->spec.blocks[test->block];
+    if (anyone_can(p, block, prospect->reason, sizeof prospect->reason)) return;
+    prospect->fate = TG_TO_SKIP;
+    for (size_t i = 0; i < block->cell_count; i++) {
+        char reason[sizeof prospect->reason];
+        if (!was_lost(p, &block->cells[i], block->hardware, reason, sizeof reason)) continue;
+        memcpy(prospect->reason, reason, sizeof reason);
+        prospect->fate = TG_TO_FAIL;
+        return;
+    }
+    if (test->has_to && strcmp(test->to.build, "base") == 0 &&
+        is_built(&p->workers[0].head, test->of.kernel) &&
+        !is_built(&p->workers[0].base, test->to.kernel))
+        snprintf(prospect->reason, sizeof prospect->reason, "not in base");
+}
+
+static int foresee_all(struct tg_plan *p, struct tg_error *err)
+{
+    p->prospects = calloc(p->spec.test_count, sizeof *p->prospects);
+    if (!p->prospects) return tg_fail(err, "out of memory");
+    for (size_t i = 0; i < p->spec.test_count; i++) {
+        const struct tg_test *test = &p->spec.tests[i];
+        const struct tg_metric *metric = tg_metric_find(p->policy.rules[test->rule].metric);
+        foresee(p, test, &p->prospects[i]);
+        if (p->prospects[i].fate == TG_TO_MEASURE && !test->is_shadow &&
+            !p->policy.rules[test->rule].optional && metric->nature == TG_SAMPLED)
+            p->required_count++;
+    }
+    return 0;
+}
+
+static int make(const char *path, struct tg_json_file files[3], struct tg_plan *p,
+                struct tg_error *err)
+{
+    const struct tg_survey *surveys[2] = {NULL, NULL};
     if (read_plan(&files[2], p, err) < 0) return -1;
     surveys[0] = &p->workers[0].head;
     surveys[1] = p->has_base ? &p->workers[0].base : NULL;

@@ -202,7 +202,7 @@ static int known(void *context, const struct tg_hole *hole, struct tg_error *err
     static const char *const levels[] = {"primary", "alt1", "alt2", "skip", NULL};
     static const char *const chains[] = {"level", "method", "does", NULL};
     struct reader *r = context;
-    bool is_rule, is_known = false;
+    bool is_rule = false, is_known = false;
     const char *part = hole->part;
     if (check_rules(r, hole->name, &is_rule) < 0) return -1;
     if (is_rule)

@@ -274,7 +274,8 @@ static void what_a_reader_must_know_stands_first(void **state)
         "only cells that match 'batch=1'",
         "cannot pass: the run was not ended in order; run --resume ends it",
         "left out, damaged by a kill: a row"};
-    struct tg_asked asked = {"7", "batch=1", 60, true};
+    struct tg_asked asked = {
+        .seed = "7", .filter = "batch=1", .budget_s = 60, .is_same = true};
     struct tg_capability worker = made_worker("a", MADE_HEAD);
     worker.head.injected_percent = 5;
     worker.base.is_debug = true;

@@ -292,7 +292,7 @@ static void the_policy_without_a_policy_is_that_of_reviews(void **state)
     struct tg_error err;
     if (tg_json_read(TG_TEST_DATA "/../../matrix/policy/review.json", &file, &err) < 0)
         fail_msg("%s", err.text);
-    assert_string_equal(tg_import_policy, file.text);
+    assert_string_equal((const char *)tg_import_policy, file.text);
     tg_json_release(&file);
 }
 
