@@ -55,6 +55,7 @@ struct tg_prospect {
 };
 
 struct tg_plan {
+    char version[TG_TEXT_SIZE]; /* of the program that asked */
     struct tg_asked asked;
     struct tg_capability *workers;
     size_t worker_count;

@@ -72,6 +72,9 @@ const struct tg_rule_kind *tg_rule_at(size_t i);
 #include "coordinator/rules.def"
 #undef RULE
 
+/* The margin of a noninferior rule, as the logarithm of a ratio. */
+double tg_rule_margin(const struct tg_rule *rule);
+
 /* A verdict on which nothing was seen yet. */
 struct tg_verdict tg_rule_no_verdict(void);
 

@@ -33,6 +33,11 @@ static double cut(const struct tg_rule *rule, int i)
     return isnan(cuts[i]) ? INFINITY : as_time(rule, cuts[i]);
 }
 
+double tg_rule_margin(const struct tg_rule *rule)
+{
+    return log1p(cut(rule, 1));
+}
+
 /* The last severity whose cut lies at or below the effect (with the slack of ties downwards). */
 static int severity(const struct tg_rule *rule, double effect)
 {
@@ -160,7 +165,7 @@ void tg_rule_noninferior(const struct tg_evidence *e, struct tg_verdict *v)
 {
     const struct tg_rule *rule = e->rule;
     double sign = e->metric->better == TG_LOWER ? 1 : -1;
-    double floor = log1p(as_time(rule, rule->tolerance)), margin = log1p(cut(rule, 1));
+    double floor = log1p(as_time(rule, rule->tolerance)), margin = tg_rule_margin(rule);
     struct tg_progress progress = tg_rule_follow(e, sign, 0, floor, margin, v);
     if (progress.is_over || progress.is_clean || !e->is_brief) tg_rule_estimate(e, sign, v);
     tg_rule_answer(e, &progress, "slower", "unchanged", v);

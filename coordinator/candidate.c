@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "coordinator/candidate.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "coordinator/rule.h"
+#include "results/metric.h"
+#include "results/stats.h"
+
+static double real_fact(const struct tg_facts *facts, const char *name)
+{
+    const struct tg_field *field = tg_record_field(&tg_facts_type, name);
+    if (!field || field->kind != TG_REAL) return NAN;
+    return *(const double *)(const void *)((const char *)facts + field->offset);
+}
+
+static const char *text_fact(const struct tg_facts *facts, const char *name)
+{
+    const struct tg_field *field = tg_record_field(&tg_facts_type, name);
+    return field && field->kind == TG_TEXT ? (const char *)facts + field->offset : "unknown";
+}
+
+static int by_round(const void *a, const void *b)
+{
+    const struct tg_measurement *x = *(const struct tg_measurement *const *)a;
+    const struct tg_measurement *y = *(const struct tg_measurement *const *)b;
+    if (x->round != y->round) return x->round < y->round ? -1 : 1;
+    return x->attempt < y->attempt ? -1 : x->attempt > y->attempt;
+}
+
+static double log_median(const struct tg_measurement *m, const char *metric)
+{
+    const struct tg_series *s = tg_measurement_series(m, metric);
+    if (m->outcome != TG_MEASURED || m->unpaired || !s || s->count == 0) return NAN;
+    return log(tg_stats_median(s->samples, s->count));
+}
+
+/* NAN if one of them is no number. */
+static double median_of(const double *values, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (!isfinite(values[i])) return NAN;
+    return count ? tg_stats_median(values, count) : NAN;
+}
+
+/* What the rows say of canaries and limit, where they all say the same. */
+static void name_canary(const struct tg_measurement *const *mine, size_t count,
+                        struct tg_candidate *c)
+{
+    size_t dot = 0, move = 0;
+    snprintf(c->canary, sizeof c->canary, "unknown");
+    for (size_t i = 0; i < count; i++) {
+        const char *canary = text_fact(&mine[i]->facts, "canary");
+        const char *limit = text_fact(&mine[i]->facts, "limited_by");
+        if (i == 0) snprintf(c->canary, sizeof c->canary, "%s", canary);
+        if (strcmp(c->canary, canary) != 0) snprintf(c->canary, sizeof c->canary, "unknown");
+        dot += strcmp(limit, "dot") == 0;
+        move += strcmp(limit, "read") == 0 || strcmp(limit, "write") == 0;
+    }
+    snprintf(c->limited_by, sizeof c->limited_by, "%s",
+             strcmp(c->canary, "unknown") == 0 || dot + move == 0 ? "none"
+             : dot > move                                         ? "dot"
+                                                                  : "read");
+}
+
+int tg_candidate_take(const struct tg_measurement *const rows[], size_t count,
+                      const struct tg_cell *cell, const char *metric, int64_t rounds,
+                      struct tg_candidate *candidate, struct tg_error *err)
+{
+    const struct tg_measurement **mine = malloc((count + 1) * sizeof *mine);
+    double *values = malloc((3 * count + 1) * sizeof *values);
+    struct tg_candidate taken = {.value = NAN, .canary_dot = NAN, .canary_read = NAN};
+    size_t used = 0;
+    int rc = mine && values ? 0 : tg_fail(err, "out of memory");
+    for (size_t i = 0; rc == 0 && i < count; i++)
+        if (memcmp(&rows[i]->cell, cell, sizeof *cell) == 0 &&
+            isfinite(log_median(rows[i], metric)))
+            mine[used++] = rows[i];
+    if (rc == 0 && used > 0) qsort(mine, used, sizeof *mine, by_round);
+    if (rc == 0 && rounds > 0 && used >= (size_t)rounds) {
+        double *dots = values + count, *reads = dots + count;
+        used = (size_t)rounds;
+        for (size_t i = 0; i < used; i++) {
+            values[i] = log_median(mine[i], metric);
+            dots[i] = log(real_fact(&mine[i]->facts, "canary_dot_s"));
+            reads[i] = log(real_fact(&mine[i]->facts, "canary_read_s"));
+        }
+        taken.rounds = rounds;
+        taken.value = median_of(values, used);
+        taken.canary_dot = median_of(dots, used);
+        taken.canary_read = median_of(reads, used);
+        name_canary(mine, used, &taken);
+    }
+    free(mine);
+    free(values);
+    if (rc == 0) *candidate = taken;
+    return rc;
+}
+
+bool tg_candidate_is_of(const struct tg_plan *plan, size_t test)
+{
+    const struct tg_test *t = &plan->spec.tests[test];
+    const struct tg_rule *rule = &plan->policy.rules[t->rule];
+    return strcmp(rule->rule, "noninferior") == 0 && strcmp(rule->axis, "build") == 0 &&
+           strcmp(t->of.build, "head") == 0 &&
+           (strcmp(t->to.build, "base") == 0 || strcmp(t->to.build, "copy") == 0);
+}
+
+size_t tg_candidate_block(const struct tg_plan *plan, size_t test)
+{
+    const struct tg_test *t = &plan->spec.tests[test];
+    struct tg_cell copy = t->of;
+    size_t found = plan->spec.block_count;
+    tg_record_set(&tg_cell_type, &copy, "build", "copy", NULL);
+    for (size_t b = 0; b < plan->spec.block_count; b++) {
+        const struct tg_block *block = &plan->spec.blocks[b];
+        if (block->hardware != t->hardware || !block->is_timed ||
+            memcmp(&block->cells[0], &t->of, sizeof t->of) != 0)
+            continue;
+        if (block->cell_count == 1) return b;
+        if (memcmp(&block->cells[1], &copy, sizeof copy) == 0) found = b;
+    }
+    return found;
+}
+
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* The models of the matrix, each once, sorted. */
+static int name_models(const struct tg_plan *plan, char *out, size_t size, struct tg_error *err)
+{
+    const char **models = malloc((plan->spec.cell_count + 1) * sizeof *models);
+    size_t used = 0;
+    if (!models) return tg_fail(err, "out of memory");
+    for (size_t i = 0; i < plan->spec.cell_count; i++) models[i] = plan->spec.cells[i].model;
+    qsort(models, plan->spec.cell_count, sizeof *models, by_text);
+    out[0] = 0;
+    for (size_t i = 0; i < plan->spec.cell_count && used < size; i++)
+        if (*models[i] && (i == 0 || strcmp(models[i], models[i - 1]) != 0))
+            used += (size_t)snprintf(out + used, size - used, "%s%s", used ? "," : "", models[i]);
+    free(models);
+    return used < size ? 0 : tg_fail(err, "too many models for one baseline");
+}
+
+int tg_candidate_key(const struct tg_plan *plan, size_t hardware, struct tg_baseline_key *key,
+                     struct tg_error *err)
+{
+    struct tg_baseline_key made = {0};
+    snprintf(made.hardware, sizeof made.hardware, "%s", plan->classes[hardware]);
+    for (size_t w = plan->worker_count; w-- > 0;)
+        if (strcmp(plan->workers[w].hardware, made.hardware) == 0)
+            snprintf(made.machine, sizeof made.machine, "%s", plan->workers[w].machine);
+    snprintf(made.version, sizeof made.version, "%s", plan->version);
+    snprintf(made.build, sizeof made.build, "%s", plan->workers[0].head.build);
+    snprintf(made.policy, sizeof made.policy, "%s", plan->policy_digest);
+    snprintf(made.matrix, sizeof made.matrix, "%s", plan->matrix_digest);
+    if (name_models(plan, made.models, sizeof made.models, err) < 0) return -1;
+    *key = made;
+    return 0;
+}
+
+/* One cell of a baseline, if the run measured it often enough and it is not there yet. */
+static int take_cell(const struct tg_plan *plan, const struct tg_rows *rows, size_t test,
+                     struct tg_baseline *b, struct tg_error *err)
+{
+    const struct tg_test *t = &plan->spec.tests[test];
+    const struct tg_rule *rule = &plan->policy.rules[t->rule];
+    char text[TG_CELL_TEXT_SIZE];
+    size_t block = tg_candidate_block(plan, test), count;
+    struct tg_candidate taken;
+    if (block == plan->spec.block_count) return 0;
+    const char *name = plan->spec.blocks[block].text;
+    const struct tg_baseline_cell *known = tg_baseline_find(b, tg_cell_text(&t->of, text),
+                                                            rule->metric, name);
+    if (known) {
+        struct tg_baseline_cell *own = &b->cells[known - b->cells];
+        own->margin = fmin(own->margin, tg_rule_margin(rule));
+        return 0;
+    }
+    const struct tg_measurement *const *own = tg_rows_of(rows, block, &count);
+    if (tg_candidate_take(own, count, &t->of, rule->metric, plan->policy.limits.rounds_min, &taken,
+                          err) < 0)
+        return -1;
+    if (taken.rounds == 0) return 0;
+    struct tg_baseline_cell *cell = tg_baseline_add_cell(b);
+    struct tg_baseline_value *value = cell ? tg_baseline_add_value(cell) : NULL;
+    if (!value) return tg_fail(err, "out of memory");
+    snprintf(cell->cell, sizeof cell->cell, "%s", text);
+    snprintf(cell->metric, sizeof cell->metric, "%s", rule->metric);
+    snprintf(cell->block, sizeof cell->block, "%s", name);
+    bool is_time = strcmp(tg_metric_find(rule->metric)->unit, "s") == 0;
+    snprintf(cell->canary, sizeof cell->canary, "%s", is_time ? taken.limited_by : "none");
+    cell->margin = tg_rule_margin(rule);
+    *value = (struct tg_baseline_value){0, taken.rounds, taken.value, taken.canary_dot,
+                                        taken.canary_read};
+    if (!*b->key.canary) snprintf(b->key.canary, sizeof b->key.canary, "%s", taken.canary);
+    if (strcmp(b->key.canary, taken.canary) != 0)
+        return tg_fail(err, "cells of one run had different canaries");
+    return 0;
+}
+
+int tg_candidate_baseline(const struct tg_plan *plan, const struct tg_rows *rows, size_t hardware,
+                          const char *run, const char *date, struct tg_baseline *baseline,
+                          struct tg_error *err)
+{
+    struct tg_baseline made = {0};
+    int rc = tg_candidate_key(plan, hardware, &made.key, err);
+    struct tg_baseline_session *session = rc == 0 ? tg_baseline_add_session(&made) : NULL;
+    if (rc == 0 && !session) rc = tg_fail(err, "out of memory");
+    if (rc == 0) {
+        snprintf(session->run, sizeof session->run, "%s", run);
+        snprintf(session->date, sizeof session->date, "%s", date);
+        snprintf(made.library, sizeof made.library, "%s", plan->workers[0].head.digest);
+    }
+    for (size_t i = 0; rc == 0 && i < plan->spec.test_count; i++)
+        if (plan->spec.tests[i].hardware == hardware && tg_candidate_is_of(plan, i))
+            rc = take_cell(plan, rows, i, &made, err);
+    if (rc == 0 && !*made.key.canary) snprintf(made.key.canary, sizeof made.key.canary, "unknown");
+    if (rc < 0)
+        tg_baseline_release(&made);
+    else
+        *baseline = made;
+    return rc;
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TG_COORDINATOR_CANDIDATE_H
+#define TG_COORDINATOR_CANDIDATE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "coordinator/plan.h"
+#include "coordinator/rows.h"
+#include "results/baseline.h"
+
+/*
+ * What one run says of head by itself: a value for each cell that another run could measure in the
+ * same way. Runs are compared by it when a baseline is made of them, and when one is used
+ * (trigger.h).
+ *
+ * The value is of the first `rounds_min` whole rounds, in every run the same number, so that no run
+ * is surer of itself than another. What shares the core with a cell shifts its time: only blocks
+ * of head alone, or of head and its own copy, can be the same in two runs.
+ */
+
+struct tg_candidate {
+    int64_t rounds;                        /* that it is of, 0 if there were too few */
+    double value, canary_dot, canary_read; /* as in struct tg_baseline_value */
+    char canary[TG_TEXT_SIZE];             /* which canaries ran, "unknown" if none, or several */
+    char limited_by[TG_TEXT_SIZE];         /* "dot" or "read", "none" if that is not known */
+};
+
+/* What the `count` rows of its block say of a cell, for a metric. */
+int tg_candidate_take(const struct tg_measurement *const rows[], size_t count,
+                      const struct tg_cell *cell, const char *metric, int64_t rounds,
+                      struct tg_candidate *candidate, struct tg_error *err);
+
+/*
+ * The block in which another run could measure the head of a test again: head alone, if another
+ * test needs that, else head and its copy. Its place in the plan, or block_count if the plan has
+ * none.
+ */
+size_t tg_candidate_block(const struct tg_plan *plan, size_t test);
+
+/* Whether a test compares head with an earlier build (or, for want of one, with its copy). */
+bool tg_candidate_is_of(const struct tg_plan *plan, size_t test);
+
+/*
+ * The key of what a run measures on one class of hardware; its canary is "", since only rows know
+ * that.
+ */
+int tg_candidate_key(const struct tg_plan *plan, size_t hardware, struct tg_baseline_key *key,
+                     struct tg_error *err);
+
+/*
+ * What a run measured on one class of hardware, as a baseline of one session (without dates): its
+ * cells with their margin, the narrowest of their tests. `run` is the digest of its evidence, and
+ * `date` that of its last row.
+ */
+int tg_candidate_baseline(const struct tg_plan *plan, const struct tg_rows *rows, size_t hardware,
+                          const char *run, const char *date, struct tg_baseline *baseline,
+                          struct tg_error *err);
+
+#endif

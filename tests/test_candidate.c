@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "coordinator/candidate.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "tests/made_run.h"
+
+#define MATRIX                                                                                     \
+    "{\"tritgate_matrix\": 1, \"axes\": {\"probe\": [\"kernel\"], \"kernel\": [\"i2s_avx2\"],"     \
+    " \"model\": [\"bitnet-2b\", \"bitnet-3b\"], \"layer\": [\"attn_q\"]}}"
+#define SLOWER(margin, more)                                                                       \
+    "{\"rule\": \"noninferior\", \"metric\": \"call_time\", \"axis\": \"build\", \"of\": "         \
+    "\"head\", \"to\": \"base\", \"tolerance\": 0.02, \"margin\": " margin more "}"
+#define CEILING "{\"rule\": \"ceiling\", \"metric\": \"call_time\", \"limit\": 1}"
+#define POLICY(rules)                                                                              \
+    "{\"tritgate_policy\": 1, \"flow\": \"review\", \"limits\": {\"rounds_min\": 5}, "             \
+    "\"rules\": [" rules "]}"
+
+static struct tg_plan plan;
+static struct tg_run run;
+static struct tg_rows *rows;
+
+static int end(void **state)
+{
+    (void)state;
+    tg_rows_destroy(rows);
+    rows = NULL;
+    tg_store_release(&run);
+    tg_plan_release(&plan);
+    return 0;
+}
+
+static void plan_for(const char *policy, const char *base)
+{
+    struct tg_capability worker = made_worker("a", base);
+    snprintf(worker.hardware, sizeof worker.hardware, "0123456789abcdef");
+    snprintf(worker.machine, sizeof worker.machine, "cores=2");
+    made_plan(MATRIX, policy, &worker, 1, &made_asked, &plan);
+}
+
+static void sort_rows(void)
+{
+    assert_int_equal(tg_rows_create(&plan, &rows, NULL), 0);
+    for (size_t i = 0; i < run.count; i++)
+        assert_int_equal(tg_rows_add(rows, &run.rows[i], NULL), 0);
+}
+
+/* Rounds of a pair in which head takes e^values[i] * 100 us, given in another order. */
+static void put_rounds(size_t test, const double *values, int64_t count)
+{
+    for (int64_t r = count; r-- > 0;) made_round(&run, &plan, test, r, values[r]);
+}
+
+static struct tg_candidate take(size_t test, int64_t rounds)
+{
+    struct tg_candidate taken;
+    struct tg_error err;
+    size_t count;
+    const struct tg_test *t = &plan.spec.tests[test];
+    const struct tg_measurement *const *own = tg_rows_of(rows, t->block, &count);
+    if (tg_candidate_take(own, count, &t->of, "call_time", rounds, &taken, &err) < 0)
+        fail_msg("%s", err.text);
+    return taken;
+}
+
+/* Whatever came later, and in whichever order rows are stored. */
+static void a_candidate_is_of_its_first_rounds(void **state)
+{
+    (void)state;
+    static const double values[] = {0.3, 0.1, 0.2, 5, 5};
+    plan_for(POLICY(SLOWER("0.05", "")), NULL);
+    put_rounds(0, values, 5);
+    sort_rows();
+    struct tg_candidate taken = take(0, 3);
+    assert_int_equal(taken.rounds, 3);
+    assert_true(fabs(taken.value - (log(1e-4) + 0.2)) < 1e-12);
+    assert_string_equal(taken.limited_by, "none");
+    assert_true(isnan(taken.canary_dot));
+    assert_int_equal(take(0, 5).rounds, 5);
+    assert_int_equal(take(0, 6).rounds, 0);
+    assert_true(isnan(take(0, 6).value));
+}
+
+static void a_round_that_broke_is_none(void **state)
+{
+    (void)state;
+    static const double values[] = {0.1, 0.1};
+    plan_for(POLICY(SLOWER("0.05", "")), NULL);
+    put_rounds(0, values, 2);
+    made_broken(&run, &plan, 0, 2, TG_MEASURED, TG_CRASHED, "signal 11");
+    made_broken(&run, &plan, 0, 3, TG_LATE, TG_MEASURED, "killed");
+    sort_rows();
+    assert_int_equal(take(0, 2).rounds, 2);
+    assert_int_equal(take(0, 3).rounds, 0);
+}
+
+static void head_alone_is_preferred_to_head_with_its_copy(void **state)
+{
+    (void)state;
+    plan_for(POLICY(SLOWER("0.05", "")), NULL);
+    size_t block = tg_candidate_block(&plan, 0);
+    assert_true(tg_candidate_is_of(&plan, 0));
+    assert_int_equal(block, plan.spec.tests[0].block);
+    assert_string_equal(plan.spec.blocks[block].cells[1].build, "copy");
+    tg_plan_release(&plan);
+
+    plan_for(POLICY(SLOWER("0.05", "") ", " CEILING), NULL);
+    block = tg_candidate_block(&plan, 0);
+    assert_int_equal(plan.spec.blocks[block].cell_count, 1);
+    assert_memory_equal(&plan.spec.blocks[block].cells[0], &plan.spec.tests[0].of,
+                        sizeof(struct tg_cell));
+    assert_false(tg_candidate_is_of(&plan, 2));
+    tg_plan_release(&plan);
+
+    /* With a base beside it head's time is not its own. */
+    plan_for(POLICY(SLOWER("0.05", "")), MADE_BASE);
+    assert_int_equal(tg_candidate_block(&plan, 0), plan.spec.block_count);
+}
+
+static void a_run_becomes_a_baseline_of_one_session(void **state)
+{
+    (void)state;
+    static const double values[] = {0.1, 0.1, 0.1, 0.1, 0.1};
+    struct tg_baseline b;
+    struct tg_error err;
+    plan_for(POLICY(SLOWER("0.10", "") ", " SLOWER("0.05", ", \"where\": \"model=bitnet-2b\"")),
+             NULL);
+    put_rounds(0, values, 5);
+    put_rounds(1, values, 4); /* one too few */
+    sort_rows();
+    char digest[65];
+    memset(digest, 'e', 64);
+    digest[64] = 0;
+    if (tg_candidate_baseline(&plan, rows, 0, digest, "2026-03-04T00:00:00Z", &b, &err) < 0)
+        fail_msg("%s", err.text);
+    assert_string_equal(b.key.hardware, "0123456789abcdef");
+    assert_string_equal(b.key.machine, "cores=2");
+    assert_string_equal(b.key.version, TRITGATE_VERSION);
+    assert_string_equal(b.key.build, "GNU 13.2.0 x86_64 Release -O3");
+    assert_string_equal(b.key.models, "bitnet-2b,bitnet-3b");
+    assert_string_equal(b.key.canary, "unknown");
+    assert_string_equal(b.key.policy, plan.policy_digest);
+    assert_string_equal(b.key.matrix, plan.matrix_digest);
+    assert_string_equal(b.library, MADE_HEAD);
+    assert_int_equal(b.session_count, 1);
+    assert_string_equal(b.sessions[0].run, digest);
+    assert_int_equal(b.cell_count, 1);
+    assert_non_null(strstr(b.cells[0].cell, "bitnet-2b"));
+    assert_true(fabs(b.cells[0].margin - log(1.05)) < 1e-12); /* the narrower of two rules */
+    assert_int_equal(b.cells[0].values[0].rounds, 5);
+    assert_true(fabs(b.cells[0].values[0].value - (log(1e-4) + 0.1)) < 1e-12);
+    tg_baseline_release(&b);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_teardown(name, end)
+    const struct CMUnitTest tests[] = {
+        TEST(a_candidate_is_of_its_first_rounds),
+        TEST(a_round_that_broke_is_none),
+        TEST(head_alone_is_preferred_to_head_with_its_copy),
+        TEST(a_run_becomes_a_baseline_of_one_session),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
