@@ -28,6 +28,7 @@ int tg_command_import(int argc, char **argv);
 int tg_command_cell(int argc, char **argv);
 int tg_command_check(int argc, char **argv);
 int tg_command_matrix(int argc, char **argv);
+int tg_command_baseline(int argc, char **argv);
 int tg_command_list(int argc, char **argv);
 
 /*

@@ -14,6 +14,7 @@ static const struct tg_command commands[] = {
     {"cell", "make one measurement by hand", tg_command_cell},
     {"check", "compare kernels with their exact reference", tg_command_check},
     {"matrix", "list what a matrix asks, and who could run it", tg_command_matrix},
+    {"baseline", "keep what runs measured, to compare with", tg_command_baseline},
     {"list", "print a table: kernels, metrics, facts, ...", tg_command_list},
 };
 
