@@ -134,6 +134,7 @@ static int read_plan(const struct tg_json_file *file, struct tg_plan *p, struct 
     if (tg_json_only(file, root, keys, err) < 0) return -1;
     if (tg_json_number(tg_json_get(root, "tritgate_plan")) != 1 || tg_json_count(list) == 0)
         return tg_json_fail(file, root, err, "not a plan of this version");
+    snprintf(p->version, sizeof p->version, "%s", tg_json_text(tg_json_get(root, "version")));
     snprintf(p->asked.seed, sizeof p->asked.seed, "%s", tg_json_text(tg_json_get(root, "seed")));
     snprintf(p->asked.filter, sizeof p->asked.filter, "%s",
              tg_json_text(tg_json_get(root, "filter")));
