@@ -11,7 +11,10 @@ struct group {
     double sum;
 };
 
-/* The group farthest from the mean of all others, in standard errors of a common spread. */
+/*
+ * The group farthest from the mean of all others, in standard errors of a common spread; of two
+ * that are, the one with the larger mean.
+ */
 static int farthest(const struct group *groups, size_t group_count, size_t count, double sum)
 {
     double most = -1;
@@ -19,12 +22,11 @@ static int farthest(const struct group *groups, size_t group_count, size_t count
     for (size_t g = 0; g < group_count; g++) {
         double n = (double)groups[g].count, others = (double)count - n;
         if (n == 0 || others == 0) continue;
-        double gap = fabs(groups[g].sum / n - (sum - groups[g].sum) / others);
-        double distance = gap / sqrt(1 / n + 1 / others);
-        if (distance > most) {
-            most = distance;
-            found = (int)g;
-        }
+        double gap = groups[g].sum / n - (sum - groups[g].sum) / others;
+        double distance = fabs(gap) / sqrt(1 / n + 1 / others);
+        if (distance < most * (1 - 1e-9) || (distance <= most * (1 + 1e-9) && gap < 0)) continue;
+        most = distance;
+        found = (int)g;
     }
     return found;
 }

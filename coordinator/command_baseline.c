@@ -6,10 +6,10 @@
 #include <time.h>
 
 #include "base/log.h"
+#include "coordinator/candidate.h"
 #include "coordinator/command.h"
 #include "coordinator/gate.h"
 #include "coordinator/run_directory.h"
-#include "coordinator/candidate.h"
 #include "results/baseline_store.h"
 
 /* The store of baselines: the only command that writes one. */
@@ -144,7 +144,7 @@ static int take_classes(const struct tg_plan *plan, const struct tg_run *run,
     for (size_t i = 0; rc == 0 && i < run->count; i++) rc = tg_rows_add(rows, &run->rows[i], err);
     for (size_t h = 0; rc == 0 && h < plan->class_count; h++) {
         rc = tg_candidate_baseline(plan, rows, h, run->evidence, decision->date, &c->baselines[h],
-                                 err);
+                                   err);
         if (rc == 0) c->count++;
     }
     tg_rows_destroy(rows);

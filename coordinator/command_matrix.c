@@ -74,6 +74,23 @@ static double expected_s(const struct tg_plan *plan)
     return seconds;
 }
 
+/* What a test can find with the noise that is expected, as it is planned; "" if it cannot be said.
+ */
+static char *planned(const struct tg_plan *plan, size_t test, char *out, size_t size)
+{
+    struct tg_rows *rows;
+    struct tg_verdict v;
+    out[0] = 0;
+    if (tg_rows_create(plan, &rows, NULL) < 0) return out;
+    if (plan->prospects[test].fate == TG_TO_MEASURE &&
+        tg_gate_judge(plan, test, rows, &v, NULL) == 0) {
+        v.detectable = v.detectable_planned;
+        tg_report_detectable(&plan->policy.rules[plan->spec.tests[test].rule], &v, out, size);
+    }
+    tg_rows_destroy(rows);
+    return out;
+}
+
 static void print_text(const struct tg_plan *plan)
 {
     char text[TG_CELL_TEXT_SIZE], demand[128], reason[400];
@@ -86,6 +103,7 @@ static void print_text(const struct tg_plan *plan)
                can ? "this machine can run it" : "nobody here: ", can ? "" : reason);
     }
     for (size_t i = 0; i < plan->spec.test_count; i++) {
+        char finds[64];
         const struct tg_prospect *prospect = &plan->prospects[i];
         const struct tg_test *test = &plan->spec.tests[i];
         const struct tg_rule *rule = &plan->policy.rules[test->rule];
@@ -93,6 +111,7 @@ static void print_text(const struct tg_plan *plan)
                tg_report_subject(plan, i, text, sizeof text),
                test->is_shadow ? " (shadow, not counted)" : ", ",
                test->is_shadow ? "" : tg_report_demand(rule, demand, sizeof demand));
+        if (*planned(plan, i, finds, sizeof finds)) printf("      can find %s\n", finds);
         if (prospect->fate != TG_TO_MEASURE)
             printf("      %s: %s\n", prospect->fate == TG_TO_SKIP ? "skipped" : "fails",
                    prospect->reason);
@@ -125,6 +144,7 @@ static void print_json(const struct tg_plan *plan)
         tg_json_add_boolean(item, "is_shadow", test->is_shadow);
         tg_json_add_boolean(item, "can_run", plan->prospects[i].fate == TG_TO_MEASURE);
         tg_json_add_text(item, "reason", plan->prospects[i].reason);
+        tg_json_add_text(item, "can_find", planned(plan, i, text, sizeof text));
     }
     tg_json_add_number(root, "statistical", (double)plan->required_count);
     tg_json_add_number(root, "expected_s", expected_s(plan));

@@ -76,16 +76,17 @@ static int64_t rounds_of(const struct dispatch *d, size_t block)
 }
 
 /*
- * How urgent the next round of a test is: how near a line it is for what a round costs. What is
- * decided and only wants its severity made certain comes behind all that is open.
+ * How urgent the next round of a test is: the chance that it decides, for what it costs, which is
+ * one over the rounds that it still needs as it looks now. What seems to fail comes first, so that
+ * a run that fails does so soon; what is decided and only wants its severity made certain comes
+ * behind all that is open.
  */
 static double urgency_of(const struct tg_verdict *v, double cost_s)
 {
-    double to_fail = v->log_fail_line > 0 ? v->log_fail / v->log_fail_line : 0;
-    double to_clean = v->log_clean_line > 0 ? v->log_clean / v->log_clean_line : 0;
-    double nearer = fmax(0, fmax(to_fail, to_clean)) / fmax(cost_s, 0.001);
+    double needed = isfinite(v->rounds_needed) ? v->rounds_needed : 1e6;
+    double soon = 1 / (needed * fmax(cost_s, 0.001));
     if (v->answer != TG_INCONCLUSIVE) return 1;
-    return v->log_fail > FAILS_SOON ? SUSPICIOUS + nearer : 2 + nearer;
+    return v->log_fail > FAILS_SOON ? SUSPICIOUS + soon : 2 + soon;
 }
 
 /* Judges a test again, and tells its family of it. */

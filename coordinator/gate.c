@@ -122,6 +122,23 @@ static struct tg_verdict judge_rounds(const struct tg_plan *plan, const struct t
     return v;
 }
 
+/* What the test can find, and what would resolve it if it is open. */
+static void look_ahead(const struct tg_limits *limits, const struct tg_test *test,
+                       struct tg_verdict *v)
+{
+    struct tg_outlook planned = v->outlook;
+    double most = (double)limits->rounds_max, seen = (double)v->rounds;
+    if (!isfinite(v->outlook.sd)) return;
+    planned.sd = limits->expected_sd;
+    v->detectable_planned = tg_forecast_effect(&planned, most, limits->power);
+    v->detectable = tg_forecast_effect(&v->outlook, v->answer == TG_INCONCLUSIVE ? seen : most,
+                                       limits->power);
+    if (v->answer != TG_INCONCLUSIVE || !isfinite(v->theta)) return;
+    v->rounds_needed = fmax(1, ceil(tg_forecast_rounds(&v->outlook, v->theta) - seen));
+    v->seconds_needed = v->rounds_needed *
+                        (limits->round_s + (test->has_to ? 2 : 1) * limits->warmup_min_s);
+}
+
 static bool has_rows(const struct tg_rows *rows, size_t block)
 {
     size_t count;
@@ -145,6 +162,7 @@ int tg_gate_judge(const struct tg_plan *plan, size_t test, const struct tg_rows 
     } else {
         if (tg_gate_gather(plan, test, rows, &rounds, err) < 0) return -1;
         v = judge_rounds(plan, t, &rounds);
+        look_ahead(&plan->policy.limits, t, &v);
         tg_evidence_release(&rounds);
     }
     if (v.answer == TG_FAIL && plan->policy.rules[t->rule].optional) {

@@ -243,6 +243,46 @@ char *tg_report_measured(const struct tg_rule *rule, const struct tg_verdict *v,
     return out;
 }
 
+double tg_report_effect(const struct tg_rule *rule, double theta)
+{
+    const struct tg_metric *metric = tg_metric_find(rule->metric);
+    if (!isfinite(theta)) return NAN;
+    if (is(rule, "slowdown") || is(rule, "growth")) return expm1(theta);
+    if (is(rule, "factor")) return rule->limit * exp(-theta);
+    if (is(rule, "rate")) return rule->limit + theta;
+    if (metric->nature != TG_SAMPLED) return NAN;
+    return rule->limit * exp(is(rule, "least") ? -theta : theta);
+}
+
+char *tg_report_detectable(const struct tg_rule *rule, const struct tg_verdict *v, char *out,
+                           size_t size)
+{
+    double effect = tg_report_effect(rule, v->detectable);
+    char value[64];
+    out[0] = 0;
+    if (!isfinite(effect)) return out;
+    if (is(rule, "slowdown") || is(rule, "growth")) {
+        snprintf(out, size, "%.2g %% slower", 100 * effect);
+    } else if (is(rule, "factor")) {
+        snprintf(out, size, "less than %.3gx", effect);
+    } else if (is(rule, "rate")) {
+        snprintf(out, size, "%.3g", effect);
+    } else {
+        value_text(tg_metric_find(rule->metric), effect, value, sizeof value);
+        snprintf(out, size, "%s %s", is(rule, "least") ? "less than" : "more than", value);
+    }
+    return out;
+}
+
+char *tg_report_needed(const struct tg_verdict *v, char *out, size_t size)
+{
+    out[0] = 0;
+    if (isfinite(v->rounds_needed))
+        snprintf(out, size, "about %.0f round%s more (%.2g s) would decide", v->rounds_needed,
+                 v->rounds_needed == 1 ? "" : "s", v->seconds_needed);
+    return out;
+}
+
 char *tg_report_absolute(const struct tg_rule *rule, const struct tg_verdict *v, char *out,
                          size_t size)
 {

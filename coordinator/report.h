@@ -79,6 +79,19 @@ char *tg_report_measured(const struct tg_rule *rule, const struct tg_verdict *ve
 char *tg_report_absolute(const struct tg_rule *rule, const struct tg_verdict *verdict, char *out,
                          size_t size);
 
+/*
+ * An effect of D as the rule's numbers are read: a slow-down as a ratio less 1, a factor or value
+ * that would fail, a slope.
+ */
+double tg_report_effect(const struct tg_rule *rule, double theta);
+
+/* What is found with the limit `power`: "5.4 % slower", "less than 1.42x", or "" */
+char *tg_report_detectable(const struct tg_rule *rule, const struct tg_verdict *verdict, char *out,
+                           size_t size);
+
+/* "about 12 rounds more (4 s) would decide", or "" */
+char *tg_report_needed(const struct tg_verdict *verdict, char *out, size_t size);
+
 /* "pass", "unchanged", "fail", "attention", "inconclusive", "skipped", "shadow: unchanged" */
 char *tg_report_result(const struct tg_plan *plan, size_t test, const struct tg_verdict *verdict,
                        char *out, size_t size);

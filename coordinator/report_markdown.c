@@ -33,7 +33,13 @@ static void put_row(FILE *out, const struct tg_plan *plan, const struct tg_decis
     fputs(" | ", out);
     put(out, tg_report_absolute(rule, v, text, sizeof text));
     fprintf(out, " | %zu | ", v->rounds);
+    put(out, tg_report_detectable(rule, v, text, sizeof text));
+    fputs(" | ", out);
     put(out, tg_report_why(v, text, sizeof text));
+    if (v->answer == TG_INCONCLUSIVE && *tg_report_needed(v, text, sizeof text)) {
+        fputs("; ", out);
+        put(out, text);
+    }
     fputs(" |\n", out);
 }
 
@@ -46,8 +52,8 @@ static void put_part(FILE *out, const struct tg_plan *plan, const struct tg_deci
         if (!any)
             fprintf(out,
                     "\n## %s\n\n"
-                    "| Result | Test | Demanded | Measured | Median | Rounds | Why |\n"
-                    "|--------|------|----------|----------|--------|--------|-----|\n",
+                    "| Result | Test | Demanded | Measured | Median | Rounds | Can find | Why |\n"
+                    "|--------|------|----------|----------|--------|--------|----------|-----|\n",
                     title);
         any = true;
         put_row(out, plan, d, i);

@@ -61,6 +61,10 @@ static void add_verdict(struct tg_json *list, const struct tg_plan *plan,
     add_number(item, "of_median", v->of_median);
     add_number(item, "to_median", v->to_median);
     tg_json_add_number(item, "of_bytes", v->of_bytes);
+    add_number(item, "detectable_planned", tg_report_effect(rule, v->detectable_planned));
+    add_number(item, "detectable", tg_report_effect(rule, v->detectable));
+    add_number(item, "rounds_needed", v->rounds_needed);
+    add_number(item, "seconds_needed", v->seconds_needed);
     add_number(item, "log_fail", v->log_fail);
     add_number(item, "log_fail_line", v->log_fail_line);
     add_number(item, "log_clean", v->log_clean);

@@ -20,7 +20,7 @@ struct line {
 static void fill_last(const struct tg_rule *rule, const struct tg_verdict *v, char *out,
                       size_t size)
 {
-    char absolute[160];
+    char absolute[160], needed[160];
     bool plain = v->answer == TG_PASS && !*v->reason;
     tg_report_absolute(rule, v, absolute, sizeof absolute);
     char *versus = strstr(absolute, " vs ");
@@ -31,6 +31,8 @@ static void fill_last(const struct tg_rule *rule, const struct tg_verdict *v, ch
         snprintf(out, size, "%s; %s", v->word, absolute);
     else if (v->answer == TG_FAIL && !*v->reason)
         snprintf(out, size, "%s", v->word);
+    else if (v->answer == TG_INCONCLUSIVE && *tg_report_needed(v, needed, sizeof needed))
+        snprintf(out, size, "%s; %s", v->reason, needed);
     else
         snprintf(out, size, "%s", v->reason);
 }

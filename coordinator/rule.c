@@ -44,7 +44,13 @@ struct tg_verdict tg_rule_no_verdict(void)
                                .interval = {-INFINITY, INFINITY},
                                .of_median = NAN,
                                .to_median = NAN,
-                               .of_bytes = NAN};
+                               .of_bytes = NAN,
+                               .outlook = {.sd = NAN},
+                               .theta = NAN,
+                               .detectable_planned = NAN,
+                               .detectable = NAN,
+                               .rounds_needed = NAN,
+                               .seconds_needed = NAN};
 }
 
 enum tg_answer tg_rule_say(struct tg_verdict *verdict, enum tg_answer answer, const char *word,
@@ -56,6 +62,24 @@ enum tg_answer tg_rule_say(struct tg_verdict *verdict, enum tg_answer answer, co
     va_end(args);
     snprintf(verdict->word, sizeof verdict->word, "%s", word);
     return verdict->answer = answer;
+}
+
+/* What more rounds would meet: the noise seen so far, mixed with the expected. */
+static void look_ahead(const struct tg_evidence *e, const struct tg_walk_path *path,
+                       double clean_margin, struct tg_verdict *v)
+{
+    double *values = malloc((e->count + 1) * sizeof *values), sum = 0;
+    if (!values) return;
+    for (size_t r = 0; r < e->count; r++)
+        sum += values[r] = path->sign * e->values[r] + path->shift;
+    v->theta = e->count ? sum / (double)e->count : NAN;
+    v->outlook = (struct tg_outlook){.sd = tg_forecast_sd(values, e->count, e->limits->expected_sd),
+                                     .floor = path->floor,
+                                     .margin = clean_margin,
+                                     .log_fail_line = v->log_fail_line,
+                                     .log_clean_line = v->log_clean_line,
+                                     .rounds_min = e->limits->rounds_min};
+    free(values);
 }
 
 /* One round more for a test that is open: whether one of the lines is crossed now. */
@@ -97,6 +121,7 @@ struct tg_progress tg_rule_follow(const struct tg_evidence *evidence, double sig
     verdict->log_fail_line = log((double)evidence->required_count) - log(limits->alpha_fail);
     verdict->log_clean_line = -log(limits->alpha_miss);
     verdict->log_fail = verdict->log_clean = 0;
+    if (!evidence->is_brief) look_ahead(evidence, &path, clean_margin, verdict);
     struct tg_walk *walk = tg_walk_begin(&path), *back = NULL;
     for (size_t r = 0, behind = 0; walk && r < evidence->count; r++) {
         tg_walk_step(walk);

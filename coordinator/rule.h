@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "coordinator/forecast.h"
 #include "matrix/policy.h"
 #include "results/metric.h"
 #include "results/stats.h"
@@ -48,7 +49,15 @@ struct tg_verdict {
     double of_median, to_median;    /* of the metric, over rounds; NAN for one cell */
     double of_bytes;                /* packed weights that one call of `of` reads, NAN if unknown */
     double log_fail, log_fail_line; /* evidence for failing, and its line */
-    double log_clean, log_clean_line;   /* evidence for passing, and its line */
+    double log_clean, log_clean_line; /* evidence for passing, and its line */
+    struct tg_outlook outlook;        /* what more rounds would meet; sd is NAN for no rounds */
+    double theta;                     /* the mean of D, in which the outlook counts */
+    /*
+     * Of a test by rounds, in the terms of D: what it would find with the limit `power`, as planned
+     * and with the noise seen; and of one that is open, rounds and node-seconds that would resolve
+     * it, as it looks now. NAN where that cannot be said.
+     */
+    double detectable_planned, detectable, rounds_needed, seconds_needed;
     const struct tg_accepted *accepted; /* what made a failure attention, or NULL (acceptance.h) */
 };
 

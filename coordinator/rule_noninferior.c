@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "coordinator/agreement.h"
@@ -116,41 +115,38 @@ static bool is_split(const struct tg_evidence *e, double floor, double sign, dou
     return true;
 }
 
-/* What all nodes but the odd one say: whether they fail without it, too. */
-static bool fails_without(const struct tg_evidence *e, int odd)
+/* Whether it is slower by the margin whichever node is left out: then no one node made it so. */
+static bool fails_without_any(const struct tg_evidence *e, double sign, double margin)
 {
-    struct tg_evidence rest = *e;
-    struct tg_verdict v = tg_rule_no_verdict();
-    double *values = malloc(2 * e->count * sizeof *values);
-    if (!values) return false;
-    int *nodes = (int *)(values + e->count);
-    rest.count = 0;
-    for (size_t r = 0; r < e->count; r++) {
-        if (e->nodes[r] == odd) continue;
-        values[rest.count] = e->values[r];
-        nodes[rest.count++] = e->nodes[r];
+    int last = 0;
+    for (size_t r = 0; r < e->count; r++)
+        if (e->nodes[r] > last) last = e->nodes[r];
+    for (int node = 0; node <= last; node++) {
+        double sum = 0;
+        size_t others = 0;
+        for (size_t r = 0; r < e->count; r++) {
+            if (e->nodes[r] == node) continue;
+            sum += sign * e->values[r];
+            others++;
+        }
+        if (others && sum / (double)others < margin - 1e-9) return false;
     }
-    rest.values = values;
-    rest.nodes = nodes;
-    rest.sessions = NULL;
-    tg_rule_noninferior(&rest, &v);
-    free(values);
-    return v.answer == TG_FAIL;
+    return true;
 }
 
 /*
  * Nodes that disagree answer nothing together. For certain, as chance would make it in one run of
- * a hundred over all its tests: then the test is heterogeneous, unless it fails without the odd
- * one, too. If it only seems so, a clean answer waits for more rounds.
+ * a hundred over all its tests: then the test is heterogeneous, unless it fails without any one
+ * of them. If it only seems so, a clean answer waits for more rounds.
  */
-static void look_at_nodes(const struct tg_evidence *e, double floor, double sign,
+static void look_at_nodes(const struct tg_evidence *e, double floor, double margin, double sign,
                           struct tg_verdict *v)
 {
     char name[TG_TEXT_SIZE] = "one node";
     double line = fmin(0.001, e->limits->alpha_fail / (double)e->required_count);
     if (is_split(e, floor, sign, line, v)) {
         if (e->node_names) snprintf(name, sizeof name, "%s", e->node_names[v->odd_node]);
-        if (v->answer == TG_FAIL && fails_without(e, v->odd_node)) return;
+        if (v->answer == TG_FAIL && fails_without_any(e, sign, margin)) return;
         tg_rule_say(v, TG_INCONCLUSIVE, "heterogeneous",
                     "node '%s' gives %+.2f %%, the others %+.2f %%", name, 100 * v->odd,
                     100 * v->rest);
@@ -171,5 +167,5 @@ void tg_rule_noninferior(const struct tg_evidence *e, struct tg_verdict *v)
     tg_rule_answer(e, &progress, "slower", "unchanged", v);
     if (progress.is_over) is_slower(rule, v);
     if (progress.is_clean) is_not_slower(e, &progress, sign, floor, v);
-    look_at_nodes(e, floor, sign, v);
+    look_at_nodes(e, floor, margin, sign, v);
 }

@@ -31,11 +31,12 @@ const struct tg_record_type tg_rule_type = {
 
 static int check_limits(const struct tg_limits *l, struct tg_error *err)
 {
-    const double shares[] = {l->alpha_fail, l->alpha_miss, l->confidence, l->alpha_family,
-                             l->family_tolerance};
+    const double shares[] = {l->alpha_fail,       l->alpha_miss,  l->confidence, l->alpha_family,
+                             l->family_tolerance, l->expected_sd, l->power};
     for (size_t i = 0; i < sizeof shares / sizeof *shares; i++)
         if (!(shares[i] > 0 && shares[i] < 1))
-            return tg_fail(err, "error rates and confidence lie between 0 and 1");
+            return tg_fail(err,
+                           "error rates, confidence, power and expected noise lie between 0 and 1");
     if (!(l->memory_share > 0 && l->memory_share <= 1))
         return tg_fail(err, "'memory_share' lies above 0 and is at most 1");
     if (l->rounds_min < 1 || l->rounds_max < l->rounds_min || l->rounds_max > 100000)

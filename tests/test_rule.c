@@ -334,6 +334,32 @@ static void what_fails_without_the_odd_node_fails(void **state)
     assert_int_equal(v.odd_node, 5);
 }
 
+/* Of two nodes, the one that is slower may be the sick one. */
+static void of_two_nodes_both_must_be_slower(void **state)
+{
+    (void)state;
+    static int nodes[MOST];
+    struct tg_verdict v = tg_rule_no_verdict();
+    const struct tg_evidence evidence = {.rule = &rule,
+                                         .limits = &limits,
+                                         .metric = &time_metric,
+                                         .required_count = 3,
+                                         .values = values,
+                                         .nodes = nodes,
+                                         .count = 60};
+    begin("noninferior");
+    for (int i = 0; i < MOST; i++) {
+        nodes[i] = i % 2;
+        values[i] = (nodes[i] ? 0.3 : 0) + (i / 2 % 2 ? 0.002 : -0.002);
+    }
+    tg_rule_find(rule.rule)->judge(&evidence, &v);
+    assert_verdict(v, TG_INCONCLUSIVE, "heterogeneous");
+    assert_int_equal(v.odd_node, 1);
+    for (int i = 0; i < MOST; i++) values[i] += 0.08;
+    tg_rule_find(rule.rule)->judge(&evidence, &v);
+    assert_int_equal(v.answer, TG_FAIL);
+}
+
 /* A node that may disagree keeps a test open until that is clear. */
 static void a_doubtful_node_keeps_a_clean_test_open(void **state)
 {
@@ -487,6 +513,7 @@ int main(void)
         cmocka_unit_test(a_clean_test_says_what_it_is),
         cmocka_unit_test(a_sick_node_is_named_and_fails_nothing),
         cmocka_unit_test(what_fails_without_the_odd_node_fails),
+        cmocka_unit_test(of_two_nodes_both_must_be_slower),
         cmocka_unit_test(a_doubtful_node_keeps_a_clean_test_open),
         cmocka_unit_test(a_failure_may_have_to_be_seen_twice),
         cmocka_unit_test(a_ratio_is_enough_too_little_or_neither),
