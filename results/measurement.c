@@ -88,6 +88,12 @@ const struct tg_series *tg_measurement_series(const struct tg_measurement *m, co
 
 char *tg_measurement_to_json(const struct tg_measurement *m)
 {
+    return tg_measurement_to_json_with(m, &tg_facts_type);
+}
+
+char *tg_measurement_to_json_with(const struct tg_measurement *m,
+                                  const struct tg_record_type *facts)
+{
     char text[TG_CELL_TEXT_SIZE];
     struct tg_json *root = tg_json_object(NULL, NULL);
     tg_json_add_number(root, "tritgate_measurement", 1);
@@ -98,7 +104,7 @@ char *tg_measurement_to_json(const struct tg_measurement *m)
     tg_json_add_text(root, "outcome", tg_measurement_outcome(m->outcome));
     tg_json_add_number(root, "unpaired", (double)m->unpaired);
     tg_json_add_text(root, "reason", m->reason);
-    tg_json_add_record(root, "facts", &tg_facts_type, &m->facts);
+    tg_json_add_record(root, "facts", facts, &m->facts);
     struct tg_json *list = tg_json_array(root, "series");
     for (size_t i = 0; i < m->series_count; i++) {
         const struct tg_series *s = &m->series[i];

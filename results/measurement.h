@@ -80,6 +80,10 @@ const struct tg_series *tg_measurement_series(const struct tg_measurement *m, co
 /* Its JSON line, without line end; the caller frees. */
 char *tg_measurement_to_json(const struct tg_measurement *m);
 
+/* The same with these facts only: a record type with some of the fields of tg_facts_type. */
+char *tg_measurement_to_json_with(const struct tg_measurement *m,
+                                  const struct tg_record_type *facts);
+
 /* Reads a line into *m, which is then to be freed; on failure it is not. */
 int tg_measurement_from_json(const char *line, struct tg_measurement *m, struct tg_error *err);
 

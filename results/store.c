@@ -75,7 +75,9 @@ int tg_store_create(const char *path, const struct tg_store_plan *plan, struct t
         free(s);
         return tg_fail(err, "cannot create '%s': %s", path, strerror(errno));
     }
-    hid_t row_type = tg_store_layout_row_type(), series_type = tg_store_layout_series_type();
+    struct tg_store_columns all;
+    tg_store_layout_columns(-1, &all);
+    hid_t row_type = tg_store_layout_row_type(&all), series_type = tg_store_layout_series_type();
     s->runs = create_list(s->file, "runs", row_type, 64);
     s->series = create_list(s->file, "series", series_type, 128);
     s->samples = create_list(s->file, "samples", H5T_IEEE_F64LE, 4096);
@@ -172,8 +174,10 @@ static int append_row(struct tg_store *s, const struct tg_measurement *m,
                       const struct tg_store_series *series, const char *digest)
 {
     struct tg_store_row row;
+    struct tg_store_columns all;
+    tg_store_layout_columns(-1, &all);
     tg_store_layout_to_row(m, digest, &row);
-    hid_t row_memory = tg_store_layout_row_memory(),
+    hid_t row_memory = tg_store_layout_row_memory(&all),
           series_memory = tg_store_layout_series_memory();
     int rc = -1;
     if (extend(s->series, series_memory, &s->series_count, m->series_count, series) == 0 &&
@@ -190,7 +194,7 @@ int tg_store_append(struct tg_store *store, const struct tg_measurement *m, stru
     if (store->broken) return tg_fail(err, "'%s' is not written after a failure", store->path);
     char digest[TG_DIGEST_SIZE];
     struct tg_store_series *series = calloc(m->series_count + 1, sizeof *series);
-    int rc = series ? tg_store_layout_row_digest(store->digest, m, digest, err)
+    int rc = series ? tg_store_layout_row_digest(store->digest, m, &tg_facts_type, digest, err)
                     : tg_fail(err, "out of memory");
     if (rc == 0) rc = reserve(store, m, err);
     if (rc == 0 && append_series(store, m, series) < 0)

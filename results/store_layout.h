@@ -14,7 +14,19 @@
  * write and read.
  */
 
-#define TG_STORE_SCHEMA 1
+#define TG_STORE_SCHEMA      1
+#define TG_STORE_FIELDS_MOST 128
+
+/*
+ * Which axes and facts a file has as columns: those of the version that wrote it, in the order of
+ * the tables. Rows may have been added to a table since, anywhere, but none moved, renamed or taken
+ * away. What a file does not have stands at its default, and is not in the lines that its digests
+ * are made of: a default axis never is, and a fact was not yet.
+ */
+struct tg_store_columns {
+    struct tg_record_type axes, facts; /* their fields are the lists below: not to be copied */
+    struct tg_field axis_fields[TG_STORE_FIELDS_MOST], fact_fields[TG_STORE_FIELDS_MOST];
+};
 
 /* A row of /runs: the cell, how it went, the facts, its digest. */
 struct tg_store_row {
@@ -34,9 +46,12 @@ struct tg_store_series {
     int64_t sample_first, sample_count;
 };
 
+/* The columns that a compound type (an open hid_t) has; all of this version's if it is -1. */
+void tg_store_layout_columns(int64_t type, struct tg_store_columns *columns);
+
 /* HDF5 types as hid_t, for the caller to close: in the file, and of the structs above. */
-int64_t tg_store_layout_row_type(void);
-int64_t tg_store_layout_row_memory(void);
+int64_t tg_store_layout_row_type(const struct tg_store_columns *columns);
+int64_t tg_store_layout_row_memory(const struct tg_store_columns *columns);
 int64_t tg_store_layout_series_type(void);
 int64_t tg_store_layout_series_memory(void);
 int64_t tg_store_layout_text_type(void);
@@ -46,15 +61,16 @@ void tg_store_layout_to_row(const struct tg_measurement *m, const char *digest,
                             struct tg_store_row *row);
 
 /* The measurement of a row, without series. Fails for an outcome that does not exist. */
-int tg_store_layout_from_row(const struct tg_store_row *row, struct tg_measurement *m,
-                             struct tg_error *err);
+int tg_store_layout_from_row(const struct tg_store_row *row, const struct tg_store_columns *columns,
+                             struct tg_measurement *m, struct tg_error *err);
 
 /* What the first row's digest chains to: the SHA-256 of the three texts. */
 int tg_store_layout_plan_digest(const struct tg_store_plan *plan, char digest[TG_DIGEST_SIZE],
                                 struct tg_error *err);
 
-/* SHA-256 of the digest before (64 digits) and the measurement's JSON line. */
+/* SHA-256 of the digest before (64 digits) and the measurement's JSON line, with these facts. */
 int tg_store_layout_row_digest(const char *before, const struct tg_measurement *m,
-                               char digest[TG_DIGEST_SIZE], struct tg_error *err);
+                               const struct tg_record_type *facts, char digest[TG_DIGEST_SIZE],
+                               struct tg_error *err);
 
 #endif

@@ -14,6 +14,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "results/digest.h"
+#include "results/metric.h"
 #include "results/store_layout.h"
 
 #define LIST_MOST       100000000u
@@ -108,8 +109,9 @@ struct shard {
     double *samples;
     int64_t *turns, *begun;
     size_t row_count, series_count, sample_count, turn_count, begun_count;
-    char *matrix, *policy, *plan; /* what was asked, as this file has it */
-    bool is_foreign;              /* another version wrote it: no kill leaves that */
+    char *matrix, *policy, *plan;    /* what was asked, as this file has it */
+    bool is_foreign;                 /* another version wrote it: no kill leaves that */
+    struct tg_store_columns columns; /* of /runs */
 };
 
 static void free_shard(struct shard *s)
@@ -128,6 +130,15 @@ static void free_shard(struct shard *s)
     free(s->plan);
 }
 
+/* Which columns the rows have; all, if that cannot be seen. */
+static void find_columns(hid_t file, struct tg_store_columns *columns)
+{
+    hid_t set = H5Dopen2(file, "runs", H5P_DEFAULT), type = set >= 0 ? H5Dget_type(set) : -1;
+    tg_store_layout_columns(type, columns);
+    if (type >= 0) H5Tclose(type);
+    if (set >= 0) H5Dclose(set);
+}
+
 static int read_shard(const char *path, struct shard *s, struct tg_error *err)
 {
     H5dont_atexit(); /* for a file that this process writes, see tg_store_close */
@@ -142,7 +153,9 @@ static int read_shard(const char *path, struct shard *s, struct tg_error *err)
         return tg_fail(err, "'%s' has schema %d, this version reads schema %d", path, schema,
                        TG_STORE_SCHEMA);
     }
-    hid_t row = tg_store_layout_row_type(), row_memory = tg_store_layout_row_memory();
+    find_columns(file, &s->columns);
+    hid_t row = tg_store_layout_row_type(&s->columns);
+    hid_t row_memory = tg_store_layout_row_memory(&s->columns);
     hid_t series = tg_store_layout_series_type(), series_memory = tg_store_layout_series_memory();
     s->matrix = read_text(file, "matrix");
     s->policy = read_text(file, "policy");
@@ -192,15 +205,18 @@ static int take_series(const struct shard *s, size_t r, size_t *next, struct tg_
     return 0;
 }
 
-static int check_row(const struct tg_measurement *m, const char *before, const char *stored,
-                     char digest[TG_DIGEST_SIZE], struct tg_error *err)
+static int check_row(const struct tg_measurement *m, const struct tg_record_type *facts,
+                     const char *before, const char *stored, char digest[TG_DIGEST_SIZE],
+                     struct tg_error *err)
 {
-    if (tg_store_layout_row_digest(before, m, digest, err) < 0) return -1;
+    if (tg_store_layout_row_digest(before, m, facts, digest, err) < 0) return -1;
     if (strncmp(digest, stored, TG_DIGEST_SIZE) != 0) return tg_fail(err, "its digest differs");
-    for (size_t i = 0; i < m->series_count; i++)
-        for (size_t k = 0; k < m->series[i].count; k++)
-            if (strcmp(m->series[i].metric, "call_time") == 0 && !(m->series[i].samples[k] > 0))
-                return tg_fail(err, "a time that is not positive");
+    for (size_t i = 0; i < m->series_count; i++) {
+        const struct tg_metric *metric = tg_metric_find(m->series[i].metric);
+        for (size_t k = 0; metric && k < m->series[i].count; k++)
+            if (metric->sign == TG_POSITIVE && !(m->series[i].samples[k] > 0))
+                return tg_fail(err, "a sample of '%s' that is not above 0", metric->name);
+    }
     return 0;
 }
 
@@ -219,9 +235,9 @@ static int take_rows(const struct shard *s, struct tg_run *run, struct tg_digest
     run->rows = rows;
     for (size_t r = 0; r < s->row_count; r++) {
         struct tg_measurement *m = &run->rows[run->count];
-        if (tg_store_layout_from_row(&s->rows[r], m, err) < 0) return -1;
+        if (tg_store_layout_from_row(&s->rows[r], &s->columns, m, err) < 0) return -1;
         if (take_series(s, r, &next, m) < 0 ||
-            check_row(m, before, s->rows[r].digest, digest, err) < 0) {
+            check_row(m, &s->columns.facts, before, s->rows[r].digest, digest, err) < 0) {
             char cell[TG_CELL_TEXT_SIZE];
             tg_fail(err, "row %zu (round %lld of cell '%s') was damaged or changed", r,
                     (long long)m->round, tg_cell_text(&m->cell, cell));

@@ -26,6 +26,13 @@ static struct tg_measurement example(void)
     return m;
 }
 
+static const struct tg_store_columns *all(void)
+{
+    static struct tg_store_columns columns;
+    tg_store_layout_columns(-1, &columns);
+    return &columns;
+}
+
 static void a_row_is_its_measurement(void **state)
 {
     (void)state;
@@ -36,7 +43,7 @@ static void a_row_is_its_measurement(void **state)
     assert_ptr_equal(row.block, m.block);
     assert_string_equal(row.outcome, "late");
     assert_string_equal(row.digest, "d");
-    assert_int_equal(tg_store_layout_from_row(&row, &back, NULL), 0);
+    assert_int_equal(tg_store_layout_from_row(&row, all(), &back, NULL), 0);
     char *line = tg_measurement_to_json(&m), *again = tg_measurement_to_json(&back);
     assert_string_equal(line, again);
     free(line);
@@ -54,13 +61,13 @@ static void a_row_of_a_foreign_file_is_read_with_care(void **state)
     row.block = row.reason = NULL;
     memset(row.cell.kernel, 'k', sizeof row.cell.kernel);
     memcpy(row.facts.host, "node\0hidden", 11);
-    assert_int_equal(tg_store_layout_from_row(&row, &back, &err), 0);
+    assert_int_equal(tg_store_layout_from_row(&row, all(), &back, &err), 0);
     assert_string_equal(back.block, "");
     assert_int_equal(strlen(back.cell.kernel), TG_TEXT_SIZE - 1);
     assert_memory_equal(back.facts.host, "node\0\0\0\0\0\0\0", 11);
 
     memset(row.outcome, 'x', sizeof row.outcome);
-    assert_int_equal(tg_store_layout_from_row(&row, &back, &err), -1);
+    assert_int_equal(tg_store_layout_from_row(&row, all(), &back, &err), -1);
     assert_string_equal(err.text, "no such outcome 'xxxxxxxxxxxxxxx'");
 }
 
@@ -86,25 +93,42 @@ static void a_digest_is_of_the_row_before_and_of_the_whole_row(void **state)
     struct tg_series *s = tg_measurement_add(&m, "call_time", 2);
     char digests[8][TG_DIGEST_SIZE];
     assert_non_null(s);
-    tg_store_layout_row_digest("before", &m, digests[0], NULL);
-    tg_store_layout_row_digest("Before", &m, digests[1], NULL);
+    tg_store_layout_row_digest("before", &m, &tg_facts_type, digests[0], NULL);
+    tg_store_layout_row_digest("Before", &m, &tg_facts_type, digests[1], NULL);
     s->samples[1] = 5e-324;
-    tg_store_layout_row_digest("before", &m, digests[2], NULL);
+    tg_store_layout_row_digest("before", &m, &tg_facts_type, digests[2], NULL);
     s->turns[1] = 1;
-    tg_store_layout_row_digest("before", &m, digests[3], NULL);
+    tg_store_layout_row_digest("before", &m, &tg_facts_type, digests[3], NULL);
     s->begun[0] = 1;
-    tg_store_layout_row_digest("before", &m, digests[4], NULL);
+    tg_store_layout_row_digest("before", &m, &tg_facts_type, digests[4], NULL);
     m.unpaired = 0;
-    tg_store_layout_row_digest("before", &m, digests[5], NULL);
+    tg_store_layout_row_digest("before", &m, &tg_facts_type, digests[5], NULL);
     m.reason[0] = 'K';
-    tg_store_layout_row_digest("before", &m, digests[6], NULL);
+    tg_store_layout_row_digest("before", &m, &tg_facts_type, digests[6], NULL);
     m.facts.switches = 0;
-    tg_store_layout_row_digest("before", &m, digests[7], NULL);
+    tg_store_layout_row_digest("before", &m, &tg_facts_type, digests[7], NULL);
     for (size_t i = 0; i < 8; i++) {
         assert_int_equal(strlen(digests[i]), TG_DIGEST_SIZE - 1);
         for (size_t k = 0; k < i; k++) assert_string_not_equal(digests[i], digests[k]);
     }
     tg_measurement_free(&m);
+}
+
+static void a_fact_that_a_file_does_not_have_is_not_in_its_digests(void **state)
+{
+    (void)state;
+    struct tg_measurement m = example();
+    char with[2][TG_DIGEST_SIZE], without[2][TG_DIGEST_SIZE];
+    struct tg_record_type less = tg_facts_type;
+    less.field_count--; /* the last: draws */
+    for (int i = 0; i < 2; i++) {
+        tg_store_layout_row_digest("before", &m, &tg_facts_type, with[i], NULL);
+        tg_store_layout_row_digest("before", &m, &less, without[i], NULL);
+        snprintf(m.facts.draws, sizeof m.facts.draws, "first=1");
+    }
+    assert_string_not_equal(with[0], with[1]);
+    assert_string_equal(without[0], without[1]);
+    assert_string_not_equal(with[0], without[0]);
 }
 
 int main(void)
@@ -114,6 +138,7 @@ int main(void)
         cmocka_unit_test(a_row_of_a_foreign_file_is_read_with_care),
         cmocka_unit_test(the_chain_begins_with_all_that_was_asked),
         cmocka_unit_test(a_digest_is_of_the_row_before_and_of_the_whole_row),
+        cmocka_unit_test(a_fact_that_a_file_does_not_have_is_not_in_its_digests),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
