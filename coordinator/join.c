@@ -41,6 +41,8 @@ static int check_same(const struct session *first, const struct session *s, stru
         const char *what, *of, *to;
     } parts[] = {{"matrix", first->plan.matrix_digest, s->plan.matrix_digest},
                  {"policy", first->plan.policy_digest, s->plan.policy_digest},
+                 {"step", first->plan.asked.step, s->plan.asked.step},
+                 {"acceptance", first->plan.asked.acceptance, s->plan.asked.acceptance},
                  {"filter", first->plan.asked.filter, s->plan.asked.filter},
                  {"head", a->head.digest, b->head.digest},
                  {"base", a->has_base ? a->base.digest : "", b->has_base ? b->base.digest : ""}};
@@ -165,6 +167,7 @@ static int plan_sessions(const struct session *sessions, size_t count, const cha
     struct tg_json_file other = {0};
     run->matrix = strdup(sessions[0].run.matrix);
     run->policy = strdup(sessions[0].run.policy);
+    run->acceptance = sessions[0].run.acceptance ? strdup(sessions[0].run.acceptance) : NULL;
     run->plan = join_plans(sessions, count, err);
     struct tg_session *list = calloc(count, sizeof *list);
     int rc = run->plan ? 0 : -1;
@@ -173,6 +176,10 @@ static int plan_sessions(const struct session *sessions, size_t count, const cha
     if (rc == 0)
         rc = tg_plan_make(run->matrix, "matrix.json", policy ? other.text : run->policy, run->plan,
                           plan, err);
+    if (rc == 0 && tg_run_directory_accept(NULL, run, plan, err) < 0) {
+        tg_plan_release(plan);
+        rc = -1;
+    }
     if (rc < 0) {
         free(list);
     } else {

@@ -11,8 +11,8 @@
 /*
  * Several runs of the same question, read and judged as one: each is a session, whose rows say so.
  * They are taken in the order of their first rows, whatever the order of the paths, so that nobody
- * chooses among orders. Only runs of the same matrix, policy, filter and libraries can be joined,
- * and none twice: a row that two of them have would count twice.
+ * chooses among orders. Only runs of the same matrix, policy, step, accepted losses, filter and
+ * libraries can be joined, and none twice: a row that two of them have would count twice.
  */
 
 /*

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "coordinator/report.h"
+#include "results/digest.h"
 #include "tests/made_run.h"
 #include "tests/run_directory.h"
 
@@ -21,9 +22,15 @@
     " \"metric\": \"call_time\", \"axis\": \"build\", \"of\": \"head\", \"to\": \"base\","         \
     " \"tolerance\": 0.02, \"margin\": " margin "}]}"
 
+#define ACCEPTANCE                                                                                 \
+    "{\"tritgate_acceptance\": 1, \"accepted\": [{\"cells\": \"kernel=*\", \"metric\": "           \
+    "\"call_time\","                                                                               \
+    " \"loss\": 0.3, \"reason\": \"it is worth it\", \"expires\": \"2027-01-01\", \"owner\": "     \
+    "\"ann\"}]}"
+
 /* How a run is to be; what is not said has the values of run_like. */
 struct like {
-    const char *matrix, *policy, *filter, *head, *host, *hardware;
+    const char *matrix, *policy, *filter, *head, *host, *hardware, *acceptance;
     double effect;
     int64_t hour, rounds;
     bool is_unsealed, is_imported;
@@ -71,6 +78,8 @@ static void make(int at, struct like like)
     snprintf(asked.filter, sizeof asked.filter, "%s", like.filter ? like.filter : "");
     snprintf(asked.seed, sizeof asked.seed, "%d", 70 + at);
     asked.is_imported = like.is_imported;
+    if (like.acceptance)
+        assert_int_equal(tg_digest_text(like.acceptance, asked.acceptance, NULL), 0);
     char *text = tg_plan_text(&asked, &worker, 1);
     if (tg_plan_make(matrix, "a.json", policy, text, &plan, &err) < 0) fail_msg("%s", err.text);
     made_rounds(&rows, &plan, 0, 0, like.rounds ? like.rounds : 4, like.effect, 0.003);
@@ -79,6 +88,7 @@ static void make(int at, struct like like)
     write_text("matrix.json", matrix);
     write_text("policy.json", policy);
     write_text("plan.json", text);
+    if (like.acceptance) write_text("acceptance.json", like.acceptance);
     const struct tg_store_plan texts = {matrix, policy, text};
     if (tg_store_create(run_path("worker-0000.1.h5"), &texts, &store, &err) < 0)
         fail_msg("%s", err.text);
@@ -223,6 +233,18 @@ static void another_policy_is_for_all_of_them(void **state)
     release();
 }
 
+static void what_was_accepted_is_so_for_all_of_them(void **state)
+{
+    (void)state;
+    const char *const both[] = {paths[0], paths[1]};
+    make(0, (struct like){.hour = 1, .effect = 0.1, .rounds = 9, .acceptance = ACCEPTANCE});
+    make(1, (struct like){.hour = 2, .effect = 0.1, .rounds = 9, .acceptance = ACCEPTANCE});
+    judge(both, 2, NULL);
+    assert_int_equal(decision.answer, TG_PASS);
+    assert_string_equal(decision.verdicts[0].word, "attention");
+    release();
+}
+
 /* Asserts that the first two runs are not joined, with this in the sentence. */
 static void assert_refused(const char *part)
 {
@@ -250,6 +272,8 @@ static void runs_of_unlike_questions_are_not_joined(void **state)
     assert_refused("cannot be judged together: another policy");
     make(1, (struct like){.hour = 2, .filter = "kernel=i2s_*"});
     assert_refused("cannot be judged together: another filter");
+    make(1, (struct like){.hour = 2, .acceptance = ACCEPTANCE});
+    assert_refused("cannot be judged together: another acceptance");
     make(1, (struct like){.hour = 2, .head = "3333"});
     assert_refused("cannot be judged together: another head");
 }
@@ -271,6 +295,7 @@ int main(void)
         TEST(workers_and_their_classes_are_joined),
         TEST(one_that_is_not_sealed_or_was_imported_is_enough),
         TEST(another_policy_is_for_all_of_them),
+        TEST(what_was_accepted_is_so_for_all_of_them),
         TEST(runs_of_unlike_questions_are_not_joined),
         TEST(nothing_counts_twice),
     };
