@@ -4,10 +4,10 @@
 #include <assert.h>
 #include <math.h>
 #include <stdbool.h>
-#include <string.h>
 
 #include "results/distributions.h"
 #include "results/sequential.h"
+#include "results/stats.h"
 
 enum {
     NODES = 12,         /* of the quadrature over scores between -1 and 1 */
@@ -259,36 +259,18 @@ double tg_forecast_rounds(const struct tg_outlook *o, double theta)
     return sum;
 }
 
-static void sort(double *values, size_t count)
-{
-    for (size_t i = 1; i < count; i++) {
-        const double value = values[i];
-        size_t place = i;
-        for (; place > 0 && values[place - 1] > value; place--) values[place] = values[place - 1];
-        values[place] = value;
-    }
-}
-
-static double middle_of(const double *sorted, size_t count)
-{
-    return sorted[(count - 1) / 2] / 2 + sorted[count / 2] / 2;
-}
-
 /* Of 2 to MOST_ROUNDS_OF_SPREAD values. */
 static double robust_sd(const double *values, size_t count)
 {
     static const double factors[] = {1.196, 1.495, 1.363, 1.206, 1.200, 1.140, 1.129, 1.107};
     const double n = (double)count;
-    double sorted[MOST_ROUNDS_OF_SPREAD];
+    const double centre = tg_stats_median(values, count);
+    double distances[MOST_ROUNDS_OF_SPREAD];
 
     assert(count >= 2 && count <= MOST_ROUNDS_OF_SPREAD);
-    memcpy(sorted, values, count * sizeof *values);
-    sort(sorted, count);
-    const double centre = middle_of(sorted, count);
-    for (size_t i = 0; i < count; i++) sorted[i] = fabs(sorted[i] - centre);
-    sort(sorted, count);
+    for (size_t i = 0; i < count; i++) distances[i] = fabs(values[i] - centre);
     return (count < 10 ? factors[count - 2] : n / (n - 0.8)) * 1.4826022185056 *
-           middle_of(sorted, count);
+           tg_stats_median(distances, count);
 }
 
 double tg_forecast_sd(const double *values, size_t count, double expected_sd)

@@ -12,34 +12,6 @@ enum {
 };
 
 /*
- * The number of rank k (0 is the smallest), by moving smaller ones before it and larger ones after.
- *
- * Source: Hoare, Commun. ACM 4 (1961) 321 (FIND).
- */
-static double select_rank(double *numbers, size_t count, size_t k)
-{
-    ptrdiff_t left = 0;
-    ptrdiff_t right = (ptrdiff_t)count - 1;
-
-    while (left < right) {
-        const double pivot = numbers[k];
-        ptrdiff_t i = left;
-        ptrdiff_t j = right;
-        while (i <= j) {
-            while (numbers[i] < pivot) i++;
-            while (pivot < numbers[j]) j--;
-            if (i > j) break;
-            const double swapped = numbers[i];
-            numbers[i++] = numbers[j];
-            numbers[j--] = swapped;
-        }
-        if (j < (ptrdiff_t)k) left = i;
-        if ((ptrdiff_t)k < i) right = j;
-    }
-    return numbers[k];
-}
-
-/*
  * How many of the smallest slopes lie below the interval, at most: the largest k for which fewer
  * than k of all pairs are in the wrong order with a chance of at most `tail`, in a random order of
  * n things. A thing that joins n - 1 others passes 0 to n - 1 of them with equal chances.
@@ -85,14 +57,14 @@ struct tg_slope tg_trend_slope(const double *values, size_t count, double confid
         for (size_t k = i + 1; k < count; k++)
             slopes[pairs++] = (values[k] - values[i]) / (double)(k - i);
     }
-    slope.value = select_rank(slopes, pairs, (pairs - 1) / 2) / 2;
-    slope.value += select_rank(slopes, pairs, pairs / 2) / 2;
+    slope.value = tg_stats_select(slopes, pairs, (pairs - 1) / 2) / 2;
+    slope.value += tg_stats_select(slopes, pairs, pairs / 2) / 2;
     slope.value += 0.0; /* a zero has no sign here */
     const size_t rank = count <= MOST_EXACT ? rank_exact(count, tail * (1 + 1e-12))
                                             : rank_normal((double)count, tail);
     if (rank == 0) return slope;
-    slope.interval.low = select_rank(slopes, pairs, rank - 1);
-    slope.interval.high = select_rank(slopes, pairs, pairs - rank);
+    slope.interval.low = tg_stats_select(slopes, pairs, rank - 1);
+    slope.interval.high = tg_stats_select(slopes, pairs, pairs - rank);
     return slope;
 }
 

@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -322,32 +323,87 @@ static int compare(const void *left, const void *right)
     return (a > b) - (a < b);
 }
 
-static double plain_median(double *values, size_t count)
+/* Sorts the numbers; of an even count the mean of the middle two. A zero has no sign. */
+static double plain_middle(double *numbers, size_t count)
 {
-    qsort(values, count, sizeof *values, compare);
-    return values[(count - 1) / 2] / 2 + values[count / 2] / 2;
+    qsort(numbers, count, sizeof *numbers, compare);
+    const double lower = numbers[(count - 1) / 2] + 0.0;
+    return count % 2 ? lower : lower / 2 + numbers[count / 2] / 2;
 }
 
-/* What searching among numbered doubles finds is, to the bit, what sorting finds. */
-static void medians_are_those_of_sorting(void **state)
+static void assert_same(double value, double wanted)
+{
+    if (memcmp(&value, &wanted, sizeof value) == 0) return;
+    fail_msg("%a is not %a", value, wanted);
+}
+
+static uint64_t seed;
+
+static uint64_t drawn(void)
+{
+    seed = seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+    return seed >> 33;
+}
+
+/* Values with all their digits, few values many times, values of all sizes, zeros of both signs. */
+static double drawn_value(size_t kind)
+{
+    const double whole = (double)(drawn() % 16) - 8;
+    if (kind == 0) return ((double)drawn() * 0x1p31 + (double)drawn()) * 0x1p-62 - 0.4;
+    if (kind == 1) return whole;
+    if (kind == 2) return ldexp(whole, (int)(drawn() % 512) - 256);
+    return whole < 6 ? (drawn() % 2 ? 0.0 : -0.0) : whole;
+}
+
+/* What is found by dropping what cannot be it is what sorting everything finds, to the bit. */
+static void centres_are_those_of_sorting_everything(void **state)
 {
     (void)state;
-    static double walsh[64 * 65 / 2];
-    double values[64], sorted[64];
-    uint64_t seed = 7;
+    static double means[200 * 201 / 2];
+    double values[200], copy[200];
 
-    for (size_t count = 1; count <= 64; count++) {
-        size_t pairs = 0;
-        for (size_t i = 0; i < count; i++) {
-            seed = seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
-            const double whole = (double)(seed >> 60) - 8; /* few values: many are equal */
-            values[i] = count % 2 ? whole : ldexp(whole, (int)(seed >> 50 & 511) - 256);
-            sorted[i] = values[i];
+    seed = 7;
+    for (size_t count = 1; count <= COUNT_OF(values); count++) {
+        const size_t draws = count <= 24 ? 40 : 4; /* of each kind one or ten */
+        for (size_t d = 0; d < draws; d++) {
+            size_t pairs = 0;
+            for (size_t i = 0; i < count; i++) copy[i] = values[i] = drawn_value(d % 4);
+            for (size_t i = 0; i < count; i++)
+                for (size_t k = i; k < count; k++) means[pairs++] = values[i] / 2 + values[k] / 2;
+            assert_same(tg_stats_median(values, count), plain_middle(copy, count));
+            assert_same(tg_stats_hodges_lehmann(values, count), plain_middle(means, pairs));
         }
-        for (size_t i = 0; i < count; i++)
-            for (size_t k = i; k < count; k++) walsh[pairs++] = values[i] / 2 + values[k] / 2;
-        assert_true(tg_stats_median(values, count) == plain_median(sorted, count));
-        assert_true(tg_stats_hodges_lehmann(values, count) == plain_median(walsh, pairs));
+    }
+}
+
+/* Up to MOST_COPIED values are copied and sorted, more are not. */
+static void many_values_have_the_same_centre(void **state)
+{
+    (void)state;
+    static double values[1100];
+
+    for (size_t count = 1023; count <= 1026; count++) {
+        for (size_t i = 0; i < count; i++) values[i] = (double)(i * 7 % count);
+        assert_true(tg_stats_median(values, count) == (double)(count - 1) / 2);
+        assert_true(tg_stats_hodges_lehmann(values, count) == (double)(count - 1) / 2);
+        assert_true(tg_stats_sign_interval(values, count, 0.95).low == (double)((count - 64) / 2));
+    }
+}
+
+static void selecting_parts_the_numbers(void **state)
+{
+    (void)state;
+    double values[64];
+
+    seed = 8;
+    for (size_t i = 0; i < 400; i++) {
+        const size_t count = 1 + drawn() % 64, k = drawn() % count;
+        double sorted[64];
+        for (size_t n = 0; n < count; n++) sorted[n] = values[n] = drawn_value(i % 4);
+        qsort(sorted, count, sizeof *sorted, compare);
+        assert_true(tg_stats_select(values, count, k) == sorted[k]);
+        for (size_t n = 0; n < count; n++)
+            assert_true(n < k ? values[n] <= sorted[k] : values[n] >= sorted[k]);
     }
 }
 
@@ -373,15 +429,6 @@ static void hostile_values_give_numbers(void **state)
     assert_true(tg_stats_median(rows[3], 4) == 0);
 }
 
-static void a_thousand_rounds_have_an_estimate(void **state)
-{
-    (void)state;
-    double values[MOST_VALUES];
-
-    for (size_t i = 0; i < MOST_VALUES; i++) values[i] = (double)(i * 7 % MOST_VALUES);
-    assert_true(tg_stats_hodges_lehmann(values, MOST_VALUES) == 499.5);
-}
-
 static void what_touches_its_line_is_not_over_it(void **state)
 {
     (void)state;
@@ -405,9 +452,10 @@ int main(void)
         cmocka_unit_test(adjusted_p_values_are_those_of_a_pencil),
         cmocka_unit_test(e_values_are_rejected_together),
         cmocka_unit_test(the_sign_interval_has_the_ranks_of_the_tables),
-        cmocka_unit_test(medians_are_those_of_sorting),
+        cmocka_unit_test(centres_are_those_of_sorting_everything),
+        cmocka_unit_test(many_values_have_the_same_centre),
+        cmocka_unit_test(selecting_parts_the_numbers),
         cmocka_unit_test(hostile_values_give_numbers),
-        cmocka_unit_test(a_thousand_rounds_have_an_estimate),
         cmocka_unit_test(what_touches_its_line_is_not_over_it),
     };
     return cmocka_run_group_tests(tests, read_gate, release_gate);
