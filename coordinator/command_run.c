@@ -25,7 +25,8 @@
 
 /* What the command line says. */
 struct options {
-    const char *matrix, *policy, *out, *base, *head, *filter, *seed, *json, *resume, *accept;
+    const char *matrix, *policy, *out, *base, *head, *filter, *seed, *json, *resume, *accept,
+        *changed;
     struct tg_identity identity;
     double budget_s; /* 0: the policy's */
     bool is_same, is_fail_fast;
@@ -43,7 +44,8 @@ enum {
     FILTER,
     JSON,
     RESUME,
-    ACCEPT
+    ACCEPT,
+    CHANGED
 };
 
 static const struct argp_option option_list[] = {
@@ -55,6 +57,7 @@ static const struct argp_option option_list[] = {
     {"fail-fast", FAIL_FAST, NULL, 0, "measure no more once a test has failed the run", 0},
     {"budget", BUDGET, "SECONDS", 0, "measure no longer than this (default: the policy's)", 0},
     {"filter", FILTER, "PATTERN", 0, "only cells that match, as 'kernel=i2s_* batch=1'", 0},
+    {"changed", CHANGED, "FILE", 0, "only cells of these changed paths, one a line", 0},
     {"accept", ACCEPT, "FILE", 0, "losses that are accepted, with reason, owner and last day", 0},
     {"seed", SEED, "N", 0, "draw the same operands and orders again", 0},
     {"json", JSON, "FILE", 0, "write the receipt here too", 0},
@@ -77,6 +80,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case JSON: o->json = arg; return 0;
     case RESUME: o->resume = arg; return 0;
     case ACCEPT: o->accept = arg; return 0;
+    case CHANGED: o->changed = arg; return 0;
     case HOST: o->identity.host = arg; return 0;
     case TOPOLOGY: o->identity.topology = arg; return 0;
     case SEED: o->seed = tg_command_seed(state, arg); return 0;
@@ -84,7 +88,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case ARGP_KEY_ARG: tg_command_take(state, "matrix", &o->matrix, arg); return 0;
     case ARGP_KEY_END:
         if (o->resume && (o->matrix || o->policy || o->out || o->base || o->head || o->filter ||
-                          o->seed || o->is_same || o->is_fail_fast || o->accept))
+                          o->seed || o->is_same || o->is_fail_fast || o->accept || o->changed))
             argp_failure(state, TG_STATUS_USAGE, 0,
                          "--resume goes on as the run was begun; only --budget and --json may"
                          " be given with it");
@@ -117,6 +121,7 @@ struct work {
     struct tg_run run; /* texts, and the rows of earlier attempts */
     struct tg_plan plan;
     int64_t attempt;
+    bool is_idle; /* nothing that can be measured was changed */
 };
 
 /* Has every worker say what it can do with the libraries. */
@@ -235,6 +240,29 @@ static double budget_of(const char *policy)
     return limits.budget_s;
 }
 
+/* What was changed, by the flow of the policy; the plan is made for it and let go. */
+static int read_changed(struct work *w, struct tg_asked *asked, struct tg_error *err)
+{
+    const char *path = w->options->changed;
+    struct tg_plan plan;
+    if (!path) return 0;
+    char *text = tg_plan_text(asked, w->workers, w->worker_count);
+    int rc = tg_plan_make(w->run.matrix, w->options->matrix, w->run.policy, text, &plan, err);
+    free(text);
+    if (rc < 0) return -1;
+    FILE *lines = fopen(path, "r");
+    rc = lines ? tg_changed_read(lines, &plan.policy.process, &asked->changed, err)
+               : tg_fail(err, "%s", strerror(errno));
+    if (lines) fclose(lines);
+    if (rc < 0) tg_fail_in(err, "'%s'", path);
+    if (rc == 0 && tg_changed_is_nothing(&asked->changed)) {
+        rc = tg_changed_say_nothing(&plan.policy, stdout, w->options->json, err);
+        w->is_idle = rc == 0;
+    }
+    tg_plan_release(&plan);
+    return rc;
+}
+
 /* A new run: everything that can be wrong with what was asked is found before anything is made. */
 static int begin(struct work *w, struct tg_error *err)
 {
@@ -249,6 +277,7 @@ static int begin(struct work *w, struct tg_error *err)
     snprintf(asked.filter, sizeof asked.filter, "%s", o->filter ? o->filter : "");
     if (read_acceptance(w, asked.acceptance, err) < 0) return -1;
     asked.budget_s = o->budget_s > 0 ? o->budget_s : budget_of(w->run.policy);
+    if (read_changed(w, &asked, err) < 0 || w->is_idle) return -1;
     w->run.plan = tg_plan_text(&asked, w->workers, w->worker_count);
     w->attempt = 1;
     if (tg_plan_make(w->run.matrix, o->matrix, w->run.policy, w->run.plan, &w->plan, err) < 0 ||
@@ -358,6 +387,7 @@ static int coordinate(struct work *w, size_t *well, struct tg_error *err)
         status = rc < 0 ? TG_STATUS_STOPPED : conclude(w, &dispatched, err);
     } else {
         *well = close_workers(w);
+        if (w->is_idle) status = 0;
     }
     tg_plan_release(&w->plan);
     tg_store_release(&w->run);

@@ -232,6 +232,7 @@ static bool note_builds(const struct tg_plan *plan, const struct tg_run *run, st
     const struct tg_limits *limits = &plan->policy.limits;
     const struct tg_capability *first = &plan->workers[0];
     bool may_pass = true;
+    char text[sizeof *d->notes];
     note_build(d, "head", &first->head);
     if (plan->has_base) note_build(d, "base", &first->base);
     if (!plan->has_base)
@@ -242,6 +243,7 @@ static bool note_builds(const struct tg_plan *plan, const struct tg_run *run, st
     if (!plan->is_own_policy) note(d, "decided under another policy than it was measured for");
     if (!plan->is_own_acceptance) note(d, "decided with another acceptance file");
     if (*plan->asked.filter) note(d, "only cells that match '%.300s'", plan->asked.filter);
+    if (*tg_changed_note(&plan->asked.changed, text, sizeof text)) note(d, "%s", text);
     if (!run->is_sealed) {
         note(d, "cannot pass: the run was not ended in order; run --resume ends it");
         may_pass = false;

@@ -26,6 +26,7 @@ char *tg_plan_text(const struct tg_asked *asked, const struct tg_capability *wor
         tg_json_add_boolean(imported, "is_matrix_seen", asked->is_matrix_seen);
     }
     if (*asked->acceptance) tg_json_add_text(root, "acceptance", asked->acceptance);
+    tg_changed_add(root, &asked->changed);
     struct tg_json *list = tg_json_array(root, "workers");
     for (size_t i = 0; i < worker_count; i++) {
         struct tg_json *worker = tg_json_object(list, NULL);
@@ -126,9 +127,9 @@ static int check_workers(const struct tg_plan *p, struct tg_error *err)
 
 static int read_plan(const struct tg_json_file *file, struct tg_plan *p, struct tg_error *err)
 {
-    static const char *const keys[] = {"tritgate_plan", "version",    "seed",         "filter",
-                                       "budget_s",      "is_same",    "is_fail_fast", "imported",
-                                       "step",          "acceptance", "workers",      NULL};
+    static const char *const keys[] = {
+        "tritgate_plan", "version", "seed",       "filter",  "budget_s", "is_same", "is_fail_fast",
+        "imported",      "step",    "acceptance", "changed", "workers",  NULL};
     const struct tg_json *root = file->root, *list = tg_json_get(root, "workers");
     const struct tg_json *imported = tg_json_get(root, "imported");
     if (tg_json_only(file, root, keys, err) < 0) return -1;
@@ -146,6 +147,7 @@ static int read_plan(const struct tg_json_file *file, struct tg_plan *p, struct 
     p->asked.is_fail_fast = tg_json_number(tg_json_get(root, "is_fail_fast")) != 0;
     snprintf(p->asked.acceptance, sizeof p->asked.acceptance, "%s",
              tg_json_text(tg_json_get(root, "acceptance")));
+    if (tg_changed_parse(file, tg_json_get(root, "changed"), &p->asked.changed, err) < 0) return -1;
     p->workers = calloc(tg_json_count(list), sizeof *p->workers);
     if (!p->workers) return tg_fail(err, "out of memory");
     for (; p->worker_count < tg_json_count(list); p->worker_count++)
@@ -262,6 +264,7 @@ static int make(const char *path, struct tg_json_file files[3], struct tg_plan *
         return tg_fail_in(err, "matrix '%s'", path);
     if (*p->asked.filter && tg_spec_filter(&p->spec, p->asked.filter, &p->words, err) < 0)
         return -1;
+    if (tg_changed_filter(&p->asked.changed, &p->spec, &p->words, err) < 0) return -1;
     if (find_classes(p, err) < 0 ||
         tg_spec_plan(&p->spec, &p->policy, &p->words, p->has_base, p->class_count, err) < 0)
         return -1;

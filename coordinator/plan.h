@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "coordinator/acceptance.h"
+#include "coordinator/changed.h"
 #include "matrix/policy.h"
 #include "matrix/spec.h"
 #include "results/hardware.h"
@@ -39,6 +40,7 @@ struct tg_asked {
     bool is_imported;    /* nothing of it was measured by this program */
     bool is_matrix_seen; /* its matrix is made of the cells seen, for want of one */
     char acceptance[65]; /* SHA-256 of acceptance.json, "" if there is none */
+    struct tg_changed changed;
 };
 
 /* One of several runs that are judged together. */

@@ -215,6 +215,20 @@ int tg_spec_filter(struct tg_spec *spec, const char *where, const struct tg_word
     return spec->cell_count ? 0 : tg_fail(err, "no cell of the matrix matches '%s'", where);
 }
 
+size_t tg_spec_keep(struct tg_spec *spec, const char *const patterns[], size_t count,
+                    const struct tg_words *words)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < spec->cell_count; i++) {
+        bool is_kept = false;
+        for (size_t p = 0; p < count; p++)
+            is_kept = is_kept || tg_cell_matches(&spec->cells[i], patterns[p], words);
+        if (is_kept) spec->cells[kept++] = spec->cells[i];
+    }
+    spec->cell_count = kept;
+    return kept;
+}
+
 static int find_block(struct tg_spec *spec, const struct tg_test *test, size_t *block,
                       struct tg_error *err)
 {

@@ -66,6 +66,10 @@ void tg_spec_policy_path(const struct tg_json_file *file, const char *path, char
 int tg_spec_filter(struct tg_spec *spec, const char *where, const struct tg_words *words,
                    struct tg_error *err);
 
+/* Keeps the cells that match any of `count` patterns. Returns how many are left. */
+size_t tg_spec_keep(struct tg_spec *spec, const char *const patterns[], size_t count,
+                    const struct tg_words *words);
+
 /*
  * Makes tests and blocks from the rules, for each of `classes` (at least 1) of hardware apart: what
  * was measured on unlike machines is never compared. Without a base, a rule from head to base

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "coordinator/changed.h"
+
+#include <fnmatch.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool matches(const struct tg_texts *patterns, const char *path)
+{
+    for (size_t i = 0; i < patterns->count; i++)
+        if (fnmatch(patterns->at[i], path, 0) == 0) return true;
+    return false;
+}
+
+/* One character of a quoted path, and where the next begins. */
+static char unquoted(const char **at)
+{
+    static const char from[] = "abtnvfr", to[] = "\a\b\t\n\v\f\r";
+    const char *p = *at;
+    *at = p + 1;
+    if (*p != '\\') return *p;
+    if (p[1] >= '0' && p[1] <= '3' && p[2] >= '0' && p[2] <= '7' && p[3] >= '0' && p[3] <= '7') {
+        *at = p + 4;
+        return (char)((p[1] - '0') * 64 + (p[2] - '0') * 8 + (p[3] - '0'));
+    }
+    if (p[1]) *at = p + 2;
+    const char *escape = p[1] ? strchr(from, p[1]) : NULL;
+    return escape ? to[escape - from] : p[1];
+}
+
+/* Makes the path of a line, in its place: without its end, quotes and a leading "./". */
+static char *path_of(char *line)
+{
+    line[strcspn(line, "\r\n")] = 0;
+    size_t length = strlen(line);
+    if (length >= 2 && line[0] == '"' && line[length - 1] == '"') {
+        const char *from = line + 1, *end = line + length - 1;
+        char *to = line;
+        while (from < end) *to++ = unquoted(&from);
+        *to = 0;
+    }
+    return strncmp(line, "./", 2) == 0 ? line + 2 : line;
+}
+
+static void take(const char *path, const struct tg_flow *flow, struct tg_changed *c)
+{
+    const char *cells = NULL;
+    for (size_t i = 0; i < flow->component_count && !cells; i++)
+        if (matches(&flow->components[i].paths, path)) cells = flow->components[i].cells;
+    c->path_count++;
+    for (size_t i = 0; cells && i < c->cell_count; i++)
+        if (strcmp(c->cells[i], cells) == 0) return;
+    if (!cells && flow->surface.count > 0 && !matches(&flow->surface, path)) return;
+    if (cells && c->cell_count < TG_CHANGED_COMPONENTS && strlen(cells) < sizeof *c->cells)
+        memcpy(c->cells[c->cell_count++], cells, strlen(cells) + 1);
+    else if (!*c->unknown)
+        snprintf(c->unknown, sizeof c->unknown, "%s", path);
+}
+
+int tg_changed_read(FILE *lines, const struct tg_flow *flow, struct tg_changed *changed,
+                    struct tg_error *err)
+{
+    struct tg_changed read = {0};
+    char *line = NULL;
+    size_t room = 0;
+    while (getline(&line, &room, lines) >= 0) {
+        const char *path = path_of(line);
+        if (*path) take(path, flow, &read);
+    }
+    free(line);
+    if (ferror(lines)) return tg_fail(err, "cannot read the list of changed paths");
+    if (read.path_count == 0) return tg_fail(err, "the list of changed paths is empty");
+    *changed = read;
+    return 0;
+}
+
+bool tg_changed_is_nothing(const struct tg_changed *changed)
+{
+    return changed->path_count > 0 && changed->cell_count == 0 && !*changed->unknown;
+}
+
+int tg_changed_say_nothing(const struct tg_policy *policy, FILE *out, const char *json,
+                           struct tg_error *err)
+{
+    const struct tg_texts *gates = &policy->process.writes;
+    for (size_t i = 0; i < gates->count; i++)
+        fprintf(out, "%s:gate:%s = skipped (no-surface)\n", policy->flow, gates->at[i]);
+    if (gates->count == 0) fprintf(out, "%s = skipped (no-surface)\n", policy->flow);
+    if (!json) return 0;
+    struct tg_json *root = tg_json_object(NULL, NULL);
+    tg_json_add_number(root, "tritgate_receipt", 1);
+    tg_json_add_text(root, "version", TRITGATE_VERSION);
+    tg_json_add_text(root, "flow", policy->flow);
+    tg_json_add_text(root, "answer", "skipped");
+    tg_json_add_text(root, "reason", "no-surface");
+    tg_json_add_number(root, "status", 0);
+    int rc = tg_json_write(root, json, err);
+    tg_json_free(root);
+    return rc;
+}
+
+/* The patterns, with ", " between. */
+static char *list(const struct tg_changed *changed, char *out, size_t size)
+{
+    size_t used = 0;
+    out[0] = 0;
+    for (size_t i = 0; i < changed->cell_count && used < size; i++)
+        used += (size_t)snprintf(out + used, size - used, "%s'%s'", i ? ", " : "",
+                                 changed->cells[i]);
+    return out;
+}
+
+int tg_changed_filter(const struct tg_changed *changed, struct tg_spec *spec,
+                      const struct tg_words *words, struct tg_error *err)
+{
+    const char *patterns[TG_CHANGED_COMPONENTS];
+    char text[600];
+    if (changed->path_count == 0 || *changed->unknown) return 0;
+    for (size_t i = 0; i < changed->cell_count; i++) {
+        patterns[i] = changed->cells[i];
+        if (tg_cell_check_where(patterns[i], words, err) < 0) return -1;
+    }
+    if (tg_spec_keep(spec, patterns, changed->cell_count, words) > 0) return 0;
+    return tg_fail(err, "the matrix has no cell of what was changed, %s",
+                   list(changed, text, sizeof text));
+}
+
+char *tg_changed_note(const struct tg_changed *changed, char *out, size_t size)
+{
+    char text[300];
+    out[0] = 0;
+    if (changed->path_count == 0) return out;
+    if (*changed->unknown)
+        snprintf(out, size, "all cells: changed path '%s' belongs to no component",
+                 changed->unknown);
+    else
+        snprintf(out, size, "only cells of what was changed: %s", list(changed, text, sizeof text));
+    return out;
+}
+
+void tg_changed_add(struct tg_json *plan, const struct tg_changed *changed)
+{
+    if (changed->path_count == 0) return;
+    struct tg_json *member = tg_json_object(plan, "changed");
+    tg_json_add_number(member, "paths", (double)changed->path_count);
+    struct tg_json *cells = tg_json_array(member, "cells");
+    for (size_t i = 0; i < changed->cell_count; i++)
+        tg_json_add_text(cells, NULL, changed->cells[i]);
+    tg_json_add_text(member, "unknown", changed->unknown);
+}
+
+int tg_changed_parse(const struct tg_json_file *file, const struct tg_json *member,
+                     struct tg_changed *changed, struct tg_error *err)
+{
+    static const char *const keys[] = {"paths", "cells", "unknown", NULL};
+    const struct tg_json *cells = tg_json_get(member, "cells");
+    struct tg_changed read = {0};
+    if (!member) {
+        *changed = read;
+        return 0;
+    }
+    double paths = tg_json_number(tg_json_get(member, "paths"));
+    if (tg_json_only(file, member, keys, err) < 0) return -1;
+    if (!(paths >= 1 && paths < 1e9) || tg_json_count(cells) > TG_CHANGED_COMPONENTS)
+        return tg_json_fail(file, member, err, "not what --changed leaves");
+    read.path_count = (size_t)paths;
+    for (size_t i = 0; i < tg_json_count(cells); i++)
+        snprintf(read.cells[read.cell_count++], sizeof *read.cells, "%s",
+                 tg_json_text(tg_json_at(cells, i)));
+    snprintf(read.unknown, sizeof read.unknown, "%s", tg_json_text(tg_json_get(member, "unknown")));
+    *changed = read;
+    return 0;
+}

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "coordinator/changed.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "tests/made_run.h"
+
+static const char *i2s_paths[] = {"kernels/cpu/i2s_*", "kernels/format_i2s.c"};
+static const char *unpack_paths[] = {"kernels/op_unpack.c"};
+static const char *all_paths[] = {"kernels/*"};
+static const char *surface[] = {"kernels/*", "worker/*", "CMakeLists.txt"};
+static struct tg_flow_component components[] = {
+    {{i2s_paths, 2}, "format=i2s isa=avx*"},
+    {{unpack_paths, 1}, "op=unpack"},
+    {{all_paths, 1}, "probe=*"},
+};
+static const struct tg_flow flow = {
+    .surface = {surface, 3}, .components = components, .component_count = 3};
+
+static struct tg_changed changed;
+
+static int try_paths(const struct tg_flow *of, const char *paths, struct tg_error *err)
+{
+    FILE *lines = *paths ? fmemopen((char *)(uintptr_t)paths, strlen(paths), "r")
+                         : fopen("/dev/null", "r");
+    assert_non_null(lines);
+    int rc = tg_changed_read(lines, of, &changed, err);
+    fclose(lines);
+    return rc;
+}
+
+/* What the reports say of these paths. */
+static const char *note(const struct tg_flow *of, const char *paths)
+{
+    static char text[400];
+    struct tg_error err;
+    if (try_paths(of, paths, &err) < 0) fail_msg("%s", err.text);
+    return tg_changed_note(&changed, text, sizeof text);
+}
+
+static void a_path_concerns_the_first_component_that_has_it(void **state)
+{
+    (void)state;
+    assert_string_equal(note(&flow, "kernels/cpu/i2s_avx2.c\n"),
+                        "only cells of what was changed: 'format=i2s isa=avx*'");
+    assert_string_equal(note(&flow, "kernels/cpu/i2s_avx2.c\nkernels/format_i2s.c\n"
+                                    "kernels/op_unpack.c\nREADME.md\n"),
+                        "only cells of what was changed: 'format=i2s isa=avx*', 'op=unpack'");
+    assert_int_equal(changed.path_count, 4);
+    assert_string_equal(note(&flow, "kernels/fill.c"), "only cells of what was changed: 'probe=*'");
+    assert_false(tg_changed_is_nothing(&changed));
+}
+
+static void a_path_on_the_surface_without_a_component_concerns_everything(void **state)
+{
+    (void)state;
+    assert_string_equal(note(&flow, "docs/a.md\nworker/probe/probe.c\nCMakeLists.txt\n"),
+                        "all cells: changed path 'worker/probe/probe.c' belongs to no component");
+    assert_string_equal(note(&flow, "kernels/op_unpack.c\nCMakeLists.txt\n"),
+                        "all cells: changed path 'CMakeLists.txt' belongs to no component");
+    static const struct tg_flow silent = {0},
+                                no_surface = {.components = components, .component_count = 3};
+    assert_string_equal(note(&silent, "docs/a.md\n"),
+                        "all cells: changed path 'docs/a.md' belongs to no component");
+    assert_string_equal(note(&no_surface, "docs/a.md\n"),
+                        "all cells: changed path 'docs/a.md' belongs to no component");
+}
+
+static void what_is_not_on_the_surface_concerns_nothing(void **state)
+{
+    (void)state;
+    note(&flow, "docs/a.md\nREADME.md\nworkers.txt\nnot/kernels/x.c\n");
+    assert_true(tg_changed_is_nothing(&changed));
+    static const struct tg_changed not_asked;
+    char text[80];
+    assert_false(tg_changed_is_nothing(&not_asked));
+    assert_string_equal(tg_changed_note(&not_asked, text, sizeof text), "");
+}
+
+static void lines_are_read_as_git_prints_them(void **state)
+{
+    (void)state;
+    static const char *const rows[][2] = {
+        {"./worker/a.c\r\n", "worker/a.c"},
+        {"\n\nworker/a b.c", "worker/a b.c"},
+        {"\"worker/\\303\\244.c\"\n", "worker/\303\244.c"},
+        {"\"worker/\\\"\\\\\\t.c\"", "worker/\"\\\t.c"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        note(&flow, rows[i][0]);
+        assert_string_equal(changed.unknown, rows[i][1]);
+        assert_int_equal(changed.path_count, 1);
+    }
+    struct tg_error err;
+    assert_int_equal(try_paths(&flow, "", &err), -1);
+    assert_string_equal(err.text, "the list of changed paths is empty");
+    assert_int_equal(try_paths(&flow, "\n\r\n", &err), -1);
+}
+
+/* Through plan.json: cells are left out, and the plan made from it is the same. */
+static void a_plan_keeps_what_was_changed(void **state)
+{
+    (void)state;
+    static const char matrix[] =
+        "{\"tritgate_matrix\": 1, \"axes\": {\"probe\": [\"kernel\"], \"kernel\": [\"i2s_scalar\","
+        "\"i2s_avx2\", \"i2s_avx2_unpack\"], \"layer\": [\"640x2560\"]}}";
+    static const char policy[] =
+        "{\"tritgate_policy\": 1, \"flow\": \"f\", \"rules\": ["
+        "{\"rule\": \"floor\", \"metric\": \"kernel_accuracy\", \"limit\": 0.9}]}";
+    static const struct {
+        const char *paths;
+        size_t cells;
+    } rows[] = {{"kernels/cpu/i2s_avx2.c", 2},
+                {"kernels/op_unpack.c", 1},
+                {"kernels/fill.c", 3},
+                {"CMakeLists.txt\nkernels/op_unpack.c", 3},
+                {"kernels/op_unpack.c\nkernels/cpu/i2s_avx2.c\nREADME.md", 2}};
+    struct tg_asked asked = made_asked;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct tg_capability worker = made_worker("a", NULL);
+        struct tg_plan plan;
+        char before[400], after[400];
+        note(&flow, rows[i].paths);
+        asked.changed = changed;
+        made_plan(matrix, policy, &worker, 1, &asked, &plan);
+        assert_int_equal(plan.spec.cell_count, rows[i].cells);
+        assert_string_equal(tg_changed_note(&plan.asked.changed, after, sizeof after),
+                            tg_changed_note(&changed, before, sizeof before));
+        tg_plan_release(&plan);
+    }
+    struct tg_capability worker = made_worker("a", NULL);
+    struct tg_plan plan;
+    struct tg_error err;
+    snprintf(asked.changed.cells[0], sizeof asked.changed.cells[0], "layer=attn_q");
+    asked.changed.cell_count = 1;
+    assert_int_equal(made_try(matrix, policy, &worker, 1, &asked, &plan, &err), -1);
+    assert_string_equal(err.text, "the matrix has no cell of what was changed, 'layer=attn_q'");
+}
+
+static void nothing_to_measure_is_skipped_by_name(void **state)
+{
+    (void)state;
+    static const char *gates[] = {"perf"};
+    struct tg_policy policy = {.flow = "review", .process = {.writes = {gates, 1}}};
+    char text[200] = "";
+    FILE *out = fmemopen(text, sizeof text, "w");
+    assert_int_equal(tg_changed_say_nothing(&policy, out, NULL, NULL), 0);
+    fclose(out);
+    assert_string_equal(text, "review:gate:perf = skipped (no-surface)\n");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_path_concerns_the_first_component_that_has_it),
+        cmocka_unit_test(a_path_on_the_surface_without_a_component_concerns_everything),
+        cmocka_unit_test(what_is_not_on_the_surface_concerns_nothing),
+        cmocka_unit_test(lines_are_read_as_git_prints_them),
+        cmocka_unit_test(a_plan_keeps_what_was_changed),
+        cmocka_unit_test(nothing_to_measure_is_skipped_by_name),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
