@@ -27,6 +27,8 @@
 struct options {
     const char *matrix, *policy, *out, *base, *head, *filter, *seed, *json, *resume, *accept,
         *changed;
+    const char *inherit[TG_INHERIT_MOST];
+    size_t inherit_count;
     struct tg_identity identity;
     double budget_s; /* 0: the policy's */
     bool is_same, is_fail_fast;
@@ -45,7 +47,8 @@ enum {
     JSON,
     RESUME,
     ACCEPT,
-    CHANGED
+    CHANGED,
+    INHERIT
 };
 
 static const struct argp_option option_list[] = {
@@ -58,6 +61,7 @@ static const struct argp_option option_list[] = {
     {"budget", BUDGET, "SECONDS", 0, "measure no longer than this (default: the policy's)", 0},
     {"filter", FILTER, "PATTERN", 0, "only cells that match, as 'kernel=i2s_* batch=1'", 0},
     {"changed", CHANGED, "FILE", 0, "only cells of these changed paths, one a line", 0},
+    {"inherit", INHERIT, "RUN", 0, "a run of an earlier flow, whose result counts; repeatable", 0},
     {"accept", ACCEPT, "FILE", 0, "losses that are accepted, with reason, owner and last day", 0},
     {"seed", SEED, "N", 0, "draw the same operands and orders again", 0},
     {"json", JSON, "FILE", 0, "write the receipt here too", 0},
@@ -81,14 +85,21 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case RESUME: o->resume = arg; return 0;
     case ACCEPT: o->accept = arg; return 0;
     case CHANGED: o->changed = arg; return 0;
+    case INHERIT:
+        if (o->inherit_count == TG_INHERIT_MOST)
+            argp_failure(state, TG_STATUS_USAGE, 0, "at most %d runs are inherited",
+                         TG_INHERIT_MOST);
+        o->inherit[o->inherit_count++] = arg;
+        return 0;
     case HOST: o->identity.host = arg; return 0;
     case TOPOLOGY: o->identity.topology = arg; return 0;
     case SEED: o->seed = tg_command_seed(state, arg); return 0;
     case BUDGET: o->budget_s = tg_command_seconds(state, "budget", arg); return 0;
     case ARGP_KEY_ARG: tg_command_take(state, "matrix", &o->matrix, arg); return 0;
     case ARGP_KEY_END:
-        if (o->resume && (o->matrix || o->policy || o->out || o->base || o->head || o->filter ||
-                          o->seed || o->is_same || o->is_fail_fast || o->accept || o->changed))
+        if (o->resume &&
+            (o->matrix || o->policy || o->out || o->base || o->head || o->filter || o->seed ||
+             o->is_same || o->is_fail_fast || o->accept || o->changed || o->inherit_count))
             argp_failure(state, TG_STATUS_USAGE, 0,
                          "--resume goes on as the run was begun; only --budget and --json may"
                          " be given with it");
@@ -240,25 +251,36 @@ static double budget_of(const char *policy)
     return limits.budget_s;
 }
 
-/* What was changed, by the flow of the policy; the plan is made for it and let go. */
-static int read_changed(struct work *w, struct tg_asked *asked, struct tg_error *err)
+static int read_changed(struct work *w, const struct tg_policy *policy, struct tg_changed *changed,
+                        struct tg_error *err)
 {
     const char *path = w->options->changed;
-    struct tg_plan plan;
     if (!path) return 0;
+    FILE *lines = fopen(path, "r");
+    int rc = lines ? tg_changed_read(lines, &policy->process, changed, err)
+                   : tg_fail(err, "%s", strerror(errno));
+    if (lines) fclose(lines);
+    if (rc < 0) return tg_fail_in(err, "'%s'", path);
+    if (!tg_changed_is_nothing(changed)) return 0;
+    rc = tg_changed_say_nothing(policy, stdout, w->options->json, err);
+    w->is_idle = rc == 0;
+    return rc;
+}
+
+/* What the policy's flow makes of the change and of earlier runs; a plan is made only to read it.
+ */
+static int read_flow(struct work *w, struct tg_asked *asked, struct tg_error *err)
+{
+    const struct options *o = w->options;
+    struct tg_plan plan;
+    if (!o->changed && o->inherit_count == 0) return 0;
     char *text = tg_plan_text(asked, w->workers, w->worker_count);
-    int rc = tg_plan_make(w->run.matrix, w->options->matrix, w->run.policy, text, &plan, err);
+    int rc = tg_plan_make(w->run.matrix, o->matrix, w->run.policy, text, &plan, err);
     free(text);
     if (rc < 0) return -1;
-    FILE *lines = fopen(path, "r");
-    rc = lines ? tg_changed_read(lines, &plan.policy.process, &asked->changed, err)
-               : tg_fail(err, "%s", strerror(errno));
-    if (lines) fclose(lines);
-    if (rc < 0) tg_fail_in(err, "'%s'", path);
-    if (rc == 0 && tg_changed_is_nothing(&asked->changed)) {
-        rc = tg_changed_say_nothing(&plan.policy, stdout, w->options->json, err);
-        w->is_idle = rc == 0;
-    }
+    rc = read_changed(w, &plan.policy, &asked->changed, err);
+    for (size_t i = 0; rc == 0 && !w->is_idle && i < o->inherit_count; i++)
+        rc = tg_inherit_take(o->inherit[i], &plan.policy, &asked->inherit, err);
     tg_plan_release(&plan);
     return rc;
 }
@@ -277,7 +299,7 @@ static int begin(struct work *w, struct tg_error *err)
     snprintf(asked.filter, sizeof asked.filter, "%s", o->filter ? o->filter : "");
     if (read_acceptance(w, asked.acceptance, err) < 0) return -1;
     asked.budget_s = o->budget_s > 0 ? o->budget_s : budget_of(w->run.policy);
-    if (read_changed(w, &asked, err) < 0 || w->is_idle) return -1;
+    if (read_flow(w, &asked, err) < 0 || w->is_idle) return -1;
     w->run.plan = tg_plan_text(&asked, w->workers, w->worker_count);
     w->attempt = 1;
     if (tg_plan_make(w->run.matrix, o->matrix, w->run.policy, w->run.plan, &w->plan, err) < 0 ||

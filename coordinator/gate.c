@@ -243,6 +243,8 @@ static bool note_builds(const struct tg_plan *plan, const struct tg_run *run, st
     if (!plan->is_own_policy) note(d, "decided under another policy than it was measured for");
     if (!plan->is_own_acceptance) note(d, "decided with another acceptance file");
     if (*plan->asked.filter) note(d, "only cells that match '%.300s'", plan->asked.filter);
+    for (size_t i = 0; tg_inherit_say(plan, i, text, sizeof text, &may_pass); i++)
+        note(d, "%s", text);
     if (*tg_changed_note(&plan->asked.changed, text, sizeof text)) note(d, "%s", text);
     if (!run->is_sealed) {
         note(d, "cannot pass: the run was not ended in order; run --resume ends it");

@@ -27,6 +27,7 @@ char *tg_plan_text(const struct tg_asked *asked, const struct tg_capability *wor
     }
     if (*asked->acceptance) tg_json_add_text(root, "acceptance", asked->acceptance);
     tg_changed_add(root, &asked->changed);
+    tg_inherit_add(root, &asked->inherit);
     struct tg_json *list = tg_json_array(root, "workers");
     for (size_t i = 0; i < worker_count; i++) {
         struct tg_json *worker = tg_json_object(list, NULL);
@@ -127,9 +128,10 @@ static int check_workers(const struct tg_plan *p, struct tg_error *err)
 
 static int read_plan(const struct tg_json_file *file, struct tg_plan *p, struct tg_error *err)
 {
-    static const char *const keys[] = {
-        "tritgate_plan", "version", "seed",       "filter",  "budget_s", "is_same", "is_fail_fast",
-        "imported",      "step",    "acceptance", "changed", "workers",  NULL};
+    static const char *const keys[] = {"tritgate_plan", "version",    "seed",         "filter",
+                                       "budget_s",      "is_same",    "is_fail_fast", "imported",
+                                       "step",          "acceptance", "inherited",    "changed",
+                                       "workers",       NULL};
     const struct tg_json *root = file->root, *list = tg_json_get(root, "workers");
     const struct tg_json *imported = tg_json_get(root, "imported");
     if (tg_json_only(file, root, keys, err) < 0) return -1;
@@ -147,7 +149,9 @@ static int read_plan(const struct tg_json_file *file, struct tg_plan *p, struct 
     p->asked.is_fail_fast = tg_json_number(tg_json_get(root, "is_fail_fast")) != 0;
     snprintf(p->asked.acceptance, sizeof p->asked.acceptance, "%s",
              tg_json_text(tg_json_get(root, "acceptance")));
-    if (tg_changed_parse(file, tg_json_get(root, "changed"), &p->asked.changed, err) < 0) return -1;
+    if (tg_changed_parse(file, tg_json_get(root, "changed"), &p->asked.changed, err) < 0 ||
+        tg_inherit_parse(file, tg_json_get(root, "inherited"), &p->asked.inherit, err) < 0)
+        return -1;
     p->workers = calloc(tg_json_count(list), sizeof *p->workers);
     if (!p->workers) return tg_fail(err, "out of memory");
     for (; p->worker_count < tg_json_count(list); p->worker_count++)

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "coordinator/acceptance.h"
 #include "coordinator/changed.h"
+#include "coordinator/inherit.h"
 #include "matrix/policy.h"
 #include "matrix/spec.h"
 #include "results/hardware.h"
@@ -41,6 +42,7 @@ struct tg_asked {
     bool is_matrix_seen; /* its matrix is made of the cells seen, for want of one */
     char acceptance[65]; /* SHA-256 of acceptance.json, "" if there is none */
     struct tg_changed changed;
+    struct tg_inherit inherit;
 };
 
 /* One of several runs that are judged together. */

@@ -127,6 +127,7 @@ void tg_report_receipt(FILE *out, const struct tg_plan *plan, const struct tg_de
         tg_json_add_text(one, "digest", plan->sessions[i].evidence);
         tg_json_add_text(one, "seed", plan->sessions[i].seed);
     }
+    tg_inherit_add(root, &plan->asked.inherit);
     struct tg_json *libraries = tg_json_object(root, "libraries");
     add_library(libraries, "head", &plan->workers[0].head);
     if (plan->has_base) add_library(libraries, "base", &plan->workers[0].base);
