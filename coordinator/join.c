@@ -37,19 +37,26 @@ static int read_session(const char *path, struct session *s, struct tg_error *er
 static int check_same(const struct session *first, const struct session *s, struct tg_error *err)
 {
     const struct tg_capability *a = &first->plan.workers[0], *b = &s->plan.workers[0];
+    const struct tg_asked *asked = &first->plan.asked, *other = &s->plan.asked;
+    char change[400], other_change[400];
     const struct {
         const char *what, *of, *to;
     } parts[] = {{"matrix", first->plan.matrix_digest, s->plan.matrix_digest},
                  {"policy", first->plan.policy_digest, s->plan.policy_digest},
-                 {"step", first->plan.asked.step, s->plan.asked.step},
-                 {"acceptance", first->plan.asked.acceptance, s->plan.asked.acceptance},
-                 {"filter", first->plan.asked.filter, s->plan.asked.filter},
+                  {"step", asked->step, other->step},
+                 {"filter", asked->filter, other->filter},
+                 {"acceptance", asked->acceptance, other->acceptance},
+                 {"change", tg_changed_note(&asked->changed, change, sizeof change),
+                  tg_changed_note(&other->changed, other_change, sizeof other_change)},
                  {"head", a->head.digest, b->head.digest},
                  {"base", a->has_base ? a->base.digest : "", b->has_base ? b->base.digest : ""}};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         if (strcmp(parts[i].of, parts[i].to) != 0)
             return tg_fail(err, "runs '%s' and '%s' cannot be judged together: another %s",
                            first->path, s->path, parts[i].what);
+    if (memcmp(&asked->inherit, &other->inherit, sizeof asked->inherit) != 0)
+        return tg_fail(err, "runs '%s' and '%s' cannot be judged together: they inherit otherwise",
+                       first->path, s->path);
     return 0;
 }
 

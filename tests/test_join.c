@@ -30,7 +30,7 @@
 
 /* How a run is to be; what is not said has the values of run_like. */
 struct like {
-    const char *matrix, *policy, *filter, *head, *host, *hardware, *acceptance;
+    const char *matrix, *policy, *filter, *head, *host, *hardware, *acceptance, *inherited;
     double effect;
     int64_t hour, rounds;
     bool is_unsealed, is_imported;
@@ -79,7 +79,11 @@ static void make(int at, struct like like)
     snprintf(asked.seed, sizeof asked.seed, "%d", 70 + at);
     asked.is_imported = like.is_imported;
     if (like.acceptance)
-        assert_int_equal(tg_digest_text(like.acceptance, asked.acceptance, NULL), 0);
+        assert_int_equal(tg_digest_text(like.acceptance, asked.acceptance, &err), 0);
+    if (like.inherited) {
+        asked.inherit.count = 1;
+        snprintf(asked.inherit.gates[0].answer, TG_TEXT_SIZE, "%s", like.inherited);
+    }
     char *text = tg_plan_text(&asked, &worker, 1);
     if (tg_plan_make(matrix, "a.json", policy, text, &plan, &err) < 0) fail_msg("%s", err.text);
     made_rounds(&rows, &plan, 0, 0, like.rounds ? like.rounds : 4, like.effect, 0.003);
@@ -276,6 +280,8 @@ static void runs_of_unlike_questions_are_not_joined(void **state)
     assert_refused("cannot be judged together: another acceptance");
     make(1, (struct like){.hour = 2, .head = "3333"});
     assert_refused("cannot be judged together: another head");
+    make(1, (struct like){.hour = 2, .inherited = "fail"});
+    assert_refused("cannot be judged together: they inherit otherwise");
 }
 
 static void nothing_counts_twice(void **state)
