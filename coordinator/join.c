@@ -43,7 +43,7 @@ static int check_same(const struct session *first, const struct session *s, stru
         const char *what, *of, *to;
     } parts[] = {{"matrix", first->plan.matrix_digest, s->plan.matrix_digest},
                  {"policy", first->plan.policy_digest, s->plan.policy_digest},
-                  {"step", asked->step, other->step},
+                 {"step", asked->step, other->step},
                  {"filter", asked->filter, other->filter},
                  {"acceptance", asked->acceptance, other->acceptance},
                  {"change", tg_changed_note(&asked->changed, change, sizeof change),

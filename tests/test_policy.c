@@ -113,7 +113,8 @@ static void a_file_that_is_no_policy_is_refused(void **state)
 static void a_limit_out_of_its_range_is_refused(void **state)
 {
     (void)state;
-    static const char rates[] = "error rates, confidence, power and expected noise lie between 0 and 1";
+    static const char rates[] =
+        "error rates, confidence, power and expected noise lie between 0 and 1";
     static const char *const rows[][2] = {
         {"\"alpha_fail\": 0", rates},
         {"\"alpha_fail\": 1", rates},

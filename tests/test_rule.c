@@ -11,48 +11,10 @@
 
 #include <cmocka.h>
 
-enum { MOST = 64 };
+#include "tests/judged_values.h"
 
-static const struct tg_metric time_metric = {"call_time", "s",         TG_LOWER,
-                                             TG_SAMPLED,  TG_POSITIVE, ""};
 static const struct tg_metric rate_metric = {"rate", "1/s", TG_HIGHER, TG_SAMPLED, TG_POSITIVE, ""};
 static const struct tg_metric fixed_metric = {"share", "1", TG_HIGHER, TG_FIXED, TG_ANY, ""};
-
-static struct tg_limits limits;
-static struct tg_rule rule;
-static double values[MOST];
-
-/* The defaults, and a rule of that kind with tolerance 2 % and margins 5, 10, 15 %. */
-static void begin(const char *kind)
-{
-    tg_record_init(&tg_limits_type, &limits);
-    tg_record_init(&tg_rule_type, &rule);
-    snprintf(rule.rule, sizeof rule.rule, "%s", kind);
-    rule.tolerance = 0.02;
-    rule.margin = 0.05;
-    rule.major = 0.10;
-    rule.critical = 0.15;
-    rule.limit = 1.5;
-}
-
-static struct tg_verdict judge(const struct tg_metric *metric, size_t count, size_t required)
-{
-    struct tg_verdict v = {.estimate = NAN, .interval = {-INFINITY, INFINITY}};
-    const struct tg_evidence evidence = {.rule = &rule,
-                                         .limits = &limits,
-                                         .metric = metric,
-                                         .required_count = required,
-                                         .values = values,
-                                         .count = count};
-    tg_rule_find(rule.rule)->judge(&evidence, &v);
-    return v;
-}
-
-/* Fills the values with d - noise and d + noise in turn. */
-static void fill(double d, double noise)
-{
-    for (int i = 0; i < MOST; i++) values[i] = d + (i % 2 ? noise : -noise);
-}
 
 /* The first count of rounds for which the answer is that one, or 0. */
 static size_t first_round(const struct tg_metric *metric, size_t required, enum tg_answer answer)
@@ -60,12 +22,6 @@ static size_t first_round(const struct tg_metric *metric, size_t required, enum 
     for (size_t n = 0; n <= MOST; n++)
         if (judge(metric, n, required).answer == answer) return n;
     return 0;
-}
-
-static void assert_verdict(struct tg_verdict v, enum tg_answer answer, const char *word)
-{
-    assert_int_equal(v.answer, answer);
-    assert_string_equal(v.word, word);
 }
 
 static void a_rule_is_found_by_its_name(void **state)
@@ -285,118 +241,6 @@ static void a_clean_test_says_what_it_is(void **state)
     assert_string_equal(v.reason, "slower by 1.2 % for certain, within the margin");
 }
 
-/* Eight nodes, round by round; one of them gives `odd`, the others `d`. */
-static struct tg_verdict judge_nodes(size_t count, double d, double odd, double noise)
-{
-    static int nodes[MOST];
-    static const char names[8][TG_TEXT_SIZE] = {"n0", "n1", "n2", "n3", "n4", "n5", "n6", "n7"};
-    struct tg_verdict v = tg_rule_no_verdict();
-    const struct tg_evidence evidence = {.rule = &rule,
-                                         .limits = &limits,
-                                         .metric = &time_metric,
-                                         .required_count = 30,
-                                         .values = values,
-                                         .nodes = nodes,
-                                         .count = count,
-                                         .node_names = names};
-    for (size_t i = 0; i < count; i++) {
-        nodes[i] = (int)(i % 8);
-        values[i] = (nodes[i] == 5 ? odd : d) + (i / 8 % 2 ? noise : -noise);
-    }
-    tg_rule_find(rule.rule)->judge(&evidence, &v);
-    return v;
-}
-
-static void a_sick_node_is_named_and_fails_nothing(void **state)
-{
-    (void)state;
-    begin("noninferior");
-    struct tg_verdict v = judge_nodes(48, 0, log(1.1), 0.005);
-    assert_verdict(v, TG_INCONCLUSIVE, "heterogeneous");
-    assert_string_equal(v.reason, "node 'n5' gives +10.00 %, the others +0.00 %");
-    assert_int_equal(v.odd_node, 5);
-    assert_false(v.wants_more);
-    v = judge_nodes(48, 0, log(0.9), 0.005); /* in either direction */
-    assert_verdict(v, TG_INCONCLUSIVE, "heterogeneous");
-    assert_verdict(judge_nodes(48, 0, 0.015, 0.002), TG_PASS, "unchanged"); /* within tolerance */
-    assert_verdict(judge_nodes(48, 0, 0, 0.005), TG_PASS, "unchanged");
-    assert_int_equal(judge_nodes(48, 0, 0, 0.005).odd_node, -1);
-}
-
-/* What fails on all nodes fails, though one of them disagrees on how much. */
-static void what_fails_without_the_odd_node_fails(void **state)
-{
-    (void)state;
-    begin("noninferior");
-    assert_int_equal(judge_nodes(48, 0.08, 0.08, 0.005).answer, TG_FAIL);
-    struct tg_verdict v = judge_nodes(48, 0.08, 0.3, 0.005);
-    assert_int_equal(v.answer, TG_FAIL);
-    assert_int_equal(v.odd_node, 5);
-}
-
-/* Of two nodes, the one that is slower may be the sick one. */
-static void of_two_nodes_both_must_be_slower(void **state)
-{
-    (void)state;
-    static int nodes[MOST];
-    struct tg_verdict v = tg_rule_no_verdict();
-    const struct tg_evidence evidence = {.rule = &rule,
-                                         .limits = &limits,
-                                         .metric = &time_metric,
-                                         .required_count = 3,
-                                         .values = values,
-                                         .nodes = nodes,
-                                         .count = 60};
-    begin("noninferior");
-    for (int i = 0; i < MOST; i++) {
-        nodes[i] = i % 2;
-        values[i] = (nodes[i] ? 0.3 : 0) + (i / 2 % 2 ? 0.002 : -0.002);
-    }
-    tg_rule_find(rule.rule)->judge(&evidence, &v);
-    assert_verdict(v, TG_INCONCLUSIVE, "heterogeneous");
-    assert_int_equal(v.odd_node, 1);
-    for (int i = 0; i < MOST; i++) values[i] += 0.08;
-    tg_rule_find(rule.rule)->judge(&evidence, &v);
-    assert_int_equal(v.answer, TG_FAIL);
-}
-
-/* A node that may disagree keeps a test open until that is clear. */
-static void a_doubtful_node_keeps_a_clean_test_open(void **state)
-{
-    (void)state;
-    begin("noninferior");
-    struct tg_verdict v = judge_nodes(16, 0, 0.1, 0.012);
-    assert_verdict(v, TG_INCONCLUSIVE, "inconclusive");
-    assert_string_equal(v.reason, "its nodes may disagree");
-    assert_true(v.wants_more);
-}
-
-static void a_failure_may_have_to_be_seen_twice(void **state)
-{
-    (void)state;
-    static int sessions[MOST];
-    begin("noninferior");
-    fill(0.07, 0.001);
-    limits.min_sessions = 2;
-    struct tg_verdict v = judge(&time_metric, 30, 1);
-    assert_verdict(v, TG_INCONCLUSIVE, "held");
-    assert_string_equal(v.reason, "it would fail, but fewer than 2 runs or nodes saw it");
-    assert_false(v.wants_more);
-    for (size_t i = 20; i < MOST; i++) sessions[i] = 1;
-    struct tg_evidence evidence = {.rule = &rule,
-                                   .limits = &limits,
-                                   .metric = &time_metric,
-                                   .required_count = 1,
-                                   .values = values,
-                                   .sessions = sessions,
-                                   .count = 30};
-    tg_rule_find(rule.rule)->judge(&evidence, &v);
-    assert_verdict(v, TG_FAIL, "slower, minor");
-    evidence.count = 20;
-    tg_rule_find(rule.rule)->judge(&evidence, &v);
-    assert_verdict(v, TG_INCONCLUSIVE, "held");
-}
-
 static void a_ratio_is_enough_too_little_or_neither(void **state)
 {
     (void)state;
@@ -511,11 +355,6 @@ int main(void)
         cmocka_unit_test(the_first_crossing_stands),
         cmocka_unit_test(better_may_be_higher),
         cmocka_unit_test(a_clean_test_says_what_it_is),
-        cmocka_unit_test(a_sick_node_is_named_and_fails_nothing),
-        cmocka_unit_test(what_fails_without_the_odd_node_fails),
-        cmocka_unit_test(of_two_nodes_both_must_be_slower),
-        cmocka_unit_test(a_doubtful_node_keeps_a_clean_test_open),
-        cmocka_unit_test(a_failure_may_have_to_be_seen_twice),
         cmocka_unit_test(a_ratio_is_enough_too_little_or_neither),
         cmocka_unit_test(the_worst_fixed_value_decides),
         cmocka_unit_test(a_sampled_value_is_tested_against_its_limit),

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "tests/judged_values.h"
+
+/* Eight nodes, round by round; one of them gives `odd`, the others `d`. */
+static struct tg_verdict judge_nodes(size_t count, double d, double odd, double noise)
+{
+    static int nodes[MOST];
+    static const char names[8][TG_TEXT_SIZE] = {"n0", "n1", "n2", "n3", "n4", "n5", "n6", "n7"};
+    struct tg_verdict v = tg_rule_no_verdict();
+    const struct tg_evidence evidence = {.rule = &rule,
+                                         .limits = &limits,
+                                         .metric = &time_metric,
+                                         .required_count = 30,
+                                         .values = values,
+                                         .nodes = nodes,
+                                         .count = count,
+                                         .node_names = names};
+    for (size_t i = 0; i < count; i++) {
+        nodes[i] = (int)(i % 8);
+        values[i] = (nodes[i] == 5 ? odd : d) + (i / 8 % 2 ? noise : -noise);
+    }
+    tg_rule_find(rule.rule)->judge(&evidence, &v);
+    return v;
+}
+
+static void a_sick_node_is_named_and_fails_nothing(void **state)
+{
+    (void)state;
+    begin("noninferior");
+    struct tg_verdict v = judge_nodes(48, 0, log(1.1), 0.005);
+    assert_verdict(v, TG_INCONCLUSIVE, "heterogeneous");
+    assert_string_equal(v.reason, "node 'n5' gives +10.00 %, the others +0.00 %");
+    assert_int_equal(v.odd_node, 5);
+    assert_false(v.wants_more);
+    v = judge_nodes(48, 0, log(0.9), 0.005); /* in either direction */
+    assert_verdict(v, TG_INCONCLUSIVE, "heterogeneous");
+    assert_verdict(judge_nodes(48, 0, 0.015, 0.002), TG_PASS, "unchanged"); /* within tolerance */
+    assert_verdict(judge_nodes(48, 0, 0, 0.005), TG_PASS, "unchanged");
+    assert_int_equal(judge_nodes(48, 0, 0, 0.005).odd_node, -1);
+}
+
+/* What fails on all nodes fails, though one of them disagrees on how much. */
+static void what_fails_without_the_odd_node_fails(void **state)
+{
+    (void)state;
+    begin("noninferior");
+    assert_int_equal(judge_nodes(48, 0.08, 0.08, 0.005).answer, TG_FAIL);
+    struct tg_verdict v = judge_nodes(48, 0.08, 0.3, 0.005);
+    assert_int_equal(v.answer, TG_FAIL);
+    assert_int_equal(v.odd_node, 5);
+}
+
+/* Of two nodes, the one that is slower may be the sick one. */
+static void of_two_nodes_both_must_be_slower(void **state)
+{
+    (void)state;
+    static int nodes[MOST];
+    struct tg_verdict v = tg_rule_no_verdict();
+    const struct tg_evidence evidence = {.rule = &rule,
+                                         .limits = &limits,
+                                         .metric = &time_metric,
+                                         .required_count = 3,
+                                         .values = values,
+                                         .nodes = nodes,
+                                         .count = 60};
+    begin("noninferior");
+    for (int i = 0; i < MOST; i++) {
+        nodes[i] = i % 2;
+        values[i] = (nodes[i] ? 0.3 : 0) + (i / 2 % 2 ? 0.002 : -0.002);
+    }
+    tg_rule_find(rule.rule)->judge(&evidence, &v);
+    assert_verdict(v, TG_INCONCLUSIVE, "heterogeneous");
+    assert_int_equal(v.odd_node, 1);
+    for (int i = 0; i < MOST; i++) values[i] += 0.08;
+    tg_rule_find(rule.rule)->judge(&evidence, &v);
+    assert_int_equal(v.answer, TG_FAIL);
+}
+
+/* A node that may disagree keeps a test open until that is clear. */
+static void a_doubtful_node_keeps_a_clean_test_open(void **state)
+{
+    (void)state;
+    begin("noninferior");
+    struct tg_verdict v = judge_nodes(16, 0, 0.1, 0.012);
+    assert_verdict(v, TG_INCONCLUSIVE, "inconclusive");
+    assert_string_equal(v.reason, "its nodes may disagree");
+    assert_true(v.wants_more);
+}
+
+static void a_failure_may_have_to_be_seen_twice(void **state)
+{
+    (void)state;
+    static int sessions[MOST];
+    begin("noninferior");
+    fill(0.07, 0.001);
+    limits.min_sessions = 2;
+    struct tg_verdict v = judge(&time_metric, 30, 1);
+    assert_verdict(v, TG_INCONCLUSIVE, "held");
+    assert_string_equal(v.reason, "it would fail, but fewer than 2 runs or nodes saw it");
+    assert_false(v.wants_more);
+    for (size_t i = 20; i < MOST; i++) sessions[i] = 1;
+    struct tg_evidence evidence = {.rule = &rule,
+                                   .limits = &limits,
+                                   .metric = &time_metric,
+                                   .required_count = 1,
+                                   .values = values,
+                                   .sessions = sessions,
+                                   .count = 30};
+    tg_rule_find(rule.rule)->judge(&evidence, &v);
+    assert_verdict(v, TG_FAIL, "slower, minor");
+    evidence.count = 20;
+    tg_rule_find(rule.rule)->judge(&evidence, &v);
+    assert_verdict(v, TG_INCONCLUSIVE, "held");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_sick_node_is_named_and_fails_nothing),
+        cmocka_unit_test(what_fails_without_the_odd_node_fails),
+        cmocka_unit_test(of_two_nodes_both_must_be_slower),
+        cmocka_unit_test(a_doubtful_node_keeps_a_clean_test_open),
+        cmocka_unit_test(a_failure_may_have_to_be_seen_twice),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
