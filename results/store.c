@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "results/digest.h"
+#include "results/store_file.h"
 #include "results/store_layout.h"
 
 /* More than a row adds to the file beside its samples: a chunk of each list, nodes, texts. */
@@ -27,27 +28,6 @@ struct tg_store {
     hsize_t row_count, series_count, sample_count;
     bool broken;
 };
-
-static int write_attribute(hid_t file, const char *name, int value)
-{
-    hid_t space = H5Screate(H5S_SCALAR);
-    hid_t attribute = H5Acreate2(file, name, H5T_STD_I32LE, space, H5P_DEFAULT, H5P_DEFAULT);
-    herr_t rc = H5Awrite(attribute, H5T_NATIVE_INT, &value);
-    H5Aclose(attribute);
-    H5Sclose(space);
-    return rc < 0 ? -1 : 0;
-}
-
-static int write_text(hid_t file, const char *name, const char *text)
-{
-    hid_t space = H5Screate(H5S_SCALAR), type = tg_store_layout_text_type();
-    hid_t set = H5Dcreate2(file, name, type, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
-    herr_t rc = H5Dwrite(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, &text);
-    H5Dclose(set);
-    H5Tclose(type);
-    H5Sclose(space);
-    return rc < 0 ? -1 : 0;
-}
 
 /* An empty list that can grow. */
 static hid_t create_list(hid_t file, const char *name, hid_t type, hsize_t chunk)
@@ -86,10 +66,10 @@ int tg_store_create(const char *path, const struct tg_store_plan *plan, struct t
     H5Tclose(row_type);
     H5Tclose(series_type);
     bool good = s->runs >= 0 && s->series >= 0 && s->samples >= 0 && s->turn >= 0 && s->begun >= 0;
-    if (!good || write_attribute(s->file, "tritgate_schema", TG_STORE_SCHEMA) < 0 ||
-        write_text(s->file, "matrix", plan->matrix) < 0 ||
-        write_text(s->file, "policy", plan->policy) < 0 ||
-        write_text(s->file, "plan", plan->plan) < 0 ||
+    if (!good || tg_store_file_write_number(s->file, "tritgate_schema", TG_STORE_SCHEMA) < 0 ||
+        tg_store_file_write_text(s->file, "matrix", plan->matrix) < 0 ||
+        tg_store_file_write_text(s->file, "policy", plan->policy) < 0 ||
+        tg_store_file_write_text(s->file, "plan", plan->plan) < 0 ||
         tg_store_layout_plan_digest(plan, s->digest, NULL) < 0 ||
         H5Fflush(s->file, H5F_SCOPE_GLOBAL) < 0) {
         tg_fail(err, "cannot write '%s': %s", path, strerror(errno));

@@ -15,91 +15,13 @@
 #include "base/log.h"
 #include "results/digest.h"
 #include "results/metric.h"
+#include "results/store_file.h"
 #include "results/store_layout.h"
-
-#define LIST_MOST       100000000u
-#define LIST_BYTES_MOST (UINT64_C(1) << 32)
 
 static int is_shard(const struct dirent *entry)
 {
     return fnmatch("worker-*.h5", entry->d_name, 0) == 0 &&
            (entry->d_type == DT_REG || entry->d_type == DT_UNKNOWN);
-}
-
-/* The length of a list, or -1. */
-static int64_t list_length(hid_t set)
-{
-    hsize_t length = 0;
-    hid_t space = H5Dget_space(set);
-    int dimensions = H5Sget_simple_extent_ndims(space);
-    if (dimensions == 1) H5Sget_simple_extent_dims(space, &length, NULL);
-    H5Sclose(space);
-    return dimensions == 1 && length <= LIST_MOST ? (int64_t)length : -1;
-}
-
-/*
- * Reads a whole list of elements of `size` bytes; the caller frees. NULL if it is not there, has
- * another type than `type` (an open hid_t, or -1 not to look), or cannot be read.
- */
-static void *read_list(hid_t file, const char *name, hid_t type, hid_t memory, size_t size,
-                       size_t *count)
-{
-    hid_t set = H5Dopen2(file, name, H5P_DEFAULT);
-    if (set < 0) return NULL;
-    void *elements = NULL;
-    hid_t actual = H5Dget_type(set);
-    int64_t length = list_length(set);
-    if (length >= 0 && (uint64_t)length < LIST_BYTES_MOST / size && H5Tequal(actual, type) > 0)
-        elements = calloc((size_t)length + 1, size);
-    if (elements && length && H5Dread(set, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, elements) < 0) {
-        free(elements);
-        elements = NULL;
-    }
-    H5Tclose(actual);
-    H5Dclose(set);
-    if (elements) *count = (size_t)length;
-    return elements;
-}
-
-/* Whether a list is there, but of another type. */
-static bool has_other_type(hid_t file, const char *name, hid_t type)
-{
-    hid_t set = H5Dopen2(file, name, H5P_DEFAULT);
-    if (set < 0) return false;
-    hid_t actual = H5Dget_type(set);
-    bool other = actual >= 0 && H5Tequal(actual, type) == 0;
-    if (actual >= 0) H5Tclose(actual);
-    H5Dclose(set);
-    return other;
-}
-
-static char *read_text(hid_t file, const char *name)
-{
-    char *text = NULL, *copy = NULL;
-    hid_t set = H5Dopen2(file, name, H5P_DEFAULT), type = tg_store_layout_text_type();
-    hid_t space = set >= 0 ? H5Dget_space(set) : -1;
-    if (space >= 0 && H5Sget_simple_extent_npoints(space) == 1 &&
-        H5Dread(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, &text) >= 0 && text) {
-        copy = strdup(text);
-        H5free_memory(text);
-    }
-    H5Tclose(type);
-    if (space >= 0) H5Sclose(space);
-    if (set >= 0) H5Dclose(set);
-    return copy;
-}
-
-/* The file's schema; -1 if it says none. */
-static int read_schema(hid_t file)
-{
-    int schema = -1;
-    hid_t attribute = H5Aopen(file, "tritgate_schema", H5P_DEFAULT);
-    if (attribute < 0) return -1;
-    hid_t space = H5Aget_space(attribute);
-    if (H5Sget_simple_extent_npoints(space) == 1) H5Aread(attribute, H5T_NATIVE_INT, &schema);
-    H5Sclose(space);
-    H5Aclose(attribute);
-    return schema;
 }
 
 /* A shard, as it lies in its file. */
@@ -145,7 +67,7 @@ static int read_shard(const char *path, struct shard *s, struct tg_error *err)
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
     hid_t file = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
     if (file < 0) return tg_fail(err, "cannot read '%s': not a whole HDF5 file", path);
-    int schema = read_schema(file);
+    int schema = tg_store_file_read_number(file, "tritgate_schema");
     if (schema != TG_STORE_SCHEMA) {
         H5Fclose(file);
         if (schema == -1) return tg_fail(err, "'%s' does not say its schema", path);
@@ -157,19 +79,21 @@ static int read_shard(const char *path, struct shard *s, struct tg_error *err)
     hid_t row = tg_store_layout_row_type(&s->columns);
     hid_t row_memory = tg_store_layout_row_memory(&s->columns);
     hid_t series = tg_store_layout_series_type(), series_memory = tg_store_layout_series_memory();
-    s->matrix = read_text(file, "matrix");
-    s->policy = read_text(file, "policy");
-    s->plan = read_text(file, "plan");
-    s->rows = read_list(file, "runs", row, row_memory, sizeof *s->rows, &s->row_count);
-    s->series = read_list(file, "series", series, series_memory, sizeof *s->series,
-                          &s->series_count);
-    s->samples = read_list(file, "samples", H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE, sizeof(double),
-                           &s->sample_count);
-    s->turns = read_list(file, "turn", H5T_STD_I64LE, H5T_NATIVE_INT64, sizeof(int64_t),
-                         &s->turn_count);
-    s->begun = read_list(file, "begun", H5T_STD_I64LE, H5T_NATIVE_INT64, sizeof(int64_t),
-                         &s->begun_count);
-    bool other = has_other_type(file, "runs", row) || has_other_type(file, "series", series);
+    s->matrix = tg_store_file_read_text(file, "matrix");
+    s->policy = tg_store_file_read_text(file, "policy");
+    s->plan = tg_store_file_read_text(file, "plan");
+    s->rows = tg_store_file_read_list(file, "runs", row, row_memory, sizeof *s->rows,
+                                      &s->row_count);
+    s->series = tg_store_file_read_list(file, "series", series, series_memory, sizeof *s->series,
+                                        &s->series_count);
+    s->samples = tg_store_file_read_list(file, "samples", H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE,
+                                         sizeof(double), &s->sample_count);
+    s->turns = tg_store_file_read_list(file, "turn", H5T_STD_I64LE, H5T_NATIVE_INT64,
+                                       sizeof(int64_t), &s->turn_count);
+    s->begun = tg_store_file_read_list(file, "begun", H5T_STD_I64LE, H5T_NATIVE_INT64,
+                                       sizeof(int64_t), &s->begun_count);
+    bool other = tg_store_file_has_other_type(file, "runs", row) ||
+                 tg_store_file_has_other_type(file, "series", series);
     H5Tclose(row);
     H5Tclose(row_memory);
     H5Tclose(series);
