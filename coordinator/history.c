@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "coordinator/history.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const double BOUND = 0.95; /* of the one-sided bounds */
+
+static int accept_library(const char *name, const struct tg_survey *survey, struct tg_error *err)
+{
+    if (survey->injected_percent)
+        return tg_fail(err, "%s is slowed by %lld %% on purpose", name,
+                       (long long)survey->injected_percent);
+    if (survey->is_debug) return tg_fail(err, "%s was built with assertions in it", name);
+    return 0;
+}
+
+int tg_history_accept(const struct tg_plan *plan, const struct tg_run *run, struct tg_error *err)
+{
+    const struct tg_capability *first = &plan->workers[0];
+    if (!run->is_sealed) return tg_fail(err, "it was not ended in order; run --resume ends it");
+    if (plan->asked.is_imported) return tg_fail(err, "it was imported, not measured here");
+    if (accept_library("head", &first->head, err) < 0 ||
+        (plan->has_base && accept_library("base", &first->base, err) < 0))
+        return -1;
+    for (size_t i = 0; i < run->count; i++) {
+        const struct tg_measurement *m = &run->rows[i];
+        bool is_base = strcmp(m->cell.build, "base") == 0;
+        if (m->outcome == TG_MEASURED &&
+            strcmp(m->facts.library, is_base ? first->base.digest : first->head.digest) != 0)
+            return tg_fail(err, "a library was changed while it was measured");
+    }
+    return 0;
+}
+
+static void take_run(const struct tg_plan *plan, const struct tg_run *run,
+                     const struct tg_decision *d, size_t hardware, struct tg_history_run *taken)
+{
+    snprintf(taken->date, sizeof taken->date, "%s", d->date);
+    snprintf(taken->evidence, sizeof taken->evidence, "%s", d->evidence);
+    snprintf(taken->version, sizeof taken->version, "%s", TRITGATE_VERSION);
+    snprintf(taken->flow, sizeof taken->flow, "%s", plan->policy.flow);
+    snprintf(taken->head, sizeof taken->head, "%s", plan->workers[0].head.digest);
+    if (plan->has_base)
+        snprintf(taken->base, sizeof taken->base, "%s", plan->workers[0].base.digest);
+    snprintf(taken->cpu, sizeof taken->cpu, "unknown");
+    for (size_t i = 0; i < run->count; i++)
+        if (strcmp(run->rows[i].facts.hardware, plan->classes[hardware]) == 0) {
+            snprintf(taken->cpu, sizeof taken->cpu, "%s", run->rows[i].facts.cpu);
+            return;
+        }
+}
+
+/* A fact that is a real, by its name; NAN where it is not known. */
+static double real_fact(const struct tg_measurement *m, const char *name)
+{
+    const struct tg_field *field = tg_record_field(&tg_facts_type, name);
+    double value = NAN;
+    if (field && field->kind == TG_REAL)
+        memcpy(&value, (const char *)&m->facts + field->offset, sizeof value);
+    return value;
+}
+
+/* The median of a fact over the rows (count of them) that know it; values has room for as many. */
+static double median_fact(const struct tg_measurement *const rows[], size_t count, const char *name,
+                          double *values)
+{
+    size_t known = 0;
+    for (size_t i = 0; i < count; i++)
+        if (isfinite(real_fact(rows[i], name))) values[known++] = real_fact(rows[i], name);
+    return known ? tg_stats_median(values, known) : NAN;
+}
+
+/* What the canaries took beside the measured rows of `of`, if all had the same. */
+static int take_canaries(const struct tg_plan *plan, const struct tg_run *run,
+                         const struct tg_test *test, struct tg_history_verdict *kept,
+                         struct tg_error *err)
+{
+    const struct tg_field *name = tg_record_field(&tg_facts_type, "canary");
+    const struct tg_measurement **rows = calloc(run->count + 1, sizeof *rows);
+    double *values = calloc(run->count + 1, sizeof *values);
+    bool is_one = name != NULL;
+    size_t count = 0;
+    int rc = rows && values ? 0 : tg_fail(err, "out of memory");
+    snprintf(kept->canary, sizeof kept->canary, "unknown");
+    for (size_t i = 0; rc == 0 && is_one && i < run->count; i++) {
+        const struct tg_measurement *m = &run->rows[i];
+        if (m->outcome != TG_MEASURED || memcmp(&m->cell, &test->of, sizeof m->cell) != 0 ||
+            !tg_plan_is_of(plan, &plan->spec.blocks[test->block], m))
+            continue;
+        char text[TG_TEXT_SIZE];
+        tg_record_get(name, &m->facts, text, sizeof text);
+        if (count == 0) memcpy(kept->canary, text, sizeof text);
+        is_one = strcmp(kept->canary, text) == 0;
+        rows[count++] = m;
+    }
+    if (rc == 0 && is_one && count > 0) {
+        kept->canary_dot_s = median_fact(rows, count, "canary_dot_s", values);
+        kept->canary_read_s = median_fact(rows, count, "canary_read_s", values);
+    } else {
+        snprintf(kept->canary, sizeof kept->canary, "unknown");
+    }
+    free(values);
+    free(rows);
+    return rc;
+}
+
+static int take_verdict(const struct tg_plan *plan, const struct tg_run *run,
+                        const struct tg_decision *d, size_t i, struct tg_history *taken,
+                        struct tg_error *err)
+{
+    const struct tg_test *test = &plan->spec.tests[i];
+    const struct tg_rule *rule = &plan->policy.rules[test->rule];
+    const struct tg_verdict *v = &d->verdicts[i];
+    struct tg_history_test *t = &taken->tests[taken->test_count];
+    snprintf(t->rule, sizeof t->rule, "%s", rule->rule);
+    snprintf(t->metric, sizeof t->metric, "%s", rule->metric);
+    tg_cell_text(&test->of, t->of);
+    if (test->has_to) tg_cell_text(&test->to, t->to);
+    struct tg_history_verdict *kept = &taken->verdicts[taken->verdict_count++];
+    *kept = (struct tg_history_verdict){.test = (int64_t)taken->test_count++,
+                                        .is_shadow = test->is_shadow,
+                                        .rounds = (int64_t)v->rounds,
+                                        .estimate = v->estimate,
+                                        .low = v->interval.low,
+                                        .high = v->interval.high,
+                                        .of_median = v->of_median,
+                                        .to_median = v->to_median,
+                                        .canary_dot_s = NAN,
+                                        .canary_read_s = NAN};
+    snprintf(kept->answer, sizeof kept->answer, "%s", tg_gate_word(v->answer));
+    snprintf(kept->word, sizeof kept->word, "%s", v->word);
+    return take_canaries(plan, run, test, kept, err);
+}
+
+int tg_history_take(const struct tg_plan *plan, const struct tg_run *run,
+                    const struct tg_decision *decision, size_t hardware, struct tg_history *taken,
+                    struct tg_error *err)
+{
+    struct tg_history h = {0};
+    h.runs = calloc(1, sizeof *h.runs);
+    h.tests = calloc(plan->spec.test_count + 1, sizeof *h.tests);
+    h.verdicts = calloc(plan->spec.test_count + 1, sizeof *h.verdicts);
+    if (!h.runs || !h.tests || !h.verdicts) {
+        tg_store_history_release(&h);
+        return tg_fail(err, "out of memory");
+    }
+    snprintf(h.hardware, sizeof h.hardware, "%s", plan->classes[hardware]);
+    for (size_t i = 0; i < plan->spec.test_count; i++)
+        if (plan->spec.tests[i].hardware == hardware && isfinite(decision->verdicts[i].estimate) &&
+            take_verdict(plan, run, decision, i, &h, err) < 0) {
+            tg_store_history_release(&h);
+            return -1;
+        }
+    if (h.verdict_count > 0) {
+        take_run(plan, run, decision, hardware, h.runs);
+        h.run_count = 1;
+    }
+    *taken = h;
+    return 0;
+}
+
+/* Whether two cells are one but for the build. */
+static bool differ_in_build(const char *of_text, const char *to_text)
+{
+    struct tg_cell of, to;
+    if (!*to_text || tg_cell_parse(of_text, &of, NULL) < 0 || tg_cell_parse(to_text, &to, NULL) < 0)
+        return false;
+    memcpy(to.build, of.build, sizeof to.build);
+    char of_kept[TG_CELL_TEXT_SIZE], to_kept[TG_CELL_TEXT_SIZE];
+    return strcmp(tg_cell_text(&of, of_kept), tg_cell_text(&to, to_kept)) == 0;
+}
+
+bool tg_history_is_null(const struct tg_history *history, const struct tg_history_verdict *verdict)
+{
+    const struct tg_history_run *run = &history->runs[verdict->run];
+    const struct tg_history_test *test = &history->tests[verdict->test];
+    const struct tg_rule_kind *kind = tg_rule_find(test->rule);
+    if (!kind || strcmp(kind->reading, "slowdown") != 0) return false;
+    if (!verdict->is_shadow && strcmp(run->head, run->base) != 0) return false;
+    return differ_in_build(test->of, test->to);
+}
+
+static int count_class(const struct tg_history *h, struct tg_alarms *alarms, struct tg_error *err)
+{
+    enum { SEEN = 1, FAILED = 2 };
+    unsigned char *runs = calloc(h->run_count + 1, 1);
+    if (!runs) return tg_fail(err, "out of memory");
+    for (size_t i = 0; i < h->verdict_count; i++) {
+        const struct tg_history_verdict *v = &h->verdicts[i];
+        if (!tg_history_is_null(h, v)) continue;
+        bool failed = strcmp(v->answer, tg_gate_word(TG_FAIL)) == 0;
+        alarms->tests++;
+        alarms->failed += failed;
+        runs[v->run] |= SEEN | (failed ? FAILED : 0);
+    }
+    for (size_t r = 0; r < h->run_count; r++) {
+        alarms->runs += (runs[r] & SEEN) != 0;
+        alarms->failed_runs += (runs[r] & FAILED) != 0;
+    }
+    free(runs);
+    return 0;
+}
+
+static double most(size_t failed, size_t all)
+{
+    return all ? tg_stats_clopper_pearson(failed, all, 2 * BOUND - 1).high : 1;
+}
+
+int tg_history_alarms(const char *directory, struct tg_alarms *alarms, struct tg_error *err)
+{
+    char(*classes)[TG_TEXT_SIZE];
+    size_t count;
+    struct tg_alarms counted = {0};
+    int rc = 0;
+    if (tg_store_history_classes(directory, &classes, &count, err) < 0) return -1;
+    for (size_t i = 0; rc == 0 && i < count; i++) {
+        struct tg_history h;
+        rc = tg_store_history_read(directory, classes[i], &h, err);
+        if (rc < 0) break;
+        rc = count_class(&h, &counted, err);
+        tg_store_history_release(&h);
+    }
+    free(classes);
+    if (rc < 0) return -1;
+    counted.tests_most = most(counted.failed, counted.tests);
+    counted.runs_most = most(counted.failed_runs, counted.runs);
+    *alarms = counted;
+    return 0;
+}
+
+char *tg_history_alarms_text(const struct tg_alarms *a, char *out, size_t size)
+{
+    if (a->tests == 0)
+        snprintf(out, size, "false alarms so far: none, for no run compared a build with itself");
+    else
+        snprintf(out, size,
+                 "false alarms so far: %zu of %zu run%s (at most %.3g %%), %zu of %zu test%s (at "
+                 "most %.3g %%)",
+                 a->failed_runs, a->runs, a->runs == 1 ? "" : "s", 100 * a->runs_most, a->failed,
+                 a->tests, a->tests == 1 ? "" : "s", 100 * a->tests_most);
+    return out;
+}
