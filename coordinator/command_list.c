@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "coordinator/command.h"
+#include "coordinator/course.h"
 #include "coordinator/report.h"
 #include "coordinator/rule.h"
 #include "kernels/format.h"
@@ -92,6 +93,16 @@ static size_t hardware_count(void)
 static void fill_hardware(size_t i, struct row *row)
 {
     fill_field(&tg_hardware_type, i, row);
+}
+
+static size_t watch_count(void)
+{
+    return tg_watch_type.field_count;
+}
+
+static void fill_watch(size_t i, struct row *row)
+{
+    fill_field(&tg_watch_type, i, row);
 }
 
 static size_t kernel_count(void)
@@ -197,6 +208,7 @@ static const struct table tables[] = {
     {"probes", {"name", "meaning"}, tg_probe_count, fill_probe},
     {"rules", {"name", "cells", "reading", "meaning"}, tg_rule_count, fill_rule},
     {"reports", {"name", "file", "meaning"}, tg_report_count, fill_report},
+    {"watch", {"name", "kind", "default", "unit", "meaning"}, watch_count, fill_watch},
 };
 
 static void print_text(const struct table *table)
@@ -270,7 +282,7 @@ int tg_command_list(int argc, char **argv)
                                      "TABLE",
                                      "Prints a table: axes, kernels, formats, ops, isas, metrics, "
                                      "facts, hardware, limits, models, probes, "
-                                     "rules or reports.",
+                                     "rules, reports or watch.",
                                      NULL,
                                      NULL,
                                      NULL};

@@ -85,7 +85,7 @@ check 'names the signal' says 'crashed: signal 11'
 check 'check: one that hangs' gives 1 "$TRITGATE" check stub_hang --deadline 0.3
 check 'check: none' refuses "no kernel matches 'x*'" "$TRITGATE" check 'x*'
 check 'list: no such table' refuses "no such table 'tables'" "$TRITGATE" list tables
-for table in axes kernels formats ops isas metrics facts limits models probes rules reports; do
+for table in axes kernels formats ops isas metrics facts limits models probes rules reports watch; do
     check "list $table" gives 0 "$TRITGATE" list "$table"
     check "list $table --json" gives 0 "$TRITGATE" list "$table" --json
 done
