@@ -57,9 +57,8 @@ enum tg_report_part tg_report_part(const struct tg_plan *plan, const struct tg_d
     return strcmp(v->word, "attention") == 0 ? TG_REPORT_ATTENTION : TG_REPORT_PASSED;
 }
 
-/* Adds ", value" of every axis that the cell sets, but for the probe and two others. */
-static void add_axes(const struct tg_cell *cell, const char *but, const char *nor, char *out,
-                     size_t size)
+void tg_report_add_axes(const struct tg_cell *cell, const char *but, const char *nor, char *out,
+                        size_t size)
 {
     for (size_t i = 0; i < tg_cell_type.field_count; i++) {
         const struct tg_field *field = &tg_cell_type.fields[i];
@@ -110,7 +109,7 @@ char *tg_report_subject(const struct tg_plan *plan, size_t test, char *out, size
     compared(plan, t, pair, sizeof pair);
     out[0] = 0;
     if (is_along_kernel(plan, t)) snprintf(out, size, "%s", pair);
-    add_axes(&t->of, t->has_to ? plan->policy.rules[t->rule].axis : "", "", out, size);
+    tg_report_add_axes(&t->of, t->has_to ? plan->policy.rules[t->rule].axis : "", "", out, size);
     size_t used = strlen(out);
     if (t->has_to && !is_along_kernel(plan, t)) snprintf(out + used, size - used, ": %s", pair);
     add_hardware(plan, t, out, size);
@@ -146,14 +145,13 @@ char *tg_report_brief(const struct tg_plan *plan, size_t test, char *out, size_t
     const struct tg_test *t = &plan->spec.tests[test];
     out[0] = 0;
     if (is_along_kernel(plan, t)) compared(plan, t, out, size);
-    add_axes(&t->of, t->has_to ? plan->policy.rules[t->rule].axis : "",
-             *tg_report_model(plan) ? "model" : "", out, size);
+    tg_report_add_axes(&t->of, t->has_to ? plan->policy.rules[t->rule].axis : "",
+                       *tg_report_model(plan) ? "model" : "", out, size);
     add_hardware(plan, t, out, size);
     return out;
 }
 
-/* A share of unit "1" is said in percent, a time in a handy unit. */
-static void value_text(const struct tg_metric *metric, double value, char *out, size_t size)
+char *tg_report_value(const struct tg_metric *metric, double value, char *out, size_t size)
 {
     static const struct {
         double from, factor;
@@ -170,6 +168,7 @@ static void value_text(const struct tg_metric *metric, double value, char *out, 
     } else {
         snprintf(out, size, "%.6g %s", value, metric->unit);
     }
+    return out;
 }
 
 /* Whether the numbers of a rule are to be read so. */
@@ -197,7 +196,7 @@ char *tg_report_demand(const struct tg_rule *rule, char *out, size_t size)
         snprintf(out, size, "%s worse by less than %.4g %s a sample", rule->metric, rule->limit,
                  tg_metric_find(rule->metric)->unit);
     } else {
-        value_text(tg_metric_find(rule->metric), rule->limit, value, sizeof value);
+        tg_report_value(tg_metric_find(rule->metric), rule->limit, value, sizeof value);
         snprintf(out, size, "%s at %s %s", rule->metric, is(rule, "least") ? "least" : "most",
                  value);
     }
@@ -238,7 +237,7 @@ char *tg_report_measured(const struct tg_rule *rule, const struct tg_verdict *v,
             snprintf(out + used, size - (size_t)used, " [%+.4g, %+.4g]", v->interval.low,
                      v->interval.high);
     } else {
-        value_text(metric, v->estimate, out, size);
+        tg_report_value(metric, v->estimate, out, size);
     }
     return out;
 }
@@ -268,7 +267,7 @@ char *tg_report_detectable(const struct tg_rule *rule, const struct tg_verdict *
     } else if (is(rule, "rate")) {
         snprintf(out, size, "%.3g", effect);
     } else {
-        value_text(tg_metric_find(rule->metric), effect, value, sizeof value);
+        tg_report_value(tg_metric_find(rule->metric), effect, value, sizeof value);
         snprintf(out, size, "%s %s", is(rule, "least") ? "less than" : "more than", value);
     }
     return out;
@@ -290,8 +289,8 @@ char *tg_report_absolute(const struct tg_rule *rule, const struct tg_verdict *v,
     char of[64], to[64], speed[64] = "";
     out[0] = 0;
     if (!isfinite(v->of_median) || !isfinite(v->to_median)) return out;
-    value_text(metric, v->of_median, of, sizeof of);
-    value_text(metric, v->to_median, to, sizeof to);
+    tg_report_value(metric, v->of_median, of, sizeof of);
+    tg_report_value(metric, v->to_median, to, sizeof to);
     if (strcmp(rule->metric, "call_time") == 0 && isfinite(v->of_bytes))
         snprintf(speed, sizeof speed, " (%.3g GB/s)", v->of_bytes / v->of_median * 1e-9);
     snprintf(out, size, "%s%s vs %s", of, speed, to);

@@ -68,6 +68,13 @@ char *tg_report_heading(const struct tg_plan *plan, size_t test, char *out, size
 char *tg_report_brief(const struct tg_plan *plan, size_t test, char *out, size_t size);
 const char *tg_report_model(const struct tg_plan *plan);
 
+/* Adds ", value" to `out` for every axis that the cell sets, but for the probe and two others. */
+void tg_report_add_axes(const struct tg_cell *cell, const char *but, const char *nor, char *out,
+                        size_t size);
+
+/* "99.9956 %", "33.1 us": a share of unit "1" in percent, a time in a handy unit */
+char *tg_report_value(const struct tg_metric *metric, double value, char *out, size_t size);
+
 /* "at least 1.5x", "not 5 % slower", "kernel_accuracy at least 99.8 %" */
 char *tg_report_demand(const struct tg_rule *rule, char *out, size_t size);
 
