@@ -25,6 +25,7 @@ int tg_command_run(int argc, char **argv);
 int tg_command_gate(int argc, char **argv);
 int tg_command_report(int argc, char **argv);
 int tg_command_import(int argc, char **argv);
+int tg_command_history(int argc, char **argv);
 int tg_command_cell(int argc, char **argv);
 int tg_command_check(int argc, char **argv);
 int tg_command_matrix(int argc, char **argv);

@@ -11,6 +11,7 @@ static const struct tg_command commands[] = {
     {"gate", "decide again from a stored run", tg_command_gate},
     {"report", "print one report of a stored run", tg_command_report},
     {"import", "make a run of measurements that were made elsewhere", tg_command_import},
+    {"history", "keep decided runs, and name what all of them show", tg_command_history},
     {"cell", "make one measurement by hand", tg_command_cell},
     {"check", "compare kernels with their exact reference", tg_command_check},
     {"matrix", "list what a matrix asks, and who could run it", tg_command_matrix},

@@ -35,7 +35,7 @@ has_option() {
         grep -qE "\{\"${2#--}\",.*OPTION_HIDDEN" "$TG_SOURCE/coordinator/command_$1.c"
 }
 
-for table in axes facts hardware metrics limits; do
+for table in axes facts hardware metrics limits watch; do
     "$tables" rows "$table" >wanted && "$tables" there "$table" "$TG_SOURCE/docs/RESULTS.md" >there
     check "docs/RESULTS.md has a table of $table" test -s there
     check "it is what tritgate list $table prints" diff wanted there

@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "coordinator/command.h"
+#include "coordinator/history.h"
+#include "coordinator/history_plot.h"
+#include "coordinator/history_report.h"
+#include "coordinator/run_directory.h"
+
+/* history: keeps decided runs, and looks over all of them for what no single run shows. */
+
+struct options {
+    const char *store, *plot, *json, *test, *watch;
+    char **runs; /* run_count of them, behind the store on the command line */
+    size_t run_count;
+};
+
+enum { PLOT = 256, JSON, TEST, WATCH };
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+    struct options *o = state->input;
+    switch (key) {
+    case PLOT: o->plot = arg; return 0;
+    case JSON: o->json = arg; return 0;
+    case TEST: o->test = arg; return 0;
+    case WATCH: o->watch = arg; return 0;
+    case ARGP_KEY_ARG:
+        if (!o->store)
+            o->store = arg;
+        else
+            o->runs[o->run_count++] = arg;
+        return 0;
+    case ARGP_KEY_END:
+        if (!o->store) argp_failure(state, TG_STATUS_USAGE, 0, "a history's directory is missing");
+        return 0;
+    default: return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static const struct argp_option argp_options[] = {
+    {"plot", PLOT, "FILE", 0, "draw the series into this SVG file", 0},
+    {"json", JSON, "FILE", 0, "write what was found here", 0},
+    {"test", TEST, "PATTERN", 0, "only series with this in their title (a shell pattern)", 0},
+    {"watch", WATCH, "NUMBERS", 0,
+     "watch with these numbers, as 'level=0.05 creep_min=8' (tritgate list watch)", 0},
+    {0}};
+
+static const struct argp history_argp = {
+    argp_options,
+    parse,
+    "STORE [RUN...]",
+    "Adds decided runs to the history in the directory STORE, one file for each class of hardware, "
+    "and names what all runs together show: steps, slow creep, and how often the gate was wrong "
+    "where a build was compared with itself. Nothing is gated by it.\v"
+    "Exit status: 0, or 3 for an unusable run or history.",
+    NULL,
+    NULL,
+    NULL};
+
+/* Adds what a decided run says to the history of each class of its hardware. */
+static int add_decided(const char *store, const struct tg_plan *plan, const struct tg_run *run,
+                       const struct tg_decision *decision, size_t *added, struct tg_error *err)
+{
+    *added = 0;
+    for (size_t c = 0; c < plan->class_count; c++) {
+        struct tg_history taken;
+        size_t count = 0;
+        if (tg_history_take(plan, run, decision, c, &taken, err) < 0) return -1;
+        int rc = taken.run_count ? tg_store_history_add(store, &taken, &count, err) : 0;
+        tg_store_history_release(&taken);
+        if (rc < 0) return -1;
+        if (count) *added = 1;
+    }
+    return 0;
+}
+
+static int add_run(const char *store, const char *directory, size_t *added, struct tg_error *err)
+{
+    struct tg_run run;
+    struct tg_plan plan;
+    struct tg_decision decision;
+    if (tg_run_directory_open(directory, NULL, &run, &plan, err) < 0) return -1;
+    int rc = tg_history_accept(&plan, &run, err);
+    if (rc < 0) tg_fail_in(err, "run '%s' is not kept", directory);
+    if (rc == 0) rc = tg_gate_decide(&plan, &run, &decision, err);
+    if (rc == 0) {
+        rc = add_decided(store, &plan, &run, &decision, added, err);
+        tg_gate_release(&decision);
+    }
+    tg_plan_release(&plan);
+    tg_store_release(&run);
+    return rc;
+}
+
+static int add_runs(const struct options *o, struct tg_error *err)
+{
+    size_t all = 0, added = 0;
+    for (size_t i = 0; i < o->run_count; i++) {
+        if (add_run(o->store, o->runs[i], &added, err) < 0) return -1;
+        all += added;
+    }
+    if (o->run_count > 0)
+        printf("%zu run%s added, %zu known already or without an estimate\n\n", all,
+               all == 1 ? "" : "s", o->run_count - all);
+    return 0;
+}
+
+/* The reports of all classes, with their histories. */
+struct shown {
+    struct tg_history *histories;
+    struct tg_history_report *reports;
+    size_t count;
+};
+
+static void release(struct shown *shown)
+{
+    for (size_t i = 0; i < shown->count; i++) {
+        tg_history_report_release(&shown->reports[i]);
+        tg_store_history_release(&shown->histories[i]);
+    }
+    free(shown->reports);
+    free(shown->histories);
+}
+
+static int read_all(const struct options *o, const struct tg_watch *watch, struct shown *shown,
+                    struct tg_error *err)
+{
+    char(*classes)[TG_TEXT_SIZE];
+    size_t count;
+    int rc = 0;
+    *shown = (struct shown){0};
+    if (tg_store_history_classes(o->store, &classes, &count, err) < 0) return -1;
+    shown->histories = calloc(count + 1, sizeof *shown->histories);
+    shown->reports = calloc(count + 1, sizeof *shown->reports);
+    if (!shown->histories || !shown->reports) rc = tg_fail(err, "out of memory");
+    for (size_t i = 0; rc == 0 && i < count; i++) {
+        rc = tg_store_history_read(o->store, classes[i], &shown->histories[i], err);
+        if (rc == 0) {
+            shown->count++;
+            rc = tg_history_report_make(&shown->histories[i], o->test, watch, &shown->reports[i],
+                                        err);
+        }
+    }
+    free(classes);
+    return rc;
+}
+
+static void print_all(const struct shown *shown, const struct tg_watch *watch,
+                      const struct tg_alarms *alarms)
+{
+    size_t series = 0, found = 0, looks = 0;
+    char text[256];
+    for (size_t i = 0; i < shown->count; i++) {
+        tg_history_report_print(&shown->reports[i], stdout);
+        putchar('\n');
+        series += shown->reports[i].count;
+        found += tg_history_report_found(&shown->reports[i]);
+        looks += 2 * tg_history_report_courses(&shown->reports[i]);
+    }
+    printf("%zu of %zu series show a change; of %zu looks at a level of %.3g %%, %.2g would find "
+           "one by "
+           "chance\n",
+           found, series, looks, 100 * watch->level, (double)looks * watch->level);
+    puts(tg_history_alarms_text(alarms, text, sizeof text));
+}
+
+static int write_json(const struct shown *shown, const struct tg_alarms *alarms, const char *path,
+                      struct tg_error *err)
+{
+    struct tg_json *root = tg_json_object(NULL, NULL);
+    tg_json_add_number(root, "tritgate_history", 1);
+    struct tg_json *counted = tg_json_object(root, "alarms");
+    tg_json_add_number(counted, "runs", (double)alarms->runs);
+    tg_json_add_number(counted, "failed_runs", (double)alarms->failed_runs);
+    tg_json_add_number(counted, "tests", (double)alarms->tests);
+    tg_json_add_number(counted, "failed", (double)alarms->failed);
+    struct tg_json *classes = tg_json_array(root, "classes");
+    for (size_t i = 0; i < shown->count; i++) tg_history_report_json(&shown->reports[i], classes);
+    int rc = tg_json_write(root, path, err);
+    tg_json_free(root);
+    return rc;
+}
+
+static int write_plot(const struct shown *shown, const char *path, struct tg_error *err)
+{
+    FILE *out = fopen(path, "w");
+    if (!out) return tg_fail(err, "cannot write '%s': %s", path, strerror(errno));
+    int rc = tg_history_plot_write(shown->reports, shown->count, out, err);
+    int failed = ferror(out);
+    if (fclose(out) != 0 || failed)
+        rc = tg_fail(err, "cannot write '%s': %s", path, strerror(errno));
+    return rc;
+}
+
+static int show(const struct options *o, const struct tg_watch *watch, struct tg_error *err)
+{
+    struct shown shown;
+    struct tg_alarms alarms;
+    int rc = read_all(o, watch, &shown, err);
+    if (rc == 0) rc = tg_history_alarms(o->store, &alarms, err);
+    if (rc == 0 && o->json) rc = write_json(&shown, &alarms, o->json, err);
+    if (rc == 0 && o->plot) rc = write_plot(&shown, o->plot, err);
+    if (rc == 0) print_all(&shown, watch, &alarms);
+    release(&shown);
+    return rc;
+}
+
+int tg_command_history(int argc, char **argv)
+{
+    struct options options = {.runs = calloc((size_t)argc + 1, sizeof *options.runs)};
+    struct tg_watch watch;
+    struct tg_error err;
+    int rc = -1;
+    if (!options.runs) {
+        tg_fail(&err, "out of memory");
+    } else {
+        argp_parse(&history_argp, argc, argv, 0, NULL, &options);
+        tg_record_init(&tg_watch_type, &watch);
+        if (!options.watch || tg_record_parse(&tg_watch_type, &watch, options.watch, &err) == 0)
+            rc = tg_course_check(&watch, &err);
+    }
+    if (rc == 0) rc = add_runs(&options, &err);
+    if (rc == 0) rc = show(&options, &watch, &err);
+    if (rc < 0) tg_log(TG_ERROR, "%s", err.text);
+    free(options.runs);
+    return rc < 0 ? TG_STATUS_USAGE : 0;
+}

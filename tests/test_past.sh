@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# The history of decided runs: what is kept, once, by several at a time; what is refused; what is said.
+# shellcheck disable=SC1091
+. "$(dirname "$0")/lib.sh"
+
+history() { "$TRITGATE" history store "$@"; }
+
+sed 's/"axis": "kernel",/"axis": "build",/; s/"ratio"/"noninferior"/
+     s/"of": "stub_\*", "to": "i2s_scalar", "limit": 0.3/"of": "head", "to": "base", "tolerance": 0.02, "margin": 0.05/
+    ' "$data/quick_policy.json" >builds.json
+for run in one two; do
+    check "run $run" gives 0 "$TRITGATE" run "$data/quick.json" --out "$run"
+done
+"$TRITGATE" run "$data/quick.json" --policy builds.json --out same --base "$TRITGATE_LIB" --same >out 2>&1
+"$TRITGATE" run "$data/quick.json" --policy builds.json --out shadow >out 2>&1
+
+check 'no history' refuses "cannot read history 'store'" history
+check 'a run is added' gives 0 history one
+check 'and said so' says '^1 run added, 0 known'
+check 'once' gives 0 history one two
+check 'and the other with it' says '^1 run added, 1 known'
+check 'nothing compared a build with itself' says '^false alarms so far: none'
+check 'runs of a build against itself' gives 0 history same shadow
+check 'are counted' says '^false alarms so far: 0 of 2 runs \(at most 77.6 %\), 0 of 4 tests'
+check 'there is a series' says 'ratio call_time, stub_twice vs i2s_scalar, 64x256$'
+check 'of two runs' says '^    2 runs, 20..-..-..T..:..:..Z to 20'
+
+check 'the same history, the same bytes' bash -c '"$1" history store >a && "$1" history store >b && cmp a b' - "$TRITGATE"
+check 'a chosen series' gives 0 history --test '32x512: head vs base' --json chosen.json
+check 'alone' bash -c 'grep -c "\"rule\"" chosen.json | grep -qx 1' -
+check 'a plot' gives 0 history --plot plot.svg
+check 'has a panel for each course of two runs' bash -c 'grep -c "font-weight=.bold.>stub_twice vs" plot.svg | grep -qx 4' -
+check 'that cannot be written' refuses "cannot write 'no/plot.svg'" history --plot no/plot.svg
+check 'h5dump reads its file' bash -c 'h5dump -y -d /tests store/*.h5 | grep -q "kernel=stub_twice"'
+
+rm -r store
+for run in one two same shadow; do history "$run" >"out.$run" 2>&1 & done
+wait
+check 'four at once lose nothing' gives 0 history one two same shadow
+check 'for all were there' says '^0 runs added, 4 known'
+
+check 'a run that was not sealed' bash -c 'cp -r one open && rm open/digests.json'
+check 'is refused' refuses "run 'open' is not kept: it was not ended in order" history open
+check 'no run' refuses "cannot read run 'nowhere'" history nowhere
+check 'unusable numbers' refuses 'permutations are not enough' history --watch 'level=0.0001'
+check 'unknown numbers' refuses "unknown watch 'levl'" history --watch 'levl=0.1'
+for file in store/*.h5; do echo text >"$file"; done
+check 'a foreign file' refuses 'not a whole HDF5 file' history
+check 'is not written over' refuses 'not a whole HDF5 file' history one
+finish
