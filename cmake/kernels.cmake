@@ -69,6 +69,12 @@ file(GLOB table_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/kernels/*.c)
 set_source_files_properties(${table_sources} PROPERTIES COMPILE_DEFINITIONS
   "${table_states};TG_INJECTED_PERCENT=${TRITGATE_INJECT_SLOWDOWN};TG_BUILD=\"${build_text}\"")
 
+# The canaries are frozen: one code, whatever the build type, the sanitizers and the level say.
+set(frozen -O2 -fno-tree-vectorize -fno-tree-slp-vectorize -fno-unroll-loops -fomit-frame-pointer
+  -fno-stack-protector -fno-sanitize=all)
+set_source_files_properties(${PROJECT_SOURCE_DIR}/kernels/canary.c PROPERTIES
+  COMPILE_OPTIONS "${frozen}")
+
 # Compiled once, linked twice: into the program, and as the library that another build's program
 # opens, whose only symbol is tritgate_kernels_v1.
 add_library(kernel-objects OBJECT ${table_sources} ${kernel_sources})
