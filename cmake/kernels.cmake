@@ -5,7 +5,9 @@
 
 set(isa_table ${PROJECT_SOURCE_DIR}/kernels/isa.def)
 set(kernel_table ${PROJECT_SOURCE_DIR}/kernels/kernels.def)
-set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${isa_table} ${kernel_table})
+set(peak_table ${PROJECT_SOURCE_DIR}/kernels/peaks.def)
+set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${isa_table} ${kernel_table}
+  ${peak_table})
 
 string(TOLOWER "${CMAKE_SYSTEM_PROCESSOR}" processor)
 string(REGEX REPLACE "^amd64$" "x86_64" processor "${processor}")
@@ -58,6 +60,23 @@ endforeach()
 if(not_slowed)
   message(FATAL_ERROR "TRITGATE_INJECT_ONLY: no kernel '${not_slowed}'")
 endif()
+
+# Peaks are as fast in every build type: what they limit may come from a library of another one.
+file(STRINGS ${peak_table} rows REGEX "^PEAK\\(")
+foreach(row IN LISTS rows)
+  string(REGEX MATCH "^PEAK\\(${word}${word}" matched "${row}")
+  set(isa ${CMAKE_MATCH_1})
+  set(name ${CMAKE_MATCH_2})
+  if(NOT matched OR NOT DEFINED ${isa}_state)
+    message(FATAL_ERROR "${peak_table}: unusable row '${row}'")
+  endif()
+  set(source ${PROJECT_SOURCE_DIR}/kernels/${${isa}_folder}/peak_${name}.c)
+  if("${${isa}_state}" STREQUAL "BUILT" AND NOT source IN_LIST kernel_sources)
+    list(APPEND kernel_sources ${source})
+    set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS
+      "-O3;-fno-sanitize=all;${${isa}_flags}")
+  endif()
+endforeach()
 
 string(TOUPPER "${CMAKE_BUILD_TYPE}" build_type)
 string(JOIN " " build_text ${CMAKE_C_COMPILER_ID} ${CMAKE_C_COMPILER_VERSION} ${processor}
