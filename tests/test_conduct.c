@@ -60,6 +60,12 @@ static void a_pair_is_measured_in_turns_on_the_same_operands(void **state)
     assert_string_equal(m[0].facts.draws, m[1].facts.draws);
     assert_string_equal(m[0].facts.library, m[1].facts.library);
     assert_int_equal(m[0].facts.calls, m[1].facts.calls);
+    assert_string_equal(m[0].facts.canary, m[1].facts.canary);
+    assert_int_equal(strlen(m[0].facts.canary), 16);
+    for (int i = 0; i < 2; i++) {
+        assert_true(m[i].facts.canary_dot_s > 0 && m[i].facts.canary_read_s > 0);
+        assert_true(m[i].facts.read_rate > 0 && m[i].facts.limit_s > 0);
+    }
     assert_turns_are_quads(m, m[0].facts.quads);
     free_both(m);
 }

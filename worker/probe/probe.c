@@ -12,9 +12,11 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "kernels/canary.h"
 #include "worker/host.h"
 #include "worker/model/model.h"
 #include "worker/place.h"
+#include "worker/probe/roof.h"
 #include "worker/turns.h"
 
 static const struct tg_probe *const probes[] = {
@@ -45,10 +47,10 @@ int64_t tg_probe_bytes(const struct tg_cell *cell)
     int64_t rows, cols;
     if (tg_model_shape(cell->model, cell->layer, &rows, &cols, NULL) < 0) return -1;
     if (cell->batch > 100000000) return INT64_MAX;
-    /* Plain weights, unpacked ones, packed ones, and results beside wanted results. */
+    /* Plain weights, unpacked ones, packed ones, results beside wanted results, the canary's. */
     double bytes = 2.5 * (double)rows * (double)cols +
                    (double)cell->batch * ((double)cols * 9 + (double)rows * 8) +
-                   2.0 * (double)rows * (double)cols;
+                   2.0 * (double)rows * (double)cols + TG_CANARY_BYTES;
     return bytes < 9e18 ? (int64_t)bytes : INT64_MAX;
 }
 
@@ -173,7 +175,10 @@ static void warm_up(struct process *p)
 static int check_and_warm(struct process *p, struct tg_error *err)
 {
     if (p->probe->check(p->state, &p->m, err) < 0) return -1;
-    if (p->m.outcome == TG_MEASURED) warm_up(p);
+    if (p->m.outcome != TG_MEASURED) return 0;
+    tg_roof_time_canaries(&p->m.facts);
+    warm_up(p);
+    p->probe->roof(p->state, &p->m.facts);
     return 0;
 }
 

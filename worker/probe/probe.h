@@ -50,6 +50,9 @@ struct tg_probe {
      */
     int (*check)(void *state, struct tg_measurement *m, struct tg_error *err);
 
+    /* Measures what one call could do at most, as facts (worker/probe/roof.h). */
+    void (*roof)(void *state, struct tg_facts *facts);
+
     /* What is timed. */
     void (*call)(void *state, int64_t calls);
 

@@ -18,6 +18,7 @@
 #include "worker/model/model.h"
 #include "worker/probe/accuracy.h"
 #include "worker/probe/probe.h"
+#include "worker/probe/roof.h"
 
 /*
  * Calls of one kernel. The operands, packed weights and activations, lie in one mapping that both
@@ -336,8 +337,24 @@ static int kernel_check(void *opaque, struct tg_measurement *m, struct tg_error 
     poison(s); /* so that what the timed calls leave is theirs */
     return rc;
 }
+
+/* Half an operation is a multiply-add, or less than one where nothing is multiplied. */
+static void kernel_roof(void *opaque, struct tg_facts *facts)
+{
+    const struct state *s = opaque;
+    const struct tg_roof_call call = {
+        .isa = s->kernel->isa,
+        .weights = s->problem.weights,
+        .weight_bytes = s->packed_bytes,
+        .results = s->problem.results,
+        .result_bytes = s->result_bytes,
+        .multiply_adds = s->op->operations(&s->problem) / 2,
+    };
+    tg_roof_measure(&call, facts);
+}
+
 const struct tg_probe tg_probe_kernel = {
     "kernel",       "calls of one kernel on operands from a seed",
     kernel_prepare, kernel_check,
-    kernel_call,    kernel_recheck,
-    kernel_close};
+    kernel_roof,    kernel_call,
+    kernel_recheck, kernel_close};

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "worker/probe/roof.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/clock.h"
+#include "kernels/canary.h"
+#include "kernels/fill.h"
+#include "kernels/peak.h"
+#include "results/digest.h"
+
+/* Of the measuring, not of any verdict. */
+#define TIMES_LEAST  3      /* repetitions, however long one takes */
+#define SHORTEST_S   2e-5   /* of a timed interval: a thousand times what reading the clock costs */
+#define ENOUGH_S     5e-4   /* for the repetitions of one figure */
+#define CHAIN_STEPS  100000 /* of the canary: 0.1 to 0.2 ms */
+#define DOT_PASSES   1000
+#define POISON       0x5a
+#define POISON_WORDS UINT64_C(0x5a5a5a5a5a5a5a5a)
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23 /* of Linux since 5.14; glibc has its name since 2.35 */
+#endif
+
+/* What is timed; it leaves what it computed where no compiler can think it unused. */
+struct work {
+    void (*run)(struct work *w);
+    const struct tg_peak *peak;
+    const void *from;
+    uint8_t *to;
+    int64_t bytes;
+    uint8_t codes[2][32];
+    const int8_t *activations;
+    volatile uint64_t found;
+};
+
+/* Seconds of one run at its best. */
+static double best_of(struct work *w)
+{
+    double best = INFINITY, passed = 0;
+    int64_t runs = 1;
+    w->run(w);
+    for (int times = 0; times < TIMES_LEAST || passed < ENOUGH_S;) {
+        int64_t begun = tg_now_ns();
+        for (int64_t i = 0; i < runs; i++) w->run(w);
+        double took = (double)(tg_now_ns() - begun) * 1e-9;
+        passed += took;
+        best = fmin(best, took / (double)runs);
+        if (took < SHORTEST_S && times == 0)
+            runs *= 2;
+        else
+            times++;
+    }
+    return best;
+}
+
+static void run_chains(struct work *w)
+{
+    w->found = tg_canary_dot(w->found, CHAIN_STEPS);
+}
+
+static void run_lines(struct work *w)
+{
+    w->found = tg_canary_read(w->from, TG_CANARY_BYTES / 64);
+}
+
+/* The first 16 digits of the digest of the canaries' machine code. */
+static void name_canaries(struct tg_facts *facts)
+{
+    size_t bytes;
+    char digest[TG_DIGEST_SIZE];
+    struct tg_digest *d = tg_digest_create(NULL);
+    const unsigned char *code = tg_canary_code(&bytes);
+    if (!d) return;
+    tg_digest_update(d, code, bytes);
+    if (tg_digest_finish(d, digest, NULL) == 0) {
+        memcpy(facts->canary, digest, 16);
+        facts->canary[16] = 0;
+    }
+    tg_digest_destroy(d);
+}
+
+void tg_roof_time_canaries(struct tg_facts *facts)
+{
+    struct work chains = {.run = run_chains}, lines = {.run = run_lines};
+    name_canaries(facts);
+    facts->canary_dot_s = best_of(&chains);
+
+    void *memory = mmap(NULL, TG_CANARY_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+                        -1, 0);
+    if (memory == MAP_FAILED) return;
+    /* Small pages: large ones may be there or not. Written to, each has memory of its own. */
+    madvise(memory, TG_CANARY_BYTES, MADV_NOHUGEPAGE);
+    if (madvise(memory, TG_CANARY_BYTES, MADV_POPULATE_WRITE) != 0)
+        memset(memory, POISON, TG_CANARY_BYTES);
+    lines.from = memory;
+    facts->canary_read_s = best_of(&lines);
+    munmap(memory, TG_CANARY_BYTES);
+}
+
+static void run_read(struct work *w)
+{
+    w->found = w->peak->read(w->from, w->bytes / 8);
+}
+
+static void run_memset(struct work *w)
+{
+    memset(w->to, POISON, (size_t)w->bytes);
+    w->found = w->to[w->found % 64];
+}
+
+static void run_write(struct work *w)
+{
+    w->peak->write((uint64_t *)(void *)w->to, w->bytes / 8, POISON_WORDS);
+}
+
+static void run_dot(struct work *w)
+{
+    w->found = (uint64_t)w->peak->dot((const uint8_t(*)[32])w->codes, w->activations, w->bytes,
+                                      DOT_PASSES);
+}
+
+/* Multiply-adds a second. */
+static double dot_rate(const struct tg_peak *peak)
+{
+    _Alignas(64) int8_t activations[4 * TG_PEAK_COLUMNS];
+    struct work w = {.run = run_dot, .peak = peak, .bytes = sizeof activations};
+    if (!peak->dot) return NAN;
+    tg_fill_int8(1, activations, sizeof activations);
+    memset(w.codes[0], 1, sizeof w.codes[0]);
+    memset(w.codes[1], 2, sizeof w.codes[1]);
+    w.activations = activations;
+    return 2.0 * sizeof activations * DOT_PASSES / best_of(&w);
+}
+
+static double seconds(double amount, double rate)
+{
+    return amount > 0 && rate > 0 ? amount / rate : 0;
+}
+
+void tg_roof_measure(const struct tg_roof_call *call, struct tg_facts *facts)
+{
+    const struct tg_peak *peak = tg_peak_widest();
+    struct work read = {
+        .run = run_read, .peak = peak, .from = call->weights, .bytes = call->weight_bytes};
+    struct work set = {.run = run_memset, .to = call->results, .bytes = call->result_bytes};
+    struct work write = {
+        .run = run_write, .peak = peak, .to = call->results, .bytes = call->result_bytes};
+    facts->read_rate = (double)call->weight_bytes / best_of(&read);
+    facts->write_rate = (double)call->result_bytes / fmin(best_of(&write), best_of(&set));
+    facts->dot_rate = dot_rate(peak); /* last: some cores slow down after wide arithmetic */
+    if (!tg_peak_find(call->isa)) return;
+    const struct {
+        const char *name;
+        double seconds;
+    } limits[] = {{"read", seconds((double)call->weight_bytes, facts->read_rate)},
+                  {"write", seconds((double)call->result_bytes, facts->write_rate)},
+                  {"dot", seconds(call->multiply_adds, facts->dot_rate)}};
+    for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
+        if (facts->limit_s >= limits[i].seconds) continue;
+        facts->limit_s = limits[i].seconds;
+        snprintf(facts->limited_by, sizeof facts->limited_by, "%s", limits[i].name);
+    }
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TG_WORKER_PROBE_ROOF_H
+#define TG_WORKER_PROBE_ROOF_H
+
+#include <stdint.h>
+
+#include "results/measurement.h"
+
+/*
+ * The machine as the process of a cell finds it: its canaries, and its roof, which is what no call
+ * of the cell can be faster than. Both are measured in that process, on its core, after the check
+ * and before the first sample; the canaries before the warm-up, since they empty the core's cache,
+ * the roof after it, when clock and caches are as the samples will find them.
+ *
+ * Each figure is the best of several short repetitions: a limit is a maximum, and what disturbs can
+ * only make it look lower.
+ */
+
+/*
+ * Measures both canaries into canary, canary_dot_s and canary_read_s. Without the memory for the
+ * second its time stays none. Takes about 4 ms.
+ */
+void tg_roof_time_canaries(struct tg_facts *facts);
+
+/* What one call of a cell moves and does. */
+struct tg_roof_call {
+    const char *isa;        /* of its kernel */
+    const uint8_t *weights; /* that it reads, 64-byte aligned */
+    int64_t weight_bytes;
+    uint8_t *results; /* that it writes, 64-byte aligned */
+    int64_t result_bytes;
+    double multiply_adds;
+};
+
+/*
+ * Measures read_rate over the call's own weights, so that it is the rate of the cache or memory in
+ * which they are; write_rate over its results, which are overwritten with bytes 0x5a; dot_rate in
+ * registers; and sets limit_s, the least time that the call could take:
+ *
+ *   limit_s = max(weight_bytes / read_rate, result_bytes / write_rate, multiply_adds / dot_rate)
+ *
+ * and limited_by, which of the three it is. Both are unknown for an instruction set without a row
+ * in kernels/peaks.def. Takes about 2 ms, or as long as reading the weights four times.
+ *
+ * Source: the roofline of Williams, Waterman & Patterson, CACM 52 (2009) 65-76.
+ */
+void tg_roof_measure(const struct tg_roof_call *call, struct tg_facts *facts);
+
+#endif
