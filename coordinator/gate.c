@@ -312,8 +312,10 @@ static bool count(const struct tg_plan *plan, size_t i, struct tg_decision *d)
 static void look_at_rows(const struct tg_run *run, struct tg_decision *d)
 {
     double waited_s = 0;
+    d->attempts = 1;
     for (size_t i = 0; i < run->count; i++) {
         const struct tg_facts *facts = &run->rows[i].facts;
+        if (run->rows[i].attempt > (int64_t)d->attempts) d->attempts = (size_t)run->rows[i].attempt;
         size_t used = strlen(d->machines);
         if (isfinite(facts->waited_s)) waited_s += facts->waited_s;
         if (!strstr(d->machines, facts->cpu))

@@ -42,6 +42,7 @@ struct tg_decision {
     char date[TG_TEXT_SIZE]; /* of the last row, UTC, "unknown" if there is none */
     char evidence[65];       /* SHA-256 of the rows' digests */
     size_t row_count;
+    size_t attempts;    /* at measuring: 1, and one more after each resume */
     char machines[300]; /* the names of the processors, ", " between */
 };
 

@@ -168,7 +168,7 @@ static int check_rules(struct reader *r, const char *name, bool *is_there)
     const struct tg_rule *first = NULL;
     for (size_t i = 0; i < r->rule_count; i++) {
         const struct tg_rule *rule = &r->rules[i];
-        if (strcmp(*rule->name ? rule->name : rule->metric, name) != 0) continue;
+        if (strcmp(tg_policy_rule_name(rule), name) != 0) continue;
         if (first &&
             (strcmp(first->rule, rule->rule) != 0 || strcmp(first->metric, rule->metric) != 0))
             return tg_fail(r->err, "'%s' stands for rules of different kinds or metrics", name);

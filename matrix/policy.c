@@ -329,6 +329,11 @@ int tg_policy_choose(struct tg_policy *policy, const char *step, struct tg_error
     return kept ? 0 : tg_fail(err, "step '%s' has no rules", flow->steps[flow->step].name);
 }
 
+const char *tg_policy_rule_name(const struct tg_rule *rule)
+{
+    return *rule->name ? rule->name : rule->metric;
+}
+
 void tg_policy_release(struct tg_policy *policy)
 {
     free(policy->rules);

@@ -63,6 +63,9 @@ int tg_policy_parse(const struct tg_json_file *file, const struct tg_words *word
  */
 int tg_policy_choose(struct tg_policy *policy, const char *step, struct tg_error *err);
 
+/* What templates and routes call a rule: its name, or its metric if it has none. */
+const char *tg_policy_rule_name(const struct tg_rule *rule);
+
 void tg_policy_release(struct tg_policy *policy);
 
 #endif

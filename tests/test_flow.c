@@ -11,9 +11,9 @@
 
 #include <cmocka.h>
 
-#include "coordinator/vocabulary.h"
 #include "matrix/policy.h"
 #include "tests/known_words.h"
+#include "tests/own_policy.h"
 
 static const char head[] = "{\"tritgate_policy\": 1, \"flow\": \"review\", \"rules\": ["
                            "{\"rule\": \"floor\", \"name\": \"accuracy\", \"metric\":"
@@ -199,22 +199,6 @@ static void what_a_flow_may_not_say_is_refused_with_its_place(void **state)
     }
 }
 
-/* Reads a policy of the project, with the program's own words. */
-static void read_own(const char *name, struct tg_policy *policy)
-{
-    char path[4096];
-    const struct tg_survey *none = NULL;
-    struct tg_words words;
-    struct tg_json_file file;
-    struct tg_error err;
-    snprintf(path, sizeof path, TG_TEST_DATA "/../../matrix/policy/%s.json", name);
-    if (tg_vocabulary_gather(&none, 1, &words, &err) < 0 || tg_json_read(path, &file, &err) < 0 ||
-        tg_policy_parse(&file, &words, policy, &err) < 0)
-        fail_msg("%s: %s", name, err.text);
-    tg_json_release(&file);
-    tg_vocabulary_release(&words);
-}
-
 static void the_policies_of_the_three_flows_can_be_read(void **state)
 {
     (void)state;
@@ -227,7 +211,7 @@ static void the_policies_of_the_three_flows_can_be_read(void **state)
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct tg_policy p;
         struct tg_error err;
-        read_own(rows[i].flow, &p);
+        own_policy(rows[i].flow, &p);
         assert_string_equal(p.flow, rows[i].flow);
         assert_string_equal(p.process.mode, rows[i].mode);
         assert_string_equal(p.process.writes.at[0], rows[i].gate);
