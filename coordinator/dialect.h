@@ -15,8 +15,8 @@
  * template may name.
  *
  * A rule's name stands for all of its tests. Its figure is the worst of them: the one that is
- * nearest to failing, or farthest beyond. What was compared with head's own copy has no baseline
- * and no delta.
+ * nearest to failing, or farthest beyond. While one of them is open there is none, but for plain
+ * times and rates. What was compared with head's own copy has no baseline and no delta.
  */
 
 /* Writes one template. False, and "" in `out`, if the line is left out. */

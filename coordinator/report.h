@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "coordinator/gate.h"
 #include "coordinator/plan.h"
 
@@ -111,5 +112,21 @@ char *tg_report_family(const struct tg_family_verdict *verdict, char *out, size_
 
 /* "21 required tests: 20 passed, 1 failed, 2 skipped beside them" */
 char *tg_report_summary(const struct tg_decision *decision, char *out, size_t size);
+
+/* Text in Markdown: what would end a cell of a table or begin markup is escaped. */
+void tg_report_put(FILE *out, const char *text);
+
+/*
+ * What the flow adds to reports; nothing where the policy has no steps.
+ *
+ *   text  writes the lines of the step's text of that name; returns how many
+ *   next  the section of a Markdown report: the route, and what its receiver is given
+ *   add   the same and the conclusion into a receipt
+ */
+size_t tg_report_flow_text(FILE *out, const struct tg_plan *plan,
+                           const struct tg_decision *decision, const char *name);
+void tg_report_flow_next(FILE *out, const struct tg_plan *plan, const struct tg_decision *decision);
+void tg_report_flow_add(struct tg_json *root, const struct tg_plan *plan,
+                        const struct tg_decision *decision);
 
 #endif

@@ -4,8 +4,7 @@
 
 #include "coordinator/report.h"
 
-/* Text in a table cell: what would end the cell or begin markup is escaped. */
-static void put(FILE *out, const char *text)
+void tg_report_put(FILE *out, const char *text)
 {
     for (; *text; text++) {
         if (*text == '@') { /* nobody is to be called by what a process printed */
@@ -23,22 +22,22 @@ static void put_row(FILE *out, const struct tg_plan *plan, const struct tg_decis
     const struct tg_rule *rule = &plan->policy.rules[plan->spec.tests[i].rule];
     char text[TG_REPORT_TEXT_SIZE];
     fputs("| ", out);
-    put(out, tg_report_result(plan, i, v, text, sizeof text));
+    tg_report_put(out, tg_report_result(plan, i, v, text, sizeof text));
     fputs(" | ", out);
-    put(out, tg_report_subject(plan, i, text, sizeof text));
+    tg_report_put(out, tg_report_subject(plan, i, text, sizeof text));
     fputs(" | ", out);
-    put(out, tg_report_demand(rule, text, sizeof text));
+    tg_report_put(out, tg_report_demand(rule, text, sizeof text));
     fputs(" | ", out);
-    put(out, tg_report_measured(rule, v, text, sizeof text));
+    tg_report_put(out, tg_report_measured(rule, v, text, sizeof text));
     fputs(" | ", out);
-    put(out, tg_report_absolute(rule, v, text, sizeof text));
+    tg_report_put(out, tg_report_absolute(rule, v, text, sizeof text));
     fprintf(out, " | %zu | ", v->rounds);
-    put(out, tg_report_detectable(rule, v, text, sizeof text));
+    tg_report_put(out, tg_report_detectable(rule, v, text, sizeof text));
     fputs(" | ", out);
-    put(out, tg_report_why(v, text, sizeof text));
+    tg_report_put(out, tg_report_why(v, text, sizeof text));
     if (v->answer == TG_INCONCLUSIVE && *tg_report_needed(v, text, sizeof text)) {
         fputs("; ", out);
-        put(out, text);
+        tg_report_put(out, text);
     }
     fputs(" |\n", out);
 }
@@ -101,7 +100,7 @@ static void put_commands(FILE *out, const struct tg_plan *plan, const struct tg_
 static void put_library(FILE *out, const char *name, const struct tg_survey *survey)
 {
     fprintf(out, "- %s: `%.16s`, ", name, survey->digest);
-    put(out, survey->build);
+    tg_report_put(out, survey->build);
     fputc('\n', out);
 }
 
@@ -127,9 +126,21 @@ static void put_families(FILE *out, const struct tg_decision *d)
     if (d->family_count) fputs("\n## Families: tests looked at together\n\n", out);
     for (size_t i = 0; i < d->family_count; i++) {
         fputs("- ", out);
-        put(out, tg_report_family(&d->families[i], text, sizeof text));
+        tg_report_put(out, tg_report_family(&d->families[i], text, sizeof text));
         fputs(d->families[i].is_over ? ", **over its line**\n" : "\n", out);
     }
+}
+
+/* The flow's lines, set as they are. */
+static void put_lines(FILE *out, const struct tg_plan *plan, const struct tg_decision *d)
+{
+    static const char *const names[] = {"evidence", "chain", "assumption"};
+    if (plan->policy.process.step_count == 0) return;
+    fputs("```text\n", out);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        tg_report_flow_text(out, plan, d, names[i]);
+    fputs("```\n\n", out);
+    if (tg_report_flow_text(out, plan, d, "table")) fputc('\n', out);
 }
 
 void tg_report_markdown(FILE *out, const struct tg_plan *plan, const struct tg_decision *d)
@@ -139,7 +150,7 @@ void tg_report_markdown(FILE *out, const struct tg_plan *plan, const struct tg_d
     fprintf(out, "# tritgate: %s\n\n", tg_gate_word(d->answer));
     for (size_t n = 0; n < d->note_count; n++) {
         fputs("**", out);
-        put(out, d->notes[n]);
+        tg_report_put(out, d->notes[n]);
         fputs("**\n\n", out);
     }
     fprintf(out, "%s.\n", tg_report_summary(d, summary, sizeof summary));
@@ -153,9 +164,12 @@ void tg_report_markdown(FILE *out, const struct tg_plan *plan, const struct tg_d
     put_part(out, plan, d, TG_REPORT_SHADOWS, "Shadows: head against its own copy, not counted");
     put_families(out, d);
     put_rules(out, plan, d);
+    tg_report_flow_next(out, plan, d);
 
-    fputs("\n## Evidence\n\n- measured on: ", out);
-    put(out, *d->machines ? d->machines : "nothing");
+    fputs("\n## Evidence\n\n", out);
+    put_lines(out, plan, d);
+    fputs("- measured on: ", out);
+    tg_report_put(out, *d->machines ? d->machines : "nothing");
     fprintf(out, "; %zu worker%s; tritgate " TRITGATE_VERSION "\n", plan->worker_count,
             plan->worker_count == 1 ? "" : "s");
     fprintf(out,

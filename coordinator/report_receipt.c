@@ -98,6 +98,7 @@ void tg_report_receipt(FILE *out, const struct tg_plan *plan, const struct tg_de
     tg_json_add_text(root, "answer", tg_gate_word(d->answer));
     tg_json_add_number(root, "status", tg_gate_status(d));
     tg_json_add_text(root, "date", d->date);
+    tg_report_flow_add(root, plan, d);
     struct tg_json *notes = tg_json_array(root, "notes");
     for (size_t n = 0; n < d->note_count; n++) tg_json_add_text(notes, NULL, d->notes[n]);
 

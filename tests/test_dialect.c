@@ -366,6 +366,29 @@ static void a_failure_gives_its_reason(void **state)
     assert_string_equal(tg_dialect_conclusion(&plan, &decision), "failure");
 }
 
+static void what_is_not_decided_is_not_said(void **state)
+{
+    (void)state;
+    struct tg_error err;
+    decide(MADE_BASE, 0.01, 0.01, 0.9999);
+    size_t whole = run.count;
+    run.count = 6; /* three rounds of the first pair, and nothing else */
+    tg_gate_release(&decision);
+    assert_int_equal(tg_gate_decide(&plan, &run, &decision, &err), 0);
+    assert_says("{kernel.result}", "inconclusive");
+    assert_says("{kernel:u} us", "101 us");
+    assert_says("{kernel.delta%}", "");
+    assert_says("{kernel.token}", "");
+    assert_says("{simd:1}x", "");
+    run.count = 2 * (12 + 12 + 3); /* all of them, and three of the ratio's */
+    tg_gate_release(&decision);
+    assert_int_equal(tg_gate_decide(&plan, &run, &decision, &err), 0);
+    assert_says("{kernel.delta%:0}", "+1%");
+    assert_says("{simd:1}x", "");
+    assert_says("{?simd}faster", "");
+    run.count = whole;
+}
+
 static void an_open_run_is_skipped_and_says_what_is_missing(void **state)
 {
     (void)state;
@@ -387,6 +410,7 @@ int main(void)
         cmocka_unit_test_teardown(what_a_run_is_and_where_it_goes, end),
         cmocka_unit_test_teardown(a_shadow_has_no_baseline_and_no_delta, end),
         cmocka_unit_test_teardown(a_failure_gives_its_reason, end),
+        cmocka_unit_test_teardown(what_is_not_decided_is_not_said, end),
         cmocka_unit_test_teardown(an_open_run_is_skipped_and_says_what_is_missing, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -321,6 +321,60 @@ static void every_report_with_a_file_is_written(void **state)
     assert_null(tg_report_find("html"));
 }
 
+/* The same policy with a flow of one step, and head so much slower. */
+static void decide_in_flow(double d)
+{
+    struct tg_capability worker = made_worker("a", MADE_BASE);
+    char text[sizeof policy + 1024];
+    snprintf(
+        text, sizeof text,
+        "{\"agent\": \"me\", \"writes\": [\"perf\"], \"targets\": [\"NEXT → a\", \"NEXT → b\"],"
+        " \"steps\": [{\"name\": \"one\", \"routes\": [{\"condition\": \"slow\", \"when\":"
+        " \"fail\", \"to\": \"NEXT → a\", \"advice\": [\"look\"], \"context\": [\"deltas\","
+        " \"thresholds\", \"commands\", \"reasons\", \"machines\"]}, {\"condition\": \"rest\","
+        " \"when\": \"always\", \"to\": \"NEXT → b\"}], \"texts\": {\"evidence\":"
+        " [\"perf: {answer}\", \"codec: {codec_exact}\"]}}], %s",
+        policy + 1);
+    made_plan(matrix, text, &worker, 1, &made_asked, &plan);
+    run.is_sealed = 1;
+    made_rounds(&run, &plan, made_test(&plan, 0, "i2s_avx2", 1), 0, 16, d, 1e-4);
+    decide();
+}
+
+static void assert_has(const char *report, const char *wanted)
+{
+    char *text = written(tg_report_find(report));
+    if (!strstr(text, wanted)) fail_msg("'%s' is not in:\n%s", wanted, text);
+    free(text);
+}
+
+static void reports_end_with_the_lines_of_the_flow_and_its_route(void **state)
+{
+    (void)state;
+    decide_in_flow(0.12);
+    assert_int_equal(decision.answer, TG_FAIL);
+    assert_has("terminal", "\nperf: fail\nNEXT → a (slow)\n");
+    assert_has("markdown", "\n## Next\n\n**NEXT → a** (slow)\n\n- look\n"
+                           "- i2s_avx2, bitnet-2b, attn_k: head vs base: +12.75 % [");
+    assert_has("markdown", "; demanded: not 5 % slower; slower, major\n  `tritgate cell --library "
+                           "HEAD 'probe=kernel kernel=i2s_avx2 model=bitnet-2b layer=attn_k'`\n");
+    assert_has("markdown", "- machines: A_Processor\n");
+    assert_has("markdown", "\n## Evidence\n\n```text\nperf: fail\n```\n\n- measured on:");
+    assert_has("receipt", "\"conclusion\": \"failure\"");
+    assert_has("receipt", "\"evidence_lines\": [\"perf: fail\"]");
+    assert_has("receipt", "\"to\": \"NEXT → a\"");
+}
+
+static void a_route_without_tests_says_only_where(void **state)
+{
+    (void)state;
+    decide_in_flow(0);
+    assert_int_equal(decision.answer, TG_INCONCLUSIVE);
+    assert_has("terminal", "perf: skipped (inconclusive: ");
+    assert_has("markdown", "**NEXT → b** (rest)\n\n## Evidence\n");
+    assert_has("receipt", "\"conclusion\": \"neutral\"");
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_teardown(name, end)
@@ -334,6 +388,8 @@ int main(void)
         TEST(a_receipt_is_json_that_agrees_with_the_decision),
         TEST(exact_values_slopes_and_growth_are_said_in_their_units),
         TEST(every_report_with_a_file_is_written),
+        TEST(reports_end_with_the_lines_of_the_flow_and_its_route),
+        TEST(a_route_without_tests_says_only_where),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
