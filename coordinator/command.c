@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "coordinator/command.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+#include "matrix/spec.h"
 
 void tg_command_take(struct argp_state *state, const char *what, const char **slot, const char *arg)
 {
@@ -26,4 +30,44 @@ double tg_command_seconds(struct argp_state *state, const char *what, const char
     if (end == arg || *end || !(seconds > 0 && seconds < 1e9))
         argp_failure(state, TG_STATUS_USAGE, 0, "unusable %s '%s': seconds above 0", what, arg);
     return seconds;
+}
+
+/* Where the program's sources are, if it runs from their build directory; "" if that is unknown. */
+static void find_sources(char *out, size_t size)
+{
+    char path[4096];
+    ssize_t length = readlink("/proc/self/exe", path, sizeof path - 1);
+    out[0] = 0;
+    if (length <= 0) return;
+    path[length] = 0;
+    for (int up = 0; up < 3; up++) { /* build/release/tritgate */
+        char *slash = strrchr(path, '/');
+        if (!slash) return;
+        *slash = 0;
+    }
+    snprintf(out, size, "%s/matrix/", path);
+}
+
+void tg_command_policy(const char *given, const struct tg_json_file *matrix, const char *path,
+                       char *out, size_t size)
+{
+    char sources[4096];
+    out[0] = 0;
+    if (!given) {
+        if (matrix) tg_spec_policy_path(matrix, path, out, size);
+        return;
+    }
+    snprintf(out, size, "%s", given);
+    if (strpbrk(given, "/.") || access(given, R_OK) == 0) return;
+    const char *slash = path ? strrchr(path, '/') : NULL;
+    find_sources(sources, sizeof sources);
+    const char *folders[] = {slash ? path : "", sources};
+    const int lengths[] = {slash ? (int)(slash + 1 - path) : 0, (int)strlen(sources)};
+    for (int i = 0; i < 2; i++) {
+        char found[2 * sizeof sources];
+        snprintf(found, sizeof found, "%.*spolicy/%s.json", lengths[i], folders[i], given);
+        if (access(found, R_OK) != 0) continue;
+        snprintf(out, size, "%s", found);
+        return;
+    }
 }

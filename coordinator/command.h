@@ -3,6 +3,9 @@
 #define TG_COORDINATOR_COMMAND_H
 
 #include <argp.h>
+#include <stddef.h>
+
+#include "base/json.h"
 
 /*
  * The subcommands: each takes its own arguments (argv[0] is "tritgate NAME") and returns the exit
@@ -43,5 +46,13 @@ void tg_command_take(struct argp_state *state, const char *what, const char **sl
                      const char *arg);
 const char *tg_command_seed(struct argp_state *state, const char *arg);
 double tg_command_seconds(struct argp_state *state, const char *what, const char *arg);
+
+/*
+ * The path of the policy to use: `given` if it is a file, or a name, NAME.json, of the folder
+ * policy/ beside the matrix or beside the program's sources; without it, the one that the matrix
+ * names, "" if it names none. `matrix` and its path may be NULL.
+ */
+void tg_command_policy(const char *given, const struct tg_json_file *matrix, const char *path,
+                       char *out, size_t size);
 
 #endif

@@ -15,11 +15,11 @@
 struct options {
     const char **directories;
     size_t count;
-    const char *policy, *accept, *json, *format, *out;
+    const char *policy, *accept, *json, *format, *out, *step;
     bool accepts_imported;
 };
 
-enum { JSON = 256, FORMAT, IMPORTED, ACCEPT };
+enum { JSON = 256, FORMAT, IMPORTED, ACCEPT, STEP };
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
@@ -30,6 +30,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case FORMAT: o->format = arg; return 0;
     case IMPORTED: o->accepts_imported = true; return 0;
     case ACCEPT: o->accept = arg; return 0;
+    case STEP: o->step = arg; return 0;
     case 'o': o->out = arg; return 0;
     case ARGP_KEY_ARG: o->directories[o->count++] = arg; return 0;
     case ARGP_KEY_END:
@@ -40,7 +41,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 }
 
 static const struct argp_option gate_options[] = {
-    {"policy", 'p', "FILE", 0, "decide under this policy (default: the run's own)", 0},
+    {"policy", 'p', "FILE", 0,
+     "decide under this policy, a file or a name (default: the run's own)", 0},
+    {"step", STEP, "NAME", 0, "decide as this step of the flow (default: the run's own)", 0},
     {"imported", IMPORTED, NULL, 0, "decide on imported evidence, too", 0},
     {"accept", ACCEPT, "FILE", 0, "losses that are accepted (default: the run's own)", 0},
     {"json", JSON, "FILE", 0, "write the receipt here", 0},
@@ -61,7 +64,9 @@ static const struct argp_option report_options[] = {
     {"format", FORMAT, "NAME", 0, "which report (tritgate list reports; default: markdown)", 0},
     {"imported", IMPORTED, NULL, 0, "decide on imported evidence, too", 0},
     {"out", 'o', "FILE", 0, "write it here (default: standard output)", 0},
-    {"policy", 'p', "FILE", 0, "decide under this policy (default: the run's own)", 0},
+    {"policy", 'p', "FILE", 0,
+     "decide under this policy, a file or a name (default: the run's own)", 0},
+    {"step", STEP, "NAME", 0, "decide as this step of the flow (default: the run's own)", 0},
     {"accept", ACCEPT, "FILE", 0, "losses that are accepted (default: the run's own)", 0},
     {0}};
 
@@ -96,10 +101,15 @@ static int decide(const struct options *o, const struct tg_report *report, FILE 
     struct tg_run run;
     struct tg_plan plan;
     struct tg_decision decision;
-    if (tg_join_open(o->directories, o->count, o->policy, &run, &plan, &err) < 0) return fail(&err);
+    char path[4096];
+    tg_command_policy(o->policy, NULL, NULL, path, sizeof path);
+    if (tg_join_open(o->directories, o->count, o->policy ? path : NULL, &run, &plan, &err) < 0)
+        return fail(&err);
     int status = TG_STATUS_USAGE;
     plan.accepts_imported = o->accepts_imported;
-    if ((!o->accept || tg_run_directory_accept(o->accept, &run, &plan, &err) == 0) &&
+    if ((!o->step ||
+         tg_run_directory_take_step(o->step, o->policy ? path : NULL, &run, &plan, &err) == 0) &&
+        (!o->accept || tg_run_directory_accept(o->accept, &run, &plan, &err) == 0) &&
         tg_gate_decide(&plan, &run, &decision, &err) == 0) {
         report->write(out, &plan, &decision);
         if (tg_run_directory_copy_receipt(o->json, &plan, &decision, &err) == 0)

@@ -12,14 +12,16 @@
 #include "worker/library.h"
 
 struct options {
-    const char *matrix, *policy, *base, *filter;
+    const char *matrix, *policy, *base, *filter, *step;
     bool json;
 };
 
-enum { BASE = 256, FILTER, JSON };
+enum { BASE = 256, FILTER, JSON, STEP };
 
 static const struct argp_option option_list[] = {
-    {"policy", 'p', "FILE", 0, "the rules (default: the policy that the matrix names)", 0},
+    {"policy", 'p', "FILE", 0,
+     "the rules, a file or a name (default: the policy that the matrix names)", 0},
+    {"step", STEP, "NAME", 0, "of the policy's flow (default: the last that writes its gate)", 0},
     {"base", BASE, "LIB", 0, "an older build to compare with", 0},
     {"filter", FILTER, "PATTERN", 0, "only cells that match, as 'kernel=i2s_* batch=1'", 0},
     {"json", JSON, NULL, 0, "as JSON", 0},
@@ -33,6 +35,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case BASE: o->base = arg; return 0;
     case FILTER: o->filter = arg; return 0;
     case JSON: o->json = true; return 0;
+    case STEP: o->step = arg; return 0;
     case ARGP_KEY_ARG: tg_command_take(state, "matrix", &o->matrix, arg); return 0;
     case ARGP_KEY_END:
         if (!o->matrix) argp_failure(state, TG_STATUS_USAGE, 0, "a matrix is missing");
@@ -189,16 +192,17 @@ static int list(const struct options *o, struct tg_error *err)
         tg_fail_in(err, "matrix");
         goto out;
     }
-    tg_spec_policy_path(&matrix, o->matrix, path, sizeof path);
-    if (!o->policy && !*path) {
+    tg_command_policy(o->policy, &matrix, o->matrix, path, sizeof path);
+    if (!*path) {
         tg_fail(err, "matrix '%s' names no policy; give one with --policy", o->matrix);
         goto out;
     }
-    if (tg_json_read(o->policy ? o->policy : path, &policy, err) < 0) {
+    if (tg_json_read(path, &policy, err) < 0) {
         tg_fail_in(err, "policy");
         goto out;
     }
     snprintf(asked.filter, sizeof asked.filter, "%s", o->filter ? o->filter : "");
+    snprintf(asked.step, sizeof asked.step, "%s", o->step ? o->step : "");
     char *text = tg_plan_text(&asked, &worker, 1);
     rc = tg_plan_make(matrix.text, o->matrix, policy.text, text, &plan, err);
     free(text);

@@ -15,6 +15,7 @@
 #include "coordinator/command.h"
 #include "coordinator/crew.h"
 #include "coordinator/dispatch.h"
+#include "coordinator/guard.h"
 #include "coordinator/report.h"
 #include "coordinator/run_directory.h"
 #include "results/digest.h"
@@ -26,7 +27,7 @@
 /* What the command line says. */
 struct options {
     const char *matrix, *policy, *out, *base, *head, *filter, *seed, *json, *resume, *accept,
-        *changed;
+        *changed, *step;
     const char *inherit[TG_INHERIT_MOST];
     size_t inherit_count;
     struct tg_identity identity;
@@ -48,11 +49,14 @@ enum {
     RESUME,
     ACCEPT,
     CHANGED,
-    INHERIT
+    INHERIT,
+    STEP
 };
 
 static const struct argp_option option_list[] = {
-    {"policy", 'p', "FILE", 0, "what is demanded (default: the one that the matrix names)", 0},
+    {"policy", 'p', "FILE", 0,
+     "what is demanded, a file or a name (default: the one that the matrix names)", 0},
+    {"step", STEP, "NAME", 0, "of the policy's flow (default: the last that writes its gate)", 0},
     {"out", 'o', "DIR", 0, "where the evidence goes; must not exist (default: runs/<date>)", 0},
     {"base", BASE, "LIB", 0, "the older build's libtritgate-kernels.so to compare with", 0},
     {"head", HEAD, "LIB", 0, "the build to judge (default: the one beside this program)", 0},
@@ -85,6 +89,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case RESUME: o->resume = arg; return 0;
     case ACCEPT: o->accept = arg; return 0;
     case CHANGED: o->changed = arg; return 0;
+    case STEP: o->step = arg; return 0;
     case INHERIT:
         if (o->inherit_count == TG_INHERIT_MOST)
             argp_failure(state, TG_STATUS_USAGE, 0, "at most %d runs are inherited",
@@ -97,9 +102,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case BUDGET: o->budget_s = tg_command_seconds(state, "budget", arg); return 0;
     case ARGP_KEY_ARG: tg_command_take(state, "matrix", &o->matrix, arg); return 0;
     case ARGP_KEY_END:
-        if (o->resume &&
-            (o->matrix || o->policy || o->out || o->base || o->head || o->filter || o->seed ||
-             o->is_same || o->is_fail_fast || o->accept || o->changed || o->inherit_count))
+        if (o->resume && (o->matrix || o->policy || o->out || o->base || o->head || o->filter ||
+                          o->seed || o->is_same || o->is_fail_fast || o->accept || o->changed ||
+                          o->inherit_count || o->step))
             argp_failure(state, TG_STATUS_USAGE, 0,
                          "--resume goes on as the run was begun; only --budget and --json may"
                          " be given with it");
@@ -132,7 +137,9 @@ struct work {
     struct tg_run run; /* texts, and the rows of earlier attempts */
     struct tg_plan plan;
     int64_t attempt;
-    bool is_idle; /* nothing that can be measured was changed */
+    bool is_idle;    /* nothing that can be measured was changed */
+    char guard[256]; /* what the flow's guard says, if it stops the run */
+    int guard_status;
 };
 
 /* Has every worker say what it can do with the libraries. */
@@ -208,13 +215,13 @@ static int read_texts(struct work *w, struct tg_error *err)
     char path[4096];
     struct tg_json_file matrix, policy;
     if (tg_json_read(o->matrix, &matrix, err) < 0) return tg_fail_in(err, "matrix");
-    tg_spec_policy_path(&matrix, o->matrix, path, sizeof path);
+    tg_command_policy(o->policy, &matrix, o->matrix, path, sizeof path);
     int rc = 0;
     if (tg_json_number(tg_json_get(matrix.root, "tritgate_matrix")) != 1)
         rc = tg_fail(err, "'%s' is not a matrix: \"tritgate_matrix\": 1 is missing", o->matrix);
-    else if (!o->policy && !*path)
+    else if (!*path)
         rc = tg_fail(err, "matrix '%s' names no policy; give one with --policy", o->matrix);
-    else if (tg_json_read(o->policy ? o->policy : path, &policy, err) < 0)
+    else if (tg_json_read(path, &policy, err) < 0)
         rc = tg_fail_in(err, "policy");
     if (rc == 0) {
         w->run.matrix = strdup(matrix.text);
@@ -238,17 +245,25 @@ static int read_acceptance(struct work *w, char digest[TG_DIGEST_SIZE], struct t
     return tg_digest_text(w->run.acceptance, digest, err);
 }
 
-static double budget_of(const char *policy)
+/* Fails if the flow's guard stops the run. */
+static int ask_guard(struct work *w, struct tg_error *err)
 {
-    struct tg_json_file file;
-    struct tg_limits limits;
-    tg_record_init(&tg_limits_type, &limits);
-    if (tg_json_parse(policy, &file, NULL) == 0) {
-        const struct tg_json *given = tg_json_get(tg_json_get(file.root, "limits"), "budget_s");
-        if (given) limits.budget_s = tg_json_number(given);
-        tg_json_release(&file);
-    }
-    return limits.budget_s;
+    if (!tg_guard_stops(w->run.policy, w->guard, sizeof w->guard, &w->guard_status)) return 0;
+    return tg_fail(err, "%s", w->guard);
+}
+
+/* Makes the plan; without a budget on the command line it is the policy's, of its step. */
+static int make_plan(struct work *w, struct tg_asked *asked, struct tg_error *err)
+{
+    asked->budget_s = w->options->budget_s;
+    w->run.plan = tg_plan_text(asked, w->workers, w->worker_count);
+    if (tg_plan_make(w->run.matrix, w->options->matrix, w->run.policy, w->run.plan, &w->plan, err) <
+        0)
+        return -1;
+    asked->budget_s = w->plan.asked.budget_s = w->plan.policy.limits.budget_s;
+    free(w->run.plan);
+    w->run.plan = tg_plan_text(asked, w->workers, w->worker_count);
+    return tg_run_directory_accept(NULL, &w->run, &w->plan, err);
 }
 
 static int read_changed(struct work *w, const struct tg_policy *policy, struct tg_changed *changed,
@@ -291,20 +306,18 @@ static int begin(struct work *w, struct tg_error *err)
     const struct options *o = w->options;
     struct tg_asked asked = {.is_same = o->is_same, .is_fail_fast = o->is_fail_fast};
     if (tg_run_directory_can_write(o->json, err) < 0) return -1;
-    if (read_texts(w, err) < 0 || draw_seed(o, asked.seed, err) < 0 || find_libraries(w, err) < 0 ||
-        hear_announcements(w, err) < 0)
+    if (read_texts(w, err) < 0 || ask_guard(w, err) < 0 || draw_seed(o, asked.seed, err) < 0 ||
+        find_libraries(w, err) < 0 || hear_announcements(w, err) < 0)
         return -1;
-    if (o->filter && strlen(o->filter) >= sizeof asked.filter)
-        return tg_fail(err, "the filter is too long");
+    if ((o->filter && strlen(o->filter) >= sizeof asked.filter) ||
+        (o->step && strlen(o->step) >= sizeof asked.step))
+        return tg_fail(err, "the filter or the step is too long");
+    snprintf(asked.step, sizeof asked.step, "%s", o->step ? o->step : "");
     snprintf(asked.filter, sizeof asked.filter, "%s", o->filter ? o->filter : "");
     if (read_acceptance(w, asked.acceptance, err) < 0) return -1;
-    asked.budget_s = o->budget_s > 0 ? o->budget_s : budget_of(w->run.policy);
     if (read_flow(w, &asked, err) < 0 || w->is_idle) return -1;
-    w->run.plan = tg_plan_text(&asked, w->workers, w->worker_count);
     w->attempt = 1;
-    if (tg_plan_make(w->run.matrix, o->matrix, w->run.policy, w->run.plan, &w->plan, err) < 0 ||
-        tg_run_directory_accept(NULL, &w->run, &w->plan, err) < 0)
-        return -1;
+    if (make_plan(w, &asked, err) < 0) return -1;
     return tg_run_directory_make(o->out, &w->run, w->directory, sizeof w->directory, err);
 }
 
@@ -316,7 +329,7 @@ static int go_on(struct work *w, struct tg_error *err)
     if (!realpath(o->resume, w->directory))
         return tg_fail(err, "cannot read run '%s': %s", o->resume, strerror(errno));
     if (tg_run_directory_lock(w->directory, err) < 0) return -1;
-    if (tg_store_read(w->directory, &w->run, err) < 0) return -1;
+    if (tg_store_read(w->directory, &w->run, err) < 0 || ask_guard(w, err) < 0) return -1;
     if (tg_plan_make(w->run.matrix, "matrix.json", w->run.policy, w->run.plan, &w->plan, err) < 0 ||
         tg_run_directory_accept(NULL, &w->run, &w->plan, err) < 0)
         return -1;
@@ -410,6 +423,10 @@ static int coordinate(struct work *w, size_t *well, struct tg_error *err)
     } else {
         *well = close_workers(w);
         if (w->is_idle) status = 0;
+        if (*w->guard) {
+            puts(w->guard);
+            status = w->guard_status;
+        }
     }
     tg_plan_release(&w->plan);
     tg_store_release(&w->run);

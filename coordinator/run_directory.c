@@ -162,3 +162,32 @@ int tg_run_directory_open(const char *path, const char *policy, struct tg_run *r
     *run = read;
     return 0;
 }
+
+int tg_run_directory_take_step(const char *step, const char *policy, const struct tg_run *run,
+                               struct tg_plan *plan, struct tg_error *err)
+{
+    struct tg_json_file other = {0};
+    struct tg_plan made;
+    struct tg_asked asked = plan->asked;
+    if (strlen(step) >= sizeof asked.step) return tg_fail(err, "no step '%s'", step);
+    if (strcmp(step, asked.step) == 0) return 0;
+    if (policy && tg_json_read(policy, &other, err) < 0) return tg_fail_in(err, "policy");
+    snprintf(asked.step, sizeof asked.step, "%s", step);
+    char *text = tg_plan_text(&asked, plan->workers, plan->worker_count);
+    int rc = tg_plan_make(run->matrix, "matrix.json", policy ? other.text : run->policy, text,
+                          &made, err);
+    if (rc == 0) {
+        made.is_own_policy = false;
+        made.sessions = plan->sessions;
+        made.session_count = plan->session_count;
+        made.accepts_imported = plan->accepts_imported;
+        plan->sessions = NULL;
+        plan->session_count = 0;
+        tg_plan_release(plan);
+        *plan = made;
+        rc = tg_run_directory_accept(NULL, run, plan, err);
+    }
+    free(text);
+    tg_json_release(&other);
+    return rc;
+}

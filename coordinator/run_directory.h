@@ -52,4 +52,10 @@ int tg_run_directory_open(const char *path, const char *policy, struct tg_run *r
 int tg_run_directory_accept(const char *path, const struct tg_run *run, struct tg_plan *plan,
                             struct tg_error *err);
 
+/*
+ * Plans an opened run again as another step of its flow; `policy` as in tg_run_directory_open.
+ */
+int tg_run_directory_take_step(const char *step, const char *policy, const struct tg_run *run,
+                               struct tg_plan *plan, struct tg_error *err);
+
 #endif

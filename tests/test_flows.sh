@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# The three flows on one run: policies by name, steps, lines, routes, and the guard.
+# shellcheck disable=SC1091
+. "$(dirname "$0")/lib.sh"
+
+smoke=$TG_SOURCE/matrix/smoke.json
+accuracy=(--filter 'kernel=i2s_scalar layer=attn_q')
+
+check 'another flow: nothing is measured' \
+    gives 0 env CURRENT_FLOW=review "$TRITGATE" run "$smoke" --policy generative --out out-of-scope
+check 'one line says why' test "$(cat out)" = 'generative:gate:guard = skipped (out-of-scope)'
+check 'nothing was made' test ! -e out-of-scope
+check 'under mpirun, too' gives 0 env CURRENT_FLOW=review \
+    mpirun -n 3 "$TRITGATE" run "$smoke" --policy generative --out out-of-scope
+check 'one line says why' test "$(cat out)" = 'generative:gate:guard = skipped (out-of-scope)'
+
+check 'its own flow: a run' gives 0 env CURRENT_FLOW=generative \
+    "$TRITGATE" run "$smoke" --policy generative "${accuracy[@]}" --out run
+check 'leaves a candidate' says '^benchmarks: baseline established$'
+check 'says what it measured' says '^quantization: I2S: 99\.[0-9]% accuracy vs reference$'
+check 'goes on' says '^FINALIZE → quality-finalizer \(baseline established\)$'
+check 'and says nothing of speed' bash -c '! grep -qE "^(simd|mixed-precision):" out'
+check 'the receipt has it' grep -qF '"conclusion": "success"' run/receipt.json
+
+for flow in review integrative generative; do
+    check "gate under the policy $flow, by its name" gives 0 "$TRITGATE" gate run --policy $flow
+    cp out first
+    check 'again' gives 0 "$TRITGATE" gate run --policy "$TG_SOURCE/matrix/policy/$flow.json"
+    check 'the same bytes as by its path' diff first out
+    check "a matrix under the policy $flow" gives 0 "$TRITGATE" matrix "$smoke" --policy $flow
+done
+check 'review, as detected' gives 0 "$TRITGATE" gate run --policy review --step detect
+check 'has its own line' says '^method: .*; result: quantization I2S 99\.[0-9]%; reason: within'
+check 'without a base it asks for one' says '^NEXT → review-performance-benchmark \(baseline needed\)$'
+check 'as analysed' gives 0 "$TRITGATE" gate run --policy review --step analyse
+check 'has another' says '^perf: quantization: I2S: 99\.[0-9]% accuracy$'
+check 'and goes elsewhere' says '^NEXT → review-summarizer \(baseline needed\)$'
+check 'a step that is not there' refuses "the policy has no step 'judge'" \
+    "$TRITGATE" gate run --policy review --step judge
+check 'nor in a run' refuses "the policy has no step 'judge'" \
+    "$TRITGATE" run "$smoke" --step judge --out none
+check 'a policy of no such name' refuses "policy: 'nowhere': cannot open" \
+    "$TRITGATE" gate run --policy nowhere
+check 'a run as one step' gives 0 "$TRITGATE" run "$smoke" --policy review --step detect \
+    "${accuracy[@]}" --out detected
+check 'is decided so again' gives 0 "$TRITGATE" gate detected
+check 'as that step' says '^method: '
+finish

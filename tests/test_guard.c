@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "coordinator/guard.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "base/json.h"
+
+static const char policy[] =
+    "{\"tritgate_policy\": 1, \"flow\": \"generative\", \"guard\": {\"env\": \"TG_TEST_FLOW\","
+    " \"equals\": \"generative\", \"else\": \"skipped (out-of-scope)\", \"gate\": \"guard\","
+    " \"exit\": 2}}";
+
+static bool stops(const char *text, const char *value, char *line, int *status)
+{
+    line[0] = 0;
+    if (value)
+        setenv("TG_TEST_FLOW", value, 1);
+    else
+        unsetenv("TG_TEST_FLOW");
+    return tg_guard_stops(text, line, 200, status);
+}
+
+static void another_flow_stops_the_run_and_its_own_does_not(void **state)
+{
+    (void)state;
+    char line[200];
+    int status = 7;
+    assert_false(stops(policy, NULL, line, &status));
+    assert_false(stops(policy, "", line, &status));
+    assert_false(stops(policy, "generative", line, &status));
+    assert_string_equal(line, "");
+    assert_int_equal(status, 7);
+    assert_true(stops(policy, "review", line, &status));
+    assert_string_equal(line, "generative:gate:guard = skipped (out-of-scope)");
+    assert_int_equal(status, 2);
+    assert_true(stops(policy, "generativ", line, &status));
+}
+
+static void a_text_without_a_guard_stops_nothing(void **state)
+{
+    (void)state;
+    char line[200];
+    int status;
+    assert_false(stops("{\"tritgate_policy\": 1, \"flow\": \"f\"}", "review", line, &status));
+    assert_false(stops("{", "review", line, &status));
+    assert_false(stops("[]", "review", line, &status));
+}
+
+static void the_generative_flow_has_the_guard_of_its_document(void **state)
+{
+    (void)state;
+    struct tg_json_file file;
+    struct tg_error err;
+    char line[200];
+    int status = 7;
+    if (tg_json_read(TG_TEST_DATA "/../../matrix/policy/generative.json", &file, &err) < 0)
+        fail_msg("%s", err.text);
+    setenv("CURRENT_FLOW", "review", 1);
+    assert_true(tg_guard_stops(file.text, line, sizeof line, &status));
+    assert_string_equal(line, "generative:gate:guard = skipped (out-of-scope)");
+    assert_int_equal(status, 0);
+    tg_json_release(&file);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(another_flow_stops_the_run_and_its_own_does_not),
+        cmocka_unit_test(a_text_without_a_guard_stops_nothing),
+        cmocka_unit_test(the_generative_flow_has_the_guard_of_its_document),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
