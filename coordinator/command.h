@@ -30,6 +30,7 @@ int tg_command_report(int argc, char **argv);
 int tg_command_import(int argc, char **argv);
 int tg_command_history(int argc, char **argv);
 int tg_command_cell(int argc, char **argv);
+int tg_command_calibrate(int argc, char **argv);
 int tg_command_check(int argc, char **argv);
 int tg_command_matrix(int argc, char **argv);
 int tg_command_baseline(int argc, char **argv);

@@ -13,6 +13,7 @@ static const struct tg_command commands[] = {
     {"import", "make a run of measurements that were made elsewhere", tg_command_import},
     {"history", "keep decided runs, and name what all of them show", tg_command_history},
     {"cell", "make one measurement by hand", tg_command_cell},
+    {"calibrate", "say how well the gate keeps its promises", tg_command_calibrate},
     {"check", "compare kernels with their exact reference", tg_command_check},
     {"matrix", "list what a matrix asks, and who could run it", tg_command_matrix},
     {"baseline", "keep what runs measured, to compare with", tg_command_baseline},
@@ -30,7 +31,7 @@ static void print_help(FILE *out)
           "Commands (each has its own --help):\n",
           out);
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
-        fprintf(out, "  %-8s  %s\n", commands[i].name, commands[i].meaning);
+        fprintf(out, "  %-9s  %s\n", commands[i].name, commands[i].meaning);
     fputs("\nExit status: 0 pass, 1 fail, 2 inconclusive, 3 wrong usage or input, nothing was\n"
           "measured, 4 could not go on, what was measured is kept.\n",
           out);
