@@ -83,9 +83,27 @@ int tg_calibrate_begin(const struct tg_policy *policy, struct tg_calibration *ca
 int tg_calibrate_simulate(const struct tg_calibrate_options *options,
                           struct tg_calibration *calibration, struct tg_error *err);
 
+struct tg_farm_options {
+    const char *matrix;
+    const char *policy; /* a file, or NULL: the matrix's own */
+    const char *head;   /* a library that is slower than this program's, or NULL: A/A only */
+    const char *out;    /* the directory that keeps the runs; must not exist. NULL: none is kept */
+    size_t runs;        /* of each kind */
+    double budget_s;    /* no run is begun later than this; 0: no limit */
+};
+
 /*
- * Noise that was recorded (calibrate_farm.c): of a file as tg_noise_record_read reads it, or of the
- * directory of a run, from its noninferior tests. To be released by tg_noise_record_release.
+ * Runs this program on this machine, one run after the other (calibrate_farm.c): this program's
+ * library against itself and, if there is a `head`, that against this program's. The truth of a
+ * library that was slowed on purpose is what it says of itself, for the tests that its run calls
+ * slower. Fails if a run could not be made; SIGINT and SIGTERM end the run that is under way.
+ */
+int tg_calibrate_farm(const struct tg_farm_options *options, struct tg_calibration *calibration,
+                      struct tg_error *err);
+
+/*
+ * Noise that was recorded (calibrate_noise.c): of a file as tg_noise_record_read reads it, or of
+ * the directory of a run, from its noninferior tests. To be released by tg_noise_record_release.
  */
 int tg_calibrate_record(const char *path, struct tg_noise_record *record, struct tg_error *err);
 

@@ -1,48 +1,231 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <ftw.h>
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/clock.h"
+#include "base/log.h"
 #include "coordinator/calibrate.h"
 #include "coordinator/run_directory.h"
+#include "worker/child.h"
+#include "worker/library.h"
 
-/* Calibration with what this machine measured. */
+/* Calibration on this machine: real runs of this program, whose truth is known. */
 
-/* The values of every noninferior test of a run. */
-static int record_run(const struct tg_plan *plan, const struct tg_rows *rows,
-                      struct tg_noise_record *record, struct tg_error *err)
+/* What is run, and where. */
+struct farm {
+    const struct tg_farm_options *options;
+    struct tg_calibration *calibration;
+    char library[4096];   /* of this program: the base of every run */
+    char directory[4096]; /* that holds the runs */
+    double began_s;
+};
+
+static volatile sig_atomic_t is_stopped;
+
+static void stop(int signal)
 {
-    for (size_t i = 0; i < plan->spec.test_count; i++) {
-        const struct tg_test *test = &plan->spec.tests[i];
-        struct tg_rounds rounds;
-        if (strcmp(plan->policy.rules[test->rule].rule, "noninferior") != 0) continue;
-        if (tg_gate_gather(plan, i, rows, &rounds, err) < 0) return -1;
-        int rc = tg_noise_record_add(record, rounds.values, rounds.count, err);
-        tg_evidence_release(&rounds);
+    (void)signal;
+    is_stopped = 1;
+}
+
+static int remove_one(const char *path, const struct stat *is, int type, struct FTW *place)
+{
+    (void)is;
+    (void)type;
+    (void)place;
+    return remove(path);
+}
+
+static void remove_all(const char *path)
+{
+    nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+/* The command line of a run; ends with NULL. */
+static void command_line(const struct farm *farm, const char *head, const char *directory,
+                         const char *argv[16])
+{
+    const struct tg_farm_options *o = farm->options;
+    size_t n = 0;
+    argv[n++] = "/proc/self/exe";
+    argv[n++] = "run";
+    argv[n++] = o->matrix;
+    argv[n++] = "--base";
+    argv[n++] = farm->library;
+    if (o->policy) argv[n++] = "--policy";
+    if (o->policy) argv[n++] = o->policy;
+    argv[n++] = head ? "--head" : "--same";
+    if (head) argv[n++] = head;
+    argv[n++] = "--out";
+    argv[n++] = directory;
+    argv[n] = NULL;
+}
+
+/* Makes one run, and waits for its end. Its answer is in its files. */
+static int run(const struct farm *farm, const char *head, const char *directory,
+               struct tg_error *err)
+{
+    const char *argv[16], *line;
+    struct tg_child *child;
+    struct tg_child_end end;
+    command_line(farm, head, directory, argv);
+    if (tg_child_start(argv, NULL, 0, 0, &child, err) < 0) return -1;
+    while (!is_stopped && tg_child_receive(child, tg_now() + 1, &line) == TG_CHILD_LATE) {
+    }
+    tg_child_stop(child, &end);
+    if (is_stopped) return tg_fail(err, "stopped by a signal");
+    if (end.signal) return tg_fail(err, "a run was killed by signal %d: %s", end.signal, end.tail);
+    if (end.status > 2) return tg_fail(err, "a run ended with %d: %s", end.status, end.tail);
+    return 0;
+}
+
+/* What one test of a run came to. Returns whether it counts. */
+static void count_test(const struct tg_rule *rule, const struct tg_verdict *v, double effect,
+                       struct tg_tally *t)
+{
+    const bool is_over = tg_stats_is_over(v->log_fail, v->log_fail_line);
+    const bool is_clean = !is_over && v->answer == TG_PASS;
+    t->tests++;
+    t->over += is_over;
+    t->clean += is_clean;
+    t->failed += v->answer == TG_FAIL;
+    t->inconclusive += v->answer == TG_INCONCLUSIVE;
+    t->rounds += v->rounds;
+    if (is_over || is_clean) t->decided_rounds += v->rounds;
+    if (v->rounds > t->most_rounds) t->most_rounds = v->rounds;
+    if (is_over)
+        t->severities[tg_simulate_severity(rule, log1p(v->estimate))]
+                     [strstr(v->word, "borderline") != NULL]++;
+    if (isnan(effect) || !isfinite(v->interval.low) || !isfinite(v->interval.high)) return;
+    t->intervals++;
+    t->covered += v->interval.low <= effect && effect <= v->interval.high;
+}
+
+/*
+ * Adds a decided run to its point. A library that is slowed in some kernels only does not say in
+ * which, so that no interval of its runs can be held against a truth.
+ */
+static void count_run(struct tg_calibration *c, const struct tg_plan *plan,
+                      const struct tg_decision *d, struct tg_point *p)
+{
+    struct tg_tally own = {.gates = 1};
+    const int64_t percent = plan->workers[0].head.injected_percent;
+    p->effect = (double)percent / 100;
+    for (size_t i = 0; i < d->verdict_count; i++) {
+        const struct tg_rule *rule = &plan->policy.rules[plan->spec.tests[i].rule];
+        if (strcmp(rule->rule, "noninferior") != 0 || !tg_gate_is_required(plan, i)) continue;
+        count_test(rule, &d->verdicts[i], percent ? NAN : 0, &own);
+    }
+    own.gates_failed = own.failed > 0;
+    own.gates_over = own.over > 0;
+    own.gates_passed = own.failed == 0 && own.inconclusive == 0;
+    for (size_t i = 0; i < d->family_count; i++)
+        if (d->families[i].is_over) own.families_over = 1;
+    tg_tally_add(&p->seen, &own);
+    c->required_count = plan->required_count;
+}
+
+static int read_run(struct tg_calibration *c, const char *directory, struct tg_point *p,
+                    struct tg_error *err)
+{
+    struct tg_run stored;
+    struct tg_plan plan;
+    struct tg_decision decision;
+    if (tg_run_directory_open(directory, NULL, &stored, &plan, err) < 0) return -1;
+    int rc = tg_gate_decide(&plan, &stored, &decision, err);
+    if (rc == 0) {
+        count_run(c, &plan, &decision, p);
+        tg_gate_release(&decision);
+    }
+    tg_plan_release(&plan);
+    tg_store_release(&stored);
+    return rc;
+}
+
+/* All runs of one kind. */
+static int run_kind(struct farm *farm, const char *name, const char *head, struct tg_error *err)
+{
+    const struct tg_farm_options *o = farm->options;
+    struct tg_calibration *c = farm->calibration;
+    struct tg_point *p = &c->points[c->point_count++];
+    *p = (struct tg_point){.part = "farm", .name = name, .effect = NAN, .sd = NAN, .sigma = NAN};
+    for (size_t i = 0; i < o->runs; i++) {
+        char directory[4200];
+        double now = tg_now();
+        if (o->budget_s > 0 && now - farm->began_s > o->budget_s) break;
+        snprintf(directory, sizeof directory, "%s/%s.%zu", farm->directory,
+                 head ? "slower" : "same", i + 1);
+        int rc = run(farm, head, directory, err);
+        p->seconds += tg_now() - now;
+        if (rc == 0) rc = read_run(c, directory, p, err);
+        if (!o->out) remove_all(directory);
         if (rc < 0) return -1;
+        p->is_done = p->seen.tests > 0;
+        tg_log(TG_INFO, "%s, run %zu of %zu: %zu of %zu failed, %.1f s", name, i + 1, o->runs,
+               p->seen.gates_failed, p->seen.gates, tg_now() - now);
     }
     return 0;
 }
 
-int tg_calibrate_record(const char *path, struct tg_noise_record *record, struct tg_error *err)
+static void promise_all(struct tg_calibration *c)
 {
-    struct stat is;
-    struct tg_run run;
-    struct tg_plan plan;
-    struct tg_rows *rows = NULL;
-    struct tg_noise_record read = {0};
-    if (stat(path, &is) < 0 || !S_ISDIR(is.st_mode)) return tg_noise_record_read(path, record, err);
-    if (tg_run_directory_open(path, NULL, &run, &plan, err) < 0) return -1;
-    int rc = tg_rows_create(&plan, &rows, err);
-    for (size_t i = 0; i < run.count && rc == 0; i++) rc = tg_rows_add(rows, &run.rows[i], err);
-    if (rc == 0) rc = record_run(&plan, rows, &read, err);
-    if (rc == 0 && read.test_count == 0)
-        rc = tg_fail(err, "run '%s' has no noninferior test of enough rounds", path);
-    tg_rows_destroy(rows);
-    tg_plan_release(&plan);
-    tg_store_release(&run);
-    if (rc < 0)
-        tg_noise_record_release(&read);
-    else
-        *record = read;
+    const double alpha = c->limits.alpha_fail;
+    for (size_t i = 0; i < c->point_count; i++) {
+        const struct tg_tally *t = &c->points[i].seen;
+        const char *name = c->points[i].name;
+        if (!c->points[i].is_done) continue;
+        if (c->points[i].effect <= c->rule->tolerance) {
+            tg_calibrate_promise(c, false, alpha, t->gates_failed, t->gates, "%s: a run fails",
+                                 name);
+            tg_calibrate_promise(c, false, alpha / (double)c->required_count, t->over, t->tests,
+                                 "%s: a test is over", name);
+            tg_calibrate_promise(c, true, c->limits.confidence, t->covered, t->intervals,
+                                 "%s: the interval holds the truth", name);
+        } else if (c->points[i].effect >= c->rule->margin + c->rule->tolerance) {
+            tg_calibrate_promise(c, true, 1 - c->limits.alpha_miss, t->gates_failed, t->gates,
+                                 "%s by %.3g %%: a run fails", name, 100 * c->points[i].effect);
+        }
+    }
+}
+
+static int open_directory(struct farm *farm, struct tg_error *err)
+{
+    const char *out = farm->options->out, *base = getenv("TMPDIR");
+    if (out && mkdir(out, 0777) < 0)
+        return tg_fail(err, "cannot make directory '%s': %s", out, strerror(errno));
+    snprintf(farm->directory, sizeof farm->directory, "%s", out ? out : "");
+    if (out) return 0;
+    snprintf(farm->directory, sizeof farm->directory, "%s/tritgate_XXXXXX", base ? base : "/tmp");
+    if (!mkdtemp(farm->directory))
+        return tg_fail(err, "cannot make directory '%s': %s", farm->directory, strerror(errno));
+    return 0;
+}
+
+int tg_calibrate_farm(const struct tg_farm_options *options, struct tg_calibration *calibration,
+                      struct tg_error *err)
+{
+    const struct sigaction action = {.sa_handler = stop, .sa_flags = (int)SA_RESETHAND};
+    struct farm *farm = calloc(1, sizeof *farm);
+    if (!farm) return tg_fail(err, "out of memory");
+    farm->options = options;
+    farm->calibration = calibration;
+    farm->began_s = tg_now();
+    int rc = tg_library_own_path(farm->library, sizeof farm->library, err);
+    if (rc == 0) rc = open_directory(farm, err);
+    if (rc == 0) {
+        sigaction(SIGINT, &action, NULL);
+        sigaction(SIGTERM, &action, NULL);
+        rc = run_kind(farm, "A/A", NULL, err);
+        if (rc == 0 && options->head) rc = run_kind(farm, "slower", options->head, err);
+        if (!options->out) remove_all(farm->directory);
+    }
+    if (rc == 0) promise_all(calibration);
+    free(farm);
     return rc;
 }

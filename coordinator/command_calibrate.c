@@ -18,6 +18,7 @@ enum { EFFECTS_MOST = 32 };
 
 struct options {
     struct tg_calibrate_options simulation;
+    struct tg_farm_options farm;
     const char *policy, *noise, *json;
     double effects[EFFECTS_MOST];
     bool is_simulated;
@@ -37,6 +38,8 @@ enum {
     THREADS,
     BUDGET,
     FAMILIES,
+    HEAD,
+    RUNS,
     JSON
 };
 
@@ -45,8 +48,15 @@ static const struct argp_option option_list[] = {
      "simulate the rounds: the truth is known, the machine is not "
      "used",
      0},
-    {"policy", 'p', "FILE", 0, "whose numbers are used (default: review's, as built in)", 0},
+    {"policy", 'p', "FILE", 0,
+     "whose numbers are used (default: the matrix's; simulated: review's, as built in)", 0},
     {"json", JSON, "FILE", 0, "write all numbers here", 0},
+    {"budget", BUDGET, "SECONDS", 0, "begin nothing later than this", 0},
+    {NULL, 0, NULL, 0, "Without --simulate, on this machine:", 1},
+    {"runs", RUNS, "N", 0, "runs of each kind (default: 20)", 0},
+    {"head", HEAD, "LIB", 0, "run this library, which is slower, as well", 0},
+    {"out", 'o', "DIR", 0, "keep the runs here; must not exist (default: they are not kept)", 0},
+    {NULL, 0, NULL, 0, "With --simulate:", 2},
     {"gates", GATES, "N", 0, "gates without a slow-down (default: 2000)", 0},
     {"cells", CELLS, "N", 0, "tests of a gate (default: 300)", 0},
     {"tests", TESTS, "N", 0, "tests of every other kind (default: 5000)", 0},
@@ -65,7 +75,6 @@ static const struct argp_option option_list[] = {
     {"families", FAMILIES, "on|off", 0, "watch families or not (default: as the policy says)", 0},
     {"seed", SEED, "N", 0, "draw other noise (default: 1)", 0},
     {"threads", THREADS, "N", 0, "at a time (default: one a core); the result is the same", 0},
-    {"budget", BUDGET, "SECONDS", 0, "begin nothing later than this", 0},
     {0}};
 
 /* A whole number from 1 to 10 million. */
@@ -147,9 +156,19 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case ABLATION: take_ablation(state, s, arg); return 0;
     case FAMILIES: s->families = on_or_off(state, arg); return 0;
     case SEED: s->seed = strtoull(tg_command_seed(state, arg), NULL, 10); return 0;
-    case BUDGET: s->budget_s = tg_command_seconds(state, "budget", arg); return 0;
+    case BUDGET:
+        s->budget_s = o->farm.budget_s = tg_command_seconds(state, "budget", arg);
+        return 0;
+    case HEAD: o->farm.head = arg; return 0;
+    case RUNS: o->farm.runs = number(state, "number of runs", arg); return 0;
+    case 'o': o->farm.out = arg; return 0;
+    case ARGP_KEY_ARG: tg_command_take(state, "matrix", &o->farm.matrix, arg); return 0;
     case ARGP_KEY_END:
-        if (!o->is_simulated) argp_failure(state, TG_STATUS_USAGE, 0, "--simulate is missing");
+        if (!o->is_simulated && !o->farm.matrix)
+            argp_failure(state, TG_STATUS_USAGE, 0, "a matrix or --simulate is missing");
+        if (o->is_simulated && (o->farm.matrix || o->farm.head || o->farm.out))
+            argp_failure(state, TG_STATUS_USAGE, 0,
+                         "--simulate measures nothing: it takes no matrix, --head or --out");
         return 0;
     default: return ARGP_ERR_UNKNOWN;
     }
@@ -158,7 +177,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 static const struct argp argp = {
     option_list,
     parse,
-    "",
+    "MATRIX\n--simulate",
     "Says how well the gate keeps its promises: false alarms, slow-downs found and missed, rounds, "
     "intervals and severities, each with its exact bounds.\v"
     "Exit status: 0 no promise was broken, 1 one was, 3 unusable input, 4 stopped.",
@@ -166,11 +185,28 @@ static const struct argp argp = {
     NULL,
     NULL};
 
-/* The policy given, or the one that was built in. */
-static int read_policy(const char *path, struct tg_policy *policy, struct tg_error *err)
+/* The path of the policy that a matrix names. */
+static int find_policy(const char *matrix, char *path, size_t size, struct tg_error *err)
 {
     struct tg_json_file file;
+    if (tg_json_read(matrix, &file, err) < 0) return tg_fail_in(err, "matrix");
+    tg_spec_policy_path(&file, matrix, path, size);
+    tg_json_release(&file);
+    if (*path) return 0;
+    return tg_fail(err, "matrix '%s' names no policy; give one with --policy", matrix);
+}
+
+/* The policy given, else the matrix's, else the one that was built in. */
+static int read_policy(const struct options *o, struct tg_policy *policy, struct tg_error *err)
+{
+    char named[4096];
+    const char *path = o->policy;
+    struct tg_json_file file;
     struct tg_words words;
+    if (!path && !o->is_simulated) {
+        if (find_policy(o->farm.matrix, named, sizeof named, err) < 0) return -1;
+        path = named;
+    }
     int rc = path ? tg_json_read(path, &file, err)
                   : tg_json_parse((const char *)tg_import_policy, &file, err);
     if (rc < 0) return tg_fail_in(err, "policy");
@@ -191,20 +227,26 @@ static size_t cores(void)
     return (size_t)CPU_COUNT(&allowed);
 }
 
-static int calibrate(struct options *o, bool *is_broken, struct tg_error *err)
+static int calibrate(struct options *o, int *status, struct tg_error *err)
 {
     struct tg_policy policy;
     struct tg_noise_record record = {0};
     struct tg_calibration calibration = {0};
     if (tg_run_directory_can_write(o->json, err) < 0) return -1;
-    if (read_policy(o->policy, &policy, err) < 0) return -1;
+    if (read_policy(o, &policy, err) < 0) return -1;
     int rc = tg_calibrate_begin(&policy, &calibration, err);
     if (rc == 0 && o->noise) rc = tg_calibrate_record(o->noise, &record, err);
     if (rc == 0 && o->noise) o->simulation.record = &record;
-    if (rc == 0) rc = tg_calibrate_simulate(&o->simulation, &calibration, err);
+    o->farm.policy = o->policy;
+    if (rc == 0)
+        rc = o->is_simulated ? tg_calibrate_simulate(&o->simulation, &calibration, err)
+                             : tg_calibrate_farm(&o->farm, &calibration, err);
     if (rc == 0) tg_calibrate_print(stdout, &calibration);
     if (rc == 0 && o->json) rc = tg_calibrate_write(o->json, &calibration, err);
-    if (rc == 0) *is_broken = tg_calibrate_is_broken(&calibration);
+    if (rc == 0)
+        *status = tg_calibrate_is_broken(&calibration);
+    else if (calibration.point_count > 0)
+        *status = TG_STATUS_STOPPED;
     tg_calibrate_release(&calibration);
     tg_noise_record_release(&record);
     tg_policy_release(&policy);
@@ -213,13 +255,13 @@ static int calibrate(struct options *o, bool *is_broken, struct tg_error *err)
 
 int tg_command_calibrate(int argc, char **argv)
 {
-    struct options options = {0};
+    struct options options = {.farm.runs = 20};
     struct tg_error err = {""};
-    bool is_broken = false;
+    int status = TG_STATUS_USAGE;
     tg_calibrate_defaults(&options.simulation);
     options.simulation.threads = cores();
     argp_parse(&argp, argc, argv, 0, NULL, &options);
-    if (calibrate(&options, &is_broken, &err) == 0) return is_broken;
+    if (calibrate(&options, &status, &err) == 0) return status;
     tg_log(TG_ERROR, "%s", err.text);
-    return TG_STATUS_USAGE;
+    return status;
 }
