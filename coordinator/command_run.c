@@ -261,6 +261,8 @@ static int make_plan(struct work *w, struct tg_asked *asked, struct tg_error *er
         0)
         return -1;
     asked->budget_s = w->plan.asked.budget_s = w->plan.policy.limits.budget_s;
+    memcpy(asked->flow, w->plan.policy.flow, sizeof asked->flow);
+    memcpy(w->plan.asked.flow, w->plan.policy.flow, sizeof asked->flow);
     free(w->run.plan);
     w->run.plan = tg_plan_text(asked, w->workers, w->worker_count);
     return tg_run_directory_accept(NULL, &w->run, &w->plan, err);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "coordinator/inherit.h"
 #include "coordinator/report.h"
 #include "coordinator/route.h"
 
@@ -289,6 +290,15 @@ static struct tg_figure of_word(struct source *s, const char *name)
     return (struct tg_figure){0};
 }
 
+/* Whether every gate that the flow inherits was given. */
+static bool has_inherited(const struct tg_plan *plan)
+{
+    const struct tg_texts *gates = &plan->policy.process.inherits;
+    for (size_t i = 0; i < gates->count; i++)
+        if (!tg_inherit_find(&plan->asked.inherit, gates->at[i])) return false;
+    return gates->count > 0;
+}
+
 static bool condition(const struct source *s, const struct tg_hole *hole)
 {
     const struct tg_decision *d = s->decision;
@@ -309,6 +319,7 @@ static bool condition(const struct source *s, const struct tg_hole *hole)
     if (strcmp(name, "attention") == 0) return d->attention > 0;
     if (strcmp(name, "base") == 0) return s->plan->has_base;
     if (strcmp(name, "same") == 0) return s->plan->asked.is_same;
+    if (strcmp(name, "inherited") == 0) return has_inherited(s->plan);
     return rule_is(s, name, hole->part);
 }
 

@@ -17,6 +17,7 @@ char *tg_plan_text(const struct tg_asked *asked, const struct tg_capability *wor
     tg_json_add_text(root, "version", TRITGATE_VERSION);
     tg_json_add_text(root, "seed", asked->seed);
     tg_json_add_text(root, "filter", asked->filter);
+    tg_json_add_text(root, "flow", asked->flow);
     tg_json_add_text(root, "step", asked->step);
     tg_json_add_number(root, "budget_s", asked->budget_s);
     tg_json_add_boolean(root, "is_same", asked->is_same);
@@ -128,10 +129,10 @@ static int check_workers(const struct tg_plan *p, struct tg_error *err)
 
 static int read_plan(const struct tg_json_file *file, struct tg_plan *p, struct tg_error *err)
 {
-    static const char *const keys[] = {"tritgate_plan", "version",    "seed",         "filter",
-                                       "budget_s",      "is_same",    "is_fail_fast", "imported",
-                                       "step",          "acceptance", "inherited",    "changed",
-                                       "workers",       NULL};
+    static const char *const keys[] = {
+        "tritgate_plan", "version",      "seed",     "filter", "budget_s",
+        "is_same",       "is_fail_fast", "imported", "step",   "acceptance",
+        "inherited",     "changed",      "workers",  "flow",   NULL};
     const struct tg_json *root = file->root, *list = tg_json_get(root, "workers");
     const struct tg_json *imported = tg_json_get(root, "imported");
     if (tg_json_only(file, root, keys, err) < 0) return -1;
@@ -141,6 +142,7 @@ static int read_plan(const struct tg_json_file *file, struct tg_plan *p, struct 
     snprintf(p->asked.seed, sizeof p->asked.seed, "%s", tg_json_text(tg_json_get(root, "seed")));
     snprintf(p->asked.filter, sizeof p->asked.filter, "%s",
              tg_json_text(tg_json_get(root, "filter")));
+    snprintf(p->asked.flow, sizeof p->asked.flow, "%s", tg_json_text(tg_json_get(root, "flow")));
     snprintf(p->asked.step, sizeof p->asked.step, "%s", tg_json_text(tg_json_get(root, "step")));
     p->asked.budget_s = tg_json_number(tg_json_get(root, "budget_s"));
     p->asked.is_same = tg_json_number(tg_json_get(root, "is_same")) != 0;
@@ -263,7 +265,10 @@ static int make(const char *path, struct tg_json_file files[3], struct tg_plan *
     if (p->asked.is_imported && tg_vocabulary_add_values(&p->words, &files[0], err) < 0) return -1;
     if (tg_policy_parse(&files[1], &p->words, &p->policy, err) < 0)
         return tg_fail_in(err, "policy");
-    if (tg_policy_choose(&p->policy, p->asked.step, err) < 0) return tg_fail_in(err, "policy");
+    /* A step is one of the flow that was asked for; another flow's policy has its own. */
+    bool is_its_flow = !*p->asked.flow || strcmp(p->asked.flow, p->policy.flow) == 0;
+    if (tg_policy_choose(&p->policy, is_its_flow ? p->asked.step : "", err) < 0)
+        return tg_fail_in(err, "policy");
     if (tg_spec_parse(&files[0], &p->words, &p->spec, err) < 0)
         return tg_fail_in(err, "matrix '%s'", path);
     if (*p->asked.filter && tg_spec_filter(&p->spec, p->asked.filter, &p->words, err) < 0)

@@ -34,7 +34,8 @@ struct tg_capability {
 struct tg_asked {
     char seed[TG_TEXT_SIZE];
     char filter[1024];
-    char step[TG_TEXT_SIZE]; /* of the flow; "" for the last that writes its gate */
+    char flow[TG_TEXT_SIZE]; /* of the policy, "" if that is not known */
+    char step[TG_TEXT_SIZE]; /* of that flow; "" for the last that writes its gate */
     double budget_s;
     bool is_same;        /* head and base are meant to be the same: A/A */
     bool is_fail_fast;   /* measure no more once the run has failed */

@@ -170,9 +170,11 @@ int tg_run_directory_take_step(const char *step, const char *policy, const struc
     struct tg_plan made;
     struct tg_asked asked = plan->asked;
     if (strlen(step) >= sizeof asked.step) return tg_fail(err, "no step '%s'", step);
-    if (strcmp(step, asked.step) == 0) return 0;
+    const struct tg_flow *flow = &plan->policy.process;
+    if (flow->step_count && strcmp(step, flow->steps[flow->step].name) == 0) return 0;
     if (policy && tg_json_read(policy, &other, err) < 0) return tg_fail_in(err, "policy");
     snprintf(asked.step, sizeof asked.step, "%s", step);
+    asked.flow[0] = 0;
     char *text = tg_plan_text(&asked, plan->workers, plan->worker_count);
     int rc = tg_plan_make(run->matrix, "matrix.json", policy ? other.text : run->policy, text,
                           &made, err);

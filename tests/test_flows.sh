@@ -23,27 +23,34 @@ check 'goes on' says '^FINALIZE → quality-finalizer \(baseline established\)$'
 check 'and says nothing of speed' bash -c '! grep -qE "^(simd|mixed-precision):" out'
 check 'the receipt has it' grep -qF '"conclusion": "success"' run/receipt.json
 
-for flow in review integrative generative; do
-    check "gate under the policy $flow, by its name" gives 0 "$TRITGATE" gate run --policy $flow
+for flow in review:2 integrative:2 generative:0; do # two of them inherit, and were given nothing
+    name=${flow%:*} status=${flow#*:}
+    check "gate under the policy $name, by its name" gives "$status" "$TRITGATE" gate run --policy "$name"
     cp out first
-    check 'again' gives 0 "$TRITGATE" gate run --policy "$TG_SOURCE/matrix/policy/$flow.json"
+    check 'again' gives "$status" "$TRITGATE" gate run --policy "$TG_SOURCE/matrix/policy/$name.json"
     check 'the same bytes as by its path' diff first out
-    check "a matrix under the policy $flow" gives 0 "$TRITGATE" matrix "$smoke" --policy $flow
+    check "a matrix under the policy $name" gives 0 "$TRITGATE" matrix "$smoke" --policy "$name"
 done
-check 'review, as detected' gives 0 "$TRITGATE" gate run --policy review --step detect
+
+check 'a run as one step' gives 0 "$TRITGATE" run "$smoke" --policy review --step detect \
+    "${accuracy[@]}" --inherit run --out detected
 check 'has its own line' says '^method: .*; result: quantization I2S 99\.[0-9]%; reason: within'
 check 'without a base it asks for one' says '^NEXT → review-performance-benchmark \(baseline needed\)$'
-check 'as analysed' gives 0 "$TRITGATE" gate run --policy review --step analyse
-check 'has another' says '^perf: quantization: I2S: 99\.[0-9]% accuracy$'
-check 'and goes elsewhere' says '^NEXT → review-summarizer \(baseline needed\)$'
-check 'a step that is not there' refuses "the policy has no step 'judge'" \
-    "$TRITGATE" gate run --policy review --step judge
-check 'nor in a run' refuses "the policy has no step 'judge'" \
-    "$TRITGATE" run "$smoke" --step judge --out none
-check 'a policy of no such name' refuses "policy: 'nowhere': cannot open" \
-    "$TRITGATE" gate run --policy nowhere
-check 'a run as one step' gives 0 "$TRITGATE" run "$smoke" --policy review --step detect \
-    "${accuracy[@]}" --out detected
 check 'is decided so again' gives 0 "$TRITGATE" gate detected
 check 'as that step' says '^method: '
+check 'as analysed' gives 0 "$TRITGATE" gate detected --step analyse
+check 'has another line' says '^perf: quantization: I2S: 99\.[0-9]% accuracy$'
+check 'and goes elsewhere' says '^NEXT → review-summarizer \(baseline needed\)$'
+check 'as finalised' gives 0 "$TRITGATE" gate detected --step finalise
+check 'names what it inherits' says '^benchmarks: inherit from Generative; validate baseline$'
+check 'another flow has its own steps' gives 2 "$TRITGATE" gate detected --policy integrative
+check 'and says so' says '^LOOP → self \(better hardware\)$'
+check 'in a report, too' gives 0 "$TRITGATE" report detected --step finalise
+check 'with the table' says '^\| I2S Accuracy \| - \| 99\.[0-9]*% \| - \| ≥99\.8% \| ✅ PASS \|$'
+check 'a step that is not there' refuses "the policy has no step 'judge'" \
+    "$TRITGATE" gate detected --step judge
+check 'nor in a run' refuses "the policy has no step 'judge'" \
+    "$TRITGATE" run "$smoke" --policy review --step judge --out none
+check 'a policy of no such name' refuses "policy: 'nowhere': cannot open" \
+    "$TRITGATE" gate run --policy nowhere
 finish

@@ -211,10 +211,8 @@ static void a_filter_leaves_the_cells_that_match(void **state)
 static void the_text_of_a_plan_makes_the_same_text(void **state)
 {
     (void)state;
-    struct tg_asked asked = {.seed = "123456789012345",
-                             .filter = "isa=avx2",
-                             .budget_s = 0.1 + 0.2,
-                             .is_same = true};
+    struct tg_asked asked = {
+        .seed = "123456789012345", .filter = "isa=avx2", .budget_s = 0.1 + 0.2, .is_same = true};
     struct tg_capability workers[2] = {made_worker("a", MADE_BASE), made_worker("b", MADE_BASE)};
     workers[1].head.injected_percent = 5;
     workers[1].base.is_debug = true;
@@ -252,6 +250,39 @@ static void a_plan_says_that_it_was_imported(void **state)
     }
     free(before);
     free(after);
+}
+
+static void a_plan_is_of_a_step_of_its_flow(void **state)
+{
+    (void)state;
+    static const char policy[] =
+        "{\"tritgate_policy\": 1, \"flow\": \"review\", \"steps\": [{\"name\": \"one\", \"limits\":"
+        " {\"rounds_min\": 9}}, {\"name\": \"two\"}], \"rules\": [{\"rule\": \"floor\", \"metric\":"
+        " \"kernel_accuracy\", \"limit\": 0.9}, {\"rule\": \"floor\", \"metric\": \"codec_exact\","
+        " \"limit\": 1, \"step\": \"one\"}]}";
+    static const struct {
+        const char *flow, *step;
+        int64_t rounds_min;
+        size_t rules;
+    } rows[] = {{"", "one", 9, 2},       {"review", "one", 9, 2}, {"", "", 5, 1},
+                {"review", "two", 5, 1}, {"other", "one", 5, 1},  {"other", "three", 5, 1}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct tg_asked asked = made_asked;
+        struct tg_capability worker = made_worker("a", NULL);
+        snprintf(asked.flow, sizeof asked.flow, "%s", rows[i].flow);
+        snprintf(asked.step, sizeof asked.step, "%s", rows[i].step);
+        made_plan(products, policy, &worker, 1, &asked, &plan);
+        assert_int_equal(plan.policy.limits.rounds_min, rows[i].rounds_min);
+        assert_int_equal(plan.policy.rule_count, rows[i].rules);
+        assert_string_equal(plan.asked.step, rows[i].step);
+        tg_plan_release(&plan);
+    }
+    struct tg_asked asked = made_asked;
+    struct tg_capability worker = made_worker("a", NULL);
+    struct tg_error err;
+    snprintf(asked.step, sizeof asked.step, "three");
+    assert_int_equal(made_try(products, policy, &worker, 1, &asked, &plan, &err), -1);
+    assert_string_equal(err.text, "policy: the policy has no step 'three'");
 }
 
 static void texts_that_are_no_plan_are_refused(void **state)
@@ -307,6 +338,7 @@ int main(void)
         TEST(workers_must_have_the_same_libraries),
         TEST(a_filter_leaves_the_cells_that_match),
         TEST(the_text_of_a_plan_makes_the_same_text),
+        TEST(a_plan_is_of_a_step_of_its_flow),
         TEST(a_plan_says_that_it_was_imported),
         TEST(texts_that_are_no_plan_are_refused),
         TEST(what_is_wrong_is_said_with_the_file_it_is_in),
