@@ -74,13 +74,16 @@ static void take_value(const struct tg_whole_round *round, struct tg_rounds *rou
         return;
     }
     rounds->count++;
-    if (!round->to) return;
-    const struct tg_series *a = tg_measurement_series(round->of, round->rule->metric);
-    const struct tg_series *b = tg_measurement_series(round->to, round->rule->metric);
-    bool is_finite = isfinite(rounds->values[n]);
-    rounds->of_medians[n] = is_finite ? tg_stats_median(a->samples, a->count) : NAN;
-    rounds->to_medians[n] = is_finite ? tg_stats_median(b->samples, b->count) : NAN;
+    rounds->of_rows[n] = round->of;
+    rounds->to_rows[n] = round->to;
+    rounds->of_medians[n] = rounds->to_medians[n] = NAN;
+    if (!isfinite(rounds->values[n])) return;
+    const struct tg_series *s = tg_measurement_series(round->of, round->rule->metric);
+    rounds->of_medians[n] = tg_stats_median(s->samples, s->count);
     rounds->of_bytes = round->of->facts.packed_bytes;
+    if (!round->to) return;
+    s = tg_measurement_series(round->to, round->rule->metric);
+    rounds->to_medians[n] = tg_stats_median(s->samples, s->count);
 }
 
 /* One round: both rows, or the one if the test has one cell. */
@@ -133,9 +136,11 @@ static int make_room(struct tg_rounds *rounds, size_t count, struct tg_error *er
     rounds->sessions = calloc(count + 1, sizeof *rounds->sessions);
     rounds->of_medians = calloc(count + 1, sizeof *rounds->of_medians);
     rounds->to_medians = calloc(count + 1, sizeof *rounds->to_medians);
+    rounds->of_rows = calloc(count + 1, sizeof *rounds->of_rows);
+    rounds->to_rows = calloc(count + 1, sizeof *rounds->to_rows);
     rounds->node_names = calloc(count + 1, sizeof *rounds->node_names);
-    if (rounds->values && rounds->nodes && rounds->sessions && rounds->of_medians &&
-        rounds->to_medians && rounds->node_names)
+    if (rounds->of_rows && rounds->to_rows && rounds->values && rounds->nodes && rounds->sessions &&
+        rounds->of_medians && rounds->to_medians && rounds->node_names)
         return 0;
     tg_evidence_release(rounds);
     return tg_fail(err, "out of memory");
@@ -194,6 +199,8 @@ void tg_evidence_release(struct tg_rounds *rounds)
     free(rounds->sessions);
     free(rounds->of_medians);
     free(rounds->to_medians);
+    free(rounds->of_rows);
+    free(rounds->to_rows);
     free(rounds->node_names);
     *rounds = (struct tg_rounds){0};
 }

@@ -18,17 +18,18 @@ struct tg_rounds {
     double *values; /* see round_value.h */
     size_t count;
     int *nodes, *sessions; /* of each round in values: where and in which run it was measured */
-    double *of_medians, *to_medians; /* of the metric in each round in values, pairs only */
-    int64_t of_bytes;                /* packed weights that one call of `of` reads, -1 if unknown */
-    size_t wrong;                    /* rounds in which `of` was wrong, or `to` if it is head's */
-    size_t of_broken;                /* ... in which only `of` crashed or was late */
-    size_t of_killed;                /* ... of those, by a SIGKILL that was not ours */
-    size_t else_broken;              /* ... in which `to`, or both, broke */
-    size_t skipped;                  /* ... in which a cell was skipped */
-    size_t apart;                    /* ... whose sides two nodes measured: nothing is compared */
-    size_t since_broken;             /* whole rounds after the last that gave no value */
-    int64_t last;                    /* the number of the last round, -1 if there is none */
-    char reason[800];                /* of the last round that broke */
+    double *of_medians, *to_medians;                  /* of the metric in each round in values */
+    const struct tg_measurement **of_rows, **to_rows; /* of each round in values; borrowed */
+    int64_t of_bytes;    /* packed weights that one call of `of` reads, -1 if unknown */
+    size_t wrong;        /* rounds in which `of` was wrong, or `to` if it is head's */
+    size_t of_broken;    /* ... in which only `of` crashed or was late */
+    size_t of_killed;    /* ... of those, by a SIGKILL that was not ours */
+    size_t else_broken;  /* ... in which `to`, or both, broke */
+    size_t skipped;      /* ... in which a cell was skipped */
+    size_t apart;        /* ... whose sides two nodes measured: nothing is compared */
+    size_t since_broken; /* whole rounds after the last that gave no value */
+    int64_t last;        /* the number of the last round, -1 if there is none */
+    char reason[800];    /* of the last round that broke */
     char (*node_names)[TG_TEXT_SIZE]; /* of the nodes, in the order in which they first appear */
     size_t node_count;
 };

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "coordinator/roofline.h"
+
 static const char *const words[] = {"pass", "fail", "inconclusive", "skipped"};
 
 const char *tg_gate_word(enum tg_answer answer)
@@ -90,6 +92,32 @@ int tg_gate_gather(const struct tg_plan *plan, size_t test, const struct tg_rows
     return tg_evidence_gather(own, count, t, &plan->policy.rules[t->rule], rounds, err);
 }
 
+/*
+ * Holds times against what the machines can do. A call that none of them can make so fast did not
+ * do its work, whatever its results: nothing is decided on it.
+ */
+static void look_at_limits(const struct tg_rule *rule, const struct tg_test *test,
+                           const struct tg_rounds *rounds, struct tg_verdict *v)
+{
+    const struct tg_cell *cells[] = {&test->of, &test->to};
+    const struct tg_measurement *const *const rows[] = {rounds->of_rows, rounds->to_rows};
+    const double *const medians[] = {rounds->of_medians, rounds->to_medians};
+    if (strcmp(rule->metric, "call_time") != 0 || rounds->count == 0) return;
+    for (int side = 0; side <= test->has_to; side++) {
+        double call_s = tg_stats_median(medians[side], rounds->count);
+        const struct tg_measurement *lowest = tg_roofline_lowest(rows[side], rounds->count);
+        if (side == 0 && lowest) v->of_share = tg_roofline_share(lowest, call_s);
+        if (!tg_roofline_is_impossible(rows[side], rounds->count, call_s)) continue;
+        tg_rule_say(
+            v, TG_INCONCLUSIVE, "impossible",
+            "%s of %s takes %.3g s a call, and no machine here can do its work in less than "
+            "%.3g s",
+            cells[side]->kernel, cells[side]->build, call_s, lowest->facts.limit_s);
+        v->wants_more = v->wants_last = false;
+        return;
+    }
+}
+
 /* The verdict of the rounds of a test that was measured. */
 static struct tg_verdict judge_rounds(const struct tg_plan *plan, const struct tg_test *test,
                                       const struct tg_rounds *rounds)
@@ -119,6 +147,7 @@ static struct tg_verdict judge_rounds(const struct tg_plan *plan, const struct t
         v.to_median = tg_stats_median(rounds->to_medians, rounds->count);
         if (rounds->of_bytes > 0) v.of_bytes = (double)rounds->of_bytes;
     }
+    look_at_limits(rule, test, rounds, &v);
     return v;
 }
 

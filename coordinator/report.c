@@ -291,8 +291,13 @@ char *tg_report_absolute(const struct tg_rule *rule, const struct tg_verdict *v,
     if (!isfinite(v->of_median) || !isfinite(v->to_median)) return out;
     tg_report_value(metric, v->of_median, of, sizeof of);
     tg_report_value(metric, v->to_median, to, sizeof to);
-    if (strcmp(rule->metric, "call_time") == 0 && isfinite(v->of_bytes))
-        snprintf(speed, sizeof speed, " (%.3g GB/s)", v->of_bytes / v->of_median * 1e-9);
+    if (strcmp(rule->metric, "call_time") == 0 && isfinite(v->of_bytes)) {
+        int used = snprintf(speed, sizeof speed, " (%.3g GB/s", v->of_bytes / v->of_median * 1e-9);
+        if (isfinite(v->of_share))
+            used += snprintf(speed + used, sizeof speed - (size_t)used, ", %.2g %% of the limit",
+                             100 * v->of_share);
+        snprintf(speed + used, sizeof speed - (size_t)used, ")");
+    }
     snprintf(out, size, "%s%s vs %s", of, speed, to);
     return out;
 }
@@ -303,6 +308,7 @@ char *tg_report_result(const struct tg_plan *plan, size_t test, const struct tg_
     const struct tg_rule *rule = &plan->policy.rules[plan->spec.tests[test].rule];
     bool is_shadow = plan->spec.tests[test].is_shadow && !tg_gate_counts(plan, test, v);
     bool says_more = strcmp(v->word, "attention") == 0 || strcmp(v->word, "heterogeneous") == 0 ||
+                     strcmp(v->word, "impossible") == 0 ||
                      (v->answer == TG_PASS && is(rule, "slowdown"));
     snprintf(out, size, "%s%s", is_shadow ? "shadow: " : "",
              says_more ? v->word : tg_gate_word(v->answer));
@@ -311,8 +317,9 @@ char *tg_report_result(const struct tg_plan *plan, size_t test, const struct tg_
 
 char *tg_report_why(const struct tg_verdict *v, char *out, size_t size)
 {
-    static const char *const said[] = {"attention", "heterogeneous", "inconclusive", "missing",
-                                       "skipped",   "unchanged",     "unchanged*",   "wrong"};
+    static const char *const said[] = {"attention",    "heterogeneous", "impossible",
+                                       "inconclusive", "missing",       "skipped",
+                                       "unchanged",    "unchanged*",    "wrong"};
     bool in_reason = false, in_word = !*v->reason || strncmp(v->word, "slower", 6) == 0;
     for (size_t i = 0; i < sizeof said / sizeof *said; i++)
         in_reason = in_reason || strcmp(v->word, said[i]) == 0;

@@ -83,7 +83,7 @@ char *tg_report_demand(const struct tg_rule *rule, char *out, size_t size);
 char *tg_report_measured(const struct tg_rule *rule, const struct tg_verdict *verdict, char *out,
                          size_t size);
 
-/* "33.1 us (49.5 GB/s) vs 841 us", or "" */
+/* "33.1 us (49.5 GB/s, 45 % of the limit) vs 841 us", or "" */
 char *tg_report_absolute(const struct tg_rule *rule, const struct tg_verdict *verdict, char *out,
                          size_t size);
 

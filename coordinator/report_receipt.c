@@ -61,6 +61,7 @@ static void add_verdict(struct tg_json *list, const struct tg_plan *plan,
     add_number(item, "of_median", v->of_median);
     add_number(item, "to_median", v->to_median);
     tg_json_add_number(item, "of_bytes", v->of_bytes);
+    add_number(item, "of_share", v->of_share);
     add_number(item, "detectable_planned", tg_report_effect(rule, v->detectable_planned));
     add_number(item, "detectable", tg_report_effect(rule, v->detectable));
     add_number(item, "rounds_needed", v->rounds_needed);

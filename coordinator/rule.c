@@ -44,6 +44,7 @@ struct tg_verdict tg_rule_no_verdict(void)
                                .interval = {-INFINITY, INFINITY},
                                .of_median = NAN,
                                .to_median = NAN,
+                               .of_share = NAN,
                                .of_bytes = NAN,
                                .outlook = {.sd = NAN},
                                .theta = NAN,

@@ -47,6 +47,7 @@ struct tg_verdict {
     double estimate; /* of the effect, as a ratio less 1, or of the value; NAN if there is none */
     struct tg_interval interval;    /* of the estimate, at limits->confidence */
     double of_median, to_median;    /* of the metric, over rounds; NAN for one cell */
+    double of_share;                /* of the roofline that `of` reaches, 1 at it; NAN if unknown */
     double of_bytes;                /* packed weights that one call of `of` reads, NAN if unknown */
     double log_fail, log_fail_line; /* evidence for failing, and its line */
     double log_clean, log_clean_line; /* evidence for passing, and its line */

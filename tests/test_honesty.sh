@@ -85,4 +85,9 @@ check 'wrong has no speed' gives 1 "$TRITGATE" run wrong.json --out r9
 check 'what is right has samples' bash -c 'h5dump -d /series "$@" | grep -q call_time' - run/worker-*.h5
 check 'what is wrong has none' bash -c 'h5dump -d /series "$@" >series && ! grep -q call_time series' - \
     r9/worker-*.h5
+
+ask recalls '"stub_recalls"'
+sed -i 's/64x256/640x2560/' recalls.json
+check 'a kernel that remembers its results cannot pass' gives 2 "$TRITGATE" run recalls.json --out r10
+check 'its time is called impossible' says '^  impossible +stub_recalls vs i2s_scalar'
 finish

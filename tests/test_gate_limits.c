@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "coordinator/gate.h"
+#include "tests/made_run.h"
+
+/* Decisions where times are held against the limits of the machine. */
+
+#define MATRIX                                                                                     \
+    "{\"tritgate_matrix\": 1, \"axes\": {\"probe\": [\"kernel\"], \"kernel\": [\"i2s_avx2\"],"     \
+    " \"layer\": [\"640x2560\"]}}"
+#define POLICY(rule) "{\"tritgate_policy\": 1, \"flow\": \"f\", \"rules\": [" rule "]}"
+#define BUILDS                                                                                     \
+    "{\"rule\": \"noninferior\", \"metric\": \"call_time\", \"axis\": \"build\", \"of\": "         \
+    "\"head\", \"to\": \"base\", \"tolerance\": 0.02, \"margin\": 0.05}"
+#define CEILING "{\"rule\": \"ceiling\", \"metric\": \"call_time\", \"limit\": 0.01}"
+
+static struct tg_plan plan;
+static struct tg_run run;
+static struct tg_decision decision;
+
+static int end(void **state)
+{
+    (void)state;
+    tg_gate_release(&decision);
+    tg_plan_release(&plan);
+    tg_store_release(&run);
+    return 0;
+}
+
+static void begin(const char *policy)
+{
+    struct tg_capability worker = made_worker("a", MADE_BASE);
+    end(NULL);
+    made_plan(MATRIX, policy, &worker, 1, &made_asked, &plan);
+    run.is_sealed = 1;
+}
+
+static enum tg_answer decide(void)
+{
+    struct tg_error err;
+    tg_gate_release(&decision);
+    if (tg_gate_decide(&plan, &run, &decision, &err) < 0) fail_msg("%s", err.text);
+    return decision.answer;
+}
+
+/* All rows of a build (NULL: of both) get that limit. */
+static void limit(const char *build, double limit_s)
+{
+    for (size_t i = 0; i < run.count; i++) {
+        struct tg_facts *facts = &run.rows[i].facts;
+        if (build && strcmp(run.rows[i].cell.build, build) != 0) continue;
+        facts->limit_s = limit_s;
+        snprintf(facts->limited_by, sizeof facts->limited_by, "read");
+    }
+}
+
+/* Head and base take 100 us. */
+static void a_time_below_the_limit_decides_nothing(void **state)
+{
+    (void)state;
+    static const char *const builds[] = {"head", "base"};
+    for (int i = 0; i < 2; i++) {
+        begin(POLICY(BUILDS));
+        made_rounds(&run, &plan, 0, 0, 6, 0, 0.001);
+        assert_int_equal(decide(), TG_PASS);
+        assert_true(isnan(decision.verdicts[0].of_share));
+        limit(builds[i], 0.5e-3);
+        assert_int_equal(decide(), TG_INCONCLUSIVE);
+        assert_string_equal(decision.verdicts[0].word, "impossible");
+        assert_non_null(strstr(decision.verdicts[0].reason, builds[i]));
+        assert_non_null(strstr(decision.verdicts[0].reason, "0.0005 s"));
+    }
+}
+
+static void an_honest_time_has_a_share(void **state)
+{
+    (void)state;
+    begin(POLICY(BUILDS));
+    made_rounds(&run, &plan, 0, 0, 6, 0, 0.001);
+    limit(NULL, 40e-6);
+    assert_int_equal(decide(), TG_PASS);
+    assert_true(fabs(decision.verdicts[0].of_share - 0.4) < 0.001);
+    limit(NULL, 105e-6); /* within the error of measuring a limit */
+    assert_int_equal(decide(), TG_PASS);
+}
+
+/* A slow-down that is proved with impossible times is not proved. */
+static void an_impossible_base_makes_no_failure(void **state)
+{
+    (void)state;
+    begin(POLICY(BUILDS));
+    made_rounds(&run, &plan, 0, 0, 30, 0.2, 0.001);
+    assert_int_equal(decide(), TG_FAIL);
+    limit("base", 0.5e-3);
+    assert_int_equal(decide(), TG_INCONCLUSIVE);
+}
+
+static void one_cell_by_itself_is_held_against_its_limit_too(void **state)
+{
+    (void)state;
+    begin(POLICY(CEILING));
+    for (int64_t r = 0; r < 6; r++)
+        made_samples(made_row(&run, &plan, 0, 0, r, TG_MEASURED), "call_time", 0,
+                     1e-4 * (1 + 0.001 * (double)r));
+    assert_int_equal(decide(), TG_PASS);
+    limit(NULL, 0.5e-3);
+    assert_int_equal(decide(), TG_INCONCLUSIVE);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_teardown(name, end)
+    const struct CMUnitTest tests[] = {
+        TEST(a_time_below_the_limit_decides_nothing),
+        TEST(an_honest_time_has_a_share),
+        TEST(an_impossible_base_makes_no_failure),
+        TEST(one_cell_by_itself_is_held_against_its_limit_too),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
