@@ -344,6 +344,11 @@ struct tg_json *tg_json_array(struct tg_json *parent, const char *key)
     return added(parent, key, cJSON_CreateArray());
 }
 
+void tg_json_add(struct tg_json *parent, const char *key, struct tg_json *value)
+{
+    added(parent, key, in_mutable(value));
+}
+
 void tg_json_add_text(struct tg_json *parent, const char *key, const char *text)
 {
     added(parent, key, cJSON_CreateString(text));

@@ -83,6 +83,8 @@ int tg_json_read_record(const struct tg_json_file *file, const struct tg_json *o
  */
 struct tg_json *tg_json_object(struct tg_json *parent, const char *key);
 struct tg_json *tg_json_array(struct tg_json *parent, const char *key);
+/* Adds a value that has no parent yet. */
+void tg_json_add(struct tg_json *parent, const char *key, struct tg_json *value);
 void tg_json_add_text(struct tg_json *parent, const char *key, const char *text);
 void tg_json_add_number(struct tg_json *parent, const char *key, double number);
 void tg_json_add_boolean(struct tg_json *parent, const char *key, bool value);

@@ -157,6 +157,7 @@ int tg_candidate_key(const struct tg_plan *plan, size_t hardware, struct tg_base
             snprintf(made.machine, sizeof made.machine, "%s", plan->workers[w].machine);
     snprintf(made.version, sizeof made.version, "%s", plan->version);
     snprintf(made.build, sizeof made.build, "%s", plan->workers[0].head.build);
+    snprintf(made.step, sizeof made.step, "%s", plan->asked.step);
     snprintf(made.policy, sizeof made.policy, "%s", plan->policy_digest);
     snprintf(made.matrix, sizeof made.matrix, "%s", plan->matrix_digest);
     if (name_models(plan, made.models, sizeof made.models, err) < 0) return -1;

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "matrix/spec.h"
@@ -70,4 +71,13 @@ void tg_command_policy(const char *given, const struct tg_json_file *matrix, con
         snprintf(out, size, "%s", found);
         return;
     }
+}
+
+int tg_command_date(long later_s, char out[TG_TEXT_SIZE], struct tg_error *err)
+{
+    struct tm utc;
+    time_t then = time(NULL) + later_s;
+    if (!gmtime_r(&then, &utc)) return tg_fail(err, "no date");
+    strftime(out, TG_TEXT_SIZE, "%Y-%m-%dT%H:%M:%SZ", &utc);
+    return 0;
 }

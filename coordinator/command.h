@@ -56,4 +56,7 @@ double tg_command_seconds(struct argp_state *state, const char *what, const char
 void tg_command_policy(const char *given, const struct tg_json_file *matrix, const char *path,
                        char *out, size_t size);
 
+/* Writes UTC as it will be in so many seconds, as 2026-03-31T12:00:00Z. */
+int tg_command_date(long later_s, char out[TG_TEXT_SIZE], struct tg_error *err);
+
 #endif

@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/log.h"
 #include "coordinator/candidate.h"
@@ -87,16 +86,6 @@ static const struct argp argp = {
     NULL,
     NULL,
     NULL};
-
-/* UTC, so many seconds from now. */
-static int date(long later_s, char out[TG_TEXT_SIZE], struct tg_error *err)
-{
-    struct tm utc;
-    time_t then = time(NULL) + later_s;
-    if (!gmtime_r(&then, &utc)) return tg_fail(err, "no date");
-    strftime(out, TG_TEXT_SIZE, "%Y-%m-%dT%H:%M:%SZ", &utc);
-    return 0;
-}
 
 /* A run that was read, and what it measured on each class of hardware. */
 struct candidate {
@@ -212,7 +201,8 @@ static int promote_class(const struct options *o, struct candidate *runs, size_t
     char name[TG_TEXT_SIZE];
     for (size_t i = 1; i < o->name_count; i++)
         if (join(b, &runs[0], &runs[i], err) < 0) return -1;
-    if (date(0, b->created, err) < 0 || date(o->days * DAY_S, b->expires, err) < 0 ||
+    if (tg_command_date(0, b->created, err) < 0 ||
+        tg_command_date(o->days * DAY_S, b->expires, err) < 0 ||
         tg_baseline_store_promote(o->store, b, o->library ? o->library : runs[0].library,
                                   b->created, err) < 0 ||
         tg_baseline_name(b, name, err) < 0)
@@ -258,7 +248,8 @@ static int look(const struct options *o, struct tg_error *err)
     struct tg_baseline_entries entries;
     char now[TG_TEXT_SIZE];
     const char *wanted = o->name_count ? o->names[0] : NULL;
-    if (date(0, now, err) < 0 || tg_baseline_store_read(o->store, &entries, err) < 0) return -1;
+    if (tg_command_date(0, now, err) < 0 || tg_baseline_store_read(o->store, &entries, err) < 0)
+        return -1;
     int rc = wanted ? tg_fail(err, "no baseline '%s' in '%s'", wanted, o->store) : 0;
     for (size_t i = 0; i < entries.count; i++) {
         const struct tg_baseline_entry *entry = &entries.list[i];

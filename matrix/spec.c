@@ -229,7 +229,7 @@ size_t tg_spec_keep(struct tg_spec *spec, const char *const patterns[], size_t c
     return kept;
 }
 
-static int find_block(struct tg_spec *spec, const struct tg_test *test, size_t *block,
+int tg_spec_add_block(struct tg_spec *spec, const struct tg_test *test, size_t *block,
                       struct tg_error *err)
 {
     struct tg_block made = {.cells = {test->of, test->to},
@@ -259,7 +259,7 @@ static int add_test(struct tg_spec *spec, const struct tg_test *test, bool is_ti
     spec->tests = tests;
     struct tg_test *added = &spec->tests[spec->test_count];
     *added = *test;
-    if (find_block(spec, test, &added->block, err) < 0) return -1;
+    if (tg_spec_add_block(spec, test, &added->block, err) < 0) return -1;
     if (is_timed)
         spec->blocks[added->block].is_timed = true;
     else

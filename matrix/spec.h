@@ -78,6 +78,13 @@ size_t tg_spec_keep(struct tg_spec *spec, const char *const patterns[], size_t c
 int tg_spec_plan(struct tg_spec *spec, const struct tg_policy *policy, const struct tg_words *words,
                  bool has_base, size_t classes, struct tg_error *err);
 
+/*
+ * Adds the block of a test's cells, on its hardware, if it is not there; *block is its place. What
+ * is measured of it is the caller's to say.
+ */
+int tg_spec_add_block(struct tg_spec *spec, const struct tg_test *test, size_t *block,
+                      struct tg_error *err);
+
 void tg_spec_release(struct tg_spec *spec);
 
 #endif

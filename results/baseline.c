@@ -25,7 +25,7 @@ struct text {
 static const struct text key_texts[] = {
     TEXT(tg_baseline_key, hardware), TEXT(tg_baseline_key, machine), TEXT(tg_baseline_key, version),
     TEXT(tg_baseline_key, build),    TEXT(tg_baseline_key, models),  TEXT(tg_baseline_key, canary),
-    TEXT(tg_baseline_key, policy),   TEXT(tg_baseline_key, matrix)};
+    TEXT(tg_baseline_key, step),     TEXT(tg_baseline_key, policy),  TEXT(tg_baseline_key, matrix)};
 static const struct text own_texts[] = {TEXT(tg_baseline, library), TEXT(tg_baseline, created),
                                         TEXT(tg_baseline, expires)};
 static const struct text session_texts[] = {TEXT(tg_baseline_session, run),

@@ -34,6 +34,7 @@ struct tg_baseline_key {
     char build[512];            /* compiler, processor, build type and flags of the library */
     char models[1024];          /* of the cells, sorted, "," between */
     char canary[TG_TEXT_SIZE];  /* which canaries, "unknown" if none ran */
+    char step[TG_TEXT_SIZE];    /* of the flow, which has limits of its own */
     char policy[TG_DIGEST_SIZE], matrix[TG_DIGEST_SIZE];
 };
 

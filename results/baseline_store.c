@@ -68,9 +68,10 @@ int tg_baseline_store_library(const char *store, const char *digest, char *path,
 {
     char found[PATH_SIZE], is[TG_DIGEST_SIZE];
     snprintf(found, sizeof found, "%s/libraries/%s.so", store, digest);
-    if (access(found, R_OK) < 0) return tg_fail(err, "its library is not at '%s'", found);
+    if (access(found, R_OK) < 0)
+        return tg_fail(err, "its library %.16s is not in the store", digest);
     if (tg_digest_file(found, is, err) < 0) return -1;
-    if (strcmp(is, digest) != 0) return tg_fail(err, "its library '%s' was changed", found);
+    if (strcmp(is, digest) != 0) return tg_fail(err, "its library %.16s was changed", digest);
     snprintf(path, size, "%s", found);
     return 0;
 }
@@ -245,6 +246,15 @@ void tg_baseline_store_release(struct tg_baseline_entries *entries)
     *entries = (struct tg_baseline_entries){0};
 }
 
+/* Which canaries run is known only when they did: until then any will do. */
+static struct tg_baseline_key any_canary(const struct tg_baseline_key *key,
+                                         const struct tg_baseline *b)
+{
+    struct tg_baseline_key wanted = *key;
+    if (!*wanted.canary) memcpy(wanted.canary, b->key.canary, sizeof wanted.canary);
+    return wanted;
+}
+
 const struct tg_baseline *tg_baseline_store_choose(const struct tg_baseline_entries *entries,
                                                    const struct tg_baseline_key *key,
                                                    const char *now, char *why, size_t size)
@@ -258,7 +268,8 @@ const struct tg_baseline *tg_baseline_store_choose(const struct tg_baseline_entr
             if (nearest == SIZE_MAX) snprintf(why, size, "%s: %s", entry->name, entry->error);
             continue;
         }
-        tg_baseline_difference(key, &entry->baseline.key, difference, sizeof difference);
+        const struct tg_baseline_key wanted = any_canary(key, &entry->baseline);
+        tg_baseline_difference(&wanted, &entry->baseline.key, difference, sizeof difference);
         if (!*difference && !has_expired(&entry->baseline, now)) return &entry->baseline;
         if (strlen(difference) >= nearest) continue;
         nearest = strlen(difference);

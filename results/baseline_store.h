@@ -48,7 +48,8 @@ int tg_baseline_store_read(const char *store, struct tg_baseline_entries *entrie
 void tg_baseline_store_release(struct tg_baseline_entries *entries);
 
 /*
- * The newest baseline of that key that has not expired at `now`. If there is none, NULL, and `why`
+ * The newest baseline of that key (whatever its canary, if the key's is "") that has not expired at
+ * `now`. If there is none, NULL, and `why`
  * says what keeps the one that comes nearest from being used.
  */
 const struct tg_baseline *tg_baseline_store_choose(const struct tg_baseline_entries *entries,

@@ -125,7 +125,7 @@ static void what_was_promoted_is_found_with_its_library(void **state)
     assert_non_null(strstr(err.text, "was changed"));
     unlink(path);
     assert_int_equal(tg_baseline_store_library(store, found->library, path, sizeof path, &err), -1);
-    assert_non_null(strstr(err.text, "its library is not at"));
+    assert_non_null(strstr(err.text, "is not in the store"));
     tg_baseline_store_release(&entries);
     tg_baseline_release(&wanted);
 }
