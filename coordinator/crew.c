@@ -3,6 +3,10 @@
 
 #include <stdlib.h>
 
+#include "base/clock.h"
+
+#define ANNOUNCE_WITHIN_S 60
+
 struct tg_crew {
     struct tg_wire *wire;
     struct tg_worker *own; /* in a run of one rank */
@@ -56,6 +60,43 @@ int tg_crew_hear(struct tg_crew *crew, double deadline_s, size_t *worker, char *
     }
     int rc = tg_wire_receive(crew->wire, deadline_s, &rank, answer, err);
     if (rc == 1) *worker = (size_t)rank - 1;
+    return rc;
+}
+
+/* What one worker says. */
+static int hear_one(struct tg_crew *crew, struct tg_capability *workers, struct tg_error *err)
+{
+    size_t from;
+    char *answer;
+    struct tg_json_file file;
+    int heard = tg_crew_hear(crew, tg_now() + ANNOUNCE_WITHIN_S, &from, &answer, err);
+    if (heard == 0) return tg_fail(err, "a worker did not answer within %d s", ANNOUNCE_WITHIN_S);
+    if (heard < 0) return -1;
+    int rc = tg_json_parse(answer, &file, err);
+    if (rc == 0) {
+        rc = tg_plan_capability(&file, file.root, &workers[from], err);
+        tg_json_release(&file);
+    }
+    free(answer);
+    return rc;
+}
+
+int tg_crew_announce(struct tg_crew *crew, const char *head, const char *base,
+                     struct tg_capability *workers, struct tg_error *err)
+{
+    struct tg_json *root = tg_json_object(NULL, NULL);
+    tg_json_add_text(root, "do", "announce");
+    tg_json_add_text(root, "head", head);
+    tg_json_add_text(root, "base", base);
+    char *message = tg_json_print(root, false);
+    int rc = tg_crew_tell_all(crew, message, err);
+    free(message);
+    tg_json_free(root);
+    for (size_t i = 0; i < tg_crew_count(crew); i++) {
+        tg_plan_capability_release(&workers[i]);
+        workers[i] = (struct tg_capability){0};
+    }
+    for (size_t i = 0; i < tg_crew_count(crew) && rc == 0; i++) rc = hear_one(crew, workers, err);
     return rc;
 }
 

@@ -5,6 +5,7 @@
 #include <stddef.h>
 
 #include "base/error.h"
+#include "coordinator/plan.h"
 #include "worker/serve.h"
 #include "worker/wire.h"
 
@@ -25,6 +26,13 @@ int tg_crew_tell_all(struct tg_crew *crew, const char *message, struct tg_error 
 /* As tg_wire_receive, with the worker's number. */
 int tg_crew_hear(struct tg_crew *crew, double deadline_s, size_t *worker, char **answer,
                  struct tg_error *err);
+
+/*
+ * Has every worker say what it can do with these libraries ("": none). `workers` has one element a
+ * worker, all zero or what they said before, which is released.
+ */
+int tg_crew_announce(struct tg_crew *crew, const char *head, const char *base,
+                     struct tg_capability *workers, struct tg_error *err);
 
 /* Accepts NULL. Does not close the wire, nor tell the workers anything. */
 void tg_crew_close(struct tg_crew *crew);

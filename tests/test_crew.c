@@ -10,6 +10,8 @@
 
 #include <cmocka.h>
 
+#include "tests/worker_cell.h"
+
 /* Crews of more than one rank are tested by whole runs: test_farm.sh. */
 
 static const struct tg_identity identity = {"nodea", NULL};
@@ -80,14 +82,36 @@ static void a_message_that_means_nothing_is_an_error(void **state)
     assert_int_equal(tg_crew_hear(crew, 0, &worker, &answer, &err), 0);
 }
 
-int main(void)
+static void what_workers_announce_takes_the_place_of_what_they_said(void **state)
 {
+    (void)state;
+    struct tg_capability worker = {0};
+    struct tg_error err;
+    for (int i = 0; i < 2; i++) {
+        const char *base = i ? kernel_library() : "";
+        if (tg_crew_announce(crew, kernel_library(), base, &worker, &err) < 0)
+            fail_msg("%s", err.text);
+        assert_string_equal(worker.host, "nodea");
+        assert_string_not_equal(worker.hardware, "unknown");
+        assert_true(worker.head.count > 1);
+        assert_int_equal(worker.has_base, i);
+    }
+    assert_int_equal(tg_crew_announce(crew, "/nowhere.so", "", &worker, &err), -1);
+    assert_string_equal(err.text, "cannot open library '/nowhere.so'");
+    assert_null(worker.head.kernels);
+    tg_plan_capability_release(&worker);
+}
+
+int main(int argc, char **argv)
+{
+    if (is_cell(argc, argv)) return play_cell(argv);
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
     const struct CMUnitTest tests[] = {
         TEST(one_rank_alone_is_its_own_worker),
         TEST(all_are_told),
         TEST(an_answer_that_nobody_heard_is_freed),
         TEST(a_message_that_means_nothing_is_an_error),
+        TEST(what_workers_announce_takes_the_place_of_what_they_said),
     };
     tg_crew_close(NULL);
     return cmocka_run_group_tests(tests, NULL, NULL);
