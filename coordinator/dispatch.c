@@ -108,13 +108,17 @@ static int judge_test(struct dispatch *d, size_t test, struct tg_error *err)
 }
 
 /*
- * What a test still wants, as an urgency: above 1 while it is open, 1 for its severity, 0.5 for its
- * family, 0.25 for what decides nothing; below 0 for nothing.
+ * What a test still wants of a block, as an urgency: above 1 while it is open, 1 for its severity,
+ * 0.5 for its family, 0.25 for what decides nothing; below 0 for nothing.
  */
-static double wish_of(const struct dispatch *d, size_t test, double cost_s, int64_t rounds)
+static double wish_of(const struct dispatch *d, size_t test, size_t block, double cost_s,
+                      int64_t rounds)
 {
     const struct tg_verdict *v = &d->verdicts[test];
     const struct tg_limits *limits = &d->plan->policy.limits;
+    bool is_watching = v->wants_more && v->wants_head;
+    if (is_watching) return block == d->plan->lookouts[test].block ? urgency_of(v, cost_s) : -1;
+    if (block != d->plan->spec.tests[test].block) return -1;
     if (d->plan->spec.tests[test].is_shadow)
         return v->wants_more && rounds < limits->rounds_min ? 0 : -1;
     if (v->wants_more) return urgency_of(v, cost_s);
@@ -123,14 +127,20 @@ static double wish_of(const struct dispatch *d, size_t test, double cost_s, int6
     return v->wants_last ? 0.25 : -1;
 }
 
+/* Whether rounds of a block may change a test's verdict. */
+static bool is_about(const struct dispatch *d, size_t test, size_t block)
+{
+    return d->plan->spec.tests[test].block == block ||
+           (d->plan->lookouts[test].cell && d->plan->lookouts[test].block == block);
+}
+
 /* Closes a block, or says how urgent it is: as its most urgent test. */
 static void urge_block(struct dispatch *d, size_t block, double cost_s)
 {
     double urgency = -1;
     int64_t rounds = rounds_of(d, block);
     for (size_t i = 0; i < d->plan->spec.test_count; i++)
-        if (d->plan->spec.tests[i].block == block)
-            urgency = fmax(urgency, wish_of(d, i, cost_s, rounds));
+        if (is_about(d, i, block)) urgency = fmax(urgency, wish_of(d, i, block, cost_s, rounds));
     if (urgency >= 0)
         tg_queue_urge(d->queue, block, urgency);
     else
@@ -141,8 +151,12 @@ static void urge_block(struct dispatch *d, size_t block, double cost_s)
 static int judge_block(struct dispatch *d, size_t block, double cost_s, struct tg_error *err)
 {
     for (size_t i = 0; i < d->plan->spec.test_count; i++)
-        if (d->plan->spec.tests[i].block == block && judge_test(d, i, err) < 0) return -1;
+        if (is_about(d, i, block) && judge_test(d, i, err) < 0) return -1;
     urge_block(d, block, cost_s);
+    for (size_t i = 0; i < d->plan->spec.test_count; i++) /* an alarm opens the test's own block */
+        if (d->plan->lookouts[i].cell && d->plan->lookouts[i].block == block &&
+            d->plan->spec.tests[i].block != block)
+            urge_block(d, d->plan->spec.tests[i].block, 1);
     for (size_t b = 0; tg_family_count(d->families) && b < d->plan->spec.block_count; b++)
         if (b != block) urge_block(d, b, 1);
     return 0;

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "coordinator/lookout.h"
 #include "coordinator/roofline.h"
 
 static const char *const words[] = {"pass", "fail", "inconclusive", "skipped"};
@@ -26,7 +27,7 @@ int tg_gate_status(const struct tg_decision *decision)
  * tried once more and then fails, unless the other side broke too or the process was killed from
  * outside, which say nothing about head.
  */
-static bool judge_broken(const struct tg_rounds *rounds, struct tg_verdict *v)
+bool tg_gate_judge_broken(const struct tg_rounds *rounds, struct tg_verdict *v)
 {
     size_t own = rounds->of_broken - rounds->of_killed;
     v->rounds = rounds->count;
@@ -135,7 +136,7 @@ static struct tg_verdict judge_rounds(const struct tg_plan *plan, const struct t
         .node_names = (const char(*)[TG_TEXT_SIZE])rounds->node_names};
     struct tg_verdict v = tg_rule_no_verdict(), seen = v;
     tg_rule_find(rule->rule)->judge(&evidence, &seen);
-    bool broken = judge_broken(rounds, &v);
+    bool broken = tg_gate_judge_broken(rounds, &v);
     /* What whole rounds have shown to fail stays so, whatever broke beside them. */
     if (!broken || (v.answer != TG_FAIL && seen.answer == TG_FAIL)) {
         if (broken) seen.wants_more = seen.wants_last = false;
@@ -175,24 +176,36 @@ static bool has_rows(const struct tg_rows *rows, size_t block)
     return count > 0;
 }
 
+/* By its stored baseline, if that answers, else by its own rounds. */
+static int judge_measured(const struct tg_plan *plan, size_t test, const struct tg_rows *rows,
+                          struct tg_verdict *verdict, struct tg_error *err)
+{
+    struct tg_rounds rounds;
+    if (plan->lookouts[test].cell) {
+        int answered = tg_lookout_judge(plan, test, rows, verdict, err);
+        if (answered) return answered < 0 ? -1 : 0;
+    }
+    if (tg_gate_gather(plan, test, rows, &rounds, err) < 0) return -1;
+    *verdict = judge_rounds(plan, &plan->spec.tests[test], &rounds);
+    look_ahead(&plan->policy.limits, &plan->spec.tests[test], verdict);
+    tg_evidence_release(&rounds);
+    return 0;
+}
+
 int tg_gate_judge(const struct tg_plan *plan, size_t test, const struct tg_rows *rows,
                   struct tg_verdict *verdict, struct tg_error *err)
 {
     const struct tg_test *t = &plan->spec.tests[test];
     const struct tg_prospect *prospect = &plan->prospects[test];
     struct tg_verdict v = tg_rule_no_verdict();
-    struct tg_rounds rounds;
     if (prospect->fate != TG_TO_MEASURE) {
         bool fails = prospect->fate == TG_TO_FAIL;
         tg_rule_say(&v, fails ? TG_FAIL : TG_SKIP, fails ? "missing" : "skipped", "%s",
                     prospect->reason);
     } else if (plan->asked.is_imported && !has_rows(rows, t->block)) {
         tg_rule_say(&v, TG_INCONCLUSIVE, "missing", "no line of it was imported");
-    } else {
-        if (tg_gate_gather(plan, test, rows, &rounds, err) < 0) return -1;
-        v = judge_rounds(plan, t, &rounds);
-        look_ahead(&plan->policy.limits, t, &v);
-        tg_evidence_release(&rounds);
+    } else if (judge_measured(plan, test, rows, &v, err) < 0) {
+        return -1;
     }
     if (v.answer == TG_FAIL && plan->policy.rules[t->rule].optional) {
         v.answer = TG_PASS;
@@ -255,6 +268,23 @@ static bool note_origin(const struct tg_plan *plan, struct tg_decision *d)
     return !plan->asked.is_imported || plan->accepts_imported;
 }
 
+/* What of a store of baselines is used, or why nothing is. */
+static void note_baselines(const struct tg_plan *plan, struct tg_decision *d)
+{
+    const struct tg_asked *asked = &plan->asked;
+    if (asked->baseline_count == 0) {
+        if (*asked->baseline_note) note(d, "no stored baseline is used: %s", asked->baseline_note);
+        return;
+    }
+    const struct tg_baseline *b = &asked->baselines[0];
+    if (plan->has_base)
+        note(d, "base is the library of a stored baseline, made %s of %zu sessions", b->created,
+             b->session_count);
+    else
+        note(d, "compared with the numbers of a stored baseline only, made %s of %zu sessions: %s",
+             b->created, b->session_count, asked->baseline_note);
+}
+
 /* What stands above everything else, and what of it makes a pass impossible. */
 static bool note_builds(const struct tg_plan *plan, const struct tg_run *run, struct tg_decision *d)
 {
@@ -264,9 +294,10 @@ static bool note_builds(const struct tg_plan *plan, const struct tg_run *run, st
     char text[sizeof *d->notes];
     note_build(d, "head", &first->head);
     if (plan->has_base) note_build(d, "base", &first->base);
-    if (!plan->has_base)
+    note_baselines(plan, d);
+    if (!plan->has_base && !plan->asked.baseline_count)
         note(d, "not compared with an earlier build");
-    else if (strcmp(first->head.digest, first->base.digest) == 0 &&
+    else if (plan->has_base && strcmp(first->head.digest, first->base.digest) == 0 &&
              is_known_digest(first->head.digest))
         note(d, "A/A: base and head are the same file");
     if (!plan->is_own_policy) note(d, "decided under another policy than it was measured for");

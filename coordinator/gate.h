@@ -50,6 +50,9 @@ struct tg_decision {
 int tg_gate_judge(const struct tg_plan *plan, size_t test, const struct tg_rows *rows,
                   struct tg_verdict *verdict, struct tg_error *err);
 
+/* What broken rounds say by themselves; false if they say nothing. */
+bool tg_gate_judge_broken(const struct tg_rounds *rounds, struct tg_verdict *verdict);
+
 /* The rounds of a test, to be released by tg_evidence_release. */
 int tg_gate_gather(const struct tg_plan *plan, size_t test, const struct tg_rows *rows,
                    struct tg_rounds *rounds, struct tg_error *err);

@@ -48,6 +48,7 @@ static int check_same(const struct session *first, const struct session *s, stru
                  {"acceptance", asked->acceptance, other->acceptance},
                  {"change", tg_changed_note(&asked->changed, change, sizeof change),
                   tg_changed_note(&other->changed, other_change, sizeof other_change)},
+                 {"baseline", first->plan.baseline_digest, s->plan.baseline_digest},
                  {"head", a->head.digest, b->head.digest},
                  {"base", a->has_base ? a->base.digest : "", b->has_base ? b->base.digest : ""}};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "coordinator/lookout.h"
 #include "coordinator/vocabulary.h"
 #include "results/digest.h"
 #include "results/metric.h"
@@ -29,7 +30,13 @@ char *tg_plan_text(const struct tg_asked *asked, const struct tg_capability *wor
     if (*asked->acceptance) tg_json_add_text(root, "acceptance", asked->acceptance);
     tg_changed_add(root, &asked->changed);
     tg_inherit_add(root, &asked->inherit);
-    struct tg_json *list = tg_json_array(root, "workers");
+    if (*asked->baseline_note) tg_json_add_text(root, "baseline_note", asked->baseline_note);
+    struct tg_json *list = asked->baseline_count ? tg_json_array(root, "baselines") : NULL;
+    for (size_t i = 0; i < asked->baseline_count; i++) {
+        struct tg_json *baseline = tg_baseline_to_json(&asked->baselines[i], NULL);
+        if (baseline) tg_json_add(list, NULL, baseline);
+    }
+    list = tg_json_array(root, "workers");
     for (size_t i = 0; i < worker_count; i++) {
         struct tg_json *worker = tg_json_object(list, NULL);
         tg_json_add_text(worker, "host", workers[i].host);
@@ -127,12 +134,32 @@ static int check_workers(const struct tg_plan *p, struct tg_error *err)
     return 0;
 }
 
+static int read_baselines(const struct tg_json_file *file, struct tg_plan *p, struct tg_error *err)
+{
+    const struct tg_json *list = tg_json_get(file->root, "baselines");
+    snprintf(p->asked.baseline_note, sizeof p->asked.baseline_note, "%s",
+             tg_json_text(tg_json_get(file->root, "baseline_note")));
+    if (!list) return 0;
+    char *text = tg_json_print(list, false);
+    int rc = tg_digest_text(text, p->baseline_digest, err);
+    free(text);
+    p->baselines = calloc(tg_json_count(list) + 1, sizeof *p->baselines);
+    if (!p->baselines) return tg_fail(err, "out of memory");
+    p->asked.baselines = p->baselines;
+    for (size_t i = 0; rc == 0 && i < tg_json_count(list); i++) {
+        rc = tg_baseline_from_json(file, tg_json_at(list, i), &p->baselines[i], err);
+        if (rc == 0) p->asked.baseline_count++;
+    }
+    return rc == 0 ? 0 : tg_fail_in(err, "baseline");
+}
+
 static int read_plan(const struct tg_json_file *file, struct tg_plan *p, struct tg_error *err)
 {
     static const char *const keys[] = {
-        "tritgate_plan", "version",      "seed",     "filter", "budget_s",
-        "is_same",       "is_fail_fast", "imported", "step",   "acceptance",
-        "inherited",     "changed",      "workers",  "flow",   NULL};
+        "tritgate_plan", "version",      "seed",      "filter",        "budget_s",
+        "is_same",       "is_fail_fast", "imported",  "step",          "acceptance",
+        "inherited",     "changed",      "baselines", "baseline_note", "workers",
+        "flow",          NULL};
     const struct tg_json *root = file->root, *list = tg_json_get(root, "workers");
     const struct tg_json *imported = tg_json_get(root, "imported");
     if (tg_json_only(file, root, keys, err) < 0) return -1;
@@ -161,6 +188,7 @@ static int read_plan(const struct tg_json_file *file, struct tg_plan *p, struct 
                                &p->workers[p->worker_count], err) < 0)
             return -1;
     p->has_base = p->workers[0].has_base;
+    if (read_baselines(file, p, err) < 0) return -1;
     return check_workers(p, err);
 }
 
@@ -275,7 +303,8 @@ static int make(const char *path, struct tg_json_file files[3], struct tg_plan *
         return -1;
     if (tg_changed_filter(&p->asked.changed, &p->spec, &p->words, err) < 0) return -1;
     if (find_classes(p, err) < 0 ||
-        tg_spec_plan(&p->spec, &p->policy, &p->words, p->has_base, p->class_count, err) < 0)
+        tg_spec_plan(&p->spec, &p->policy, &p->words, p->has_base, p->class_count, err) < 0 ||
+        tg_lookout_attach(p, err) < 0)
         return -1;
     return foresee_all(p, err);
 }
@@ -292,9 +321,9 @@ int tg_plan_make(const char *matrix, const char *path, const char *policy, const
         if (tg_json_parse(texts[i], &files[i], err) < 0) rc = tg_fail_in(err, "%s", names[i]);
     made.is_own_policy = true;
     made.is_own_acceptance = true;
-    if (rc == 0) rc = make(path, files, &made, err);
     if (rc == 0) rc = tg_digest_text(matrix, made.matrix_digest, err);
     if (rc == 0) rc = tg_digest_text(policy, made.policy_digest, err);
+    if (rc == 0) rc = make(path, files, &made, err);
     if (made.asked.is_fail_fast) made.policy.limits.fail_fast = 1;
     if (made.asked.budget_s > 0) made.policy.limits.budget_s = made.asked.budget_s;
     for (int i = 0; i < 3; i++) tg_json_release(&files[i]);
@@ -325,6 +354,10 @@ void tg_plan_release(struct tg_plan *plan)
     tg_acceptance_release(&plan->acceptance);
     for (size_t i = 0; i < plan->worker_count; i++) tg_plan_capability_release(&plan->workers[i]);
     free(plan->workers);
+    for (size_t i = 0; i < plan->asked.baseline_count; i++)
+        tg_baseline_release(&plan->baselines[i]);
+    free(plan->baselines);
+    free(plan->lookouts);
     free(plan->prospects);
     free(plan->classes);
     free(plan->sessions);

@@ -11,6 +11,7 @@
 #include "coordinator/inherit.h"
 #include "matrix/policy.h"
 #include "matrix/spec.h"
+#include "results/baseline.h"
 #include "results/hardware.h"
 #include "results/measurement.h"
 #include "worker/survey.h"
@@ -44,6 +45,10 @@ struct tg_asked {
     char acceptance[65]; /* SHA-256 of acceptance.json, "" if there is none */
     struct tg_changed changed;
     struct tg_inherit inherit;
+    /* Stored baselines to compare with, one for each class of hardware at most; borrowed. */
+    const struct tg_baseline *baselines;
+    size_t baseline_count;
+    char baseline_note[300]; /* why none, or its library, can be used; "" if nothing is wrong */
 };
 
 /* One of several runs that are judged together. */
@@ -59,6 +64,13 @@ struct tg_prospect {
     char reason[400]; /* of a skip or failure */
 };
 
+/* A test whose cell has a stored baseline (lookout.h). */
+struct tg_lookout {
+    const struct tg_baseline *baseline;
+    const struct tg_baseline_cell *cell; /* NULL if it has none */
+    size_t block;                        /* in which head is measured as it was for the baseline */
+};
+
 struct tg_plan {
     char version[TG_TEXT_SIZE]; /* of the program that asked */
     struct tg_asked asked;
@@ -68,6 +80,9 @@ struct tg_plan {
     struct tg_policy policy;
     struct tg_spec spec;
     struct tg_prospect *prospects; /* one for each test of spec */
+    struct tg_lookout *lookouts;   /* likewise */
+    struct tg_baseline *baselines; /* those of asked */
+    char baseline_digest[65];      /* SHA-256 of their text, "" if there are none */
     char (*classes)[TG_TEXT_SIZE]; /* of hardware, in the order in which workers first have them */
     size_t class_count;
     size_t required_count; /* statistical tests that count: the N of the error rate */

@@ -39,7 +39,9 @@ struct tg_verdict {
     char reason[600]; /* of a failure, skip or inconclusive answer; "" for none */
     bool is_broken;   /* of's kernel was wrong, or crashed or was late twice */
     bool wants_more;  /* further rounds could change the answer or its severity */
-    bool wants_last;  /* further rounds could say more than the answer, when nothing else is open */
+    bool wants_head; /* ... of the block in which head is watched (lookout.h), not of the test's own
+                      */
+    bool wants_last; /* further rounds could say more than the answer, when nothing else is open */
     size_t rounds;
     size_t super_rounds; /* pairs of rounds that were counted as one, 0 if rounds were */
     int odd_node;        /* the node that disagrees with the others, -1 if none does */
