@@ -16,13 +16,13 @@
 #include "coordinator/crew.h"
 #include "coordinator/dispatch.h"
 #include "coordinator/guard.h"
+#include "coordinator/lookout.h"
 #include "coordinator/report.h"
 #include "coordinator/run_directory.h"
 #include "results/digest.h"
 #include "worker/library.h"
 
-#define ANNOUNCE_WITHIN_S 60
-#define CLOSE_WITHIN_S    60
+#define CLOSE_WITHIN_S 60
 
 /* What the command line says. */
 struct options {
@@ -30,6 +30,7 @@ struct options {
         *changed, *step;
     const char *inherit[TG_INHERIT_MOST];
     size_t inherit_count;
+    const char *baseline; /* a store */
     struct tg_identity identity;
     double budget_s; /* 0: the policy's */
     bool is_same, is_fail_fast;
@@ -39,6 +40,7 @@ enum {
     HOST = 256,
     TOPOLOGY,
     BASE,
+    BASELINE,
     HEAD,
     SAME,
     FAIL_FAST,
@@ -59,6 +61,7 @@ static const struct argp_option option_list[] = {
     {"step", STEP, "NAME", 0, "of the policy's flow (default: the last that writes its gate)", 0},
     {"out", 'o', "DIR", 0, "where the evidence goes; must not exist (default: runs/<date>)", 0},
     {"base", BASE, "LIB", 0, "the older build's libtritgate-kernels.so to compare with", 0},
+    {"baseline", BASELINE, "DIR", 0, "a store of baselines to compare with (tritgate baseline)", 0},
     {"head", HEAD, "LIB", 0, "the build to judge (default: the one beside this program)", 0},
     {"same", SAME, NULL, 0, "base and head are meant to be the same file (A/A)", 0},
     {"fail-fast", FAIL_FAST, NULL, 0, "measure no more once a test has failed the run", 0},
@@ -81,6 +84,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case 'p': o->policy = arg; return 0;
     case 'o': o->out = arg; return 0;
     case BASE: o->base = arg; return 0;
+    case BASELINE: o->baseline = arg; return 0;
     case HEAD: o->head = arg; return 0;
     case SAME: o->is_same = true; return 0;
     case FAIL_FAST: o->is_fail_fast = true; return 0;
@@ -104,10 +108,13 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case ARGP_KEY_END:
         if (o->resume && (o->matrix || o->policy || o->out || o->base || o->head || o->filter ||
                           o->seed || o->is_same || o->is_fail_fast || o->accept || o->changed ||
-                          o->inherit_count || o->step))
+                          o->inherit_count || o->step || o->baseline))
             argp_failure(state, TG_STATUS_USAGE, 0,
                          "--resume goes on as the run was begun; only --budget and --json may"
                          " be given with it");
+        if (o->base && o->baseline)
+            argp_failure(state, TG_STATUS_USAGE, 0,
+                         "either --base or --baseline: head is compared with one build");
         if (!o->resume && !o->matrix)
             argp_failure(state, TG_STATUS_USAGE, 0, "a matrix is missing");
         return 0;
@@ -145,33 +152,10 @@ struct work {
 /* Has every worker say what it can do with the libraries. */
 static int hear_announcements(struct work *w, struct tg_error *err)
 {
-    struct tg_json *root = tg_json_object(NULL, NULL);
-    tg_json_add_text(root, "do", "announce");
-    tg_json_add_text(root, "head", w->head);
-    tg_json_add_text(root, "base", w->base);
-    char *message = tg_json_print(root, false);
-    int rc = tg_crew_tell_all(w->crew, message, err);
-    free(message);
-    tg_json_free(root);
-    size_t count = tg_crew_count(w->crew);
-    w->workers = calloc(count, sizeof *w->workers);
+    w->worker_count = tg_crew_count(w->crew);
+    if (!w->workers) w->workers = calloc(w->worker_count, sizeof *w->workers);
     if (!w->workers) return tg_fail(err, "out of memory");
-    w->worker_count = count;
-    for (size_t i = 0; i < count && rc == 0; i++) {
-        size_t from;
-        char *answer;
-        struct tg_json_file file;
-        int heard = tg_crew_hear(w->crew, tg_now() + ANNOUNCE_WITHIN_S, &from, &answer, err);
-        if (heard == 0) tg_fail(err, "a worker did not answer within %d s", ANNOUNCE_WITHIN_S);
-        if (heard <= 0) return -1;
-        rc = tg_json_parse(answer, &file, err);
-        if (rc == 0) {
-            rc = tg_plan_capability(&file, file.root, &w->workers[from], err);
-            tg_json_release(&file);
-        }
-        free(answer);
-    }
-    return rc;
+    return tg_crew_announce(w->crew, w->head, w->base, w->workers, err);
 }
 
 /* An absolute path, so that workers with another working directory find it. */
@@ -302,6 +286,38 @@ static int read_flow(struct work *w, struct tg_asked *asked, struct tg_error *er
     return rc;
 }
 
+/* The plan of a run for which no baseline was looked for. */
+static int plan_plainly(const struct work *w, const struct tg_asked *asked, struct tg_plan *plan,
+                        struct tg_error *err)
+{
+    char *text = tg_plan_text(asked, w->workers, w->worker_count);
+    int rc = tg_plan_make(w->run.matrix, w->options->matrix, w->run.policy, text, plan, err);
+    free(text);
+    return rc;
+}
+
+/* Looks for a baseline of what is asked; its library becomes base, which workers must look at. */
+static int find_baseline(struct work *w, struct tg_asked *asked, struct tg_lookout_choice *choice,
+                         struct tg_error *err)
+{
+    struct tg_plan plan;
+    char now[TG_TEXT_SIZE];
+    if (tg_command_date(0, now, err) < 0 || plan_plainly(w, asked, &plan, err) < 0) return -1;
+    int rc = tg_lookout_choose(&plan, w->options->baseline, now, choice, err);
+    tg_plan_release(&plan);
+    if (rc < 0) return -1;
+    asked->baselines = choice->baselines;
+    asked->baseline_count = choice->count;
+    memcpy(asked->baseline_note, choice->note, sizeof asked->baseline_note);
+    if (!*choice->library) return 0;
+    if (absolute(choice->library, w->base, err) < 0) return -1;
+    if (hear_announcements(w, err) < 0) return -1;
+    asked->is_same = strcmp(w->workers[0].head.digest, w->workers[0].base.digest) == 0;
+    if (strcmp(w->workers[0].base.digest, choice->baselines[0].library) != 0)
+        return tg_fail(err, "the library of the baseline was changed");
+    return 0;
+}
+
 /* A new run: everything that can be wrong with what was asked is found before anything is made. */
 static int begin(struct work *w, struct tg_error *err)
 {
@@ -319,7 +335,11 @@ static int begin(struct work *w, struct tg_error *err)
     if (read_acceptance(w, asked.acceptance, err) < 0) return -1;
     if (read_flow(w, &asked, err) < 0 || w->is_idle) return -1;
     w->attempt = 1;
-    if (make_plan(w, &asked, err) < 0) return -1;
+    struct tg_lookout_choice choice = {0};
+    int rc = o->baseline ? find_baseline(w, &asked, &choice, err) : 0;
+    if (rc == 0) rc = make_plan(w, &asked, err);
+    tg_lookout_release(&choice);
+    if (rc < 0) return -1;
     return tg_run_directory_make(o->out, &w->run, w->directory, sizeof w->directory, err);
 }
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Stored baselines: what is promoted and what is not.
+# Stored baselines: what is promoted and what is not; what a run makes of a store.
 # shellcheck disable=SC1091
 . "$(dirname "$0")/lib.sh"
 
@@ -69,5 +69,96 @@ check 'not shown' refuses "baseline '$name': it was edited" "$TRITGATE" baseline
 check 'and not added to' refuses 'remove it first: it was edited' promote run1 run2 --store edited
 rm edited/libraries/*.so && cp baselines/entries/* edited/entries
 check 'a store without the library' gives 0 "$TRITGATE" baseline list --store edited
-check 'says so' says "its library is not at 'edited/libraries/"
+check 'says so' says "its library [0-9a-f]{16} is not in the store"
+
+# forge STORE SED: changes its entry so that digest and name fit again.
+forge() {
+    local file text digest key name
+    file=$(echo "$1"/entries/*.json)
+    sed -i -E "$2" "$file"
+    text=$(sed -e '/^  "digest"/d' -e 's/^ *//' -e 's/": /":/' -e 's/}, {$/},{/' "$file" | tr -d '\n')
+    text=${text%,\}}\}
+    digest=$(printf '%s' "$text" | sha256sum | cut -d' ' -f1)
+    sed -i "s/^  \"digest\": .*/  \"digest\": \"$digest\"/" "$file"
+    key=(hardware machine version build models canary step policy matrix)
+    name=$(
+        {
+            for part in "${key[@]}"; do
+                printf '%s\0' "$(sed -n "s/^    \"$part\": \"\(.*\)\",\{0,1\}\$/\1/p" "$file")"
+            done
+            sed -n 's/^  "library": "\(.*\)",$/\1/p' "$file" | tr -d '\n'
+        } | sha256sum | cut -c1-16
+    )
+    [[ $file == "$1/entries/$name.json" ]] || mv "$file" "$1/entries/$name.json"
+}
+# store NAME [SED]: a copy of the store, forged.
+store() { mkdir "$1" && cp -r baselines/. "$1" && forge "$1" "${2:-}"; }
+with() { "$TRITGATE" run record.json --out "by-$1" --baseline "$1" "${@:2}"; }
+rounds_of() { h5dump -d /runs -y "by-$1"/worker-*.h5 | grep -c 'build=base.*|\||.*build=base'; }
+
+# sessions STORE ADD...: one after the other, its first value and so much.
+sessions() {
+    local store=$1
+    shift
+    awk -v more="$*" '
+    BEGIN { split(more, add) }
+    /^ *"value"/ {
+        if (!n++) { first = $2; sub(",", "", first) }
+        sub(/-[0-9.]+/, sprintf("%.5g", first + add[n]))
+    }
+    { print }' "$store"/entries/*.json >forged && cat forged >"$(echo "$store"/entries/*.json)"
+    forge "$store" ''
+}
+
+store quiet
+sessions quiet 0.55 0.6 0.65 # so much slower that no neighbour raises an alarm
+check 'the forger forges well' gives 0 "$TRITGATE" baseline list --store quiet
+check 'three sessions' says '1 cell  3 sessions'
+
+cp -r baselines kept
+check 'a base and a baseline' refuses 'either --base or --baseline' with quiet --base moved.so
+check 'a store that is not there' refuses "no store of baselines at 'nowhere'" with nowhere
+check 'where head is no slower, it passes' gives 0 with quiet
+check 'says of what' says '^base is the library of a stored baseline, made .* of 3 sessions$'
+check 'by the baseline' says '^  unchanged \(baseline\) +i2s_scalar, 64x256 '
+check 'and base was never measured' test "$(rounds_of quiet)" = 0
+cp out before
+check 'over several ranks, too' gives 0 farm record.json --out by-ranks --baseline quiet
+check 'it passes' says '^  unchanged \(baseline\) +i2s_scalar, 64x256 '
+check 'a run may be gone on with' gives 0 "$TRITGATE" run --resume by-ranks
+check 'and says the same' says '^  unchanged \(baseline\) +i2s_scalar, 64x256 '
+mv quiet gone # the run needs no store to be judged again
+check 'gate says it again' gives 0 "$TRITGATE" gate by-quiet
+check 'in the same words' diff <(grep -v '^evidence in' before) out
+
+# In these sessions the kernel took half as long.
+store fast
+sessions fast -0.7 -0.7 -0.7
+check 'an alarm is decided beside the library' gives 0 with fast
+check 'and head, which is the same, is not slower' says '^  (unchanged|pass|improved)[*]? +i2s_scalar, 64x256 '
+check 'base was measured for it' test "$(rounds_of fast)" -gt 0
+check 'gate replays the alarm' gives 0 "$TRITGATE" gate by-fast
+rm fast/libraries/*.so
+rm -r by-fast
+check 'without the library' gives 2 with fast
+check 'it is only suspect' says 'suspect: [0-9.]+ % slower than 3 stored sessions, whose library is not there'
+check 'and that is said first' says '^compared with the numbers of a stored baseline only, .*: its library [0-9a-f]{16} is not in the store$'
+echo other >"fast/libraries/$(cd baselines/libraries && echo *.so)"
+rm -r by-fast
+check 'nor is a changed one used' gives 2 with fast
+check 'which is said' says 'its library [0-9a-f]{16} was changed$'
+
+# none STORE WORDS: it is not used, for this reason; the run goes on without.
+none() { gives 2 with "$1" && says "^no stored baseline is used: [0-9a-f]{16}$2" && says '^not compared with an earlier build$'; }
+store old 's/^  "expires": "20/  "expires": "19/'
+check 'an expired one' none old ' expired on 19'
+store foreign 's/^(    "machine": ".*)cores=/\1cores=9/; s/^(    "hardware": ")..../\10000/'
+check 'one of another machine' none foreign ' differs: cores [0-9]+ here, 9[0-9]+ there$'
+store lax 's/^(    "policy": ")..../\10000/'
+check 'one of another policy' none lax ' differs: policy [0-9a-f]{16} here, 0000[0-9a-f]{12} there$'
+rm -r edited/entries && cp -r baselines/entries edited && sed -i 's/"rounds": 3/"rounds": 4/' edited/entries/*
+check 'an edited one' none edited ': it was edited'
+rm edited/entries/*
+check 'an empty store' bash -c '"$0" run record.json --out by-empty --baseline edited | grep -q "^no stored baseline is used: the store is empty$"' "$TRITGATE"
+check 'a run writes into no store' diff -r baselines kept
 finish
