@@ -232,6 +232,8 @@ static int calibrate(struct options *o, int *status, struct tg_error *err)
     struct tg_policy policy;
     struct tg_noise_record record = {0};
     struct tg_calibration calibration = {0};
+    if (o->is_simulated && strcmp(o->simulation.law, "recorded") == 0 && !o->noise)
+        return tg_fail(err, "the law 'recorded' needs --noise");
     if (tg_run_directory_can_write(o->json, err) < 0) return -1;
     if (read_policy(o, &policy, err) < 0) return -1;
     int rc = tg_calibrate_begin(&policy, &calibration, err);

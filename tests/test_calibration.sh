@@ -1,0 +1,65 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# tritgate calibrate: what it promises, what breaks it, and real runs.
+# shellcheck disable=SC1091
+. "$(dirname "$0")/lib.sh"
+
+simulate() { "$TRITGATE" calibrate --simulate "$@"; }
+few=(--gates 40 --cells 30 --tests 200)
+
+check 'the method keeps its promises' gives 0 simulate "${few[@]}" --json one.json
+check 'and says so' says '^KEPT .* 0 broken$'
+check 'with exact bounds' says '^skewed: a gate with nothing slower fails +<= 1 % +0 of 40  0 to 8\.81 % +open$'
+check 'power by effect' says '^power +skewed +\+5 % +1\.5 +200 '
+check 'severities' says '^ +skewed +\+12\.5 % major '
+check 'three threads' gives 0 simulate "${few[@]}" --json three.json --threads 3
+check 'give the same bytes' cmp one.json three.json
+check 'another seed' gives 0 simulate "${few[@]}" --json other.json --seed 2
+check 'gives others' bash -c '! cmp -s one.json other.json'
+check 'the JSON has the counts' grep -q '"gates_failed"' one.json
+check 'families' gives 0 simulate "${few[@]}" --families on
+check 'see what all tests share' says '^skewed: \+1 % in all tests puts their family over .* 40 of 40 '
+
+# The whole method stands on the same noise on which each part left out breaks the promise.
+for part in fixed-order pooled-samples peeking no-multiplicity; do
+    check "without its part: $part" gives 1 simulate --gates 60 --cells 60 --ablation "$part"
+    check "$part is needed" says "^$part: a gate at the tolerance has a test over .* broken\$"
+    check 'and the whole method stands' says '^none: a gate at the tolerance has a test over .* 0 of 60 .* (open|kept)$'
+done
+
+printf '0.01\n-0.02\n0.005\n0\n0.012\n-0.01\n' >noise.txt
+check 'noise from a file' gives 0 simulate "${few[@]}" --noise noise.txt --law recorded
+check 'is a law like others' says '^gates +recorded +\+0 % '
+check 'a budget' gives 0 simulate "${few[@]}" --budget 0.000001
+check 'leaves out and says so' says 'not run: the budget was spent'
+
+check 'no matrix' refuses 'a matrix or --simulate is missing' "$TRITGATE" calibrate
+check 'a matrix to simulate' refuses 'takes no matrix' simulate "$data/quick.json"
+check 'an unknown law' refuses "no such law of noise 'nrmal'" simulate --law nrmal
+check 'an unknown ablation' refuses "no such ablation 'order'" simulate --ablation order
+check 'no gates' refuses "unusable number of gates '0'" simulate --gates 0
+check 'an sd of nothing' refuses "unusable sd '0'" simulate --sd 0
+check 'effects that are none' refuses "unusable effect ',5'" simulate --effect 2,,5
+check 'noise that is none' refuses "cannot open noise 'nowhere'" simulate --noise nowhere
+echo quick >bad.txt
+check 'a file that holds no noise' refuses 'line 1: not a logarithm of a ratio' simulate --noise bad.txt
+check 'the recorded law without noise' refuses "needs --noise" simulate --law recorded
+check 'a policy without the rule' refuses "has no rule 'noninferior'" \
+    simulate --policy "$data/quick_policy.json"
+check 'JSON that cannot be written' refuses "cannot write" simulate --json nowhere/f.json
+
+# Real runs, of stubs: their truth is known, their noise is what it is, so that no answer is demanded.
+sed 's/"rule": "ratio".*/"rule": "noninferior", "metric": "call_time", "where": "op=product",/
+     s/"axis": "kernel",//; s/"of": "stub_.*/"axis": "build", "of": "head", "to": "base", "tolerance": 0.02, "margin": 0.5}/' \
+    "$data/quick_policy.json" >aa.json
+farm() { "$TRITGATE" calibrate "$data/quick.json" --policy aa.json --runs 2 "$@"; }
+status=0
+farm --out kept --json farm.json >out 2>err || status=$?
+check 'two real runs' test "$status" -le 1
+check 'are counted' says '^A/A: a run fails +<= 1 % +[0-2] of 2 '
+check 'and kept' test -e kept/same.1/digests.json -a -e kept/same.2/digests.json
+check 'their noise can be used' gives 0 simulate "${few[@]}" --noise kept/same.1 --effect 0
+check 'a directory that is there' refuses "cannot make directory 'kept'" farm --out kept
+check 'a head that is no library' gives 4 farm --head "$data/quick.json"
+
+finish
