@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "base/error.h"
+#include "coordinator/history.h"
 #include "coordinator/simulate.h"
 
 /*
@@ -73,6 +74,8 @@ struct tg_calibration {
     size_t point_count;
     struct tg_promise *promises;
     size_t promise_count;
+    bool has_alarms;
+    struct tg_alarms alarms; /* of this farm's history, with the runs that were just added */
 };
 
 /* Finds the rule in the policy; fails if it has none of the kind noninferior. */
@@ -85,11 +88,12 @@ int tg_calibrate_simulate(const struct tg_calibrate_options *options,
 
 struct tg_farm_options {
     const char *matrix;
-    const char *policy; /* a file, or NULL: the matrix's own */
-    const char *head;   /* a library that is slower than this program's, or NULL: A/A only */
-    const char *out;    /* the directory that keeps the runs; must not exist. NULL: none is kept */
-    size_t runs;        /* of each kind */
-    double budget_s;    /* no run is begun later than this; 0: no limit */
+    const char *policy;  /* a file, or NULL: the matrix's own */
+    const char *head;    /* a library that is slower than this program's, or NULL: A/A only */
+    const char *out;     /* the directory that keeps the runs; must not exist. NULL: none is kept */
+    const char *history; /* the store that the A/A runs are added to, or NULL */
+    size_t runs;         /* of each kind */
+    double budget_s;     /* no run is begun later than this; 0: no limit */
 };
 
 /*
@@ -123,9 +127,12 @@ bool tg_calibrate_is_broken(const struct tg_calibration *calibration);
 /* "kept", "open", "broken". */
 const char *tg_calibrate_word(enum tg_promise_state state);
 
-/* As a table, and as JSON into a file (calibrate_report.c). */
+/* As a table, as JSON into a file (calibrate_report.c), and the power of each noise as a plot, SVG
+ * (calibrate_plot.c). */
 void tg_calibrate_print(FILE *out, const struct tg_calibration *calibration);
 int tg_calibrate_write(const char *path, const struct tg_calibration *calibration,
                        struct tg_error *err);
+int tg_calibrate_plot(const char *path, const struct tg_calibration *calibration,
+                      struct tg_error *err);
 
 #endif

@@ -131,8 +131,25 @@ static void count_run(struct tg_calibration *c, const struct tg_plan *plan,
     c->required_count = plan->required_count;
 }
 
-static int read_run(struct tg_calibration *c, const char *directory, struct tg_point *p,
-                    struct tg_error *err)
+/* Adds a run to the history, for each class of hardware that it was measured on. */
+static int keep(const char *store, const struct tg_plan *plan, const struct tg_run *stored,
+                const struct tg_decision *decision, struct tg_error *err)
+{
+    if (tg_history_accept(plan, stored, err) < 0) return tg_fail_in(err, "a run cannot be kept");
+    for (size_t i = 0; i < plan->class_count; i++) {
+        struct tg_history taken;
+        size_t added;
+        if (tg_history_take(plan, stored, decision, i, &taken, err) < 0) return -1;
+        int rc = taken.run_count ? tg_store_history_add(store, &taken, &added, err) : 0;
+        tg_store_history_release(&taken);
+        if (rc < 0) return -1;
+    }
+    return 0;
+}
+
+/* Decides a stored run and counts it; adds it to the history if there is one. */
+static int read_run(struct tg_calibration *c, const char *directory, const char *history,
+                    struct tg_point *p, struct tg_error *err)
 {
     struct tg_run stored;
     struct tg_plan plan;
@@ -141,6 +158,7 @@ static int read_run(struct tg_calibration *c, const char *directory, struct tg_p
     int rc = tg_gate_decide(&plan, &stored, &decision, err);
     if (rc == 0) {
         count_run(c, &plan, &decision, p);
+        if (history) rc = keep(history, &plan, &stored, &decision, err);
         tg_gate_release(&decision);
     }
     tg_plan_release(&plan);
@@ -163,7 +181,7 @@ static int run_kind(struct farm *farm, const char *name, const char *head, struc
                  head ? "slower" : "same", i + 1);
         int rc = run(farm, head, directory, err);
         p->seconds += tg_now() - now;
-        if (rc == 0) rc = read_run(c, directory, p, err);
+        if (rc == 0) rc = read_run(c, directory, head ? NULL : o->history, p, err);
         if (!o->out) remove_all(directory);
         if (rc < 0) return -1;
         p->is_done = p->seen.tests > 0;
@@ -225,6 +243,9 @@ int tg_calibrate_farm(const struct tg_farm_options *options, struct tg_calibrati
         if (rc == 0 && options->head) rc = run_kind(farm, "slower", options->head, err);
         if (!options->out) remove_all(farm->directory);
     }
+    if (rc == 0 && options->history)
+        rc = tg_history_alarms(options->history, &calibration->alarms, err);
+    calibration->has_alarms = rc == 0 && options->history;
     if (rc == 0) promise_all(calibration);
     free(farm);
     return rc;

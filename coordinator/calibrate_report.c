@@ -138,7 +138,10 @@ void tg_calibrate_print(FILE *out, const struct tg_calibration *c)
     print_gates(out, c);
     print_points(out, c);
     print_severities(out, c);
+    char alarms[200];
     size_t states[3] = {0};
+    if (c->has_alarms)
+        fprintf(out, "\n%s\n", tg_history_alarms_text(&c->alarms, alarms, sizeof alarms));
     for (size_t i = 0; i < c->promise_count; i++) states[c->promises[i].state]++;
     fprintf(out, "\n%s  %zu promises: %zu kept, %zu open (too few looks to tell), %zu broken\n",
             states[TG_BROKEN] ? "BROKEN" : "KEPT", c->promise_count, states[TG_KEPT],
@@ -235,6 +238,11 @@ int tg_calibrate_write(const char *path, const struct tg_calibration *c, struct 
     add_number(root, "margin", c->rule->margin);
     tg_json_add_record(root, "limits", &tg_limits_type, &c->limits);
     tg_json_add_boolean(root, "is_broken", tg_calibrate_is_broken(c));
+    if (c->has_alarms) {
+        struct tg_json *alarms = tg_json_object(root, "alarms");
+        add_share(alarms, "runs", c->alarms.failed_runs, c->alarms.runs);
+        add_share(alarms, "tests", c->alarms.failed, c->alarms.tests);
+    }
     struct tg_json *promises = tg_json_array(root, "promises");
     for (size_t i = 0; i < c->promise_count; i++) add_promise(promises, &c->promises[i]);
     struct tg_json *points = tg_json_array(root, "points");

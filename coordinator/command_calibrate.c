@@ -19,7 +19,7 @@ enum { EFFECTS_MOST = 32 };
 struct options {
     struct tg_calibrate_options simulation;
     struct tg_farm_options farm;
-    const char *policy, *noise, *json;
+    const char *policy, *noise, *json, *plot;
     double effects[EFFECTS_MOST];
     bool is_simulated;
 };
@@ -40,6 +40,8 @@ enum {
     FAMILIES,
     HEAD,
     RUNS,
+    HISTORY,
+    PLOT,
     JSON
 };
 
@@ -51,10 +53,14 @@ static const struct argp_option option_list[] = {
     {"policy", 'p', "FILE", 0,
      "whose numbers are used (default: the matrix's; simulated: review's, as built in)", 0},
     {"json", JSON, "FILE", 0, "write all numbers here", 0},
+    {"plot", PLOT, "FILE", 0, "draw power by effect into this SVG file", 0},
     {"budget", BUDGET, "SECONDS", 0, "begin nothing later than this", 0},
     {NULL, 0, NULL, 0, "Without --simulate, on this machine:", 1},
     {"runs", RUNS, "N", 0, "runs of each kind (default: 20)", 0},
     {"head", HEAD, "LIB", 0, "run this library, which is slower, as well", 0},
+    {"history", HISTORY, "STORE", 0,
+     "add the runs of a build against itself to this history, and say how many false alarms it has",
+     1},
     {"out", 'o', "DIR", 0, "keep the runs here; must not exist (default: they are not kept)", 0},
     {NULL, 0, NULL, 0, "With --simulate:", 2},
     {"gates", GATES, "N", 0, "gates without a slow-down (default: 2000)", 0},
@@ -161,14 +167,17 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         return 0;
     case HEAD: o->farm.head = arg; return 0;
     case RUNS: o->farm.runs = number(state, "number of runs", arg); return 0;
+    case HISTORY: o->farm.history = arg; return 0;
+    case PLOT: o->plot = arg; return 0;
     case 'o': o->farm.out = arg; return 0;
     case ARGP_KEY_ARG: tg_command_take(state, "matrix", &o->farm.matrix, arg); return 0;
     case ARGP_KEY_END:
         if (!o->is_simulated && !o->farm.matrix)
             argp_failure(state, TG_STATUS_USAGE, 0, "a matrix or --simulate is missing");
-        if (o->is_simulated && (o->farm.matrix || o->farm.head || o->farm.out))
-            argp_failure(state, TG_STATUS_USAGE, 0,
-                         "--simulate measures nothing: it takes no matrix, --head or --out");
+        if (o->is_simulated && (o->farm.matrix || o->farm.head || o->farm.out || o->farm.history))
+            argp_failure(
+                state, TG_STATUS_USAGE, 0,
+                "--simulate measures nothing: it takes no matrix, --head, --out or --history");
         return 0;
     default: return ARGP_ERR_UNKNOWN;
     }
@@ -235,6 +244,7 @@ static int calibrate(struct options *o, int *status, struct tg_error *err)
     if (o->is_simulated && strcmp(o->simulation.law, "recorded") == 0 && !o->noise)
         return tg_fail(err, "the law 'recorded' needs --noise");
     if (tg_run_directory_can_write(o->json, err) < 0) return -1;
+    if (tg_run_directory_can_write(o->plot, err) < 0) return -1;
     if (read_policy(o, &policy, err) < 0) return -1;
     int rc = tg_calibrate_begin(&policy, &calibration, err);
     if (rc == 0 && o->noise) rc = tg_calibrate_record(o->noise, &record, err);
@@ -245,6 +255,7 @@ static int calibrate(struct options *o, int *status, struct tg_error *err)
                              : tg_calibrate_farm(&o->farm, &calibration, err);
     if (rc == 0) tg_calibrate_print(stdout, &calibration);
     if (rc == 0 && o->json) rc = tg_calibrate_write(o->json, &calibration, err);
+    if (rc == 0 && o->plot) rc = tg_calibrate_plot(o->plot, &calibration, err);
     if (rc == 0)
         *status = tg_calibrate_is_broken(&calibration);
     else if (calibration.point_count > 0)

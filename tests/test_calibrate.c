@@ -176,6 +176,31 @@ static void the_same_seed_gives_the_same_json_on_any_number_of_threads(void **st
     tg_json_release(&three);
 }
 
+static void power_is_drawn_for_each_noise(void **state)
+{
+    (void)state;
+    struct tg_calibrate_options o = few();
+    char path[] = "/tmp/calibrate_XXXXXX", text[1 << 16];
+    struct tg_error err;
+    o.law = "all";
+    struct tg_calibration c = calibrate(&o);
+    int made = mkstemp(path);
+    assert_true(made >= 0);
+    assert_int_equal(tg_calibrate_plot(path, &c, NULL), 0);
+    ssize_t size = read(made, text, sizeof text - 1);
+    assert_true(size > 0);
+    text[size] = 0;
+    close(made);
+    unlink(path);
+    assert_non_null(strstr(text, "<svg"));
+    assert_non_null(strstr(text, "normal noise, sd 1.5 %"));
+    assert_non_null(strstr(text, "over its line"));
+    assert_null(strstr(text, "nan"));
+    assert_int_equal(tg_calibrate_plot("/nowhere/f.svg", &c, &err), -1);
+    assert_non_null(strstr(err.text, "cannot write '/nowhere/f.svg'"));
+    tg_calibrate_release(&c);
+}
+
 /* What was left out for want of time is said, and makes no promise. */
 static void a_budget_leaves_out_what_comes_later(void **state)
 {
@@ -225,6 +250,7 @@ int main(void)
         cmocka_unit_test(every_part_has_its_points_and_is_told),
         cmocka_unit_test(families_all_laws_and_an_ablation_are_asked_for),
         cmocka_unit_test(the_same_seed_gives_the_same_json_on_any_number_of_threads),
+        cmocka_unit_test(power_is_drawn_for_each_noise),
         cmocka_unit_test(a_budget_leaves_out_what_comes_later),
         cmocka_unit_test(recorded_noise_is_a_law_like_others),
         cmocka_unit_test(a_policy_without_the_rule_is_refused),

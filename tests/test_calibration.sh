@@ -17,6 +17,8 @@ check 'give the same bytes' cmp one.json three.json
 check 'another seed' gives 0 simulate "${few[@]}" --json other.json --seed 2
 check 'gives others' bash -c '! cmp -s one.json other.json'
 check 'the JSON has the counts' grep -q '"gates_failed"' one.json
+check 'a plot' gives 0 simulate "${few[@]}" --plot power.svg
+check 'is SVG' grep -q '<svg' power.svg
 check 'families' gives 0 simulate "${few[@]}" --families on
 check 'see what all tests share' says '^skewed: \+1 % in all tests puts their family over .* 40 of 40 '
 
@@ -59,6 +61,8 @@ check 'two real runs' test "$status" -le 1
 check 'are counted' says '^A/A: a run fails +<= 1 % +[0-2] of 2 '
 check 'and kept' test -e kept/same.1/digests.json -a -e kept/same.2/digests.json
 check 'their noise can be used' gives 0 simulate "${few[@]}" --noise kept/same.1 --effect 0
+check 'a history of them' bash -c '"$1" calibrate "$2" --policy aa.json --runs 2 --history past >out 2>err; [[ $? -le 1 ]]' - "$TRITGATE" "$data/quick.json"
+check 'counts the false alarms' says '^false alarms so far: [0-2] of 2 runs'
 check 'a directory that is there' refuses "cannot make directory 'kept'" farm --out kept
 check 'a head that is no library' gives 4 farm --head "$data/quick.json"
 
