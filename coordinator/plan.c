@@ -21,6 +21,7 @@ char *tg_plan_text(const struct tg_asked *asked, const struct tg_capability *wor
     tg_json_add_text(root, "flow", asked->flow);
     tg_json_add_text(root, "step", asked->step);
     tg_json_add_number(root, "budget_s", asked->budget_s);
+    if (*asked->alarms) tg_json_add_text(root, "alarms", asked->alarms);
     tg_json_add_boolean(root, "is_same", asked->is_same);
     tg_json_add_boolean(root, "is_fail_fast", asked->is_fail_fast);
     if (asked->is_imported) {
@@ -156,10 +157,9 @@ static int read_baselines(const struct tg_json_file *file, struct tg_plan *p, st
 static int read_plan(const struct tg_json_file *file, struct tg_plan *p, struct tg_error *err)
 {
     static const char *const keys[] = {
-        "tritgate_plan", "version",      "seed",      "filter",        "budget_s",
-        "is_same",       "is_fail_fast", "imported",  "step",          "acceptance",
-        "inherited",     "changed",      "baselines", "baseline_note", "workers",
-        "flow",          NULL};
+        "tritgate_plan", "version",       "seed",    "filter",     "budget_s",  "is_same",
+        "is_fail_fast",  "imported",      "step",    "acceptance", "inherited", "changed",
+        "baselines",     "baseline_note", "workers", "alarms",     "flow",      NULL};
     const struct tg_json *root = file->root, *list = tg_json_get(root, "workers");
     const struct tg_json *imported = tg_json_get(root, "imported");
     if (tg_json_only(file, root, keys, err) < 0) return -1;
@@ -172,6 +172,8 @@ static int read_plan(const struct tg_json_file *file, struct tg_plan *p, struct 
     snprintf(p->asked.flow, sizeof p->asked.flow, "%s", tg_json_text(tg_json_get(root, "flow")));
     snprintf(p->asked.step, sizeof p->asked.step, "%s", tg_json_text(tg_json_get(root, "step")));
     p->asked.budget_s = tg_json_number(tg_json_get(root, "budget_s"));
+    snprintf(p->asked.alarms, sizeof p->asked.alarms, "%s",
+             tg_json_text(tg_json_get(root, "alarms")));
     p->asked.is_same = tg_json_number(tg_json_get(root, "is_same")) != 0;
     p->asked.is_imported = imported != NULL;
     p->asked.is_matrix_seen = tg_json_number(tg_json_get(imported, "is_matrix_seen")) != 0;

@@ -38,6 +38,7 @@ struct tg_asked {
     char flow[TG_TEXT_SIZE]; /* of the policy, "" if that is not known */
     char step[TG_TEXT_SIZE]; /* of that flow; "" for the last that writes its gate */
     double budget_s;
+    char alarms[160];    /* what the farm's history says of false alarms, "" if there is none */
     bool is_same;        /* head and base are meant to be the same: A/A */
     bool is_fail_fast;   /* measure no more once the run has failed */
     bool is_imported;    /* nothing of it was measured by this program */

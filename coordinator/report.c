@@ -342,6 +342,12 @@ char *tg_report_family(const struct tg_family_verdict *v, char *out, size_t size
     return out;
 }
 
+const char *tg_report_alarms(const struct tg_plan *plan)
+{
+    return *plan->asked.alarms ? plan->asked.alarms
+                               : "false alarms so far: not counted here (tritgate calibrate)";
+}
+
 char *tg_report_summary(const struct tg_decision *d, char *out, size_t size)
 {
     int used = snprintf(out, size, "%zu required test%s: %zu passed", d->required,

@@ -110,6 +110,9 @@ char *tg_report_why(const struct tg_verdict *verdict, char *out, size_t size);
 /* "family cpu: 60 tests, 14 rounds: +0.02 % [-0.05, +0.09]" */
 char *tg_report_family(const struct tg_family_verdict *verdict, char *out, size_t size);
 
+/* "false alarms so far: 0 of 300 ...", or that nobody counted them */
+const char *tg_report_alarms(const struct tg_plan *plan);
+
 /* "21 required tests: 20 passed, 1 failed, 2 skipped beside them" */
 char *tg_report_summary(const struct tg_decision *decision, char *out, size_t size);
 

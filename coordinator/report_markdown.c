@@ -154,6 +154,9 @@ void tg_report_markdown(FILE *out, const struct tg_plan *plan, const struct tg_d
         fputs("**\n\n", out);
     }
     fprintf(out, "%s.\n", tg_report_summary(d, summary, sizeof summary));
+    fputc('\n', out);
+    tg_report_put(out, tg_report_alarms(plan));
+    fputs(".\n", out);
 
     put_part(out, plan, d, TG_REPORT_FAILED, "Failed");
     put_commands(out, plan, d);

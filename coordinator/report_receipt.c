@@ -103,6 +103,7 @@ void tg_report_receipt(FILE *out, const struct tg_plan *plan, const struct tg_de
     struct tg_json *notes = tg_json_array(root, "notes");
     for (size_t n = 0; n < d->note_count; n++) tg_json_add_text(notes, NULL, d->notes[n]);
 
+    tg_json_add_text(root, "alarms", tg_report_alarms(plan));
     struct tg_json *counts = tg_json_object(root, "counts");
     tg_json_add_number(counts, "required", (double)d->required);
     tg_json_add_number(counts, "passed", (double)d->passed);

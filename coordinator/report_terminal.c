@@ -113,6 +113,7 @@ void tg_report_terminal(FILE *out, const struct tg_plan *plan, const struct tg_d
     snprintf(answer, sizeof answer, "%s", tg_gate_word(d->answer));
     for (char *p = answer; *p; p++) *p = (char)toupper((unsigned char)*p);
     fprintf(out, "\n%s  %s\n", answer, tg_report_summary(d, summary, sizeof summary));
+    fprintf(out, "%s\n", tg_report_alarms(plan));
     const struct tg_flow_route *route = tg_route_choose(plan, d);
     tg_report_flow_text(out, plan, d, "evidence");
     if (route) fprintf(out, "%s (%s)\n", route->to, route->condition);

@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "coordinator/begin.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "coordinator/changed.h"
+#include "coordinator/command.h"
+#include "coordinator/guard.h"
+#include "coordinator/history.h"
+#include "coordinator/lookout.h"
+#include "coordinator/run_directory.h"
+#include "results/digest.h"
+#include "worker/library.h"
+
+/* Has every worker say what it can do with the libraries. */
+static int hear_announcements(struct tg_work *w, struct tg_error *err)
+{
+    w->worker_count = tg_crew_count(w->crew);
+    if (!w->workers) w->workers = calloc(w->worker_count, sizeof *w->workers);
+    if (!w->workers) return tg_fail(err, "out of memory");
+    return tg_crew_announce(w->crew, w->head, w->base, w->workers, err);
+}
+
+/* An absolute path, so that workers with another working directory find it. */
+static int absolute(const char *path, char *out, struct tg_error *err)
+{
+    char *resolved = realpath(path, NULL);
+    if (!resolved) return tg_fail(err, "cannot open library '%s': %s", path, strerror(errno));
+    snprintf(out, 4096, "%s", resolved);
+    free(resolved);
+    return 0;
+}
+
+static int find_libraries(struct tg_work *w, struct tg_error *err)
+{
+    const struct tg_wishes *o = w->wishes;
+    if (o->head ? absolute(o->head, w->head, err) < 0
+                : tg_library_own_path(w->head, sizeof w->head, err) < 0)
+        return -1;
+    if (o->base && absolute(o->base, w->base, err) < 0) return -1;
+    if (o->is_same && !o->base) return tg_fail(err, "--same needs --base");
+    return 0;
+}
+
+static int draw_seed(const struct tg_wishes *o, char *seed, struct tg_error *err)
+{
+    uint64_t drawn;
+    if (o->seed) {
+        snprintf(seed, TG_TEXT_SIZE, "%s", o->seed);
+        return 0;
+    }
+    if (getrandom(&drawn, sizeof drawn, 0) != sizeof drawn)
+        return tg_fail(err, "no randomness: %s", strerror(errno));
+    snprintf(seed, TG_TEXT_SIZE, "%" PRIu64, drawn % 1000000000000000u);
+    return 0;
+}
+
+/* The policy's text: the one given, or the one that the matrix names. */
+static int read_texts(struct tg_work *w, struct tg_error *err)
+{
+    const struct tg_wishes *o = w->wishes;
+    char path[4096];
+    struct tg_json_file matrix, policy;
+    if (tg_json_read(o->matrix, &matrix, err) < 0) return tg_fail_in(err, "matrix");
+    tg_command_policy(o->policy, &matrix, o->matrix, path, sizeof path);
+    int rc = 0;
+    if (tg_json_number(tg_json_get(matrix.root, "tritgate_matrix")) != 1)
+        rc = tg_fail(err, "'%s' is not a matrix: \"tritgate_matrix\": 1 is missing", o->matrix);
+    else if (!*path)
+        rc = tg_fail(err, "matrix '%s' names no policy; give one with --policy", o->matrix);
+    else if (tg_json_read(path, &policy, err) < 0)
+        rc = tg_fail_in(err, "policy");
+    if (rc == 0) {
+        w->run.matrix = strdup(matrix.text);
+        w->run.policy = strdup(policy.text);
+        tg_json_release(&policy);
+        if (!w->run.matrix || !w->run.policy) rc = tg_fail(err, "out of memory");
+    }
+    tg_json_release(&matrix);
+    return rc;
+}
+
+/* The text of the acceptance file, if one is given, and its digest. */
+static int read_acceptance(struct tg_work *w, char digest[TG_DIGEST_SIZE], struct tg_error *err)
+{
+    struct tg_json_file file;
+    if (!w->wishes->accept) return 0;
+    if (tg_json_read(w->wishes->accept, &file, err) < 0) return tg_fail_in(err, "acceptance");
+    w->run.acceptance = strdup(file.text);
+    tg_json_release(&file);
+    if (!w->run.acceptance) return tg_fail(err, "out of memory");
+    return tg_digest_text(w->run.acceptance, digest, err);
+}
+
+/* Fails if the flow's guard stops the run. */
+static int ask_guard(struct tg_work *w, struct tg_error *err)
+{
+    if (!tg_guard_stops(w->run.policy, w->guard, sizeof w->guard, &w->guard_status)) return 0;
+    return tg_fail(err, "%s", w->guard);
+}
+
+/* Makes the plan; without a budget on the command line it is the policy's, of its step. */
+static int make_plan(struct tg_work *w, struct tg_asked *asked, struct tg_error *err)
+{
+    asked->budget_s = w->wishes->budget_s;
+    w->run.plan = tg_plan_text(asked, w->workers, w->worker_count);
+    if (tg_plan_make(w->run.matrix, w->wishes->matrix, w->run.policy, w->run.plan, &w->plan, err) <
+        0)
+        return -1;
+    asked->budget_s = w->plan.asked.budget_s = w->plan.policy.limits.budget_s;
+    memcpy(asked->flow, w->plan.policy.flow, sizeof asked->flow);
+    memcpy(w->plan.asked.flow, w->plan.policy.flow, sizeof asked->flow);
+    free(w->run.plan);
+    w->run.plan = tg_plan_text(asked, w->workers, w->worker_count);
+    return tg_run_directory_accept(NULL, &w->run, &w->plan, err);
+}
+
+static int read_changed(struct tg_work *w, const struct tg_policy *policy,
+                        struct tg_changed *changed, struct tg_error *err)
+{
+    const char *path = w->wishes->changed;
+    if (!path) return 0;
+    FILE *lines = fopen(path, "r");
+    int rc = lines ? tg_changed_read(lines, &policy->process, changed, err)
+                   : tg_fail(err, "%s", strerror(errno));
+    if (lines) fclose(lines);
+    if (rc < 0) return tg_fail_in(err, "'%s'", path);
+    if (!tg_changed_is_nothing(changed)) return 0;
+    rc = tg_changed_say_nothing(policy, stdout, w->wishes->json, err);
+    w->is_idle = rc == 0;
+    return rc;
+}
+
+/* What the policy's flow makes of the change and of earlier runs; a plan is made only to read it.
+ */
+static int read_flow(struct tg_work *w, struct tg_asked *asked, struct tg_error *err)
+{
+    const struct tg_wishes *o = w->wishes;
+    struct tg_plan plan;
+    if (!o->changed && o->inherit_count == 0) return 0;
+    char *text = tg_plan_text(asked, w->workers, w->worker_count);
+    int rc = tg_plan_make(w->run.matrix, o->matrix, w->run.policy, text, &plan, err);
+    free(text);
+    if (rc < 0) return -1;
+    rc = read_changed(w, &plan.policy, &asked->changed, err);
+    for (size_t i = 0; rc == 0 && !w->is_idle && i < o->inherit_count; i++)
+        rc = tg_inherit_take(o->inherit[i], &plan.policy, &asked->inherit, err);
+    tg_plan_release(&plan);
+    return rc;
+}
+
+/* The plan of a run for which no baseline was looked for. */
+static int plan_plainly(const struct tg_work *w, const struct tg_asked *asked, struct tg_plan *plan,
+                        struct tg_error *err)
+{
+    char *text = tg_plan_text(asked, w->workers, w->worker_count);
+    int rc = tg_plan_make(w->run.matrix, w->wishes->matrix, w->run.policy, text, plan, err);
+    free(text);
+    return rc;
+}
+
+/* Looks for a baseline of what is asked; its library becomes base, which workers must look at. */
+static int find_baseline(struct tg_work *w, struct tg_asked *asked,
+                         struct tg_lookout_choice *choice, struct tg_error *err)
+{
+    struct tg_plan plan;
+    char now[TG_TEXT_SIZE];
+    if (tg_command_date(0, now, err) < 0 || plan_plainly(w, asked, &plan, err) < 0) return -1;
+    int rc = tg_lookout_choose(&plan, w->wishes->baseline, now, choice, err);
+    tg_plan_release(&plan);
+    if (rc < 0) return -1;
+    asked->baselines = choice->baselines;
+    asked->baseline_count = choice->count;
+    memcpy(asked->baseline_note, choice->note, sizeof asked->baseline_note);
+    if (!*choice->library) return 0;
+    if (absolute(choice->library, w->base, err) < 0) return -1;
+    if (hear_announcements(w, err) < 0) return -1;
+    asked->is_same = strcmp(w->workers[0].head.digest, w->workers[0].base.digest) == 0;
+    if (strcmp(w->workers[0].base.digest, choice->baselines[0].library) != 0)
+        return tg_fail(err, "the library of the baseline was changed");
+    return 0;
+}
+
+/*
+ * The false alarms of the history that is named, as a line for the reports; without one, of the
+ * folder "history" beside the run if it is there.
+ */
+static int read_alarms(const struct tg_wishes *o, struct tg_asked *asked, struct tg_error *err)
+{
+    struct tg_alarms alarms;
+    const char *store = o->history ? o->history : "history";
+    if (!o->history && access(store, F_OK) != 0) return 0;
+    if (tg_history_alarms(store, &alarms, err) < 0) return tg_fail_in(err, "history");
+    tg_history_alarms_text(&alarms, asked->alarms, sizeof asked->alarms);
+    return 0;
+}
+
+int tg_begin(struct tg_work *w, struct tg_error *err)
+{
+    const struct tg_wishes *o = w->wishes;
+    struct tg_asked asked = {.is_same = o->is_same, .is_fail_fast = o->is_fail_fast};
+    if (tg_run_directory_can_write(o->json, err) < 0) return -1;
+    if (read_texts(w, err) < 0 || ask_guard(w, err) < 0 || draw_seed(o, asked.seed, err) < 0 ||
+        find_libraries(w, err) < 0 || hear_announcements(w, err) < 0)
+        return -1;
+    if ((o->filter && strlen(o->filter) >= sizeof asked.filter) ||
+        (o->step && strlen(o->step) >= sizeof asked.step))
+        return tg_fail(err, "the filter or the step is too long");
+    snprintf(asked.step, sizeof asked.step, "%s", o->step ? o->step : "");
+    snprintf(asked.filter, sizeof asked.filter, "%s", o->filter ? o->filter : "");
+    if (read_acceptance(w, asked.acceptance, err) < 0 || read_alarms(o, &asked, err) < 0) return -1;
+    if (read_flow(w, &asked, err) < 0 || w->is_idle) return -1;
+    w->attempt = 1;
+    struct tg_lookout_choice choice = {0};
+    int rc = o->baseline ? find_baseline(w, &asked, &choice, err) : 0;
+    if (rc == 0) rc = make_plan(w, &asked, err);
+    tg_lookout_release(&choice);
+    if (rc < 0) return -1;
+    return tg_run_directory_make(o->out, &w->run, w->directory, sizeof w->directory, err);
+}
+
+int tg_begin_again(struct tg_work *w, struct tg_error *err)
+{
+    const struct tg_wishes *o = w->wishes;
+    if (tg_run_directory_can_write(o->json, err) < 0) return -1;
+    if (!realpath(o->resume, w->directory))
+        return tg_fail(err, "cannot read run '%s': %s", o->resume, strerror(errno));
+    if (tg_run_directory_lock(w->directory, err) < 0) return -1;
+    if (tg_store_read(w->directory, &w->run, err) < 0 || ask_guard(w, err) < 0) return -1;
+    if (tg_plan_make(w->run.matrix, "matrix.json", w->run.policy, w->run.plan, &w->plan, err) < 0 ||
+        tg_run_directory_accept(NULL, &w->run, &w->plan, err) < 0)
+        return -1;
+    if (w->plan.asked.is_imported)
+        return tg_fail(err, "run '%s' was imported: there is nothing to go on with", o->resume);
+    const struct tg_capability *first = &w->plan.workers[0];
+    snprintf(w->head, sizeof w->head, "%s", first->head.path);
+    if (first->has_base) snprintf(w->base, sizeof w->base, "%s", first->base.path);
+    if (hear_announcements(w, err) < 0) return -1;
+    for (size_t i = 0; i < w->worker_count; i++)
+        if (strcmp(w->workers[i].head.digest, first->head.digest) != 0 ||
+            strcmp(w->workers[i].base.digest, first->base.digest) != 0)
+            return tg_fail(err, "a library of the run was changed since it was begun");
+    if (o->budget_s > 0) w->plan.asked.budget_s = o->budget_s;
+    return tg_run_directory_attempt(w->directory, &w->attempt, err);
+}

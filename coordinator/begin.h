@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TG_COORDINATOR_BEGIN_H
+#define TG_COORDINATOR_BEGIN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "coordinator/crew.h"
+#include "coordinator/inherit.h"
+#include "coordinator/plan.h"
+#include "results/store.h"
+
+/*
+ * How a run is begun: what the command line wishes becomes a plan and a directory, by workers that
+ * announced themselves. Everything that can be wrong with it is found before anything is made.
+ */
+
+/* What the command line says; NULL or 0 where it does not. */
+struct tg_wishes {
+    const char *matrix, *policy, *out, *base, *head, *filter, *seed, *json, *resume, *accept,
+        *changed, *step;
+    const char *inherit[TG_INHERIT_MOST];
+    size_t inherit_count;
+    const char *baseline, *history; /* stores */
+    struct tg_identity identity;
+    double budget_s; /* 0: the policy's */
+    bool is_same, is_fail_fast;
+};
+
+/* A run in the making, on rank 0. */
+struct tg_work {
+    const struct tg_wishes *wishes;
+    struct tg_crew *crew;
+    struct tg_capability *workers;
+    size_t worker_count;
+    char directory[4096], head[4096], base[4096];
+    struct tg_run run; /* texts, and the rows of earlier attempts */
+    struct tg_plan plan;
+    int64_t attempt;
+    bool is_idle;    /* nothing that can be measured was changed */
+    char guard[256]; /* what the flow's guard says, if it stops the run */
+    int guard_status;
+};
+
+/*
+ * Begins a new run: plan, directory and attempt of *work are set. Fails also where nothing is to be
+ * measured, which is no error: then is_idle is set, or guard says why.
+ */
+int tg_begin(struct tg_work *work, struct tg_error *err);
+
+/* Goes on with a run that was ended: asked as it was, by workers that have the same libraries. */
+int tg_begin_again(struct tg_work *work, struct tg_error *err);
+
+#endif
