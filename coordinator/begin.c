@@ -137,6 +137,16 @@ static int read_changed(struct tg_work *w, const struct tg_policy *policy,
     return rc;
 }
 
+/* A plan that is made only to read it: what else is asked depends on it. */
+static int plan_plainly(const struct tg_work *w, const struct tg_asked *asked, struct tg_plan *plan,
+                        struct tg_error *err)
+{
+    char *text = tg_plan_text(asked, w->workers, w->worker_count);
+    int rc = tg_plan_make(w->run.matrix, w->wishes->matrix, w->run.policy, text, plan, err);
+    free(text);
+    return rc;
+}
+
 /* What the policy's flow makes of the change and of earlier runs; a plan is made only to read it.
  */
 static int read_flow(struct tg_work *w, struct tg_asked *asked, struct tg_error *err)
@@ -144,24 +154,11 @@ static int read_flow(struct tg_work *w, struct tg_asked *asked, struct tg_error 
     const struct tg_wishes *o = w->wishes;
     struct tg_plan plan;
     if (!o->changed && o->inherit_count == 0) return 0;
-    char *text = tg_plan_text(asked, w->workers, w->worker_count);
-    int rc = tg_plan_make(w->run.matrix, o->matrix, w->run.policy, text, &plan, err);
-    free(text);
-    if (rc < 0) return -1;
-    rc = read_changed(w, &plan.policy, &asked->changed, err);
+    if (plan_plainly(w, asked, &plan, err) < 0) return -1;
+    int rc = read_changed(w, &plan.policy, &asked->changed, err);
     for (size_t i = 0; rc == 0 && !w->is_idle && i < o->inherit_count; i++)
         rc = tg_inherit_take(o->inherit[i], &plan.policy, &asked->inherit, err);
     tg_plan_release(&plan);
-    return rc;
-}
-
-/* The plan of a run for which no baseline was looked for. */
-static int plan_plainly(const struct tg_work *w, const struct tg_asked *asked, struct tg_plan *plan,
-                        struct tg_error *err)
-{
-    char *text = tg_plan_text(asked, w->workers, w->worker_count);
-    int rc = tg_plan_make(w->run.matrix, w->wishes->matrix, w->run.policy, text, plan, err);
-    free(text);
     return rc;
 }
 

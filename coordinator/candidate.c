@@ -10,19 +10,6 @@
 #include "results/metric.h"
 #include "results/stats.h"
 
-static double real_fact(const struct tg_facts *facts, const char *name)
-{
-    const struct tg_field *field = tg_record_field(&tg_facts_type, name);
-    if (!field || field->kind != TG_REAL) return NAN;
-    return *(const double *)(const void *)((const char *)facts + field->offset);
-}
-
-static const char *text_fact(const struct tg_facts *facts, const char *name)
-{
-    const struct tg_field *field = tg_record_field(&tg_facts_type, name);
-    return field && field->kind == TG_TEXT ? (const char *)facts + field->offset : "unknown";
-}
-
 static int by_round(const void *a, const void *b)
 {
     const struct tg_measurement *x = *(const struct tg_measurement *const *)a;
@@ -53,8 +40,8 @@ static void name_canary(const struct tg_measurement *const *mine, size_t count,
     size_t dot = 0, move = 0;
     snprintf(c->canary, sizeof c->canary, "unknown");
     for (size_t i = 0; i < count; i++) {
-        const char *canary = text_fact(&mine[i]->facts, "canary");
-        const char *limit = text_fact(&mine[i]->facts, "limited_by");
+        const char *canary = mine[i]->facts.canary;
+        const char *limit = mine[i]->facts.limited_by;
         if (i == 0) snprintf(c->canary, sizeof c->canary, "%s", canary);
         if (strcmp(c->canary, canary) != 0) snprintf(c->canary, sizeof c->canary, "unknown");
         dot += strcmp(limit, "dot") == 0;
@@ -85,8 +72,8 @@ int tg_candidate_take(const struct tg_measurement *const rows[], size_t count,
         used = (size_t)rounds;
         for (size_t i = 0; i < used; i++) {
             values[i] = log_median(mine[i], metric);
-            dots[i] = log(real_fact(&mine[i]->facts, "canary_dot_s"));
-            reads[i] = log(real_fact(&mine[i]->facts, "canary_read_s"));
+            dots[i] = log(mine[i]->facts.canary_dot_s);
+            reads[i] = log(mine[i]->facts.canary_read_s);
         }
         taken.rounds = rounds;
         taken.value = median_of(values, used);

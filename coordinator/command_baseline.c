@@ -135,6 +135,11 @@ static int take_classes(const struct tg_plan *plan, const struct tg_run *run,
         rc = tg_candidate_baseline(plan, rows, h, run->evidence, decision->date, &c->baselines[h],
                                    err);
         if (rc == 0) c->count++;
+        if (rc == 0 && c->baselines[h].cell_count == 0)
+            rc = tg_fail(err,
+                         "no cell that a later run could measure again has %lld whole rounds of "
+                         "head alone or beside its copy",
+                         (long long)plan->policy.limits.rounds_min);
     }
     tg_rows_destroy(rows);
     snprintf(c->library, sizeof c->library, "%s", plan->workers[0].head.path);

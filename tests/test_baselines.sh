@@ -29,6 +29,8 @@ check 'evidence can be imported' bash -c '
     "$0" report run1 --format lines --out lines && "$0" import lines imported --policy record_policy.json \
     --matrix record.json' "$TRITGATE"
 check 'but not promoted' refuses 'its evidence was imported' promote run2 imported
+gives 2 "$TRITGATE" run record.json --budget 0.01 --out short >/dev/null
+check 'a run that had no time' refuses 'has 3 whole rounds of head alone or beside its copy' promote run1 short
 ask slow '"stub_twice"' limit=1.5
 gives 1 "$TRITGATE" run slow.json --out failed >/dev/null
 check 'a run that failed' refuses "run 'failed' cannot be promoted: it failed" promote run1 failed
@@ -115,7 +117,7 @@ sessions quiet 0.55 0.6 0.65 # so much slower that no neighbour raises an alarm
 check 'the forger forges well' gives 0 "$TRITGATE" baseline list --store quiet
 check 'three sessions' says '1 cell  3 sessions'
 
-cp -r baselines kept
+cp -r quiet kept
 check 'a base and a baseline' refuses 'either --base or --baseline' with quiet --base moved.so
 check 'a store that is not there' refuses "no store of baselines at 'nowhere'" with nowhere
 check 'where head is no slower, it passes' gives 0 with quiet
@@ -160,5 +162,5 @@ rm -r edited/entries && cp -r baselines/entries edited && sed -i 's/"rounds": 3/
 check 'an edited one' none edited ': it was edited'
 rm edited/entries/*
 check 'an empty store' bash -c '"$0" run record.json --out by-empty --baseline edited | grep -q "^no stored baseline is used: the store is empty$"' "$TRITGATE"
-check 'a run writes into no store' diff -r baselines kept
+check 'no run has written into a store' diff -r gone kept
 finish

@@ -99,6 +99,35 @@ static void a_round_that_broke_is_none(void **state)
     assert_int_equal(take(0, 3).rounds, 0);
 }
 
+/* What limits most of its rounds chooses the canary; one round with other canaries spoils it. */
+static void canaries_are_taken_along(void **state)
+{
+    (void)state;
+    static const double values[] = {0, 0, 0};
+    static const char *const limits[] = {"dot", "write", "read"};
+    plan_for(POLICY(SLOWER("0.05", "")), NULL);
+    put_rounds(0, values, 3);
+    for (size_t i = 0; i < run.count; i++) {
+        struct tg_facts *facts = &run.rows[i].facts;
+        snprintf(facts->canary, sizeof facts->canary, "e82cde6f11124361");
+        snprintf(facts->limited_by, sizeof facts->limited_by, "%s", limits[run.rows[i].round]);
+        facts->canary_dot_s = 1e-4 * (double)(run.rows[i].round + 1);
+        facts->canary_read_s = 3e-4;
+    }
+    sort_rows();
+    struct tg_candidate taken = take(0, 3);
+    assert_string_equal(taken.canary, "e82cde6f11124361");
+    assert_string_equal(taken.limited_by, "read");
+    assert_true(fabs(taken.canary_dot - log(2e-4)) < 1e-12);
+    assert_true(fabs(taken.canary_read - log(3e-4)) < 1e-12);
+    assert_string_equal(take(0, 1).limited_by, "dot");
+
+    snprintf(run.rows[0].facts.canary, sizeof run.rows[0].facts.canary, "0000000000000000");
+    taken = take(0, 3);
+    assert_string_equal(taken.canary, "unknown");
+    assert_string_equal(taken.limited_by, "none");
+}
+
 static void head_alone_is_preferred_to_head_with_its_copy(void **state)
 {
     (void)state;
@@ -163,6 +192,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_candidate_is_of_its_first_rounds),
         TEST(a_round_that_broke_is_none),
+        TEST(canaries_are_taken_along),
         TEST(head_alone_is_preferred_to_head_with_its_copy),
         TEST(a_run_becomes_a_baseline_of_one_session),
     };

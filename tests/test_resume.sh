@@ -50,6 +50,7 @@ for victim in worker coordinator launcher child; do
     check "gate agrees ($victim)" gives 0 "$TRITGATE" gate "$victim"
 done
 
+ask slow '"stub_twice"' round_s=0.5 quads_max=10000 rounds_min=12
 check 'a run begins (two coordinators)' start twice
 check 'a run that goes on cannot be resumed' refuses 'is still going on' \
     "$TRITGATE" run --resume twice
