@@ -53,7 +53,8 @@ check 'and it is said what of' says '^[0-9a-f]{16}  1 cell, 2 sessions, expires 
 name=$(cut -c1-16 out)
 check 'the library is kept, whole' cmp "$TRITGATE_LIB" baselines/libraries/*.so
 check 'two promotions at once' bash -c '
-    "$0" baseline promote run1 run3 & "$0" baseline promote run2 run3 & wait -n && wait -n' "$TRITGATE"
+    "$0" baseline promote run1 run3 & one=$!; "$0" baseline promote run2 run3 & two=$!
+    wait $one && wait $two' "$TRITGATE"
 check 'lose nothing' gives 0 "$TRITGATE" baseline list
 check 'of three runs' says "^$name  .*  1 cell  3 sessions  hardware [0-9a-f]{16}  library [0-9a-f]{16}  expires 20"
 check 'what is kept can be seen' gives 0 "$TRITGATE" baseline show "$name"
