@@ -167,13 +167,24 @@ static bool has_unequal_spreads(const struct tg_walk *w)
     return most > SPREAD_RATIO * least;
 }
 
+/*
+ * What a node says against theta = centre if its mean lies on that side of it; on the other side it
+ * says as little for the answer as a node can: the value of a mean that is the centre.
+ */
+static double log_from_side(const struct tg_student *t, double centre, bool is_below)
+{
+    bool agrees = is_below ? t->mean < centre : t->mean > centre;
+    return tg_sequential_student_log_e(t, agrees ? centre : t->mean);
+}
+
 double tg_walk_log_student(const struct tg_walk *walk, double centre)
 {
+    bool is_below = walk->student.mean < centre;
     double sum = 0;
     if (walk->node_count == 1 || !has_unequal_spreads(walk))
         return tg_sequential_student_log_e(&walk->student, centre);
     for (size_t n = 0; n < walk->node_count; n++)
-        sum += tg_sequential_student_log_e(&walk->nodes[n].student, centre);
+        sum += log_from_side(&walk->nodes[n].student, centre, is_below);
     return sum;
 }
 

@@ -43,8 +43,9 @@ void tg_walk_step(struct tg_walk *walk);
 double tg_walk_log_fail(const struct tg_walk *walk);
 
 /*
- * The log e-value against theta = centre, from either side: of all rounds together, or, where the
- * spread of one node is more than three times that of another, the product over nodes.
+ * The log e-value against theta = centre, from the side of it on which the mean of all rounds lies:
+ * of all rounds together, or, where the spread of one node is more than three times that of
+ * another, the product over nodes. A node whose mean lies on the other side only costs.
  */
 double tg_walk_log_student(const struct tg_walk *walk, double centre);
 

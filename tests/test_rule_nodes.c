@@ -97,6 +97,28 @@ static void a_doubtful_node_keeps_a_clean_test_open(void **state)
     assert_true(v.wants_more);
 }
 
+/* Node 0 is quiet and slower by 8 %; what node 1 measures is mostly noise, and faster. */
+static void a_quiet_node_that_is_slower_keeps_a_test_open(void **state)
+{
+    (void)state;
+    static int nodes[MOST];
+    struct tg_verdict v = tg_rule_no_verdict();
+    const struct tg_evidence evidence = {.rule = &rule,
+                                         .limits = &limits,
+                                         .metric = &time_metric,
+                                         .required_count = 1,
+                                         .values = values,
+                                         .nodes = nodes,
+                                         .count = 12};
+    begin("noninferior");
+    for (int i = 0; i < 12; i++) {
+        nodes[i] = i % 2;
+        values[i] = nodes[i] ? (i % 4 == 1 ? 0.1 : -0.14) : 0.08 + (i % 4 ? 0.001 : -0.001);
+    }
+    tg_rule_find(rule.rule)->judge(&evidence, &v);
+    assert_int_equal(v.answer, TG_INCONCLUSIVE);
+}
+
 static void a_failure_may_have_to_be_seen_twice(void **state)
 {
     (void)state;
@@ -130,6 +152,7 @@ int main(void)
         cmocka_unit_test(what_fails_without_the_odd_node_fails),
         cmocka_unit_test(of_two_nodes_both_must_be_slower),
         cmocka_unit_test(a_doubtful_node_keeps_a_clean_test_open),
+        cmocka_unit_test(a_quiet_node_that_is_slower_keeps_a_test_open),
         cmocka_unit_test(a_failure_may_have_to_be_seen_twice),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

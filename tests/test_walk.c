@@ -166,6 +166,30 @@ static void nodes_of_unequal_spread_speak_for_themselves(void **state)
     tg_walk_end(walk);
 }
 
+/* Certainty that a quiet node lies above the centre is none that all of them lie below. */
+static void a_node_on_the_other_side_is_no_evidence(void **state)
+{
+    (void)state;
+    struct tg_student noisy = {0}, nowhere = {.rounds = 10};
+    for (int i = 0; i < 20; i++) {
+        nodes[i] = i % 2;
+        values[i] = nodes[i] ? (i % 4 < 2 ? 0.1 : -0.14) : 0.08 + (i % 4 ? 0.001 : -0.001);
+        if (nodes[i]) tg_sequential_student_add(&noisy, values[i]);
+    }
+    struct tg_walk *walk = walk_over(20, nodes, NULL);
+    assert_true(tg_walk_student(walk)->mean < 0.05);
+    double prior = tg_sequential_student_log_e(&nowhere, 0);
+    assert_true(prior < 0);
+    assert_float_equal(tg_walk_log_student(walk, 0.05),
+                       prior + tg_sequential_student_log_e(&noisy, 0.05), 1e-9);
+    tg_walk_end(walk);
+    for (int i = 0; i < 20; i++) values[i] = -values[i]; /* and from above */
+    walk = walk_over(20, nodes, NULL);
+    assert_float_equal(tg_walk_log_student(walk, -0.05),
+                       prior + tg_sequential_student_log_e(&noisy, 0.05), 1e-9);
+    tg_walk_end(walk);
+}
+
 static void runs_are_counted_as_nodes_are(void **state)
 {
     (void)state;
@@ -195,6 +219,7 @@ int main(void)
         cmocka_unit_test(alikeness_is_looked_for_on_each_node),
         cmocka_unit_test(what_one_node_shows_is_evidence),
         cmocka_unit_test(nodes_of_unequal_spread_speak_for_themselves),
+        cmocka_unit_test(a_node_on_the_other_side_is_no_evidence),
         cmocka_unit_test(runs_are_counted_as_nodes_are),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
