@@ -42,6 +42,38 @@ static char *path_of(char *line)
     return strncmp(line, "./", 2) == 0 ? line + 2 : line;
 }
 
+/* Whether a directory of the path is "." or "..", so that patterns would not see where it leads. */
+static bool has_dots(const char *path)
+{
+    for (const char *at = path; *at;) {
+        size_t length = strcspn(at, "/");
+        if ((length == 1 && *at == '.') || (length == 2 && strncmp(at, "..", 2) == 0)) return true;
+        at += length + (at[length] == '/');
+    }
+    return false;
+}
+
+/*
+ * What is wrong with a line, NULL if nothing is. Lists of another kind would name no path of the
+ * surface, and a change that was not looked at would be skipped.
+ */
+static const char *flaw_of_line(const char *line, size_t length)
+{
+    static const char states[] = " MADRCTU?!";
+    if (strlen(line) != length) return "it has a zero byte";
+    if (strncmp(line, "\xef\xbb\xbf", 3) == 0) return "it begins with a byte order mark";
+    if (strchr(line, '\t')) return "it has a tab: paths only, as git diff --name-only gives them";
+    bool is_status = length > 3 && strchr(states, line[0]) && strchr(states, line[1]);
+    if (is_status && line[2] == ' ') return "it has a state: paths only";
+    return NULL;
+}
+
+static const char *flaw_of_path(const char *path)
+{
+    if (path[0] == '/') return "a path from the top of the sources is expected";
+    return has_dots(path) ? "'.' and '..' are no directories of a list" : NULL;
+}
+
 static void take(const char *path, const struct tg_flow *flow, struct tg_changed *c)
 {
     const char *cells = NULL;
@@ -62,12 +94,16 @@ int tg_changed_read(FILE *lines, const struct tg_flow *flow, struct tg_changed *
 {
     struct tg_changed read = {0};
     char *line = NULL;
-    size_t room = 0;
-    while (getline(&line, &room, lines) >= 0) {
+    size_t room = 0, number = 0;
+    const char *flaw = NULL;
+    for (ssize_t length; !flaw && (length = getline(&line, &room, lines)) >= 0; number++) {
+        flaw = flaw_of_line(line, (size_t)length);
         const char *path = path_of(line);
-        if (*path) take(path, flow, &read);
+        if (!flaw) flaw = flaw_of_path(path);
+        if (!flaw && *path) take(path, flow, &read);
     }
     free(line);
+    if (flaw) return tg_fail(err, "line %zu: %s", number, flaw);
     if (ferror(lines)) return tg_fail(err, "cannot read the list of changed paths");
     if (read.path_count == 0) return tg_fail(err, "the list of changed paths is empty");
     *changed = read;

@@ -71,6 +71,38 @@ static void a_path_on_the_surface_without_a_component_concerns_everything(void *
                         "all cells: changed path 'docs/a.md' belongs to no component");
 }
 
+/* Such a list would name nothing that is on the surface, and nothing would be measured. */
+static void a_list_of_another_kind_is_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *lines, *message;
+    } wrong[] = {
+        {"docs/a.md\nM\tkernels/fill.c\n",
+         "line 2: it has a tab: paths only, as git diff --name-only gives them"},
+        {" M kernels/fill.c\n", "line 1: it has a state: paths only"},
+        {"?? kernels/fill.c\n", "line 1: it has a state: paths only"},
+        {"/home/me/kernels/fill.c", "line 1: a path from the top of the sources is expected"},
+        {"docs/../kernels/fill.c\n", "line 1: '.' and '..' are no directories of a list"},
+        {"././kernels/fill.c\n", "line 1: '.' and '..' are no directories of a list"},
+        {"\"\\056\\056/kernels/fill.c\"\n", "line 1: '.' and '..' are no directories of a list"},
+        {"\xef\xbb\xbfkernels/fill.c\r\n", "line 1: it begins with a byte order mark"}};
+    struct tg_error err;
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        assert_int_equal(try_paths(&flow, wrong[i].lines, &err), -1);
+        assert_string_equal(err.text, wrong[i].message);
+    }
+    FILE *wide = tmpfile();
+    assert_non_null(wide);
+    assert_int_equal(fwrite("k\0e\0\n\0", 1, 6, wide), 6);
+    rewind(wide);
+    assert_int_equal(tg_changed_read(wide, &flow, &changed, &err), -1);
+    assert_string_equal(err.text, "line 1: it has a zero byte");
+    fclose(wide);
+    note(&flow, ".github/a\n..a/b\nM a\n");
+    assert_int_equal(changed.path_count, 3);
+}
+
 static void what_is_not_on_the_surface_concerns_nothing(void **state)
 {
     (void)state;
@@ -159,6 +191,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_path_concerns_the_first_component_that_has_it),
         cmocka_unit_test(a_path_on_the_surface_without_a_component_concerns_everything),
+        cmocka_unit_test(a_list_of_another_kind_is_refused),
         cmocka_unit_test(what_is_not_on_the_surface_concerns_nothing),
         cmocka_unit_test(lines_are_read_as_git_prints_them),
         cmocka_unit_test(a_plan_keeps_what_was_changed),
