@@ -50,14 +50,16 @@ static int add(const struct tg_policy *policy, const struct tg_inherited *found,
     return 0;
 }
 
-/* The gates of a run that was decided, its own first. */
+/* The gates of a run that was decided: its own, if its step writes them, then what it inherited. */
 static int take_all(const struct tg_plan *plan, const struct tg_decision *d,
                     const struct tg_policy *policy, struct tg_inherit *inherit,
                     struct tg_error *err)
 {
-    const struct tg_texts *writes = &plan->policy.process.writes;
+    const struct tg_flow *flow = &plan->policy.process;
+    const struct tg_texts *writes = &flow->writes;
     struct tg_inherit taken = *inherit;
-    for (size_t i = 0; i < writes->count; i++) {
+    bool is_its_gate = flow->step_count == 0 || flow->steps[flow->step].writes;
+    for (size_t i = 0; i < writes->count && is_its_gate; i++) {
         struct tg_inherited own = {{0}};
         snprintf(own.flow, sizeof own.flow, "%s", plan->policy.flow);
         snprintf(own.gate, sizeof own.gate, "%s", writes->at[i]);
@@ -73,6 +75,9 @@ static int take_all(const struct tg_plan *plan, const struct tg_decision *d,
         if (!tg_inherit_find(&taken, handed_on->gate) && add(policy, handed_on, &taken, err) < 0)
             return -1;
     }
+    if (taken.count == inherit->count && !is_its_gate)
+        return tg_fail(err, "step '%s' of flow '%s' does not write its gate",
+                       flow->steps[flow->step].name, plan->policy.flow);
     if (taken.count == inherit->count)
         return tg_fail(err, "flow '%s' has no gate that flow '%s' inherits", plan->policy.flow,
                        policy->flow);

@@ -24,7 +24,12 @@ static const char matrix[] = "{\"tritgate_matrix\": 1, \"axes\": {\"probe\": [\"
     POLICY("integrative", "\"writes\": [\"benchmarks\"], \"inherits\": [\"benchmarks\", "          \
                           "\"perf\"]")
 
+#define STEPS                                                                                      \
+    POLICY("review", "\"writes\": [\"perf\"], \"inherits\": [\"benchmarks\"], \"steps\": ["        \
+                     "{\"name\": \"detect\", \"writes\": false}, {\"name\": \"finalise\"}]")
+
 static char directory[64];
+static const char *step = ""; /* of the runs that are stored */
 static struct tg_plan plan;
 static struct tg_run run;
 
@@ -48,6 +53,7 @@ static const char *store(const char *name, const char *policy, const struct tg_i
     struct tg_capability worker = made_worker("a", NULL);
     struct tg_asked asked = made_asked;
     if (inherit) asked.inherit = *inherit;
+    snprintf(asked.step, sizeof asked.step, "%s", step);
     struct tg_run texts = {.matrix = (char *)(uintptr_t)matrix,
                            .policy = (char *)(uintptr_t)policy,
                            .plan = tg_plan_text(&asked, &worker, 1)};
@@ -216,6 +222,28 @@ static void another_build_is_named(void **state)
     assert_non_null(strstr(text, "= pass for another build than head, of"));
 }
 
+/* Detecting passed: that is not the decision that the gate is written with. */
+static void a_step_that_does_not_write_its_gate_gives_none(void **state)
+{
+    (void)state;
+    struct tg_inherit first = {0}, second = {0}, third = {0}, none = {0};
+    char text[300];
+    take(store("a", GENERATIVE, NULL, 0.95, true), REVIEW, &first);
+    step = "detect";
+    take(store("b", STEPS, &first, 0.95, true), INTEGRATIVE, &second);
+    const char *path = store("c", STEPS, NULL, 0.95, true);
+    step = "";
+    assert_int_equal(second.count, 1);
+    assert_string_equal(second.gates[0].flow, "generative");
+    assert_false(say(INTEGRATIVE, &second, 1, text, sizeof text));
+    assert_string_equal(text,
+                        "cannot pass: flow 'integrative' inherits 'perf', and none was given");
+    assert_refused(path, INTEGRATIVE, &none,
+                   "step 'detect' of flow 'review' does not write its gate");
+    take(store("d", STEPS, &first, 0.95, true), INTEGRATIVE, &third);
+    assert_string_equal(tg_inherit_find(&third, "perf")->answer, "pass");
+}
+
 static void a_run_that_cannot_be_trusted_is_refused(void **state)
 {
     (void)state;
@@ -248,6 +276,7 @@ int main(void)
         TEST(what_failed_or_was_open_is_taken_and_cannot_pass),
         TEST(what_was_inherited_is_handed_on),
         TEST(another_build_is_named),
+        TEST(a_step_that_does_not_write_its_gate_gives_none),
         TEST(a_run_that_cannot_be_trusted_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
