@@ -425,16 +425,26 @@ static enum tg_answer answer_of(const struct tg_limits *limits, const struct tg_
     return may_pass && is_covered && d->passed > 0 ? TG_PASS : TG_INCONCLUSIVE;
 }
 
+/* The date of the last row that has one. */
+static void find_date(const struct tg_run *run, struct tg_decision *d)
+{
+    bool is_found = false;
+    snprintf(d->date, sizeof d->date, "unknown");
+    for (size_t i = 0; i < run->count; i++) {
+        const char *date = run->rows[i].facts.date;
+        if (strcmp(date, "unknown") == 0 || (is_found && strcmp(date, d->date) <= 0)) continue;
+        memcpy(d->date, date, sizeof d->date);
+        is_found = true;
+    }
+}
+
 static int decide(const struct tg_plan *plan, const struct tg_run *run, const struct tg_rows *rows,
                   struct tg_decision *d, struct tg_error *err)
 {
     bool is_decidable = note_origin(plan, d);
     bool may_pass = note_builds(plan, run, d), all_there = true;
     char accepted[sizeof *d->notes];
-    snprintf(d->date, sizeof d->date, "unknown");
-    for (size_t i = 0; i < run->count; i++)
-        if (strcmp(d->date, "unknown") == 0 || strcmp(run->rows[i].facts.date, d->date) > 0)
-            memcpy(d->date, run->rows[i].facts.date, sizeof d->date);
+    find_date(run, d);
     look_at_rows(run, d);
     memcpy(d->evidence, run->evidence, sizeof d->evidence);
     d->row_count = run->count;

@@ -56,6 +56,21 @@ static enum tg_answer decide(void)
     return decision.answer;
 }
 
+/* Accepted losses are held against it, so a row without a date must not hide a later one. */
+static void the_date_is_that_of_the_last_row_that_has_one(void **state)
+{
+    (void)state;
+    static const char *const dates[] = {"unknown", "2026-05-05", "unknown", "2025-01-01"};
+    begin(one, builds);
+    decide();
+    assert_string_equal(decision.date, "unknown");
+    for (int i = 0; i < 4; i++)
+        snprintf(made_row(&run, &plan, 0, 0, i, TG_MEASURED)->facts.date, TG_TEXT_SIZE, "%s",
+                 dates[i]);
+    decide();
+    assert_string_equal(decision.date, "2026-05-05");
+}
+
 static void assert_word(size_t test, const char *word)
 {
     assert_string_equal(decision.verdicts[test].word, word);
@@ -274,8 +289,7 @@ static void what_a_reader_must_know_stands_first(void **state)
         "only cells that match 'batch=1'",
         "cannot pass: the run was not ended in order; run --resume ends it",
         "left out, damaged by a kill: a row"};
-    struct tg_asked asked = {
-        .seed = "7", .filter = "batch=1", .budget_s = 60, .is_same = true};
+    struct tg_asked asked = {.seed = "7", .filter = "batch=1", .budget_s = 60, .is_same = true};
     struct tg_capability worker = made_worker("a", MADE_HEAD);
     worker.head.injected_percent = 5;
     worker.base.is_debug = true;
@@ -456,6 +470,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_teardown(name, end)
     const struct CMUnitTest tests[] = {
         TEST(every_required_test_resolved_and_good_is_a_pass),
+        TEST(the_date_is_that_of_the_last_row_that_has_one),
         TEST(one_failure_is_a_fail_whatever_else_is_open),
         TEST(attention_passes_and_is_counted),
         TEST(nothing_measured_is_never_a_pass),
