@@ -72,12 +72,28 @@ static int by_digest(const void *a, const void *b)
     return strcmp(((const struct seen *)a)->digest, ((const struct seen *)b)->digest);
 }
 
-/* Whether a row holds times: rows of a fixed value, or of none, may well be alike. */
-static bool has_times(const struct tg_measurement *m)
+/*
+ * Whether a row is like no other: it holds times, or says which process it is from. Of others, rows
+ * of a fixed value may well be alike.
+ */
+static bool is_unique(const struct tg_measurement *m)
 {
+    if (m->facts.pid > 0 && strcmp(m->facts.date, "unknown") != 0) return true;
     for (size_t i = 0; i < m->series_count; i++)
         if (m->series[i].count > 1) return true;
     return false;
+}
+
+/* No run may be there twice. */
+static int check_runs(const struct session *sessions, size_t count, struct tg_error *err)
+{
+    for (size_t s = 1; s < count; s++)
+        for (size_t k = 0; k < s; k++)
+            if (sessions[s].run.count > 0 &&
+                strcmp(sessions[s].run.evidence, sessions[k].run.evidence) == 0)
+                return tg_fail(err, "'%s' and '%s' are the same run", sessions[k].path,
+                               sessions[s].path);
+    return 0;
 }
 
 /* No row may be in two runs. */
@@ -89,7 +105,7 @@ static int check_once(const struct session *sessions, size_t count, struct tg_er
     int rc = seen ? 0 : tg_fail(err, "out of memory");
     for (size_t s = 0; s < count; s++) {
         for (size_t i = 0; i < sessions[s].run.count && rc == 0; i++) {
-            if (!has_times(&sessions[s].run.rows[i])) continue;
+            if (!is_unique(&sessions[s].run.rows[i])) continue;
             char *line = tg_measurement_to_json(&sessions[s].run.rows[i]);
             seen[seen_count].session = s;
             rc = tg_digest_text(line, seen[seen_count++].digest, err);
@@ -213,7 +229,7 @@ static int join(const char *const paths[], size_t count, const char *policy,
     qsort(sessions, count, sizeof *sessions, by_beginning);
     for (size_t s = 1; s < count; s++)
         if (check_same(&sessions[0], &sessions[s], err) < 0) return -1;
-    if (check_once(sessions, count, err) < 0) return -1;
+    if (check_once(sessions, count, err) < 0 || check_runs(sessions, count, err) < 0) return -1;
     if (plan_sessions(sessions, count, policy, run, plan, err) < 0) return -1;
     if (join_rows(sessions, count, run, err) == 0) return 0;
     tg_plan_release(plan);

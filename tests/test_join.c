@@ -22,6 +22,10 @@
     " \"metric\": \"call_time\", \"axis\": \"build\", \"of\": \"head\", \"to\": \"base\","         \
     " \"tolerance\": 0.02, \"margin\": " margin "}]}"
 
+#define FLOOR                                                                                      \
+    "{\"tritgate_policy\": 1, \"flow\": \"review\", \"rules\": [{\"rule\": \"floor\","             \
+    " \"metric\": \"kernel_accuracy\", \"limit\": 0.9}]}"
+
 #define ACCEPTANCE                                                                                 \
     "{\"tritgate_acceptance\": 1, \"accepted\": [{\"cells\": \"kernel=*\", \"metric\": "           \
     "\"call_time\","                                                                               \
@@ -33,7 +37,7 @@ struct like {
     const char *matrix, *policy, *filter, *head, *host, *hardware, *acceptance, *inherited;
     double effect;
     int64_t hour, rounds;
-    bool is_unsealed, is_imported;
+    bool is_unsealed, is_imported, is_fixed;
 };
 
 static char parent[3000], paths[3][3100];
@@ -76,7 +80,7 @@ static void make(int at, struct like like)
     if (like.head) snprintf(worker.head.digest, sizeof worker.head.digest, "%s", like.head);
     if (like.hardware) snprintf(worker.hardware, sizeof worker.hardware, "%s", like.hardware);
     snprintf(asked.filter, sizeof asked.filter, "%s", like.filter ? like.filter : "");
-    snprintf(asked.seed, sizeof asked.seed, "%d", 70 + at);
+    snprintf(asked.seed, sizeof asked.seed, "%d", like.is_fixed ? 70 : 70 + at);
     asked.is_imported = like.is_imported;
     if (like.acceptance)
         assert_int_equal(tg_digest_text(like.acceptance, asked.acceptance, &err), 0);
@@ -86,7 +90,9 @@ static void make(int at, struct like like)
     }
     char *text = tg_plan_text(&asked, &worker, 1);
     if (tg_plan_make(matrix, "a.json", policy, text, &plan, &err) < 0) fail_msg("%s", err.text);
-    made_rounds(&rows, &plan, 0, 0, like.rounds ? like.rounds : 4, like.effect, 0.003);
+    for (int64_t r = 0; like.is_fixed && r < like.rounds; r++) made_fixed(&rows, &plan, 0, r, 0.95);
+    if (!like.is_fixed)
+        made_rounds(&rows, &plan, 0, 0, like.rounds ? like.rounds : 4, like.effect, 0.003);
     snprintf(run_directory, sizeof run_directory, "%.2990s", paths[at]);
     assert_int_equal(mkdir(run_directory, 0777), 0);
     write_text("matrix.json", matrix);
@@ -101,7 +107,7 @@ static void make(int at, struct like like)
         snprintf(facts->date, sizeof facts->date, "2026-01-02T%02d:00:%02dZ", (int)like.hour,
                  (int)rows.rows[i].round);
         snprintf(facts->host, sizeof facts->host, "%s", worker.host);
-        facts->pid = like.hour;
+        facts->pid = like.hour ? like.hour : -1;
         assert_int_equal(tg_store_append(store, &rows.rows[i], &err), 0);
     }
     assert_int_equal(tg_store_close(store, &err), 0);
@@ -292,6 +298,28 @@ static void nothing_counts_twice(void **state)
     assert_refused("have a measurement in common");
 }
 
+/* One value of a metric that is the same every time decides nothing, however often it is read. */
+static void a_run_is_not_joined_with_its_copy(void **state)
+{
+    (void)state;
+    make(0, (struct like){.policy = FLOOR, .is_fixed = true, .rounds = 1});
+    make(1, (struct like){.policy = FLOOR, .is_fixed = true, .rounds = 1});
+    assert_refused("are the same run");
+    make(1, (struct like){.policy = FLOOR, .is_fixed = true, .rounds = 2}); /* nobody knows */
+    const char *const both[] = {paths[0], paths[1]};
+    judge(both, 2, NULL);
+    assert_int_equal(decision.answer, TG_PASS);
+    release();
+}
+
+static void what_a_process_saw_once_counts_once(void **state)
+{
+    (void)state;
+    make(0, (struct like){.policy = FLOOR, .is_fixed = true, .rounds = 1, .hour = 1});
+    make(1, (struct like){.policy = FLOOR, .is_fixed = true, .rounds = 2, .hour = 1});
+    assert_refused("have a measurement in common");
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
@@ -304,6 +332,8 @@ int main(void)
         TEST(what_was_accepted_is_so_for_all_of_them),
         TEST(runs_of_unlike_questions_are_not_joined),
         TEST(nothing_counts_twice),
+        TEST(a_run_is_not_joined_with_its_copy),
+        TEST(what_a_process_saw_once_counts_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
