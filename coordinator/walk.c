@@ -193,24 +193,28 @@ const struct tg_student *tg_walk_student(const struct tg_walk *walk)
     return &walk->student;
 }
 
-/* How many of the first `taken` numbers are new among those before them. */
-static size_t distinct(const int *numbers, size_t taken)
+/* How many of these, nodes or runs, have most of their rounds above the floor. */
+static size_t seen_by(const struct tg_walk *w, const int *numbers)
 {
     size_t found = 0;
-    for (size_t i = 0; i < taken; i++) {
-        size_t k = 0;
-        while (k < i && numbers[k] != numbers[i]) k++;
-        found += k == i;
+    for (size_t i = 0; numbers && i < w->taken; i++) {
+        size_t first = 0, rounds = 0, above = 0;
+        while (numbers[first] != numbers[i]) first++;
+        if (first < i) continue;
+        for (size_t r = i; r < w->taken; r++) {
+            rounds += numbers[r] == numbers[i];
+            above += numbers[r] == numbers[i] && value_of(w, r) > w->path.floor;
+        }
+        found += 2 * above > rounds;
     }
     return found;
 }
 
 size_t tg_walk_span(const struct tg_walk *walk)
 {
-    size_t least = walk->taken > 0;
-    size_t nodes = walk->path.nodes ? distinct(walk->path.nodes, walk->taken) : least;
-    size_t sessions = walk->path.sessions ? distinct(walk->path.sessions, walk->taken) : least;
-    return nodes > sessions ? nodes : sessions;
+    size_t nodes = seen_by(walk, walk->path.nodes), runs = seen_by(walk, walk->path.sessions);
+    size_t most = nodes > runs ? nodes : runs;
+    return most > 0 ? most : walk->taken > 0;
 }
 
 size_t tg_walk_super_rounds(const struct tg_walk *walk)

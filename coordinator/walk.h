@@ -52,7 +52,10 @@ double tg_walk_log_student(const struct tg_walk *walk, double centre);
 /* Mean and spread of all units so far, and how many they are: rounds, or super-rounds. */
 const struct tg_student *tg_walk_student(const struct tg_walk *walk);
 
-/* How many runs or nodes the rounds so far span, whichever are more. */
+/*
+ * How many runs or nodes, whichever are more, saw a shift above the floor so far: most of their
+ * rounds lie above it. It is 1 at least if there is any round.
+ */
 size_t tg_walk_span(const struct tg_walk *walk);
 
 /* Super-rounds so far, 0 while rounds are counted. */

@@ -143,6 +143,10 @@ static void a_failure_may_have_to_be_seen_twice(void **state)
     evidence.count = 20;
     tg_rule_find(rule.rule)->judge(&evidence, &v);
     assert_verdict(v, TG_INCONCLUSIVE, "held");
+    for (size_t i = 20; i < 23; i++) values[i] = 0; /* a run that was there, and saw nothing */
+    evidence.count = 23;
+    tg_rule_find(rule.rule)->judge(&evidence, &v);
+    assert_verdict(v, TG_INCONCLUSIVE, "held");
 }
 
 int main(void)

@@ -143,7 +143,7 @@ static void what_one_node_shows_is_evidence(void **state)
     tg_walk_end(walk);
     walk = walk_over(MOST, nodes, NULL);
     split = tg_walk_log_fail(walk);
-    assert_int_equal(tg_walk_span(walk), 4);
+    assert_int_equal(tg_walk_span(walk), 1); /* the others saw nothing */
     tg_walk_end(walk);
     /* Node 3 alone won 16 bets; it has a quarter of a half of the stakes. */
     assert_true(split > plain);
@@ -190,19 +190,27 @@ static void a_node_on_the_other_side_is_no_evidence(void **state)
     tg_walk_end(walk);
 }
 
-static void runs_are_counted_as_nodes_are(void **state)
+static void runs_that_saw_it_are_counted_as_nodes_are(void **state)
 {
     (void)state;
     for (int i = 0; i < 12; i++) {
         nodes[i] = i % 2;
         sessions[i] = i / 4;
-        values[i] = 0;
+        values[i] = 0.03;
     }
     struct tg_walk *walk = walk_over(12, nodes, sessions);
     assert_int_equal(tg_walk_span(walk), 3);
     tg_walk_end(walk);
     walk = walk_over(4, nodes, sessions);
     assert_int_equal(tg_walk_span(walk), 2);
+    tg_walk_end(walk);
+    values[4] = values[5] = values[6] = 0.01; /* most of the second run */
+    walk = walk_over(12, NULL, sessions);
+    assert_int_equal(tg_walk_span(walk), 2);
+    tg_walk_end(walk);
+    for (int i = 0; i < 12; i++) values[i] = 0.01;
+    walk = walk_over(12, nodes, sessions);
+    assert_int_equal(tg_walk_span(walk), 1);
     tg_walk_end(walk);
     walk = walk_over(0, nodes, sessions);
     assert_int_equal(tg_walk_span(walk), 0);
@@ -220,7 +228,7 @@ int main(void)
         cmocka_unit_test(what_one_node_shows_is_evidence),
         cmocka_unit_test(nodes_of_unequal_spread_speak_for_themselves),
         cmocka_unit_test(a_node_on_the_other_side_is_no_evidence),
-        cmocka_unit_test(runs_are_counted_as_nodes_are),
+        cmocka_unit_test(runs_that_saw_it_are_counted_as_nodes_are),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
