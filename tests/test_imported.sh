@@ -122,7 +122,7 @@ check 'without a seal it cannot pass' gives 2 "$TRITGATE" gate open --imported
 sed -i 's/review/revieW/' open/policy.json
 check 'changed texts are refused' refuses 'belongs to another run' "$TRITGATE" gate open --imported
 cp -r noise changed
-printf x | dd of=changed/worker-0001.1.h5 bs=1 seek=9000 conv=notrunc 2>/dev/null
+printf '\376\001' | dd of=changed/worker-0001.1.h5 bs=1 seek=9000 conv=notrunc 2>/dev/null
 check 'changed bytes are refused' refuses 'was changed after the run' "$TRITGATE" gate changed --imported
 
 for part in '0 3' '3 6' '6 12' '5 12'; do
