@@ -11,14 +11,29 @@
 #include "coordinator/round_value.h"
 #include "results/stats.h"
 
-/* The samples of quad q of one side, whose next sample is *next. False if there are not two. */
-static bool take_two(const struct tg_series *s, size_t *next, int64_t quad, double two[2])
+/*
+ * The samples of a quad of one side, whose next sample is *next, and which of the four they are, as
+ * bits. False if there are not two.
+ */
+static bool take_two(const struct tg_series *s, size_t *next, int64_t quad, double two[2],
+                     unsigned *places)
 {
     int found = 0;
+    *places = 0;
     while (*next < s->count && s->turns[*next] / 4 < quad) ++*next;
-    while (*next < s->count && s->turns[*next] / 4 == quad && found < 2)
+    while (*next < s->count && s->turns[*next] / 4 == quad && found < 2) {
+        if (s->turns[*next] < 0) return false;
+        *places |= 1u << s->turns[*next] % 4;
         two[found++] = s->samples[(*next)++];
+    }
     return found == 2 && two[0] > 0 && two[1] > 0;
+}
+
+/* Whether a quad is of-to-to-of or to-of-of-to: in any other order drift is a difference. */
+static bool is_in_order(unsigned of, unsigned to)
+{
+    const unsigned outer = 1u << 0 | 1u << 3, inner = 1u << 1 | 1u << 2;
+    return (of == outer && to == inner) || (of == inner && to == outer);
 }
 
 int tg_evidence_value(const struct tg_series *of, const struct tg_series *to, double *value)
@@ -29,10 +44,13 @@ int tg_evidence_value(const struct tg_series *of, const struct tg_series *to, do
     double *values = calloc(most + 1, sizeof *values);
     int rc = -1;
     if (quads && values) {
-        for (int64_t q = 0; q < (int64_t)most; q++)
-            if (take_two(of, &next_of, q, quads[count].head) &&
-                take_two(to, &next_to, q, quads[count].base))
+        for (int64_t q = 0; q < (int64_t)most; q++) {
+            unsigned of_places, to_places;
+            if (take_two(of, &next_of, q, quads[count].head, &of_places) &&
+                take_two(to, &next_to, q, quads[count].base, &to_places) &&
+                is_in_order(of_places, to_places))
                 count++;
+        }
         if (count > 0 && count == most) {
             *value = tg_stats_round_value(quads, count, values);
             rc = isfinite(*value) ? 0 : -1;
@@ -105,6 +123,8 @@ static void take_round(const struct tg_measurement *of, const struct tg_measurem
         rounds->of_broken++;
         if (of->facts.end_signal == SIGKILL && of->outcome == TG_CRASHED) rounds->of_killed++;
         tell(rounds, of);
+    } else if (of->unpaired || (to && to->unpaired)) {
+        rounds->since_broken = 0;
     } else if (to && strcmp(of->facts.host, to->facts.host) != 0) {
         rounds->since_broken = 0;
         rounds->apart++;

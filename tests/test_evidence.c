@@ -274,6 +274,34 @@ static void a_quad_that_is_not_whole_gives_no_value(void **state)
     assert_true(fabs(value - 1.5 * log(2)) < 1e-15);
 }
 
+/* A side that comes first in every quad has what the clock, or the machine, drifts. */
+static void a_quad_in_another_order_gives_no_value(void **state)
+{
+    (void)state;
+    static const int64_t orders[][4] = {
+        {0, 1, 2, 3}, {0, 2, 1, 3}, {0, 3, 0, 3}, {0, 0, 1, 2}, {-1, -2, 1, 2}};
+    double value = 7, samples[2] = {1, 1};
+    for (size_t i = 0; i < sizeof orders / sizeof *orders; i++) {
+        int64_t turns[4];
+        memcpy(turns, orders[i], sizeof turns);
+        const struct tg_series of = {.samples = samples, .turns = turns, .count = 2};
+        const struct tg_series to = {.samples = samples, .turns = turns + 2, .count = 2};
+        assert_int_equal(tg_evidence_value(&of, &to, &value), -1);
+        assert_int_equal(tg_evidence_value(&to, &of, &value), -1);
+    }
+    assert_true(value == 7);
+}
+
+static void what_was_unpaired_gives_no_value(void **state)
+{
+    (void)state;
+    made_rounds(&run, &plan, pair, 0, 4, 0.1, 0);
+    run.rows[2].unpaired = run.rows[5].unpaired = 1; /* of rounds 1 and 2 */
+    gather(pair, false);
+    assert_int_equal(rounds.count, 2);
+    assert_int_equal(rounds.since_broken, 1);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
@@ -290,6 +318,8 @@ int main(void)
         TEST(whole_rounds_after_a_break_are_counted),
         TEST(a_round_that_does_not_say_its_quads_is_whole_if_its_sides_are_alike),
         cmocka_unit_test(a_quad_that_is_not_whole_gives_no_value),
+        cmocka_unit_test(a_quad_in_another_order_gives_no_value),
+        TEST(what_was_unpaired_gives_no_value),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
