@@ -15,7 +15,7 @@ static int record_run(const struct tg_plan *plan, const struct tg_rows *rows,
         const struct tg_test *test = &plan->spec.tests[i];
         struct tg_rounds rounds;
         if (strcmp(plan->policy.rules[test->rule].rule, "noninferior") != 0) continue;
-        if (tg_gate_gather(plan, i, rows, &rounds, err) < 0) return -1;
+        if (tg_judge_gather(plan, i, rows, &rounds, err) < 0) return -1;
         int rc = tg_noise_record_add(record, rounds.values, rounds.count, err);
         tg_evidence_release(&rounds);
         if (rc < 0) return -1;

@@ -94,14 +94,14 @@ static int judge_test(struct dispatch *d, size_t test, struct tg_error *err)
 {
     struct tg_verdict *v = &d->verdicts[test];
     struct tg_rounds rounds;
-    if (tg_gate_judge(d->plan, test, d->rows, v, err) < 0) return -1;
+    if (tg_judge_test(d->plan, test, d->rows, v, err) < 0) return -1;
     struct tg_verdict counted = *v;
     tg_acceptance_apply(d->plan, "", test, &counted);
     if (d->plan->policy.limits.fail_fast && counted.answer == TG_FAIL &&
         tg_gate_counts(d->plan, test, &counted))
         d->has_failed = true;
     if (tg_family_count(d->families) == 0) return 0;
-    if (tg_gate_gather(d->plan, test, d->rows, &rounds, err) < 0) return -1;
+    if (tg_judge_gather(d->plan, test, d->rows, &rounds, err) < 0) return -1;
     int rc = tg_family_take(d->families, test, rounds.values, rounds.count, err);
     tg_evidence_release(&rounds);
     return rc;

@@ -89,6 +89,7 @@ static void take_value(const struct tg_whole_round *round, struct tg_rounds *rou
     size_t n = rounds->count;
     if (tg_round_value(round, &rounds->values[n]) < 0) {
         rounds->since_broken = 0;
+        rounds->hollow++;
         return;
     }
     rounds->count++;

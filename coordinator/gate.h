@@ -6,8 +6,8 @@
 #include <stddef.h>
 
 #include "base/error.h"
-#include "coordinator/evidence.h"
 #include "coordinator/family.h"
+#include "coordinator/judge.h"
 #include "coordinator/plan.h"
 #include "coordinator/rows.h"
 #include "coordinator/rule.h"
@@ -45,17 +45,6 @@ struct tg_decision {
     size_t attempts;    /* at measuring: 1, and one more after each resume */
     char machines[300]; /* the names of the processors, ", " between */
 };
-
-/* Judges one test on the rows of its block that were seen so far. */
-int tg_gate_judge(const struct tg_plan *plan, size_t test, const struct tg_rows *rows,
-                  struct tg_verdict *verdict, struct tg_error *err);
-
-/* What broken rounds say by themselves; false if they say nothing. */
-bool tg_gate_judge_broken(const struct tg_rounds *rounds, struct tg_verdict *verdict);
-
-/* The rounds of a test, to be released by tg_evidence_release. */
-int tg_gate_gather(const struct tg_plan *plan, size_t test, const struct tg_rows *rows,
-                   struct tg_rounds *rounds, struct tg_error *err);
 
 /* Whether a test must be resolved: see above. */
 bool tg_gate_is_required(const struct tg_plan *plan, size_t test);

@@ -84,7 +84,7 @@ static void add_mark(struct sheet *sheet, const struct tg_history *h, const stru
 {
     char head[16];
     const size_t i = sheet->mark_count++;
-    snprintf(sheet->labels[i], LABEL_SIZE, "%s%+.2f %%, %s", what, 100 * size,
+    snprintf(sheet->labels[i], LABEL_SIZE, "%s%+.2f %%, %s", what, tg_rule_percent(size),
              tg_history_report_head(&h->runs[c->points[point].run], head));
     sheet->marks[i] = (struct tg_plot_mark){(double)(point + 1), sheet->labels[i]};
 }

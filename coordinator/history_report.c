@@ -159,10 +159,10 @@ char *tg_history_report_head(const struct tg_history_run *run, char out[16])
 /* "+3.10 % [+2.20, +4.00]" */
 static char *size_text(double size, struct tg_interval interval, char *out, size_t out_size)
 {
-    int used = snprintf(out, out_size, "%+.2f %%", 100 * size);
+    int used = snprintf(out, out_size, "%+.2f %%", tg_rule_percent(size));
     if (isfinite(interval.low) && isfinite(interval.high))
-        snprintf(out + used, out_size - (size_t)used, " [%+.2f, %+.2f]", 100 * interval.low,
-                 100 * interval.high);
+        snprintf(out + used, out_size - (size_t)used, " [%+.2f, %+.2f]",
+                 tg_rule_percent(interval.low), tg_rule_percent(interval.high));
     return out;
 }
 
@@ -179,7 +179,7 @@ static char *point_text(const struct tg_history_test *test, const struct tg_cour
     else if (kind && strcmp(kind->reading, "factor") == 0)
         snprintf(out, size, "%.4gx", exp(point->value));
     else
-        snprintf(out, size, "%+.2f %%", 100 * expm1(point->value));
+        snprintf(out, size, "%+.2f %%", tg_rule_percent(expm1(point->value)));
     return out;
 }
 

@@ -236,7 +236,7 @@ int tg_lookout_judge(const struct tg_plan *plan, size_t test, const struct tg_ro
     struct tg_verdict v = tg_rule_no_verdict();
     int rc = 1;
     if (gather(plan, test, rows, &rounds, err) < 0) return -1;
-    if (!tg_gate_judge_broken(&rounds, &v)) rc = ask_trigger(plan, test, rows, &rounds, &v, err);
+    if (!tg_judge_broken(&rounds, &v)) rc = ask_trigger(plan, test, rows, &rounds, &v, err);
     tg_evidence_release(&rounds);
     if (rc > 0) *verdict = v;
     return rc;

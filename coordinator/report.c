@@ -221,9 +221,10 @@ char *tg_report_measured(const struct tg_rule *rule, const struct tg_verdict *v,
         double low = is_time ? v->interval.low : as_throughput(v->interval.high);
         double high = is_time ? v->interval.high : as_throughput(v->interval.low);
         double estimate = is_time ? v->estimate : as_throughput(v->estimate);
-        int used = snprintf(out, size, "%+.2f %%", 100 * estimate);
+        int used = snprintf(out, size, "%+.2f %%", tg_rule_percent(estimate));
         if (has_ends)
-            snprintf(out + used, size - (size_t)used, " [%+.2f, %+.2f]", 100 * low, 100 * high);
+            snprintf(out + used, size - (size_t)used, " [%+.2f, %+.2f]", tg_rule_percent(low),
+                     tg_rule_percent(high));
     } else if (is(rule, "factor")) {
         int used = snprintf(out, size, "%.3gx", 1 + v->estimate);
         if (has_ends)
@@ -335,10 +336,11 @@ char *tg_report_family(const struct tg_family_verdict *v, char *out, size_t size
     int used = snprintf(out, size, "family %s: %zu tests, %zu rounds", v->name, v->tests,
                         v->rounds);
     if (isfinite(v->estimate))
-        used += snprintf(out + used, size - (size_t)used, ": %+.2f %%", 100 * v->estimate);
+        used += snprintf(out + used, size - (size_t)used, ": %+.2f %%",
+                         tg_rule_percent(v->estimate));
     if (isfinite(v->estimate) && isfinite(v->interval.low))
-        snprintf(out + used, size - (size_t)used, " [%+.2f, %+.2f]", 100 * v->interval.low,
-                 100 * v->interval.high);
+        snprintf(out + used, size - (size_t)used, " [%+.2f, %+.2f]",
+                 tg_rule_percent(v->interval.low), tg_rule_percent(v->interval.high));
     return out;
 }
 

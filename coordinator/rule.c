@@ -65,6 +65,12 @@ enum tg_answer tg_rule_say(struct tg_verdict *verdict, enum tg_answer answer, co
     return verdict->answer = answer;
 }
 
+double tg_rule_percent(double ratio)
+{
+    double percent = 100 * ratio;
+    return fabs(percent) < 0.005 ? 0 : percent;
+}
+
 /* What more rounds would meet: the noise seen so far, mixed with the expected. */
 static void look_ahead(const struct tg_evidence *e, const struct tg_walk_path *path,
                        double clean_margin, struct tg_verdict *v)

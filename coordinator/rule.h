@@ -94,6 +94,12 @@ struct tg_verdict tg_rule_no_verdict(void);
 enum tg_answer tg_rule_say(struct tg_verdict *verdict, enum tg_answer answer, const char *word,
                            const char *format, ...) __attribute__((format(printf, 4, 5)));
 
+/*
+ * A ratio less 1 in percent, for two digits behind the point: what they would show as -0.00 is 0,
+ * since the sign of almost nothing differs between mathematical libraries.
+ */
+double tg_rule_percent(double ratio);
+
 /* How far two tests have come that look at the same rounds (rule.c). */
 struct tg_progress {
     bool is_over;       /* theta <= fail_floor was refuted first */

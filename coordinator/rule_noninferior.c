@@ -148,8 +148,8 @@ static void look_at_nodes(const struct tg_evidence *e, double floor, double marg
         if (e->node_names) snprintf(name, sizeof name, "%s", e->node_names[v->odd_node]);
         if (v->answer == TG_FAIL && fails_without_any(e, sign, margin)) return;
         tg_rule_say(v, TG_INCONCLUSIVE, "heterogeneous",
-                    "node '%s' gives %+.2f %%, the others %+.2f %%", name, 100 * v->odd,
-                    100 * v->rest);
+                    "node '%s' gives %+.2f %%, the others %+.2f %%", name, tg_rule_percent(v->odd),
+                    tg_rule_percent(v->rest));
         v->wants_more = v->wants_last = false;
     } else if (v->answer == TG_PASS && is_split(e, floor, sign, 0.01, v)) {
         tg_rule_say(v, TG_INCONCLUSIVE, "inconclusive", "its nodes may disagree");

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "coordinator/judge.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,7 +11,7 @@
 #include "coordinator/gate.h"
 #include "tests/made_run.h"
 
-/* Decisions where times are held against the limits of the machine. */
+/* What is looked at beside the rule: limits of the machine, canaries, samples without a value. */
 
 #define MATRIX                                                                                     \
     "{\"tritgate_matrix\": 1, \"axes\": {\"probe\": [\"kernel\"], \"kernel\": [\"i2s_avx2\"],"     \
@@ -113,6 +115,39 @@ static void one_cell_by_itself_is_held_against_its_limit_too(void **state)
     assert_int_equal(decide(), TG_INCONCLUSIVE);
 }
 
+/* Node b is off by 20 %; so are its canaries, or they are not. */
+static void the_canaries_of_an_odd_node_are_told(void **state)
+{
+    (void)state;
+    begin(POLICY(BUILDS));
+    for (int64_t r = 0; r < 40; r++) {
+        made_round(&run, &plan, 0, r, (r % 4 == 3 ? 0.2 : 0) + (r / 4 % 2 ? 0.002 : -0.002));
+        for (size_t i = run.count - 2; i < run.count; i++) {
+            struct tg_facts *facts = &run.rows[i].facts;
+            snprintf(facts->host, sizeof facts->host, "%s", r % 4 == 3 ? "b" : "a");
+            facts->canary_dot_s = r % 4 == 3 ? 150e-6 : 100e-6;
+            facts->canary_read_s = 300e-6;
+        }
+    }
+    assert_int_equal(decide(), TG_INCONCLUSIVE);
+    assert_string_equal(decision.verdicts[0].reason,
+                        "node 'b' gives +22.14 %, the others +0.00 %; its canaries take 1.5 "
+                        "(arithmetic) and 1 (memory) times the others'");
+}
+
+/* Both sides in the same turns: nothing says that they were sampled in turn. */
+static void samples_without_a_value_are_named(void **state)
+{
+    (void)state;
+    begin(POLICY(BUILDS));
+    made_rounds(&run, &plan, 0, 0, 6, 0, 0.001);
+    for (size_t i = 0; i < run.count; i++)
+        for (size_t k = 0; k < run.rows[i].series[0].count; k++)
+            run.rows[i].series[0].turns[k] = (int64_t)k;
+    assert_int_equal(decide(), TG_INCONCLUSIVE);
+    assert_non_null(strstr(decision.verdicts[0].reason, "the samples of 6 others give no value"));
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_teardown(name, end)
@@ -121,6 +156,8 @@ int main(void)
         TEST(an_honest_time_has_a_share),
         TEST(an_impossible_base_makes_no_failure),
         TEST(one_cell_by_itself_is_held_against_its_limit_too),
+        TEST(the_canaries_of_an_odd_node_are_told),
+        TEST(samples_without_a_value_are_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

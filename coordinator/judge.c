@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "coordinator/judge.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "coordinator/lookout.h"
+#include "coordinator/roofline.h"
+
+/*
+ * What broken rounds say. A kernel of head that is wrong fails at once; what crashed or was late is
+ * tried once more and then fails, unless the other side broke too or the process was killed from
+ * outside, which say nothing about head.
+ */
+bool tg_judge_broken(const struct tg_rounds *rounds, struct tg_verdict *v)
+{
+    size_t own = rounds->of_broken - rounds->of_killed;
+    v->rounds = rounds->count;
+    v->is_broken = rounds->wrong > 0 || own >= 2;
+    if (rounds->wrong > 0)
+        tg_rule_say(v, TG_FAIL, "wrong", "%s", rounds->reason);
+    else if (own >= 2)
+        tg_rule_say(v, TG_FAIL, "crashed or late", "%zu times; last: %s", own, rounds->reason);
+    else if (rounds->of_killed >= 2)
+        tg_rule_say(v, TG_INCONCLUSIVE, "killed",
+                    "%zu times from outside (out of memory?); last: %s", rounds->of_killed,
+                    rounds->reason);
+    else if (rounds->else_broken >= 2)
+        tg_rule_say(v, TG_INCONCLUSIVE, "partner broke", "%zu times; last: %s", rounds->else_broken,
+                    rounds->reason);
+    else if (rounds->skipped > 0)
+        tg_rule_say(v, TG_INCONCLUSIVE, "not run", "%s", rounds->reason);
+    else
+        return false;
+    return true;
+}
+
+/* After the rule has spoken: a break must have been followed by a whole round; rounds may run out.
+ */
+static void complete(const struct tg_limits *limits, const struct tg_rounds *rounds,
+                     struct tg_verdict *v)
+{
+    bool broke = rounds->of_broken + rounds->else_broken > 0;
+    if (v->answer != TG_FAIL && broke && rounds->since_broken == 0) {
+        tg_rule_say(v, TG_INCONCLUSIVE, "inconclusive", "broken once and not yet repeated: %s",
+                    rounds->reason);
+        v->wants_more = true;
+    } else if (v->answer == TG_INCONCLUSIVE && !*v->reason && rounds->apart) {
+        snprintf(v->reason, sizeof v->reason,
+                 "not decided after %zu rounds; the sides of %zu others were measured on two nodes",
+                 v->rounds, rounds->apart);
+    } else if (v->answer == TG_INCONCLUSIVE && !*v->reason && rounds->hollow) {
+        snprintf(v->reason, sizeof v->reason,
+                 "not decided after %zu rounds; the samples of %zu others give no value: they are "
+                 "not two of each side in every four turns",
+                 v->rounds, rounds->hollow);
+    } else if (v->answer == TG_INCONCLUSIVE && !*v->reason) {
+        snprintf(v->reason, sizeof v->reason, "not decided after %zu round%s", v->rounds,
+                 v->rounds == 1 ? "" : "s");
+    }
+    if (rounds->last + 1 >= limits->rounds_max) v->wants_more = false;
+}
+
+int tg_judge_gather(const struct tg_plan *plan, size_t test, const struct tg_rows *rows,
+                    struct tg_rounds *rounds, struct tg_error *err)
+{
+    const struct tg_test *t = &plan->spec.tests[test];
+    size_t count;
+    const struct tg_measurement *const *own = tg_rows_of(rows, t->block, &count);
+    return tg_evidence_gather(own, count, t, &plan->policy.rules[t->rule], rounds, err);
+}
+
+/*
+ * Holds times against what the machines can do. A call that none of them can make so fast did not
+ * do its work, whatever its results: nothing is decided on it.
+ */
+static void look_at_limits(const struct tg_rule *rule, const struct tg_test *test,
+                           const struct tg_rounds *rounds, struct tg_verdict *v)
+{
+    const struct tg_cell *cells[] = {&test->of, &test->to};
+    const struct tg_measurement *const *const rows[] = {rounds->of_rows, rounds->to_rows};
+    const double *const medians[] = {rounds->of_medians, rounds->to_medians};
+    if (strcmp(rule->metric, "call_time") != 0 || rounds->count == 0) return;
+    for (int side = 0; side <= test->has_to; side++) {
+        double call_s = tg_stats_median(medians[side], rounds->count);
+        const struct tg_measurement *lowest = tg_roofline_lowest(rows[side], rounds->count);
+        if (side == 0 && lowest) v->of_share = tg_roofline_share(lowest, call_s);
+        if (!tg_roofline_is_impossible(rows[side], rounds->count, call_s)) continue;
+        tg_rule_say(
+            v, TG_INCONCLUSIVE, "impossible",
+            "%s of %s takes %.3g s a call, and no machine here can do its work in less than "
+            "%.3g s",
+            cells[side]->kernel, cells[side]->build, call_s, lowest->facts.limit_s);
+        v->wants_more = v->wants_last = false;
+        return;
+    }
+}
+
+/* The median over rounds of a canary's time on a node, and on all others; NAN if not measured. */
+static double canary_ratio(const struct tg_rounds *rounds, int node, size_t offset)
+{
+    double *times = calloc(2 * rounds->count + 1, sizeof *times), ratio = NAN;
+    size_t own = 0, others = 0;
+    for (size_t r = 0; times && r < rounds->count; r++) {
+        double time = *(const double *)((const char *)&rounds->of_rows[r]->facts + offset);
+        if (!isfinite(time)) continue;
+        if (rounds->nodes[r] == node)
+            times[own++] = time;
+        else
+            times[rounds->count + others++] = time;
+    }
+    if (own && others)
+        ratio = tg_stats_median(times, own) / tg_stats_median(times + rounds->count, others);
+    free(times);
+    return ratio;
+}
+
+/* What the canaries say of a node that disagrees: whether it is slower at everything. */
+static void tell_canaries(const struct tg_rounds *rounds, struct tg_verdict *v)
+{
+    double dot = canary_ratio(rounds, v->odd_node, offsetof(struct tg_facts, canary_dot_s));
+    double read = canary_ratio(rounds, v->odd_node, offsetof(struct tg_facts, canary_read_s));
+    size_t used = strlen(v->reason);
+    if (isfinite(dot) && isfinite(read))
+        snprintf(v->reason + used, sizeof v->reason - used,
+                 "; its canaries take %.3g (arithmetic) and %.3g (memory) times the others'", dot,
+                 read);
+}
+
+/* The verdict of the rounds of a test that was measured. */
+static struct tg_verdict judge_rounds(const struct tg_plan *plan, const struct tg_test *test,
+                                      const struct tg_rounds *rounds)
+{
+    const struct tg_rule *rule = &plan->policy.rules[test->rule];
+    const struct tg_evidence evidence = {
+        .rule = rule,
+        .limits = &plan->policy.limits,
+        .metric = tg_metric_find(rule->metric),
+        .required_count = plan->required_count ? plan->required_count : 1,
+        .values = rounds->values,
+        .nodes = rounds->nodes,
+        .sessions = rounds->sessions,
+        .count = rounds->count,
+        .node_names = (const char(*)[TG_TEXT_SIZE])rounds->node_names};
+    struct tg_verdict v = tg_rule_no_verdict(), seen = v;
+    tg_rule_find(rule->rule)->judge(&evidence, &seen);
+    bool broken = tg_judge_broken(rounds, &v);
+    /* What whole rounds have shown to fail stays so, whatever broke beside them. */
+    if (!broken || (v.answer != TG_FAIL && seen.answer == TG_FAIL)) {
+        if (broken) seen.wants_more = seen.wants_last = false;
+        v = seen;
+        complete(&plan->policy.limits, rounds, &v);
+    }
+    if (test->has_to && isfinite(v.estimate)) { /* what is wrong has no speed */
+        v.of_median = tg_stats_median(rounds->of_medians, rounds->count);
+        v.to_median = tg_stats_median(rounds->to_medians, rounds->count);
+        if (rounds->of_bytes > 0) v.of_bytes = (double)rounds->of_bytes;
+    }
+    if (v.odd_node >= 0) tell_canaries(rounds, &v);
+    look_at_limits(rule, test, rounds, &v);
+    return v;
+}
+
+/* What the test can find, and what would resolve it if it is open. */
+static void look_ahead(const struct tg_limits *limits, const struct tg_test *test,
+                       struct tg_verdict *v)
+{
+    struct tg_outlook planned = v->outlook;
+    double most = (double)limits->rounds_max, seen = (double)v->rounds;
+    if (!isfinite(v->outlook.sd)) return;
+    planned.sd = limits->expected_sd;
+    v->detectable_planned = tg_forecast_effect(&planned, most, limits->power);
+    v->detectable = tg_forecast_effect(&v->outlook, v->answer == TG_INCONCLUSIVE ? seen : most,
+                                       limits->power);
+    if (v->answer != TG_INCONCLUSIVE || !isfinite(v->theta)) return;
+    v->rounds_needed = fmax(1, ceil(tg_forecast_rounds(&v->outlook, v->theta) - seen));
+    v->seconds_needed = v->rounds_needed *
+                        (limits->round_s + (test->has_to ? 2 : 1) * limits->warmup_min_s);
+}
+
+static bool has_rows(const struct tg_rows *rows, size_t block)
+{
+    size_t count;
+    tg_rows_of(rows, block, &count);
+    return count > 0;
+}
+
+/* By its stored baseline, if that answers, else by its own rounds. */
+static int judge_measured(const struct tg_plan *plan, size_t test, const struct tg_rows *rows,
+                          struct tg_verdict *verdict, struct tg_error *err)
+{
+    struct tg_rounds rounds;
+    if (plan->lookouts[test].cell) {
+        int answered = tg_lookout_judge(plan, test, rows, verdict, err);
+        if (answered) return answered < 0 ? -1 : 0;
+    }
+    if (tg_judge_gather(plan, test, rows, &rounds, err) < 0) return -1;
+    *verdict = judge_rounds(plan, &plan->spec.tests[test], &rounds);
+    look_ahead(&plan->policy.limits, &plan->spec.tests[test], verdict);
+    tg_evidence_release(&rounds);
+    return 0;
+}
+
+int tg_judge_test(const struct tg_plan *plan, size_t test, const struct tg_rows *rows,
+                  struct tg_verdict *verdict, struct tg_error *err)
+{
+    const struct tg_test *t = &plan->spec.tests[test];
+    const struct tg_prospect *prospect = &plan->prospects[test];
+    struct tg_verdict v = tg_rule_no_verdict();
+    if (prospect->fate != TG_TO_MEASURE) {
+        bool fails = prospect->fate == TG_TO_FAIL;
+        tg_rule_say(&v, fails ? TG_FAIL : TG_SKIP, fails ? "missing" : "skipped", "%s",
+                    prospect->reason);
+    } else if (plan->asked.is_imported && !has_rows(rows, t->block)) {
+        tg_rule_say(&v, TG_INCONCLUSIVE, "missing", "no line of it was imported");
+    } else if (judge_measured(plan, test, rows, &v, err) < 0) {
+        return -1;
+    }
+    if (v.answer == TG_FAIL && plan->policy.rules[t->rule].optional) {
+        v.answer = TG_PASS;
+        snprintf(v.word, sizeof v.word, "attention");
+    }
+    *verdict = v;
+    return 0;
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TG_COORDINATOR_JUDGE_H
+#define TG_COORDINATOR_JUDGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/error.h"
+#include "coordinator/evidence.h"
+#include "coordinator/plan.h"
+#include "coordinator/rows.h"
+#include "coordinator/rule.h"
+
+/*
+ * One test: its rows become rounds, the rounds a verdict of its rule, and what the rule does not
+ * see is looked at besides: what broke, what no machine could do, nodes that disagree, and what
+ * further rounds would bring. The gate makes one decision of all verdicts.
+ */
+
+/* Judges one test on the rows of its block that were seen so far. */
+int tg_judge_test(const struct tg_plan *plan, size_t test, const struct tg_rows *rows,
+                  struct tg_verdict *verdict, struct tg_error *err);
+
+/* What broken rounds say by themselves; false if they say nothing. */
+bool tg_judge_broken(const struct tg_rounds *rounds, struct tg_verdict *verdict);
+
+/* The rounds of a test, to be released by tg_evidence_release. */
+int tg_judge_gather(const struct tg_plan *plan, size_t test, const struct tg_rows *rows,
+                    struct tg_rounds *rounds, struct tg_error *err);
+
+#endif
