@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "tests/made_run.h"
+#include "tests/decided_run.h"
 
 static const char matrix[] = "{\"tritgate_matrix\": 1, \"axes\": {\"probe\": [\"kernel\"],"
                              "\"kernel\": [\"i2s_avx2\", \"i2s_scalar\"],"
@@ -24,19 +24,7 @@ static const char matrix[] = "{\"tritgate_matrix\": 1, \"axes\": {\"probe\": [\"
     ", \"reason\": \"a new layout\", \"expires\": \"" expires "\", \"owner\": \"ann\"}"
 #define FILE_OF(entries) "{\"tritgate_acceptance\": 1, \"accepted\": [" entries "]}"
 
-static struct tg_plan plan;
-static struct tg_run run;
-static struct tg_decision decision;
 static size_t avx2, scalar, ratio;
-
-static int end(void **state)
-{
-    (void)state;
-    tg_gate_release(&decision);
-    tg_plan_release(&plan);
-    tg_store_release(&run);
-    return 0;
-}
 
 static void begin(const char *policy)
 {

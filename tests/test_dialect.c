@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "tests/made_run.h"
+#include "tests/decided_run.h"
 #include "tests/own_policy.h"
 
 /*
@@ -252,19 +252,6 @@ static const char policy_text[] =
     " \"where\": \"kernel=i2s_avx2 batch=1\"},"
     "{\"rule\": \"floor\", \"name\": \"nowhere\", \"metric\": \"codec_exact\", \"limit\": 1,"
     " \"where\": \"batch=32\"}]}";
-
-static struct tg_plan plan;
-static struct tg_run run;
-static struct tg_decision decision;
-
-static int end(void **state)
-{
-    (void)state;
-    tg_gate_release(&decision);
-    tg_plan_release(&plan);
-    tg_store_release(&run);
-    return 0;
-}
 
 /* A run in which kernels of batch 1 take d1 and of batch 8 d8 as much more than base. */
 static void decide(const char *base, double d1, double d8, double accuracy)

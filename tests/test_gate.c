@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "tests/made_run.h"
+#include "tests/decided_run.h"
 
 #define MATRIX(kernels)                                                                            \
     "{\"tritgate_matrix\": 1, \"axes\": {\"probe\": [\"kernel\"], \"kernel\": [" kernels           \
@@ -26,48 +26,18 @@ static const char one[] = MATRIX("\"i2s_avx2\"");
 static const char two[] = MATRIX("\"i2s_avx2\", \"i2s_scalar\"");
 static const char builds[] = POLICY("", BUILDS(""));
 
-static struct tg_plan plan;
-static struct tg_run run;
-static struct tg_decision decision;
-
-static int end(void **state)
-{
-    (void)state;
-    tg_gate_release(&decision);
-    tg_plan_release(&plan);
-    tg_store_release(&run);
-    return 0;
-}
-
-/* A run of one worker with a base, sealed, without rows. */
-static void begin(const char *matrix, const char *policy)
-{
-    struct tg_capability worker = made_worker("a", MADE_BASE);
-    end(NULL);
-    made_plan(matrix, policy, &worker, 1, &made_asked, &plan);
-    run.is_sealed = 1;
-}
-
-static enum tg_answer decide(void)
-{
-    struct tg_error err;
-    tg_gate_release(&decision);
-    if (tg_gate_decide(&plan, &run, &decision, &err) < 0) fail_msg("%s", err.text);
-    return decision.answer;
-}
-
 /* Accepted losses are held against it, so a row without a date must not hide a later one. */
 static void the_date_is_that_of_the_last_row_that_has_one(void **state)
 {
     (void)state;
     static const char *const dates[] = {"unknown", "2026-05-05", "unknown", "2025-01-01"};
-    begin(one, builds);
-    decide();
+    begin_run(one, builds);
+    decide_run();
     assert_string_equal(decision.date, "unknown");
     for (int i = 0; i < 4; i++)
         snprintf(made_row(&run, &plan, 0, 0, i, TG_MEASURED)->facts.date, TG_TEXT_SIZE, "%s",
                  dates[i]);
-    decide();
+    decide_run();
     assert_string_equal(decision.date, "2026-05-05");
 }
 
@@ -92,14 +62,14 @@ static void assert_notes(const char *first, const char *second)
 static void every_required_test_resolved_and_good_is_a_pass(void **state)
 {
     (void)state;
-    begin(two, builds);
+    begin_run(two, builds);
     made_rounds(&run, &plan, 0, 0, 5, 0, 0.001);
     made_rounds(&run, &plan, 1, 0, 4, 0, 0.001);
-    assert_int_equal(decide(), TG_INCONCLUSIVE);
+    assert_int_equal(decide_run(), TG_INCONCLUSIVE);
     assert_int_equal(tg_gate_status(&decision), 2);
     assert_string_equal(decision.verdicts[1].reason, "not decided after 4 rounds");
     made_rounds(&run, &plan, 1, 4, 5, 0, 0.001);
-    assert_int_equal(decide(), TG_PASS);
+    assert_int_equal(decide_run(), TG_PASS);
     assert_int_equal(tg_gate_status(&decision), 0);
     assert_int_equal(decision.required, 2);
     assert_int_equal(decision.passed, 2);
@@ -111,9 +81,9 @@ static void every_required_test_resolved_and_good_is_a_pass(void **state)
 static void one_failure_is_a_fail_whatever_else_is_open(void **state)
 {
     (void)state;
-    begin(two, builds);
+    begin_run(two, builds);
     made_rounds(&run, &plan, 0, 0, 12, 0.07, 0.0001);
-    assert_int_equal(decide(), TG_FAIL);
+    assert_int_equal(decide_run(), TG_FAIL);
     assert_int_equal(tg_gate_status(&decision), 1);
     assert_int_equal(decision.failed, 1);
     assert_int_equal(decision.inconclusive, 1);
@@ -124,9 +94,9 @@ static void one_failure_is_a_fail_whatever_else_is_open(void **state)
 static void attention_passes_and_is_counted(void **state)
 {
     (void)state;
-    begin(one, POLICY("\"rounds_min\": 64", BUILDS("")));
+    begin_run(one, POLICY("\"rounds_min\": 64", BUILDS("")));
     made_rounds(&run, &plan, 0, 0, 12, 0.03, 0.0001);
-    assert_int_equal(decide(), TG_PASS);
+    assert_int_equal(decide_run(), TG_PASS);
     assert_int_equal(decision.passed, 1);
     assert_int_equal(decision.attention, 1);
 }
@@ -134,11 +104,11 @@ static void attention_passes_and_is_counted(void **state)
 static void nothing_measured_is_never_a_pass(void **state)
 {
     (void)state;
-    begin(one, builds);
-    assert_int_equal(decide(), TG_INCONCLUSIVE);
+    begin_run(one, builds);
+    assert_int_equal(decide_run(), TG_INCONCLUSIVE);
     assert_string_equal(decision.date, "unknown");
-    begin(MATRIX("\"i2s_avx512vnni\""), builds);
-    assert_int_equal(decide(), TG_INCONCLUSIVE);
+    begin_run(MATRIX("\"i2s_avx512vnni\""), builds);
+    assert_int_equal(decide_run(), TG_INCONCLUSIVE);
     assert_int_equal(decision.required, 0);
     assert_int_equal(decision.skipped, 1);
     assert_notes("nothing that counts could be measured here", NULL);
@@ -153,19 +123,19 @@ static void a_shadow_never_counts(void **state)
     assert_false(tg_gate_is_required(&plan, 0));
     assert_true(tg_gate_is_required(&plan, 1));
     made_rounds(&run, &plan, 0, 0, 12, 0, 0.001);
-    assert_int_equal(decide(), TG_INCONCLUSIVE); /* a shadow that is clean is no pass */
+    assert_int_equal(decide_run(), TG_INCONCLUSIVE); /* a shadow that is clean is no pass */
     assert_int_equal(decision.shadows, 1);
     assert_int_equal(decision.required, 1);
     made_fixed(&run, &plan, 1, 0, 1);
     made_fixed(&run, &plan, 1, 1, 1);
-    assert_int_equal(decide(), TG_PASS);
+    assert_int_equal(decide_run(), TG_PASS);
     assert_notes("not compared with an earlier build", NULL);
     tg_store_release(&run);
     run.is_sealed = 1;
     made_rounds(&run, &plan, 0, 0, 20, 0.5, 0);
     made_fixed(&run, &plan, 1, 0, 1);
     made_fixed(&run, &plan, 1, 1, 1);
-    assert_int_equal(decide(), TG_PASS); /* nor is one that is slow a fail */
+    assert_int_equal(decide_run(), TG_PASS); /* nor is one that is slow a fail */
     assert_int_equal(decision.failed, 0);
     assert_int_equal(decision.verdicts[0].answer, TG_FAIL);
 }
@@ -182,7 +152,7 @@ static void a_shadow_that_is_wrong_or_crashes_fails(void **state)
         made_fixed(&run, &plan, 1, 1, 1);
         made_broken(&run, &plan, 0, 0, outcomes[i], TG_MEASURED, "");
         made_broken(&run, &plan, 0, 1, outcomes[i], TG_MEASURED, "");
-        assert_int_equal(decide(), TG_FAIL);
+        assert_int_equal(decide_run(), TG_FAIL);
         assert_int_equal(decision.failed, 1);
         assert_int_equal(decision.shadows, 0);
         tg_store_release(&run);
@@ -200,7 +170,7 @@ static void a_required_rule_that_selects_nothing_cannot_pass(void **state)
     run.is_sealed = 1;
     made_fixed(&run, &plan, 0, 0, 1);
     made_fixed(&run, &plan, 0, 1, 1);
-    assert_int_equal(decide(), TG_INCONCLUSIVE);
+    assert_int_equal(decide_run(), TG_INCONCLUSIVE);
 }
 
 static void missing_in_head_fails_and_not_in_base_is_skipped(void **state)
@@ -211,7 +181,7 @@ static void missing_in_head_fails_and_not_in_base_is_skipped(void **state)
     made_plan(two, builds, &worker, 1, &made_asked, &plan);
     run.is_sealed = 1;
     made_rounds(&run, &plan, 0, 0, 5, 0, 0.001);
-    assert_int_equal(decide(), TG_PASS);
+    assert_int_equal(decide_run(), TG_PASS);
     assert_int_equal(decision.skipped, 1);
     assert_string_equal(decision.verdicts[1].reason, "not in base");
 
@@ -221,7 +191,7 @@ static void missing_in_head_fails_and_not_in_base_is_skipped(void **state)
     made_plan(two, builds, &worker, 1, &made_asked, &plan);
     run.is_sealed = 1;
     made_rounds(&run, &plan, 0, 0, 5, 0, 0.001);
-    assert_int_equal(decide(), TG_FAIL);
+    assert_int_equal(decide_run(), TG_FAIL);
     assert_word(1, "missing");
     assert_int_equal(decision.required, 2);
 }
@@ -229,16 +199,16 @@ static void missing_in_head_fails_and_not_in_base_is_skipped(void **state)
 static void a_machine_that_is_required_must_be_there(void **state)
 {
     (void)state;
-    begin(MATRIX("\"i2s_avx2\", \"i2s_avx512vnni\""),
-          POLICY("", BUILDS(", \"required\": true") ", " BUILDS(", \"required\": true")));
+    begin_run(MATRIX("\"i2s_avx2\", \"i2s_avx512vnni\""),
+              POLICY("", BUILDS(", \"required\": true") ", " BUILDS(", \"required\": true")));
     made_rounds(&run, &plan, 0, 0, 5, 0, 0.001);
-    assert_int_equal(decide(), TG_INCONCLUSIVE);
+    assert_int_equal(decide_run(), TG_INCONCLUSIVE);
     assert_int_equal(decision.passed, 2);
     assert_int_equal(decision.skipped, 2);
     assert_notes("cannot pass: a machine that the policy requires was not there", NULL);
-    begin(MATRIX("\"i2s_avx2\", \"i2s_avx512vnni\""), builds);
+    begin_run(MATRIX("\"i2s_avx2\", \"i2s_avx512vnni\""), builds);
     made_rounds(&run, &plan, 0, 0, 5, 0, 0.001);
-    assert_int_equal(decide(), TG_PASS);
+    assert_int_equal(decide_run(), TG_PASS);
 }
 
 static void a_policy_may_require_a_base(void **state)
@@ -250,14 +220,14 @@ static void a_policy_may_require_a_base(void **state)
     run.is_sealed = 1;
     made_fixed(&run, &plan, 1, 0, 1);
     made_fixed(&run, &plan, 1, 1, 1);
-    assert_int_equal(decide(), TG_INCONCLUSIVE);
+    assert_int_equal(decide_run(), TG_INCONCLUSIVE);
     assert_int_equal(decision.passed, 1);
     assert_notes("not compared with an earlier build", "cannot pass: the policy requires a base");
-    begin(one, policy);
+    begin_run(one, policy);
     made_fixed(&run, &plan, 1, 0, 1);
     made_fixed(&run, &plan, 1, 1, 1);
     made_rounds(&run, &plan, 0, 0, 5, 0, 0.001);
-    assert_int_equal(decide(), TG_PASS);
+    assert_int_equal(decide_run(), TG_PASS);
 }
 
 static void a_policy_may_require_kernels_without_assertions(void **state)
@@ -272,7 +242,7 @@ static void a_policy_may_require_kernels_without_assertions(void **state)
                   &plan);
         run.is_sealed = 1;
         made_rounds(&run, &plan, 0, 0, 5, 0, 0.001);
-        assert_int_equal(decide(), TG_INCONCLUSIVE);
+        assert_int_equal(decide_run(), TG_INCONCLUSIVE);
         assert_notes(side ? "base was built with assertions in it"
                           : "head was built with assertions in it",
                      "cannot pass: the policy requires kernels without assertions");
@@ -295,7 +265,7 @@ static void what_a_reader_must_know_stands_first(void **state)
     worker.base.is_debug = true;
     made_plan(one, builds, &worker, 1, &asked, &plan);
     snprintf(run.dropped, sizeof run.dropped, "a row");
-    decide();
+    decide_run();
     assert_int_equal(decision.note_count, sizeof wanted / sizeof *wanted);
     for (size_t i = 0; i < decision.note_count; i++)
         assert_string_equal(decision.notes[i], wanted[i]);
@@ -305,11 +275,11 @@ static void rows_of_another_library_cannot_pass(void **state)
 {
     (void)state;
     for (size_t row = 0; row < 2; row++) {
-        begin(one, builds);
+        begin_run(one, builds);
         made_rounds(&run, &plan, 0, 0, 5, 0, 0.001);
-        assert_int_equal(decide(), TG_PASS);
+        assert_int_equal(decide_run(), TG_PASS);
         run.rows[4 + row].facts.library[9] = 'f';
-        assert_int_equal(decide(), TG_INCONCLUSIVE);
+        assert_int_equal(decide_run(), TG_INCONCLUSIVE);
         assert_notes("cannot pass: a library was changed while it was measured", NULL);
     }
 }
@@ -319,16 +289,16 @@ static void head_that_crashed_once_must_be_repeated(void **state)
     (void)state;
     for (int late = 0; late < 2; late++) {
         enum tg_outcome outcome = late ? TG_LATE : TG_CRASHED;
-        begin(one, builds);
+        begin_run(one, builds);
         made_rounds(&run, &plan, 0, 0, 6, 0, 0.001);
         made_broken(&run, &plan, 0, 6, outcome, TG_MEASURED, "why");
-        assert_int_equal(decide(), TG_INCONCLUSIVE);
+        assert_int_equal(decide_run(), TG_INCONCLUSIVE);
         assert_said(0, "broken once and not yet repeated: ");
         assert_true(decision.verdicts[0].wants_more);
         made_rounds(&run, &plan, 0, 7, 8, 0, 0.001);
-        assert_int_equal(decide(), TG_PASS);
+        assert_int_equal(decide_run(), TG_PASS);
         made_broken(&run, &plan, 0, 8, outcome, TG_MEASURED, "why");
-        assert_int_equal(decide(), TG_FAIL);
+        assert_int_equal(decide_run(), TG_FAIL);
         assert_word(0, "crashed or late");
         assert_said(0, "2 times; last: ");
         assert_false(decision.verdicts[0].wants_more);
@@ -344,14 +314,14 @@ static void a_base_that_breaks_says_nothing_of_head(void **state)
                                               {TG_MEASURED, TG_LATE},
                                               {TG_CRASHED, TG_CRASHED}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        begin(one, builds);
+        begin_run(one, builds);
         made_rounds(&run, &plan, 0, 0, 6, 0, 0.001);
         made_broken(&run, &plan, 0, 6, rows[i][0], rows[i][1], "why");
         made_rounds(&run, &plan, 0, 7, 8, 0, 0.001);
-        assert_int_equal(decide(), TG_PASS);
+        assert_int_equal(decide_run(), TG_PASS);
         made_broken(&run, &plan, 0, 8, rows[i][0], rows[i][1], "why");
         made_rounds(&run, &plan, 0, 9, 12, 0, 0.001);
-        assert_int_equal(decide(), TG_INCONCLUSIVE);
+        assert_int_equal(decide_run(), TG_INCONCLUSIVE);
         assert_word(0, "partner broke");
         assert_false(decision.verdicts[0].wants_more);
     }
@@ -360,12 +330,12 @@ static void a_base_that_breaks_says_nothing_of_head(void **state)
 static void kills_from_outside_are_inconclusive(void **state)
 {
     (void)state;
-    begin(one, builds);
+    begin_run(one, builds);
     made_rounds(&run, &plan, 0, 0, 6, 0, 0.001);
     for (int i = 0; i < 2; i++) {
         made_broken(&run, &plan, 0, 6 + i, TG_CRASHED, TG_MEASURED, "signal 9");
         run.rows[run.count - 2].facts.end_signal = SIGKILL;
-        assert_int_equal(decide(), TG_INCONCLUSIVE);
+        assert_int_equal(decide_run(), TG_INCONCLUSIVE);
         assert_word(0, i ? "killed" : "inconclusive");
     }
     assert_said(0, "2 times from outside (out of memory?); last: ");
@@ -374,11 +344,11 @@ static void kills_from_outside_are_inconclusive(void **state)
 static void wrong_once_fails_and_has_no_speed(void **state)
 {
     (void)state;
-    begin(one, builds);
+    begin_run(one, builds);
     made_rounds(&run, &plan, 0, 0, 20, -0.3, 0.001);
     made_broken(&run, &plan, 0, 20, TG_WRONG, TG_MEASURED, "row 3");
     made_rounds(&run, &plan, 0, 21, 30, -0.3, 0.001);
-    assert_int_equal(decide(), TG_FAIL);
+    assert_int_equal(decide_run(), TG_FAIL);
     assert_word(0, "wrong");
     assert_said(0, "is wrong: row 3");
     assert_true(isnan(decision.verdicts[0].estimate) && isnan(decision.verdicts[0].of_median));
@@ -387,10 +357,10 @@ static void wrong_once_fails_and_has_no_speed(void **state)
 static void what_was_skipped_while_it_ran_is_inconclusive(void **state)
 {
     (void)state;
-    begin(one, builds);
+    begin_run(one, builds);
     made_rounds(&run, &plan, 0, 0, 6, 0, 0.001);
     made_broken(&run, &plan, 0, 6, TG_SKIPPED, TG_SKIPPED, "9 bytes of memory are needed");
-    assert_int_equal(decide(), TG_INCONCLUSIVE);
+    assert_int_equal(decide_run(), TG_INCONCLUSIVE);
     assert_word(0, "not run");
     assert_int_equal(decision.required, 1); /* it stays in coverage */
 }
@@ -401,11 +371,11 @@ static void a_failure_stays_whatever_breaks_beside_it(void **state)
     static const enum tg_outcome rows[][2] = {
         {TG_CRASHED, TG_MEASURED}, {TG_MEASURED, TG_CRASHED}, {TG_SKIPPED, TG_SKIPPED}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        begin(one, builds);
+        begin_run(one, builds);
         made_rounds(&run, &plan, 0, 0, 12, 0.07, 0.0001);
         for (int times = 0; times < 2; times++) {
             made_broken(&run, &plan, 0, 12 + times, rows[i][0], rows[i][1], "why");
-            assert_int_equal(decide(), TG_FAIL);
+            assert_int_equal(decide_run(), TG_FAIL);
             assert_word(0, i == 0 && times ? "crashed or late" : "slower, minor");
         }
     }
@@ -414,24 +384,24 @@ static void a_failure_stays_whatever_breaks_beside_it(void **state)
 static void no_round_is_wanted_beyond_the_most(void **state)
 {
     (void)state;
-    begin(one, POLICY("\"rounds_max\": 8", BUILDS("")));
+    begin_run(one, POLICY("\"rounds_max\": 8", BUILDS("")));
     made_rounds(&run, &plan, 0, 0, 7, 0, 0.2);
-    decide();
+    decide_run();
     assert_true(decision.verdicts[0].wants_more);
     made_rounds(&run, &plan, 0, 7, 8, 0, 0.2);
-    assert_int_equal(decide(), TG_INCONCLUSIVE);
+    assert_int_equal(decide_run(), TG_INCONCLUSIVE);
     assert_false(decision.verdicts[0].wants_more);
 }
 
 static void the_order_of_rows_changes_nothing(void **state)
 {
     (void)state;
-    begin(two, builds);
+    begin_run(two, builds);
     made_rounds(&run, &plan, 0, 0, 14, 0.06, 0.01);
     made_rounds(&run, &plan, 1, 0, 7, 0.01, 0.02);
     made_broken(&run, &plan, 1, 7, TG_CRASHED, TG_MEASURED, "why");
     made_rounds(&run, &plan, 1, 8, 9, 0.01, 0.02);
-    decide();
+    decide_run();
     struct tg_verdict verdicts[2];
     memcpy(verdicts, decision.verdicts, sizeof verdicts);
     enum tg_answer answer = decision.answer;
@@ -442,7 +412,7 @@ static void the_order_of_rows_changes_nothing(void **state)
             run.rows[i] = run.rows[k];
             run.rows[k] = m;
         }
-        assert_int_equal(decide(), answer);
+        assert_int_equal(decide_run(), answer);
         for (int i = 0; i < 2; i++) {
             const struct tg_verdict *v = &decision.verdicts[i];
             assert_string_equal(v->word, verdicts[i].word);
@@ -458,8 +428,8 @@ static void the_order_of_rows_changes_nothing(void **state)
 static void rules_that_select_nothing_are_counted(void **state)
 {
     (void)state;
-    begin(one, POLICY("", BUILDS("") ", " BUILDS(", \"where\": \"op=unpack\"")));
-    decide();
+    begin_run(one, POLICY("", BUILDS("") ", " BUILDS(", \"where\": \"op=unpack\"")));
+    decide_run();
     assert_int_equal(decision.unused_rules, 1);
     assert_int_equal(decision.verdict_count, 1);
     assert_string_equal(tg_gate_word(TG_SKIP), "skipped");

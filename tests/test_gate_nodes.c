@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "coordinator/gate.h"
-#include "tests/made_run.h"
+#include "tests/decided_run.h"
 
 /*
  * Decisions over several tests, nodes, runs and classes of hardware: families, optional rules, a
@@ -24,19 +24,6 @@
     " \"to\": \"base\", \"tolerance\": 0.02, \"margin\": 0.05" more "}]}"
 
 static const char matrix[] = MATRIX("\"bitnet-2b\"");
-
-static struct tg_plan plan;
-static struct tg_run run;
-static struct tg_decision decision;
-
-static int end(void **state)
-{
-    (void)state;
-    tg_gate_release(&decision);
-    tg_plan_release(&plan);
-    tg_store_release(&run);
-    return 0;
-}
 
 /* A sealed run without rows of that many workers; worker i is node ni, of that hardware. */
 static void begin(const char *policy, size_t workers, const char *const hardware[])
@@ -61,14 +48,6 @@ static void add_round(size_t test, int64_t round, double d, int node)
         snprintf(run.rows[i].facts.host, TG_TEXT_SIZE, "n%d", node);
 }
 
-static enum tg_answer decide(void)
-{
-    struct tg_error err;
-    tg_gate_release(&decision);
-    if (tg_gate_decide(&plan, &run, &decision, &err) < 0) fail_msg("%s", err.text);
-    return decision.answer;
-}
-
 static void an_optional_rule_fails_nothing_and_is_named(void **state)
 {
     (void)state;
@@ -85,11 +64,11 @@ static void an_optional_rule_fails_nothing_and_is_named(void **state)
     assert_int_equal(plan.required_count, 2);
     for (size_t t = 0; t < 2; t++) made_rounds(&run, &plan, t, 0, 6, 0, 0.001);
     made_rounds(&run, &plan, 2, 0, 30, 0.2, 0.001);
-    assert_int_equal(decide(), TG_INCONCLUSIVE); /* half of the optional ones are open */
+    assert_int_equal(decide_run(), TG_INCONCLUSIVE); /* half of the optional ones are open */
     assert_int_equal(decision.optional, 2);
     assert_int_equal(decision.optional_open, 1);
     made_rounds(&run, &plan, 3, 0, 6, 0, 0.001);
-    assert_int_equal(decide(), TG_PASS);
+    assert_int_equal(decide_run(), TG_PASS);
     assert_int_equal(decision.required, 2);
     assert_int_equal(decision.attention, 1);
     assert_string_equal(decision.verdicts[2].word, "attention");
@@ -107,18 +86,18 @@ static void a_family_over_its_line_is_named_or_fails(void **state)
 {
     (void)state;
     make_broad_loss(POLICY("\"family_watch\": true", ""));
-    assert_int_equal(decide(), TG_PASS);
+    assert_int_equal(decide_run(), TG_PASS);
     assert_int_equal(decision.family_count,
                      1); /* of the device; the one model has the same tests */
     assert_int_equal(decision.families_over, 1);
     assert_string_equal(decision.notes[0],
                         "attention: family cpu: 4 tests together are slower by 1 %");
     make_broad_loss(POLICY("\"family_watch\": true, \"family_fail\": true", ""));
-    assert_int_equal(decide(), TG_FAIL);
+    assert_int_equal(decide_run(), TG_FAIL);
     assert_int_equal(decision.failed, 0);
     assert_string_equal(decision.notes[0], "fails: family cpu: 4 tests together are slower by 1 %");
     make_broad_loss(POLICY("", ""));
-    assert_int_equal(decide(), TG_PASS);
+    assert_int_equal(decide_run(), TG_PASS);
     assert_int_equal(decision.family_count, 0);
 }
 
@@ -129,7 +108,7 @@ static void a_sick_node_makes_its_test_inconclusive(void **state)
     for (size_t t = 0; t < 4; t++)
         for (int r = 0; r < 48; r++)
             add_round(t, r, (r % 8 == 5 ? log(1.1) : 0) + (r / 8 % 2 ? 0.004 : -0.004), r % 8);
-    assert_int_equal(decide(), TG_INCONCLUSIVE);
+    assert_int_equal(decide_run(), TG_INCONCLUSIVE);
     assert_int_equal(decision.inconclusive, 4);
     assert_string_equal(decision.verdicts[0].word, "heterogeneous");
     assert_non_null(strstr(decision.verdicts[0].reason, "node 'n5' gives +10.00 %"));
@@ -147,7 +126,7 @@ static void unlike_machines_are_judged_apart(void **state)
         for (int r = 0; r < 30; r++)
             add_round(t, r, plan.spec.tests[t].hardware ? 0.001 * (r % 2) : 0.1,
                       (int)plan.spec.tests[t].hardware);
-    assert_int_equal(decide(), TG_FAIL);
+    assert_int_equal(decide_run(), TG_FAIL);
     assert_int_equal(decision.failed, 4);
     assert_int_equal(decision.passed, 4);
 }
@@ -157,9 +136,9 @@ static void rows_of_unknown_hardware_are_left_out_and_named(void **state)
     (void)state;
     begin(POLICY("", ""), 1, NULL);
     for (size_t t = 0; t < 4; t++) made_rounds(&run, &plan, t, 0, 6, 0, 0.001);
-    assert_int_equal(decide(), TG_PASS);
+    assert_int_equal(decide_run(), TG_PASS);
     for (size_t i = 0; i < 12; i++) snprintf(run.rows[i].facts.hardware, TG_TEXT_SIZE, "another");
-    assert_int_equal(decide(), TG_INCONCLUSIVE);
+    assert_int_equal(decide_run(), TG_INCONCLUSIVE);
     assert_int_equal(decision.inconclusive, 1);
     assert_string_equal(decision.notes[0],
                         "left out: 12 rows of hardware or cells that the plan does not know");
@@ -171,10 +150,10 @@ static void sides_of_two_nodes_are_no_round(void **state)
     (void)state;
     begin(POLICY("", ""), 2, NULL);
     for (size_t t = 0; t < 4; t++) made_rounds(&run, &plan, t, 0, 30, 0.1, 0.001);
-    assert_int_equal(decide(), TG_FAIL);
+    assert_int_equal(decide_run(), TG_FAIL);
     for (size_t i = 0; i < run.count; i += 2)
         snprintf(run.rows[i].facts.host, TG_TEXT_SIZE, "elsewhere");
-    assert_int_equal(decide(), TG_INCONCLUSIVE);
+    assert_int_equal(decide_run(), TG_INCONCLUSIVE);
     assert_string_equal(
         decision.verdicts[0].reason,
         "not decided after 0 rounds; the sides of 30 others were measured on two nodes");
@@ -186,12 +165,12 @@ static void runs_follow_each_other(void **state)
     (void)state;
     begin(POLICY("\"min_sessions\": 2", ""), 1, NULL);
     for (size_t t = 0; t < 4; t++) made_rounds(&run, &plan, t, 0, 12, t ? 0 : 0.1, 0.001);
-    assert_int_equal(decide(), TG_INCONCLUSIVE);
+    assert_int_equal(decide_run(), TG_INCONCLUSIVE);
     assert_string_equal(decision.verdicts[0].word, "held");
     size_t first = run.count;
     for (size_t t = 0; t < 4; t++) made_rounds(&run, &plan, t, 0, 12, t ? 0 : 0.1, 0.001);
     for (size_t i = first; i < run.count; i++) run.rows[i].session = 1;
-    assert_int_equal(decide(), TG_FAIL);
+    assert_int_equal(decide_run(), TG_FAIL);
     assert_int_equal(decision.verdicts[0].rounds, 24);
 }
 

@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "coordinator/gate.h"
-#include "tests/made_run.h"
+#include "tests/decided_run.h"
 
 /* What is looked at beside the rule: limits of the machine, canaries, samples without a value. */
 
@@ -21,35 +21,6 @@
     "{\"rule\": \"noninferior\", \"metric\": \"call_time\", \"axis\": \"build\", \"of\": "         \
     "\"head\", \"to\": \"base\", \"tolerance\": 0.02, \"margin\": 0.05}"
 #define CEILING "{\"rule\": \"ceiling\", \"metric\": \"call_time\", \"limit\": 0.01}"
-
-static struct tg_plan plan;
-static struct tg_run run;
-static struct tg_decision decision;
-
-static int end(void **state)
-{
-    (void)state;
-    tg_gate_release(&decision);
-    tg_plan_release(&plan);
-    tg_store_release(&run);
-    return 0;
-}
-
-static void begin(const char *policy)
-{
-    struct tg_capability worker = made_worker("a", MADE_BASE);
-    end(NULL);
-    made_plan(MATRIX, policy, &worker, 1, &made_asked, &plan);
-    run.is_sealed = 1;
-}
-
-static enum tg_answer decide(void)
-{
-    struct tg_error err;
-    tg_gate_release(&decision);
-    if (tg_gate_decide(&plan, &run, &decision, &err) < 0) fail_msg("%s", err.text);
-    return decision.answer;
-}
 
 /* All rows of a build (NULL: of both) get that limit. */
 static void limit(const char *build, double limit_s)
@@ -68,12 +39,12 @@ static void a_time_below_the_limit_decides_nothing(void **state)
     (void)state;
     static const char *const builds[] = {"head", "base"};
     for (int i = 0; i < 2; i++) {
-        begin(POLICY(BUILDS));
+        begin_run(MATRIX, POLICY(BUILDS));
         made_rounds(&run, &plan, 0, 0, 6, 0, 0.001);
-        assert_int_equal(decide(), TG_PASS);
+        assert_int_equal(decide_run(), TG_PASS);
         assert_true(isnan(decision.verdicts[0].of_share));
         limit(builds[i], 0.5e-3);
-        assert_int_equal(decide(), TG_INCONCLUSIVE);
+        assert_int_equal(decide_run(), TG_INCONCLUSIVE);
         assert_string_equal(decision.verdicts[0].word, "impossible");
         assert_non_null(strstr(decision.verdicts[0].reason, builds[i]));
         assert_non_null(strstr(decision.verdicts[0].reason, "0.0005 s"));
@@ -83,43 +54,43 @@ static void a_time_below_the_limit_decides_nothing(void **state)
 static void an_honest_time_has_a_share(void **state)
 {
     (void)state;
-    begin(POLICY(BUILDS));
+    begin_run(MATRIX, POLICY(BUILDS));
     made_rounds(&run, &plan, 0, 0, 6, 0, 0.001);
     limit(NULL, 40e-6);
-    assert_int_equal(decide(), TG_PASS);
+    assert_int_equal(decide_run(), TG_PASS);
     assert_true(fabs(decision.verdicts[0].of_share - 0.4) < 0.001);
     limit(NULL, 105e-6); /* within the error of measuring a limit */
-    assert_int_equal(decide(), TG_PASS);
+    assert_int_equal(decide_run(), TG_PASS);
 }
 
 /* A slow-down that is proved with impossible times is not proved. */
 static void an_impossible_base_makes_no_failure(void **state)
 {
     (void)state;
-    begin(POLICY(BUILDS));
+    begin_run(MATRIX, POLICY(BUILDS));
     made_rounds(&run, &plan, 0, 0, 30, 0.2, 0.001);
-    assert_int_equal(decide(), TG_FAIL);
+    assert_int_equal(decide_run(), TG_FAIL);
     limit("base", 0.5e-3);
-    assert_int_equal(decide(), TG_INCONCLUSIVE);
+    assert_int_equal(decide_run(), TG_INCONCLUSIVE);
 }
 
 static void one_cell_by_itself_is_held_against_its_limit_too(void **state)
 {
     (void)state;
-    begin(POLICY(CEILING));
+    begin_run(MATRIX, POLICY(CEILING));
     for (int64_t r = 0; r < 6; r++)
         made_samples(made_row(&run, &plan, 0, 0, r, TG_MEASURED), "call_time", 0,
                      1e-4 * (1 + 0.001 * (double)r));
-    assert_int_equal(decide(), TG_PASS);
+    assert_int_equal(decide_run(), TG_PASS);
     limit(NULL, 0.5e-3);
-    assert_int_equal(decide(), TG_INCONCLUSIVE);
+    assert_int_equal(decide_run(), TG_INCONCLUSIVE);
 }
 
 /* Node b is off by 20 %; so are its canaries, or they are not. */
 static void the_canaries_of_an_odd_node_are_told(void **state)
 {
     (void)state;
-    begin(POLICY(BUILDS));
+    begin_run(MATRIX, POLICY(BUILDS));
     for (int64_t r = 0; r < 40; r++) {
         made_round(&run, &plan, 0, r, (r % 4 == 3 ? 0.2 : 0) + (r / 4 % 2 ? 0.002 : -0.002));
         for (size_t i = run.count - 2; i < run.count; i++) {
@@ -129,7 +100,7 @@ static void the_canaries_of_an_odd_node_are_told(void **state)
             facts->canary_read_s = 300e-6;
         }
     }
-    assert_int_equal(decide(), TG_INCONCLUSIVE);
+    assert_int_equal(decide_run(), TG_INCONCLUSIVE);
     assert_string_equal(decision.verdicts[0].reason,
                         "node 'b' gives +22.14 %, the others +0.00 %; its canaries take 1.5 "
                         "(arithmetic) and 1 (memory) times the others'");
@@ -139,12 +110,12 @@ static void the_canaries_of_an_odd_node_are_told(void **state)
 static void samples_without_a_value_are_named(void **state)
 {
     (void)state;
-    begin(POLICY(BUILDS));
+    begin_run(MATRIX, POLICY(BUILDS));
     made_rounds(&run, &plan, 0, 0, 6, 0, 0.001);
     for (size_t i = 0; i < run.count; i++)
         for (size_t k = 0; k < run.rows[i].series[0].count; k++)
             run.rows[i].series[0].turns[k] = (int64_t)k;
-    assert_int_equal(decide(), TG_INCONCLUSIVE);
+    assert_int_equal(decide_run(), TG_INCONCLUSIVE);
     assert_non_null(strstr(decision.verdicts[0].reason, "the samples of 6 others give no value"));
 }
 

@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "tests/made_run.h"
+#include "tests/decided_run.h"
 
 /*
  * Reports are compared with tests/data/golden_*, byte for byte. After a wanted change:
@@ -38,30 +38,11 @@ static const char policy[] =
     " \"margin\": 0.05, \"effect\": \"throughput\"},"
     "{\"rule\": \"floor\", \"metric\": \"codec_exact\", \"where\": \"batch=32\", \"limit\": 1}]}";
 
-static struct tg_plan plan;
-static struct tg_run run;
-static struct tg_decision decision;
-
-static int end(void **state)
-{
-    (void)state;
-    tg_gate_release(&decision);
-    tg_plan_release(&plan);
-    tg_store_release(&run);
-    return 0;
-}
-
 static void begin(struct tg_capability worker)
 {
     made_plan(matrix, policy, &worker, 1, &made_asked, &plan);
     run.is_sealed = 1;
     memset(run.evidence, 'e', 64);
-}
-
-static void decide(void)
-{
-    struct tg_error err;
-    if (tg_gate_decide(&plan, &run, &decision, &err) < 0) fail_msg("%s", err.text);
 }
 
 /* What a report writes; the caller frees. */
@@ -144,7 +125,7 @@ static void make_failing_run(void)
     struct tg_measurement *m = made_row(&run, &plan, made_test(&plan, 3, "i2s_avx2", 8), 0, 0,
                                         TG_WRONG);
     snprintf(m->reason, sizeof m->reason, "results[0][5] is 17, not 16 (1 of 640 differ)");
-    decide();
+    decide_run();
 }
 
 /* No base: shadows, and the rest passes. */
@@ -161,7 +142,7 @@ static void make_passing_run(void)
     for (int64_t r = 0; r < 5; r++)
         made_samples(made_row(&run, &plan, made_test(&plan, 3, "i2s_avx2", 8), 0, r, TG_MEASURED),
                      "call_time", 0, 9.996e-4 + 1e-6 * (double)r);
-    decide();
+    decide_run();
 }
 
 static void a_failing_run_reads_like_the_files(void **state)
@@ -192,7 +173,7 @@ static void the_order_of_rows_changes_no_byte(void **state)
         run.rows[run.count - 1 - i] = m;
     }
     tg_gate_release(&decision);
-    decide();
+    decide_run();
     for (size_t i = 0; i < tg_report_count(); i++) {
         after = written(tg_report_at(i));
         if (strcmp(tg_report_at(i)->name, "lines") != 0) /* which are the rows */
@@ -338,7 +319,7 @@ static void decide_in_flow(double d)
     made_plan(matrix, text, &worker, 1, &made_asked, &plan);
     run.is_sealed = 1;
     made_rounds(&run, &plan, made_test(&plan, 0, "i2s_avx2", 1), 0, 16, d, 1e-4);
-    decide();
+    decide_run();
 }
 
 static void assert_has(const char *report, const char *wanted)
