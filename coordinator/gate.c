@@ -85,13 +85,14 @@ static bool note_origin(const struct tg_plan *plan, struct tg_decision *d)
     return !plan->asked.is_imported || plan->accepts_imported;
 }
 
-/* What of a store of baselines is used, or why nothing is. */
-static void note_baselines(const struct tg_plan *plan, struct tg_decision *d)
+/* What of a store of baselines is used; without one that was asked for there is no pass. */
+static bool note_baselines(const struct tg_plan *plan, struct tg_decision *d)
 {
     const struct tg_asked *asked = &plan->asked;
     if (asked->baseline_count == 0) {
-        if (*asked->baseline_note) note(d, "no stored baseline is used: %s", asked->baseline_note);
-        return;
+        if (*asked->baseline_note)
+            note(d, "cannot pass: no stored baseline is used: %s", asked->baseline_note);
+        return !*asked->baseline_note;
     }
     const struct tg_baseline *b = &asked->baselines[0];
     if (plan->has_base)
@@ -100,6 +101,7 @@ static void note_baselines(const struct tg_plan *plan, struct tg_decision *d)
     else
         note(d, "compared with the numbers of a stored baseline only, made %s of %zu sessions: %s",
              b->created, b->session_count, asked->baseline_note);
+    return true;
 }
 
 /* What stands above everything else, and what of it makes a pass impossible. */
@@ -107,11 +109,10 @@ static bool note_builds(const struct tg_plan *plan, const struct tg_run *run, st
 {
     const struct tg_limits *limits = &plan->policy.limits;
     const struct tg_capability *first = &plan->workers[0];
-    bool may_pass = true;
     char text[sizeof *d->notes];
     note_build(d, "head", &first->head);
     if (plan->has_base) note_build(d, "base", &first->base);
-    note_baselines(plan, d);
+    bool may_pass = note_baselines(plan, d);
     if (!plan->has_base && !plan->asked.baseline_count)
         note(d, "not compared with an earlier build");
     else if (plan->has_base && strcmp(first->head.digest, first->base.digest) == 0 &&

@@ -37,7 +37,7 @@ struct tg_decision {
     struct tg_family_verdict *families;
     size_t family_count, families_over;
     size_t unused_rules; /* rules that select nothing */
-    char notes[12][400]; /* what a reader must know first, in order; note_count of them */
+    char notes[32][400]; /* what a reader must know first, in order; note_count of them */
     size_t note_count;
     char date[TG_TEXT_SIZE]; /* of the last row, UTC, "unknown" if there is none */
     char evidence[65];       /* SHA-256 of the rows' digests */

@@ -152,7 +152,7 @@ check 'nor is a changed one used' gives 2 with fast
 check 'which is said' says 'its library [0-9a-f]{16} was changed$'
 
 # none STORE WORDS: it is not used, for this reason; the run goes on without.
-none() { gives 2 with "$1" && says "^no stored baseline is used: [0-9a-f]{16}$2" && says '^not compared with an earlier build$'; }
+none() { gives 2 with "$1" && says "^cannot pass: no stored baseline is used: [0-9a-f]{16}$2" && says '^not compared with an earlier build$'; }
 store old 's/^  "expires": "20/  "expires": "19/'
 check 'an expired one' none old ' expired on 19'
 store foreign 's/^(    "machine": ".*)cores=/\1cores=9/; s/^(    "hardware": ")..../\10000/'
@@ -162,6 +162,6 @@ check 'one of another policy' none lax ' differs: policy [0-9a-f]{16} here, 0000
 rm -r edited/entries && cp -r baselines/entries edited && sed -i 's/"rounds": 3/"rounds": 4/' edited/entries/*
 check 'an edited one' none edited ': it was edited'
 rm edited/entries/*
-check 'an empty store' bash -c '"$0" run record.json --out by-empty --baseline edited | grep -q "^no stored baseline is used: the store is empty$"' "$TRITGATE"
+check 'an empty store' bash -c '"$0" run record.json --out by-empty --baseline edited | grep -q "^cannot pass: no stored baseline is used: the store is empty$"' "$TRITGATE"
 check 'no run has written into a store' diff -r gone kept
 finish
