@@ -51,7 +51,7 @@ static const struct argp_option option_list[] = {
      "used",
      0},
     {"policy", 'p', "FILE", 0,
-     "whose numbers are used (default: the matrix's; simulated: review's, as built in)", 0},
+     "whose numbers are used (default: the matrix's; simulated: kernels, as built in)", 0},
     {"json", JSON, "FILE", 0, "write all numbers here", 0},
     {"plot", PLOT, "FILE", 0, "draw power by effect into this SVG file", 0},
     {"budget", BUDGET, "SECONDS", 0, "begin nothing later than this", 0},

@@ -39,7 +39,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 static const struct argp_option option_list[] = {
     {"matrix", 'm', "FILE", 0, "what was asked (default: exactly what the lines have)", 0},
     {"policy", 'p', "FILE", 0,
-     "what is demanded (default: the one that the matrix names, or that of reviews)", 0},
+     "what is demanded (default: the one that the matrix names, or kernels)", 0},
     {0}};
 
 static const struct argp argp = {

@@ -38,7 +38,7 @@ void tg_import_release(struct tg_lines *lines);
  */
 char *tg_import_matrix(const struct tg_lines *lines, struct tg_error *err);
 
-/* The policy of reviews, for lines that come without one: matrix/policy/review.json. */
+/* The policy of lines that come without one: matrix/policy/kernels.json. */
 extern const unsigned char tg_import_policy[];
 
 /*

@@ -285,12 +285,12 @@ static void what_is_stored_is_what_was_read(void **state)
     tg_import_release(&lines);
 }
 
-static void the_policy_without_a_policy_is_that_of_reviews(void **state)
+static void the_policy_without_a_policy_is_that_of_kernels(void **state)
 {
     (void)state;
     struct tg_json_file file;
     struct tg_error err;
-    if (tg_json_read(TG_TEST_DATA "/../../matrix/policy/review.json", &file, &err) < 0)
+    if (tg_json_read(TG_TEST_DATA "/../../matrix/policy/kernels.json", &file, &err) < 0)
         fail_msg("%s", err.text);
     assert_string_equal((const char *)tg_import_policy, file.text);
     tg_json_release(&file);
@@ -308,7 +308,7 @@ int main(void)
         cmocka_unit_test(what_a_matrix_asks_is_never_skipped),
         cmocka_unit_test(lines_without_a_head_make_no_matrix),
         cmocka_unit_test_setup_teardown(what_is_stored_is_what_was_read, run_make, run_remove),
-        cmocka_unit_test(the_policy_without_a_policy_is_that_of_reviews),
+        cmocka_unit_test(the_policy_without_a_policy_is_that_of_kernels),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
