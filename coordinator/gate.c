@@ -28,8 +28,7 @@ bool tg_gate_is_required(const struct tg_plan *plan, size_t test)
 
 bool tg_gate_counts(const struct tg_plan *plan, size_t test, const struct tg_verdict *verdict)
 {
-    return tg_gate_is_required(plan, test) ||
-           (plan->spec.tests[test].is_shadow && verdict->is_broken);
+    return tg_gate_is_required(plan, test) || verdict->is_broken;
 }
 
 static void note(struct tg_decision *d, const char *format, ...)
@@ -172,7 +171,7 @@ static bool count(const struct tg_plan *plan, size_t i, struct tg_decision *d)
         d->skipped++;
         return !plan->policy.rules[test->rule].required;
     }
-    if (plan->policy.rules[test->rule].optional) {
+    if (plan->policy.rules[test->rule].optional && !tg_gate_counts(plan, i, v)) {
         d->optional++;
         d->optional_open += v->answer == TG_INCONCLUSIVE;
         d->attention += strcmp(v->word, "attention") == 0;

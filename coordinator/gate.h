@@ -23,8 +23,9 @@
  *
  * A test is required unless it is a shadow (head against its own copy), its rule is optional, or no
  * worker could run it. Of the optional ones nine in ten must be resolved for a pass; what they fail
- * is named. A run that was not sealed cannot pass: what is missing from it cannot be known.
- * Imported evidence is inconclusive unless the plan says that it is accepted.
+ * is named, unless a kernel is wrong or crashed: that fails. A run that was not sealed cannot pass:
+ * what is missing from it cannot be known. Imported evidence is inconclusive unless the plan says
+ * that it is accepted.
  */
 
 struct tg_decision {
@@ -50,8 +51,8 @@ struct tg_decision {
 bool tg_gate_is_required(const struct tg_plan *plan, size_t test);
 
 /*
- * Whether a verdict counts for the decision: the test is required, or it is a shadow that saw
- * head's kernel be wrong or crash, which needs no base to be a failure.
+ * Whether a verdict counts for the decision: the test is required, or it saw head's kernel be wrong
+ * or crash, which fails as a shadow and under an optional rule, too.
  */
 bool tg_gate_counts(const struct tg_plan *plan, size_t test, const struct tg_verdict *verdict);
 

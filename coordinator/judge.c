@@ -221,7 +221,7 @@ int tg_judge_test(const struct tg_plan *plan, size_t test, const struct tg_rows 
     } else if (judge_measured(plan, test, rows, &v, err) < 0) {
         return -1;
     }
-    if (v.answer == TG_FAIL && plan->policy.rules[t->rule].optional) {
+    if (v.answer == TG_FAIL && plan->policy.rules[t->rule].optional && !v.is_broken) {
         v.answer = TG_PASS;
         snprintf(v.word, sizeof v.word, "attention");
     }

@@ -48,19 +48,20 @@ static void add_round(size_t test, int64_t round, double d, int node)
         snprintf(run.rows[i].facts.host, TG_TEXT_SIZE, "n%d", node);
 }
 
+static const char optional[] =
+    "{\"tritgate_policy\": 1, \"flow\": \"f\", \"rules\": ["
+    "{\"rule\": \"noninferior\", \"metric\": \"call_time\", \"axis\": \"build\", \"of\": "
+    "\"head\","
+    " \"to\": \"base\", \"tolerance\": 0.02, \"margin\": 0.05, \"where\": \"layer=attn_q\"},"
+    "{\"rule\": \"noninferior\", \"metric\": \"call_time\", \"axis\": \"build\", \"of\": "
+    "\"head\","
+    " \"to\": \"base\", \"tolerance\": 0.02, \"margin\": 0.05, \"where\": \"layer=ffn_up\","
+    " \"optional\": true}]}";
+
 static void an_optional_rule_fails_nothing_and_is_named(void **state)
 {
     (void)state;
-    static const char policy[] =
-        "{\"tritgate_policy\": 1, \"flow\": \"f\", \"rules\": ["
-        "{\"rule\": \"noninferior\", \"metric\": \"call_time\", \"axis\": \"build\", \"of\": "
-        "\"head\","
-        " \"to\": \"base\", \"tolerance\": 0.02, \"margin\": 0.05, \"where\": \"layer=attn_q\"},"
-        "{\"rule\": \"noninferior\", \"metric\": \"call_time\", \"axis\": \"build\", \"of\": "
-        "\"head\","
-        " \"to\": \"base\", \"tolerance\": 0.02, \"margin\": 0.05, \"where\": \"layer=ffn_up\","
-        " \"optional\": true}]}";
-    begin(policy, 1, NULL);
+    begin(optional, 1, NULL);
     assert_int_equal(plan.required_count, 2);
     for (size_t t = 0; t < 2; t++) made_rounds(&run, &plan, t, 0, 6, 0, 0.001);
     made_rounds(&run, &plan, 2, 0, 30, 0.2, 0.001);
@@ -73,6 +74,19 @@ static void an_optional_rule_fails_nothing_and_is_named(void **state)
     assert_int_equal(decision.attention, 1);
     assert_string_equal(decision.verdicts[2].word, "attention");
     assert_false(tg_gate_is_required(&plan, 2));
+}
+
+static void what_is_wrong_fails_under_an_optional_rule_too(void **state)
+{
+    (void)state;
+    begin(optional, 1, NULL);
+    for (size_t t = 0; t < 4; t++) made_rounds(&run, &plan, t, 0, 6, 0, 0.001);
+    made_broken(&run, &plan, 2, 6, TG_WRONG, TG_MEASURED, "3 is not 4");
+    assert_int_equal(decide_run(), TG_FAIL);
+    assert_string_equal(decision.verdicts[2].word, "wrong");
+    assert_int_equal(decision.failed, 1);
+    assert_int_equal(decision.optional, 1);
+    assert_true(tg_gate_counts(&plan, 2, &decision.verdicts[2]));
 }
 
 /* One percent in every test, clean in each. */
@@ -179,6 +193,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_teardown(name, end)
     const struct CMUnitTest tests[] = {
         TEST(an_optional_rule_fails_nothing_and_is_named),
+        TEST(what_is_wrong_fails_under_an_optional_rule_too),
         TEST(a_family_over_its_line_is_named_or_fails),
         TEST(a_sick_node_makes_its_test_inconclusive),
         TEST(unlike_machines_are_judged_apart),
