@@ -126,6 +126,7 @@ static void take_round(const struct tg_measurement *of, const struct tg_measurem
         tell(rounds, of);
     } else if (of->unpaired || (to && to->unpaired)) {
         rounds->since_broken = 0;
+        rounds->hollow++;
     } else if (to && strcmp(of->facts.host, to->facts.host) != 0) {
         rounds->since_broken = 0;
         rounds->apart++;

@@ -103,6 +103,23 @@ static bool note_baselines(const struct tg_plan *plan, struct tg_decision *d)
     return true;
 }
 
+/* Names error rates that are above the usual ones: what passes or fails then means less. */
+static void note_rates(struct tg_decision *d, const struct tg_limits *limits)
+{
+    char text[200] = "";
+    for (size_t i = 0; i < tg_limits_type.field_count; i++) {
+        const struct tg_field *field = &tg_limits_type.fields[i];
+        if (strncmp(field->name, "alpha_", 6) != 0) continue;
+        double rate = *(const double *)((const char *)limits + field->offset);
+        double usual = strtod(field->fallback, NULL);
+        size_t used = strlen(text);
+        if (rate > usual * (1 + 1e-9))
+            snprintf(text + used, sizeof text - used, "%s%s %.3g (%.3g)", used ? ", " : "",
+                     field->name, rate, usual);
+    }
+    if (*text) note(d, "error rates above the usual ones: %s", text);
+}
+
 /* What stands above everything else, and what of it makes a pass impossible. */
 static bool note_builds(const struct tg_plan *plan, const struct tg_run *run, struct tg_decision *d)
 {
@@ -117,6 +134,7 @@ static bool note_builds(const struct tg_plan *plan, const struct tg_run *run, st
     else if (plan->has_base && strcmp(first->head.digest, first->base.digest) == 0 &&
              is_known_digest(first->head.digest))
         note(d, "A/A: base and head are the same file");
+    note_rates(d, limits);
     if (!plan->is_own_policy) note(d, "decided under another policy than it was measured for");
     if (!plan->is_own_acceptance) note(d, "decided with another acceptance file");
     if (*plan->asked.filter) note(d, "only cells that match '%.300s'", plan->asked.filter);
@@ -261,6 +279,7 @@ static int decide(const struct tg_plan *plan, const struct tg_run *run, const st
     bool is_decidable = note_origin(plan, d);
     bool may_pass = note_builds(plan, run, d), all_there = true;
     char accepted[sizeof *d->notes];
+    size_t left_out = 0;
     find_date(run, d);
     look_at_rows(run, d);
     memcpy(d->evidence, run->evidence, sizeof d->evidence);
@@ -269,9 +288,11 @@ static int decide(const struct tg_plan *plan, const struct tg_run *run, const st
     for (size_t i = 0; i < d->verdict_count; i++) {
         if (tg_judge_test(plan, i, rows, &d->verdicts[i], err) < 0) return -1;
         tg_acceptance_apply(plan, d->date, i, &d->verdicts[i]);
+        left_out += d->verdicts[i].left_out;
         if (!count(plan, i, d)) all_there = false;
     }
     if (judge_families(plan, rows, d, err) < 0) return -1;
+    if (left_out) note(d, "left out: %zu rounds of tests whose samples are not whole", left_out);
     if (tg_rows_strays(rows))
         note(d, "left out: %zu rows of hardware or cells that the plan does not know",
              tg_rows_strays(rows));

@@ -160,6 +160,7 @@ static struct tg_verdict judge_rounds(const struct tg_plan *plan, const struct t
     }
     if (v.odd_node >= 0) tell_canaries(rounds, &v);
     look_at_limits(rule, test, rounds, &v);
+    v.left_out = rounds->hollow;
     return v;
 }
 

@@ -37,6 +37,7 @@ struct tg_verdict {
     enum tg_answer answer;
     char word[40];    /* in a few words: "not slower", "slower, minor" */
     char reason[600]; /* of a failure, skip or inconclusive answer; "" for none */
+    size_t left_out;  /* rounds that have all rows, but whose samples are not whole */
     bool is_broken;   /* of's kernel was wrong, or crashed or was late twice */
     bool wants_more;  /* further rounds could change the answer or its severity */
     bool wants_head; /* ... of the block in which head is watched (lookout.h), not of the test's own

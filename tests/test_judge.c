@@ -119,6 +119,37 @@ static void samples_without_a_value_are_named(void **state)
     assert_non_null(strstr(decision.verdicts[0].reason, "the samples of 6 others give no value"));
 }
 
+static void error_rates_above_the_usual_ones_are_said(void **state)
+{
+    (void)state;
+    begin_run(MATRIX,
+              "{\"tritgate_policy\": 1, \"flow\": \"f\", \"limits\": {\"alpha_fail\": 0.005, "
+              "\"alpha_miss\": 0.99, \"alpha_family\": 0.01}, \"rules\": [" BUILDS "]}");
+    made_rounds(&run, &plan, 0, 0, 6, 0, 0.001);
+    assert_int_equal(decide_run(), TG_PASS);
+    assert_int_equal(decision.note_count, 1);
+    assert_string_equal(decision.notes[0], "error rates above the usual ones: alpha_miss 0.99 "
+                                           "(0.01), alpha_family 0.01 (0.0025)");
+    begin_run(MATRIX, POLICY(BUILDS));
+    decide_run();
+    assert_int_equal(decision.note_count, 0);
+}
+
+/* Rounds without a value are no evidence, but nobody may leave out what does not suit him. */
+static void rounds_that_are_left_out_are_counted(void **state)
+{
+    (void)state;
+    begin_run(MATRIX, POLICY(BUILDS));
+    made_rounds(&run, &plan, 0, 0, 10, 0, 0.001);
+    run.rows[6].facts.quads = 99;
+    run.rows[9].unpaired = 1;
+    assert_int_equal(decide_run(), TG_PASS);
+    assert_int_equal(decision.verdicts[0].rounds, 8);
+    assert_int_equal(decision.verdicts[0].left_out, 2);
+    assert_string_equal(decision.notes[0],
+                        "left out: 2 rounds of tests whose samples are not whole");
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_teardown(name, end)
@@ -129,6 +160,8 @@ int main(void)
         TEST(one_cell_by_itself_is_held_against_its_limit_too),
         TEST(the_canaries_of_an_odd_node_are_told),
         TEST(samples_without_a_value_are_named),
+        TEST(error_rates_above_the_usual_ones_are_said),
+        TEST(rounds_that_are_left_out_are_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
