@@ -7,6 +7,16 @@
 
 #include "base/json.h"
 
+/* Whether the guard says all that it must, and does not claim that something passed. */
+static bool is_sound(const struct tg_json *guard)
+{
+    const struct tg_json *status = tg_json_get(guard, "exit");
+    double number = tg_json_number(status);
+    const char *otherwise = tg_json_text(tg_json_get(guard, "else"));
+    return tg_json_kind(status) == TG_JSON_NUMBER && (number == 0 || number == 1 || number == 2) &&
+           strncmp(otherwise, "skipped", 7) == 0 && *tg_json_text(tg_json_get(guard, "gate"));
+}
+
 bool tg_guard_stops(const char *policy, char *line, size_t size, int *status)
 {
     struct tg_json_file file;
@@ -14,7 +24,8 @@ bool tg_guard_stops(const char *policy, char *line, size_t size, int *status)
     const struct tg_json *guard = tg_json_get(file.root, "guard");
     const char *env = tg_json_text(tg_json_get(guard, "env"));
     const char *value = *env ? getenv(env) : NULL;
-    bool stops = value && *value && strcmp(value, tg_json_text(tg_json_get(guard, "equals"))) != 0;
+    bool stops = value && *value && is_sound(guard) &&
+                 strcmp(value, tg_json_text(tg_json_get(guard, "equals"))) != 0;
     if (stops) {
         snprintf(line, size, "%s:gate:%s = %s", tg_json_text(tg_json_get(file.root, "flow")),
                  tg_json_text(tg_json_get(guard, "gate")),

@@ -16,7 +16,8 @@
 /*
  * Whether the guard in the text of a policy stops the run: its variable is set, and to another
  * value. Then `line` is what is to be printed, "generative:gate:guard = skipped (out-of-scope)". A
- * text that is no policy stops nothing here; who reads it next refuses it.
+ * text that is no policy, or whose guard is not as matrix/flow.h wants it, stops nothing here; who
+ * reads it next refuses it.
  */
 bool tg_guard_stops(const char *policy, char *line, size_t size, int *status);
 

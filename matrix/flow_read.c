@@ -335,7 +335,9 @@ static int read_guard(struct reader *r, const struct tg_json *root)
         text_of(r, guard, "gate", NULL, &g->gate) < 0 ||
         number_of(r, guard, "exit", 0, 2, &g->status) < 0)
         return -1;
-    return 0;
+    if (strncmp(g->otherwise, "skipped", 7) == 0) return 0;
+    return tg_json_fail(r->file, tg_json_get(guard, "else"), r->err,
+                        "what is not measured is 'skipped (...)'");
 }
 
 static int read_conclusions(struct reader *r, const struct tg_json *root)
@@ -350,6 +352,9 @@ static int read_conclusions(struct reader *r, const struct tg_json *root)
         if (!is_among(r->flow->conclusions[i], allowed))
             return tg_json_fail(r->file, tg_json_get(given, keys[i]), r->err,
                                 "a conclusion is success, failure, neutral or action_required");
+        if (i > 0 && strcmp(r->flow->conclusions[i], "success") == 0)
+            return tg_json_fail(r->file, tg_json_get(given, keys[i]), r->err,
+                                "only a pass is a success");
     }
     return 0;
 }

@@ -143,6 +143,13 @@ static const char *const refused[][2] = {
     {"\"writes\": \"perf\"}", "line 2: writes: a list of texts is expected"},
     {"\"writes\": [1]}", "line 2: writes[0]: a text is expected"},
     {"\"guard\": {\"env\": \"A\"}}", "line 2: guard: 'equals' is missing"},
+    {"\"guard\": {\"env\": \"A\", \"equals\": \"b\", \"else\": \"pass\", \"gate\": \"d\","
+     "\n\"exit\": 0}}",
+     "line 2: guard.else: what is not measured is 'skipped (...)'"},
+    {"\"conclusions\": {\"fail\": \"success\"}}",
+     "line 2: conclusions.fail: only a pass is a success"},
+    {"\"conclusions\": {\"inconclusive\": \"success\"}}",
+     "line 2: conclusions.inconclusive: only a pass is a success"},
     {"\"guard\": {\"env\": \"A\", \"equals\": \"b\", \"else\": \"c\", \"gate\": \"d\","
      "\n\"exit\": 3}}",
      "line 3: guard.exit: a whole number from 0 to 2 is expected"},

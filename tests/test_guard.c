@@ -51,6 +51,25 @@ static void a_text_without_a_guard_stops_nothing(void **state)
     assert_false(stops("[]", "review", line, &status));
 }
 
+/* What is measured nowhere has not passed, whatever a policy calls it. */
+static void a_guard_that_is_not_sound_stops_nothing(void **state)
+{
+    (void)state;
+#define GUARD(otherwise, status)                                                                   \
+    "{\"flow\": \"f\", \"guard\": {\"env\": \"TG_TEST_FLOW\", \"equals\": \"a\", \"else\": "       \
+    "\"" otherwise "\", \"gate\": \"g\", \"exit\": " status "}}"
+    char line[200];
+    int status = 7;
+    assert_true(stops(GUARD("skipped", "0"), "b", line, &status));
+    status = 7;
+    assert_false(stops(GUARD("pass", "0"), "b", line, &status));
+    assert_false(stops(GUARD("skipped", "256"), "b", line, &status));
+    assert_false(stops(GUARD("skipped", "0.5"), "b", line, &status));
+    assert_false(stops(GUARD("skipped", "\"0\""), "b", line, &status));
+    assert_false(stops("{\"guard\": {\"env\": \"TG_TEST_FLOW\"}}", "b", line, &status));
+    assert_int_equal(status, 7);
+}
+
 static void the_generative_flow_has_the_guard_of_its_document(void **state)
 {
     (void)state;
@@ -72,6 +91,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(another_flow_stops_the_run_and_its_own_does_not),
         cmocka_unit_test(a_text_without_a_guard_stops_nothing),
+        cmocka_unit_test(a_guard_that_is_not_sound_stops_nothing),
         cmocka_unit_test(the_generative_flow_has_the_guard_of_its_document),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
