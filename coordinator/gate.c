@@ -231,11 +231,14 @@ static int judge_families(const struct tg_plan *plan, const struct tg_rows *rows
     int rc = 0;
     for (size_t i = 0; tg_family_count(families) && rc == 0 && i < plan->spec.test_count; i++) {
         if (!plan->spec.tests[i].has_to || plan->spec.tests[i].is_shadow) continue;
+        if (d->verdicts[i].accepted) continue; /* what was accepted is no loss of the family */
         rc = tg_judge_gather(plan, i, rows, &rounds, err);
         if (rc < 0) break;
         rc = tg_family_take(families, i, rounds.values, rounds.count, err);
         tg_evidence_release(&rounds);
     }
+    if (plan->policy.limits.family_watch && tg_family_count(families) == 0)
+        note(d, "no family was looked at: each has 3 tests at least that compare builds");
     d->families = calloc(tg_family_count(families) + 1, sizeof *d->families);
     if (rc == 0 && !d->families) rc = tg_fail(err, "out of memory");
     for (size_t i = 0; rc == 0 && i < tg_family_count(families); i++) {

@@ -115,6 +115,37 @@ static void a_family_over_its_line_is_named_or_fails(void **state)
     assert_int_equal(decision.family_count, 0);
 }
 
+/* It fails no test, so it must not fail them together. */
+static void an_accepted_loss_is_none_of_its_family(void **state)
+{
+    (void)state;
+    struct tg_error err;
+    begin(POLICY("\"family_watch\": true, \"family_fail\": true", ""), 1, NULL);
+    for (size_t t = 0; t < 4; t++) made_rounds(&run, &plan, t, 0, 14, log(1.08), 0.001);
+    assert_int_equal(decide_run(), TG_FAIL);
+    assert_int_equal(tg_plan_accept(&plan,
+                                    "{\"tritgate_acceptance\": 1, \"accepted\": [{\"cells\": "
+                                    "\"probe=*\", \"metric\": \"call_time\", \"loss\": 0.1, "
+                                    "\"reason\": \"r\", \"expires\": \"2999-12-31\", "
+                                    "\"owner\": \"ann\"}]}",
+                                    &err),
+                     0);
+    assert_int_equal(decide_run(), TG_PASS);
+    assert_int_equal(decision.attention, 4);
+    assert_int_equal(decision.families_over, 0);
+}
+
+static void a_family_of_too_few_tests_is_named(void **state)
+{
+    (void)state;
+    begin(POLICY("\"family_watch\": true, \"family_fail\": true", ", \"where\": \"layer=attn_q\""),
+          1, NULL);
+    for (size_t t = 0; t < 2; t++) made_rounds(&run, &plan, t, 0, 14, log(1.01), 0.001);
+    assert_int_equal(decide_run(), TG_PASS);
+    assert_string_equal(decision.notes[0],
+                        "no family was looked at: each has 3 tests at least that compare builds");
+}
+
 static void a_sick_node_makes_its_test_inconclusive(void **state)
 {
     (void)state;
@@ -195,6 +226,8 @@ int main(void)
         TEST(an_optional_rule_fails_nothing_and_is_named),
         TEST(what_is_wrong_fails_under_an_optional_rule_too),
         TEST(a_family_over_its_line_is_named_or_fails),
+        TEST(an_accepted_loss_is_none_of_its_family),
+        TEST(a_family_of_too_few_tests_is_named),
         TEST(a_sick_node_makes_its_test_inconclusive),
         TEST(unlike_machines_are_judged_apart),
         TEST(rows_of_unknown_hardware_are_left_out_and_named),
