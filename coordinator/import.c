@@ -7,6 +7,7 @@
 
 #include "base/json.h"
 #include "matrix/words.h"
+#include "results/digest.h"
 #include "results/metric.h"
 
 #define NAME_LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_"
@@ -145,10 +146,54 @@ static int check_once(const struct tg_lines *lines, struct tg_error *err)
     return rc;
 }
 
+/* A line's content without its place: of the same process, two are one measurement. */
+struct content {
+    char digest[TG_DIGEST_SIZE];
+    size_t line;
+};
+
+static int by_content(const void *a, const void *b)
+{
+    const struct content *x = a, *y = b;
+    int order = strcmp(x->digest, y->digest);
+    return order ? order : (x->line > y->line) - (x->line < y->line);
+}
+
+/* Whether a line says when, and in which process, it was measured. */
+static bool is_placed(const struct tg_measurement *m)
+{
+    return m->facts.pid > 0 && strcmp(m->facts.date, "unknown") != 0 && m->series_count > 0;
+}
+
+/* No measurement of a known process stands in two rounds. */
+static int check_copies(const struct tg_lines *lines, struct tg_error *err)
+{
+    struct content *contents = calloc(lines->count, sizeof *contents);
+    size_t count = 0;
+    int rc = contents ? 0 : tg_fail(err, "out of memory");
+    for (size_t i = 0; i < lines->count && rc == 0; i++) {
+        struct tg_measurement m = lines->rows[i];
+        if (!is_placed(&m)) continue;
+        m.round = m.attempt = 0;
+        char *text = tg_measurement_to_json(&m);
+        contents[count].line = i + 1;
+        rc = tg_digest_text(text, contents[count++].digest, err);
+        free(text);
+    }
+    if (rc == 0) qsort(contents, count, sizeof *contents, by_content);
+    for (size_t i = 1; i < count && rc == 0; i++)
+        if (strcmp(contents[i - 1].digest, contents[i].digest) == 0)
+            rc = tg_fail(err, "line %zu: it is line %zu with another round", contents[i].line,
+                         contents[i - 1].line);
+    free(contents);
+    return rc;
+}
+
 int tg_import_read(FILE *in, struct tg_lines *lines, struct tg_error *err)
 {
     struct tg_lines read = {0};
-    if (read_lines(in, &read, err) < 0 || check_once(&read, err) < 0) {
+    if (read_lines(in, &read, err) < 0 || check_once(&read, err) < 0 ||
+        check_copies(&read, err) < 0) {
         tg_import_release(&read);
         return -1;
     }

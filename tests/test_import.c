@@ -243,6 +243,27 @@ static void what_a_matrix_asks_is_never_skipped(void **state)
     tg_import_release(&lines);
 }
 
+/* Rounds that were copied would narrow every interval. */
+static void a_measurement_does_not_stand_in_two_rounds(void **state)
+{
+    (void)state;
+    static const char *const facts[] = {"\"pid\":7,\"date\":\"2026-01-02T03:04:05Z\"", "\"pid\":7",
+                                        "\"pid\":8,\"date\":\"2026-01-02T03:04:05Z\""};
+    struct tg_error err;
+    struct tg_lines lines;
+    const char *const twice[] = {line(CELL, BLOCK, 1, facts[0], TIME),
+                                 line(CELL, BLOCK, 2, facts[0], TIME), NULL};
+    const char *const unlike[] = {twice[0], line(CELL, BLOCK, 2, facts[2], TIME), NULL};
+    const char *const unplaced[] = {line(CELL, BLOCK, 1, facts[1], TIME),
+                                    line(CELL, BLOCK, 2, facts[1], TIME), NULL};
+    assert_int_equal(read_these(twice, &lines, &err), -1);
+    assert_string_equal(err.text, "line 2: it is line 1 with another round");
+    lines = taken(unlike);
+    tg_import_release(&lines);
+    lines = taken(unplaced); /* nobody knows */
+    tg_import_release(&lines);
+}
+
 static void lines_without_a_head_make_no_matrix(void **state)
 {
     (void)state;
@@ -306,6 +327,7 @@ int main(void)
         cmocka_unit_test(libraries_are_what_their_rows_say),
         cmocka_unit_test(a_kernel_that_we_do_not_have_is_what_its_name_and_facts_say),
         cmocka_unit_test(what_a_matrix_asks_is_never_skipped),
+        cmocka_unit_test(a_measurement_does_not_stand_in_two_rounds),
         cmocka_unit_test(lines_without_a_head_make_no_matrix),
         cmocka_unit_test_setup_teardown(what_is_stored_is_what_was_read, run_make, run_remove),
         cmocka_unit_test(the_policy_without_a_policy_is_that_of_kernels),
