@@ -81,6 +81,9 @@ static void tell(struct tg_rounds *rounds, const struct tg_measurement *m)
              : m->outcome == TG_LATE    ? "was late"
                                         : "was skipped",
              m->reason);
+    /* One line, whoever wrote it: a report's other lines are the gate's. */
+    for (char *c = rounds->reason; *c; c++)
+        if ((unsigned char)*c < ' ' || *c == 0x7f) *c = ' ';
 }
 
 /* The value of a whole round; no value is a break. */

@@ -302,6 +302,15 @@ static void what_was_unpaired_gives_no_value(void **state)
     assert_int_equal(rounds.since_broken, 1);
 }
 
+/* A reason comes from a child or from elsewhere, and reports print it. */
+static void a_reason_is_one_line(void **state)
+{
+    (void)state;
+    made_broken(&run, &plan, pair, 0, TG_WRONG, TG_MEASURED, "3\nPASS\r\x1b[2K\x7f µs");
+    gather(pair, false);
+    assert_string_equal(rounds.reason, "i2s_avx2 of head is wrong: 3 PASS  [2K  µs");
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
@@ -320,6 +329,7 @@ int main(void)
         cmocka_unit_test(a_quad_that_is_not_whole_gives_no_value),
         cmocka_unit_test(a_quad_in_another_order_gives_no_value),
         TEST(what_was_unpaired_gives_no_value),
+        TEST(a_reason_is_one_line),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
