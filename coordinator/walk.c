@@ -17,6 +17,8 @@ struct node {
     double log_fail;
     double pending; /* the first round of a super-round */
     bool has_pending;
+    double before; /* its last round, while rounds are compared with those before them */
+    bool has_before;
     size_t rounds; /* in the whole path */
 };
 
@@ -115,21 +117,18 @@ static void take_round(struct tg_walk *w, size_t round)
  * rounds when each node's mean is taken away. Before pairing the nodes' means are those of their
  * rounds.
  */
-static bool is_autocorrelated(const struct tg_walk *w)
+static bool is_autocorrelated(struct tg_walk *w)
 {
     double squares = 0, products = 0;
     if (w->taken < LAG_ROUNDS) return false;
-    for (size_t n = 0; n < w->node_count; n++) {
-        double mean = w->node_count == 1 ? w->student.mean : w->nodes[n].student.mean, before = 0;
-        bool has_before = false;
-        for (size_t r = 0; r < w->taken; r++) {
-            if (node_of(w, r) != n) continue;
-            double rest = value_of(w, r) - mean;
-            squares += rest * rest;
-            if (has_before) products += before * rest;
-            before = rest;
-            has_before = true;
-        }
+    for (size_t n = 0; n < w->node_count; n++) w->nodes[n].has_before = false;
+    for (size_t r = 0; r < w->taken; r++) {
+        struct node *node = &w->nodes[node_of(w, r)];
+        double rest = value_of(w, r) - (w->node_count == 1 ? w->student.mean : node->student.mean);
+        squares += rest * rest;
+        if (node->has_before) products += node->before * rest;
+        node->before = rest;
+        node->has_before = true;
     }
     return squares > 0 && products / squares > LAG_LINE / sqrt((double)w->taken);
 }
