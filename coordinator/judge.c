@@ -60,6 +60,8 @@ static void complete(const struct tg_limits *limits, const struct tg_rounds *rou
         snprintf(v->reason, sizeof v->reason, "not decided after %zu round%s", v->rounds,
                  v->rounds == 1 ? "" : "s");
     }
+    if (v->answer == TG_PASS && !*v->reason && rounds->of_broken)
+        snprintf(v->reason, sizeof v->reason, "broken once, and repeated: %s", rounds->reason);
     if (rounds->last + 1 >= limits->rounds_max) v->wants_more = false;
 }
 

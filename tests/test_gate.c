@@ -297,6 +297,7 @@ static void head_that_crashed_once_must_be_repeated(void **state)
         assert_true(decision.verdicts[0].wants_more);
         made_rounds(&run, &plan, 0, 7, 8, 0, 0.001);
         assert_int_equal(decide_run(), TG_PASS);
+        assert_said(0, "broken once, and repeated: ");
         made_broken(&run, &plan, 0, 8, outcome, TG_MEASURED, "why");
         assert_int_equal(decide_run(), TG_FAIL);
         assert_word(0, "crashed or late");
