@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -59,7 +60,8 @@ void tg_command_policy(const char *given, const struct tg_json_file *matrix, con
         return;
     }
     snprintf(out, size, "%s", given);
-    if (strpbrk(given, "/.") || access(given, R_OK) == 0) return;
+    struct stat is;
+    if (strpbrk(given, "/.") || (stat(given, &is) == 0 && !S_ISDIR(is.st_mode))) return;
     const char *slash = path ? strrchr(path, '/') : NULL;
     find_sources(sources, sizeof sources);
     const char *folders[] = {slash ? path : "", sources};

@@ -51,7 +51,9 @@ static const struct argp_option option_list[] = {
      "used",
      0},
     {"policy", 'p', "FILE", 0,
-     "whose numbers are used (default: the matrix's; simulated: kernels, as built in)", 0},
+     "whose numbers are used, a file or a name (default: the matrix's; simulated: kernels, as "
+     "built in)",
+     0},
     {"json", JSON, "FILE", 0, "write all numbers here", 0},
     {"plot", PLOT, "FILE", 0, "draw power by effect into this SVG file", 0},
     {"budget", BUDGET, "SECONDS", 0, "begin nothing later than this", 0},
@@ -208,16 +210,14 @@ static int find_policy(const char *matrix, char *path, size_t size, struct tg_er
 /* The policy given, else the matrix's, else the one that was built in. */
 static int read_policy(const struct options *o, struct tg_policy *policy, struct tg_error *err)
 {
-    char named[4096];
-    const char *path = o->policy;
+    char path[4096] = "";
     struct tg_json_file file;
     struct tg_words words;
-    if (!path && !o->is_simulated) {
-        if (find_policy(o->farm.matrix, named, sizeof named, err) < 0) return -1;
-        path = named;
-    }
-    int rc = path ? tg_json_read(path, &file, err)
-                  : tg_json_parse((const char *)tg_import_policy, &file, err);
+    if (o->policy) tg_command_policy(o->policy, NULL, o->farm.matrix, path, sizeof path);
+    if (!o->policy && !o->is_simulated && find_policy(o->farm.matrix, path, sizeof path, err) < 0)
+        return -1;
+    int rc = *path ? tg_json_read(path, &file, err)
+                   : tg_json_parse((const char *)tg_import_policy, &file, err);
     if (rc < 0) return tg_fail_in(err, "policy");
     rc = tg_vocabulary_gather(NULL, 0, &words, err);
     if (rc == 0) {

@@ -39,7 +39,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 static const struct argp_option option_list[] = {
     {"matrix", 'm', "FILE", 0, "what was asked (default: exactly what the lines have)", 0},
     {"policy", 'p', "FILE", 0,
-     "what is demanded (default: the one that the matrix names, or kernels)", 0},
+     "what is demanded, a file or a name (default: the one that the matrix names, or kernels)", 0},
     {0}};
 
 static const struct argp argp = {
@@ -84,8 +84,8 @@ static int find_texts(const struct options *o, const struct tg_lines *lines, str
     char named[4096] = "";
     texts->matrix = o->matrix ? read_text(o->matrix, named, err) : tg_import_matrix(lines, err);
     if (!texts->matrix) return -1;
-    const char *policy = o->policy ? o->policy : *named ? named : NULL;
-    texts->policy = policy ? read_text(policy, NULL, err) : strdup((const char *)tg_import_policy);
+    if (o->policy) tg_command_policy(o->policy, NULL, o->matrix, named, sizeof named);
+    texts->policy = *named ? read_text(named, NULL, err) : strdup((const char *)tg_import_policy);
     if (!texts->policy) return -1;
     texts->plan = tg_import_plan(lines, texts->matrix, !o->matrix, err);
     return texts->plan ? 0 : -1;

@@ -48,6 +48,9 @@ check 'a file that holds no noise' refuses 'line 1: not a logarithm of a ratio' 
 check 'the recorded law without noise' refuses "needs --noise" simulate --law recorded
 check 'a policy without the rule' refuses "has no rule 'noninferior'" \
     simulate --policy "$data/quick_policy.json"
+mkdir kernels
+check 'a policy by its name' gives 0 simulate "${few[@]}" --policy kernels --json named.json
+check 'has the same numbers as built in' cmp one.json named.json
 check 'JSON that cannot be written' refuses "cannot write" simulate --json nowhere/f.json
 
 # Real runs, of stubs: their truth is known, their noise is what it is, so that no answer is demanded.

@@ -23,6 +23,7 @@ check 'goes on' says '^FINALIZE → quality-finalizer \(baseline established\)$'
 check 'and says nothing of speed' bash -c '! grep -qE "^(simd|mixed-precision):" out'
 check 'the receipt has it' grep -qF '"conclusion": "success"' run/receipt.json
 
+mkdir review generative # what a name means does not depend on where one stands
 for flow in review:2 integrative:2 generative:0; do # two of them inherit, and were given nothing
     name=${flow%:*} status=${flow#*:}
     check "gate under the policy $name, by its name" gives "$status" "$TRITGATE" gate run --policy "$name"

@@ -37,6 +37,11 @@ matrix() { # CELL...: a matrix of these kernels and layers
 matrix '"i2s_avx2"' '"256x2560"' >one.json
 matrix '"i2s_avx2"' '"256x2560", "640x2560"' >two.json
 
+mkdir kernels
+lines >named.jsonl
+check 'under a policy by its name' gives 0 "$TRITGATE" import named.jsonl named --policy kernels
+check 'which is copied' cmp named/policy.json "$TG_SOURCE/matrix/policy/kernels.json"
+
 check 'a run' gives 0 "$TRITGATE" run "$data/quick.json" --out run
 "$TRITGATE" report run --format lines >run.jsonl
 check 'a line for each row' test "$(wc -l <run.jsonl)" = "$(grep -o '"rows": [0-9]*' run/receipt.json | tr -dc 0-9)"
