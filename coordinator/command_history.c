@@ -160,7 +160,7 @@ static void print_all(const struct shown *shown, const struct tg_watch *watch,
         putchar('\n');
         series += shown->reports[i].count;
         found += tg_history_report_found(&shown->reports[i]);
-        looks += 2 * tg_history_report_courses(&shown->reports[i]);
+        looks += tg_history_report_looks(&shown->reports[i], watch);
     }
     printf("%zu of %zu series show a change; of %zu looks at a level of %.3g %%, %.2g would find "
            "one by "

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "coordinator/history.h"
+#include "results/metric.h"
 
 static const uint64_t SEED = 1; /* the same history gives the same answer */
 
@@ -302,9 +303,12 @@ static double canary_of(const struct tg_history_verdict *v, int canary)
     return canary == NO_CANARY ? 1 : canary == DOT ? v->canary_dot_s : v->canary_read_s;
 }
 
-/* Whether all runs had the same canaries. */
-static bool is_one_canary(const struct entry *entries, size_t count)
+/* Whether a test's times can be held against those of canaries, which all runs had the same. */
+static bool is_one_canary(const struct tg_history_test *test, const struct entry *entries,
+                          size_t count)
 {
+    const struct tg_metric *metric = tg_metric_find(test->metric);
+    if (!metric || metric->nature == TG_FIXED || strcmp(metric->unit, "s") != 0) return false;
     for (size_t i = 1; i < count; i++)
         if (strcmp(entries[i].verdict->canary, entries[0].verdict->canary) != 0) return false;
     return true;
@@ -347,7 +351,8 @@ int tg_course_absolute(const struct tg_history *history, size_t test, const stru
         for (int c = DOT; c < CANARIES; c++)
             rest[c] = take_quantities(history, entries, count, c, work, &made);
         int best = rest[READ] < rest[DOT] ? READ : DOT;
-        if (isinf(rest[best]) || !is_one_canary(entries, count)) best = NO_CANARY;
+        if (isinf(rest[best]) || !is_one_canary(&history->tests[test], entries, count))
+            best = NO_CANARY;
         take_quantities(history, entries, count, best, work, &made);
         if (best != NO_CANARY && made.count > 0) made.kind = TG_COURSE_RELATIVE;
         keep_last(&made, watch);

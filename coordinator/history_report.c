@@ -126,12 +126,17 @@ size_t tg_history_report_found(const struct tg_history_report *report)
     return found;
 }
 
-size_t tg_history_report_courses(const struct tg_history_report *report)
+size_t tg_history_report_looks(const struct tg_history_report *report, const struct tg_watch *watch)
 {
-    size_t courses = 0;
+    size_t looks = 0;
     for (size_t i = 0; i < report->count; i++)
-        for (int c = 0; c < 2; c++) courses += report->series[i].courses[c].count > 0;
-    return courses;
+        for (int which = 0; which < 2; which++) {
+            const struct tg_course *c = &report->series[i].courses[which];
+            /* A step of sums is one run's own, with the confidence of that run. */
+            looks += c->kind != TG_COURSE_SUMMED && c->count >= 2 * (size_t)watch->segment_min;
+            looks += c->count >= (size_t)watch->creep_min;
+        }
+    return looks;
 }
 
 char *tg_history_report_subject(const struct tg_history_report *report, size_t series,
@@ -202,7 +207,7 @@ static void print_course(const struct tg_history_report *report, size_t series, 
     fprintf(out, "    %s: %s", tg_history_report_subject(report, series, which, text, sizeof text),
             point_text(test, c, &c->points[c->count - 1], last, sizeof last));
     if (c->count > 1)
-        fprintf(out, ", %zu runs ago %s", c->count - 1,
+        fprintf(out, ", %zu run%s ago %s", c->count - 1, c->count == 2 ? "" : "s",
                 point_text(test, c, &c->points[0], first, sizeof first));
     fputc('\n', out);
     for (size_t i = 0; i < c->step_count; i++) {

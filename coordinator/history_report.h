@@ -50,8 +50,10 @@ void tg_history_report_release(struct tg_history_report *report);
 /* How many series show a step or creep. */
 size_t tg_history_report_found(const struct tg_history_report *report);
 
-/* How many courses have a point, each of which was looked at for steps and for creep. */
-size_t tg_history_report_courses(const struct tg_history_report *report);
+/* How often a course was looked at, for steps or for creep: those that are long enough to show any.
+ */
+size_t tg_history_report_looks(const struct tg_history_report *report,
+                               const struct tg_watch *watch);
 
 /* "head against base, summed", "i2s_avx2 against i2s_scalar", "call_time" ... of a course. */
 char *tg_history_report_subject(const struct tg_history_report *report, size_t series,

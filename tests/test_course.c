@@ -219,11 +219,13 @@ static void a_test_of_one_cell_is_followed_by_its_value(void **state)
         v->estimate = i < 12 ? 0.9999 : 0.98;
         v->low = v->high = v->estimate;
         v->of_median = v->to_median = NAN;
+        v->canary_dot_s = v->canary_read_s = 1e-3 * (1 + i % 2); /* is no unit of accuracy */
     }
     compare(h, &c);
     assert_int_equal(c.count, 0);
     tg_course_release(&c);
     absolute(h, &c);
+    assert_int_equal(c.kind, TG_COURSE_ABSOLUTE);
     assert_int_equal(c.count, 24);
     assert_int_equal(c.step_count, 1);
     assert_int_equal(c.steps[0].point, 12);
