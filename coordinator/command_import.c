@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "coordinator/command.h"
@@ -119,6 +120,8 @@ static int import(const struct options *o, const struct tg_lines *lines, struct 
     size_t workers = plan.worker_count;
     int rc = count_strays(&plan, lines, &strays, err);
     tg_plan_release(&plan);
+    if (rc == 0 && access(o->out, F_OK) == 0)
+        rc = tg_fail(err, "'%s' exists: a new directory is expected", o->out);
     if (rc < 0 || tg_run_directory_make(o->out, texts, directory, sizeof directory, err) < 0)
         return TG_STATUS_USAGE;
     if (tg_import_store(lines, texts, directory, err) < 0) return TG_STATUS_STOPPED;

@@ -163,5 +163,5 @@ spoiled 'line 2: its cell is not in its block' '2s/"cell":"probe=kernel kernel=i
 spoiled "line 2: 'i2s_*' is a pattern, a cell is one" '2s/i2s_avx2/i2s_*/g'
 check 'no lines at all' refuses 'there is no measurement in it' "$TRITGATE" import /dev/null spoiled
 check 'no such file' refuses "cannot open 'nowhere'" "$TRITGATE" import nowhere spoiled
-check 'a directory that is there' refuses "'noise' exists" "$TRITGATE" import noise.jsonl noise
+check 'a directory that is there' refuses "'noise' exists: a new directory is expected" "$TRITGATE" import noise.jsonl noise
 finish
