@@ -37,7 +37,7 @@ static void what_is_no_shape_is_refused(void **state)
     (void)state;
     static const char *const rows[][3] = {
         {"bitnet-9b", "attn_q", "no such model 'bitnet-9b'"},
-        {"", "attn_q", "no such model ''"},
+        {"", "attn_q", "layer 'attn_q' is of no model: model= is missing"},
         {"bitnet-2b", "attn", "no such layer 'attn'"},
         {"bitnet-2b", "", "a layer is missing"},
         {"bitnet-2b", "0x128", "no such layer '0x128'"},

@@ -56,6 +56,7 @@ int tg_model_shape(const char *model, const char *layer, int64_t *rows, int64_t 
         return 0;
     }
     if (!*layer) return tg_fail(err, "a layer is missing");
+    if (!*model) return tg_fail(err, "layer '%s' is of no model: model= is missing", layer);
     const struct tg_model *m = tg_model_find(model);
     if (!m) return tg_fail(err, "no such model '%s'", model);
     const int64_t hidden = m->hidden, ffn = m->ffn, heads = m->heads;
