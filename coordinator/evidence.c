@@ -91,8 +91,12 @@ static void take_value(const struct tg_whole_round *round, struct tg_rounds *rou
 {
     size_t n = rounds->count;
     if (tg_round_value(round, &rounds->values[n]) < 0) {
+        const char *metric = round->rule->metric;
+        bool lacks = !tg_measurement_series(round->of, metric) ||
+                     (round->to && !tg_measurement_series(round->to, metric));
         rounds->since_broken = 0;
         rounds->hollow++;
+        rounds->lacking += lacks;
         return;
     }
     rounds->count++;

@@ -28,6 +28,7 @@ struct tg_rounds {
     size_t skipped;      /* ... in which a cell was skipped */
     size_t apart;        /* ... whose sides two nodes measured: nothing is compared */
     size_t hollow;       /* ... that were measured, but whose samples give no value */
+    size_t lacking;      /* ... of those, with a side that has no samples of the metric at all */
     size_t since_broken; /* whole rounds after the last that gave no value */
     int64_t last;        /* the number of the last round, -1 if there is none */
     char reason[800];    /* of the last round that broke */

@@ -51,6 +51,11 @@ static void complete(const struct tg_limits *limits, const struct tg_rounds *rou
         snprintf(v->reason, sizeof v->reason,
                  "not decided after %zu rounds; the sides of %zu others were measured on two nodes",
                  v->rounds, rounds->apart);
+    } else if (v->answer == TG_INCONCLUSIVE && !*v->reason && rounds->hollow > 0 &&
+               rounds->lacking == rounds->hollow) {
+        snprintf(v->reason, sizeof v->reason,
+                 "not decided after %zu rounds; in %zu others this metric was not measured",
+                 v->rounds, rounds->lacking);
     } else if (v->answer == TG_INCONCLUSIVE && !*v->reason && rounds->hollow) {
         snprintf(v->reason, sizeof v->reason,
                  "not decided after %zu rounds; the samples of %zu others give no value: they are "

@@ -150,6 +150,19 @@ static void rounds_that_are_left_out_are_counted(void **state)
                         "left out: 2 rounds of tests whose samples are not whole");
 }
 
+/* As under another policy: the rows are there, and have another metric. */
+static void a_metric_that_was_not_measured_is_named(void **state)
+{
+    (void)state;
+    begin_run(MATRIX, POLICY(BUILDS));
+    for (int64_t r = 0; r < 6; r++)
+        for (int side = 0; side < 2; side++)
+            made_samples(made_row(&run, &plan, 0, side, r, TG_MEASURED), "kernel_accuracy", 0, 1);
+    assert_int_equal(decide_run(), TG_INCONCLUSIVE);
+    assert_non_null(
+        strstr(decision.verdicts[0].reason, "in 6 others this metric was not measured"));
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_teardown(name, end)
@@ -162,6 +175,7 @@ int main(void)
         TEST(samples_without_a_value_are_named),
         TEST(error_rates_above_the_usual_ones_are_said),
         TEST(rounds_that_are_left_out_are_counted),
+        TEST(a_metric_that_was_not_measured_is_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
