@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -232,6 +233,9 @@ int tg_calibrate_farm(const struct tg_farm_options *options, struct tg_calibrati
                       struct tg_error *err)
 {
     const struct sigaction action = {.sa_handler = stop, .sa_flags = (int)SA_RESETHAND};
+    /* Not after all the runs that come before its own. */
+    if (options->head && access(options->head, R_OK) < 0)
+        return tg_fail(err, "cannot open library '%s': %s", options->head, strerror(errno));
     struct farm *farm = calloc(1, sizeof *farm);
     if (!farm) return tg_fail(err, "out of memory");
     farm->options = options;

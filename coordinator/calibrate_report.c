@@ -144,8 +144,10 @@ void tg_calibrate_print(FILE *out, const struct tg_calibration *c)
         fprintf(out, "\n%s\n", tg_history_alarms_text(&c->alarms, alarms, sizeof alarms));
     for (size_t i = 0; i < c->promise_count; i++) states[c->promises[i].state]++;
     fprintf(out, "\n%s  %zu promises: %zu kept, %zu open (too few looks to tell), %zu broken\n",
-            states[TG_BROKEN] ? "BROKEN" : "KEPT", c->promise_count, states[TG_KEPT],
-            states[TG_OPEN], states[TG_BROKEN]);
+            states[TG_BROKEN] ? "BROKEN"
+            : states[TG_OPEN] ? "NONE BROKEN"
+                              : "KEPT",
+            c->promise_count, states[TG_KEPT], states[TG_OPEN], states[TG_BROKEN]);
 }
 
 /* Numbers with six significant digits. */

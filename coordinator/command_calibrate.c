@@ -22,11 +22,18 @@ struct options {
     const char *policy, *noise, *json, *plot;
     double effects[EFFECTS_MOST];
     bool is_simulated;
+    bool has_simulated, has_real; /* an option was given that only the one, or the other, has */
 };
 
 enum {
     SIMULATE = 256,
-    GATES,
+    BUDGET,
+    PLOT,
+    JSON,
+    HEAD, /* to HISTORY: only without --simulate */
+    RUNS,
+    HISTORY,
+    GATES, /* and what follows: only with it */
     CELLS,
     TESTS,
     LAW,
@@ -36,13 +43,7 @@ enum {
     ABLATION,
     NOISE,
     THREADS,
-    BUDGET,
-    FAMILIES,
-    HEAD,
-    RUNS,
-    HISTORY,
-    PLOT,
-    JSON
+    FAMILIES
 };
 
 static const struct argp_option option_list[] = {
@@ -149,6 +150,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 {
     struct options *o = state->input;
     struct tg_calibrate_options *s = &o->simulation;
+    o->has_real |= (key >= HEAD && key <= HISTORY) || key == 'o' || key == ARGP_KEY_ARG;
+    o->has_simulated |= key >= GATES && key <= FAMILIES;
     switch (key) {
     case SIMULATE: o->is_simulated = true; return 0;
     case 'p': o->policy = arg; return 0;
@@ -176,10 +179,13 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case ARGP_KEY_END:
         if (!o->is_simulated && !o->farm.matrix)
             argp_failure(state, TG_STATUS_USAGE, 0, "a matrix or --simulate is missing");
-        if (o->is_simulated && (o->farm.matrix || o->farm.head || o->farm.out || o->farm.history))
-            argp_failure(
-                state, TG_STATUS_USAGE, 0,
-                "--simulate measures nothing: it takes no matrix, --head, --out or --history");
+        if (o->is_simulated && o->has_real)
+            argp_failure(state, TG_STATUS_USAGE, 0,
+                         "--simulate measures nothing: it takes no matrix, --head, --out, --runs "
+                         "or --history");
+        if (!o->is_simulated && o->has_simulated)
+            argp_failure(state, TG_STATUS_USAGE, 0,
+                         "an option was given that means nothing without --simulate; see --help");
         return 0;
     default: return ARGP_ERR_UNKNOWN;
     }
