@@ -32,7 +32,7 @@ code() {
 # Whether a command has an option; some are for the program itself, and not in its help.
 has_option() {
     "$TRITGATE" "$1" --help | grep -qE -- "(^|[ ,])$2([=, ]|\$)" ||
-        grep -qE "\{\"${2#--}\",.*OPTION_HIDDEN" "$TG_SOURCE/coordinator/command_$1.c"
+        grep -qsE "\{\"${2#--}\",.*OPTION_HIDDEN" "$TG_SOURCE/coordinator/command_$1.c"
 }
 
 for table in axes facts hardware metrics limits watch; do
@@ -44,7 +44,7 @@ done
 "$TRITGATE" --help >help
 commands=$(sed -n '/^Commands/,/^$/s/^  \([a-z]*\)  .*/\1/p' help)
 code "${documents[@]}" >pieces
-grep -oE '(^|[^-a-z])tritgate [a-z]+[^|;]*' pieces | sed 's/^.*tritgate //' | sort -u >called
+grep -oE '(^|[^-a-z])tritgate [a-z]+[^|;)]*' pieces | sed 's/^.*tritgate //' | sort -u >called
 check 'the documents name commands' test -s called
 while read -r command rest; do
     check "there is a command 'tritgate $command'" grep -qx -- "$command" <<<"$commands" || continue
