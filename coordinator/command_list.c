@@ -282,7 +282,8 @@ int tg_command_list(int argc, char **argv)
                                      "TABLE",
                                      "Prints a table: axes, kernels, formats, ops, isas, metrics, "
                                      "facts, hardware, limits, models, probes, "
-                                     "rules, reports or watch.",
+                                     "rules, reports or watch.\v"
+                                     "Exit status: 0, or 3 for a table that is not there.",
                                      NULL,
                                      NULL,
                                      NULL};

@@ -49,7 +49,8 @@ static const struct argp argp = {
     parse,
     "MATRIX",
     "Lists what a matrix asks: every cell, and whether this machine could run it or why not; then "
-    "the tests that its policy makes of them. Nothing is measured.",
+    "the tests that its policy makes of them. Nothing is measured.\v"
+    "Exit status: 0, or 3 for an unusable matrix or policy.",
     NULL,
     NULL,
     NULL};

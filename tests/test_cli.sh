@@ -95,8 +95,9 @@ check 'matrix: smoke has at most 24 required tests' bash -c \
     'n=$("$1" matrix "$2" --base "$3" --json | grep -c "\"rule\""); ((n > 0 && n <= 24))' - \
     "$TRITGATE" "$TG_SOURCE/matrix/smoke.json" "$TRITGATE_LIB"
 
-for command in run gate report history cell check matrix list; do
+for command in run gate report import history cell calibrate check matrix baseline list; do
     check "$command --help" gives 0 "$TRITGATE" "$command" --help
+    check 'with its exit status' says '[Ss]tatus: 0'
 done
 check 'help' gives 0 "$TRITGATE" --help
 check 'no command' gives 3 "$TRITGATE"
