@@ -120,7 +120,7 @@ static double wish_of(const struct dispatch *d, size_t test, size_t block, doubl
     if (is_watching) return block == d->plan->lookouts[test].block ? urgency_of(v, cost_s) : -1;
     if (block != d->plan->spec.tests[test].block) return -1;
     if (d->plan->spec.tests[test].is_shadow)
-        return v->wants_more && rounds < limits->rounds_min ? 0 : -1;
+        return v->wants_more && rounds < limits->rounds_last ? 0 : -1;
     if (v->wants_more) return urgency_of(v, cost_s);
     if (rounds >= limits->rounds_max || v->answer == TG_SKIP) return -1;
     if (tg_family_wants(d->families, test)) return 0.5;

@@ -297,7 +297,8 @@ static int decide(const struct tg_plan *plan, const struct tg_run *run, const st
     if (judge_families(plan, rows, d, err) < 0) return -1;
     if (left_out) note(d, "left out: %zu rounds of tests whose samples are not whole", left_out);
     if (tg_rows_strays(rows))
-        note(d, "left out: %zu rows of hardware or cells that the plan does not know",
+        note(d,
+             "left out: %zu rows that no test asks for, or of hardware that the plan does not know",
              tg_rows_strays(rows));
     if (*tg_acceptance_note(plan, d->date, d->verdicts, accepted, sizeof accepted))
         note(d, "%s", accepted);

@@ -182,8 +182,13 @@ static void look_ahead(const struct tg_limits *limits, const struct tg_test *tes
     v->detectable_planned = tg_forecast_effect(&planned, most, limits->power);
     v->detectable = tg_forecast_effect(&v->outlook, v->answer == TG_INCONCLUSIVE ? seen : most,
                                        limits->power);
-    if (v->answer != TG_INCONCLUSIVE || !isfinite(v->theta)) return;
-    v->rounds_needed = fmax(1, ceil(tg_forecast_rounds(&v->outlook, v->theta) - seen));
+    /* What is heterogeneous, impossible or held is not a matter of rounds. */
+    if (v->answer != TG_INCONCLUSIVE || !isfinite(v->theta) || strcmp(v->word, "inconclusive") != 0)
+        return;
+    double total = tg_forecast_rounds(&v->outlook, v->theta);
+    double way = fmax(v->log_fail / v->log_fail_line, v->log_clean / v->log_clean_line);
+    double rest = total * (1 - fmin(1, fmax(0, way))); /* of one that was unlucky so far */
+    v->rounds_needed = fmax(1, ceil(fmax(total - seen, rest)));
     v->seconds_needed = v->rounds_needed *
                         (limits->round_s + (test->has_to ? 2 : 1) * limits->warmup_min_s);
 }

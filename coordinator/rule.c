@@ -71,7 +71,8 @@ double tg_rule_percent(double ratio)
     return fabs(percent) < 0.005 ? 0 : percent;
 }
 
-/* What more rounds would meet: the noise seen so far, mixed with the expected. */
+/* What more rounds would meet: the noise seen so far, or, if that is less, mixed with the expected.
+ */
 static void look_ahead(const struct tg_evidence *e, const struct tg_walk_path *path,
                        double clean_margin, struct tg_verdict *v)
 {
@@ -80,12 +81,14 @@ static void look_ahead(const struct tg_evidence *e, const struct tg_walk_path *p
     for (size_t r = 0; r < e->count; r++)
         sum += values[r] = path->sign * e->values[r] + path->shift;
     v->theta = e->count ? sum / (double)e->count : NAN;
-    v->outlook = (struct tg_outlook){.sd = tg_forecast_sd(values, e->count, e->limits->expected_sd),
-                                     .floor = path->floor,
-                                     .margin = clean_margin,
-                                     .log_fail_line = v->log_fail_line,
-                                     .log_clean_line = v->log_clean_line,
-                                     .rounds_min = e->limits->rounds_min};
+    v->outlook = (struct tg_outlook){
+        .sd = fmax(tg_forecast_sd(values, e->count, e->limits->expected_sd),
+                   tg_forecast_sd(values, e->count, 0)),
+        .floor = path->floor,
+        .margin = clean_margin,
+        .log_fail_line = v->log_fail_line,
+        .log_clean_line = v->log_clean_line,
+        .rounds_min = e->limits->rounds_min};
     free(values);
 }
 

@@ -185,8 +185,10 @@ static void rows_of_unknown_hardware_are_left_out_and_named(void **state)
     for (size_t i = 0; i < 12; i++) snprintf(run.rows[i].facts.hardware, TG_TEXT_SIZE, "another");
     assert_int_equal(decide_run(), TG_INCONCLUSIVE);
     assert_int_equal(decision.inconclusive, 1);
-    assert_string_equal(decision.notes[0],
-                        "left out: 12 rows of hardware or cells that the plan does not know");
+    assert_string_equal(
+        decision.notes[0],
+        "left out: 12 rows that no test asks for, or of hardware that the plan does not "
+        "know");
 }
 
 /* What one node gave for head and another for base compares nothing. */
