@@ -24,6 +24,7 @@ static inline struct tg_bench make_bench(void)
     bench.limits.deadline_s = 60;
     snprintf(bench.place.domain, sizeof bench.place.domain, "numa0");
     bench.place.core = -1;
+    bench.place.unshared = 1;
     snprintf(bench.host, sizeof bench.host, "node-a");
     return bench;
 }

@@ -32,33 +32,83 @@ static void a_worker_is_placed_on_the_last_core_of_its_domain(void **state)
         const char *topology;
         int index;
         const char *domain;
-        int core;
-        bool is_shared;
+        int core, unshared;
     } rows[] = {
-        {"one_socket", 0, "numa0", 3, false},
-        {"one_socket", 1, "numa0", 3, false},
+        {"one_socket", 0, "numa0", 3, 3},
+        {"one_socket", 1, "numa0", 3, 3},
         /* The first hardware thread of the last core, and domain by domain. */
-        {"two_sockets", 0, "numa0", 2, false},
-        {"two_sockets", 1, "numa1", 6, false},
-        {"two_sockets", 4, "numa4", 18, false},
-        {"two_sockets", 7, "numa7", 30, false},
-        {"two_sockets", 8, "numa0", 2, false},
-        {"two_sockets", 17, "numa1", 6, false},
+        {"two_sockets", 0, "numa0", 2, 1},
+        {"two_sockets", 1, "numa1", 6, 1},
+        {"two_sockets", 4, "numa4", 18, 1},
+        {"two_sockets", 7, "numa7", 30, 1},
+        {"two_sockets", 8, "numa0", 2, 1},
+        {"two_sockets", 17, "numa1", 6, 1},
         /* One core: its second hardware thread is no other core. */
-        {"one_core", 0, "numa0", 0, true},
-        {"one_core", 1, "numa0", 0, true},
+        {"one_core", 0, "numa0", 0, 0},
+        {"one_core", 1, "numa0", 0, 0},
         /* Two kinds of memory at the same cores are one domain. */
-        {"two_memories", 0, "numa0", 1, false},
-        {"two_memories", 1, "numa2", 3, false},
-        {"two_memories", 2, "numa0", 1, false},
+        {"two_memories", 0, "numa0", 1, 1},
+        {"two_memories", 1, "numa2", 3, 1},
+        {"two_memories", 2, "numa0", 1, 1},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct tg_place place = find(rows[i].topology, rows[i].index);
         if (strcmp(place.domain, rows[i].domain) != 0 || place.core != rows[i].core ||
-            place.is_shared != rows[i].is_shared)
-            fail_msg("row %zu: %s, core %d, shared %d", i, place.domain, place.core,
-                     place.is_shared);
+            place.unshared != rows[i].unshared)
+            fail_msg("row %zu: %s, core %d, unshared %d", i, place.domain, place.core,
+                     place.unshared);
     }
+}
+
+static void threads_get_the_cores_of_the_domain_from_the_last_on(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *topology;
+        int index, count, cores[4];
+    } rows[] = {
+        {"one_socket", 0, 4, {3, 2, 1, 0}},
+        /* The first hardware threads, and none of another domain. */
+        {"two_sockets", 0, 2, {2, 0}},
+        {"two_sockets", 7, 2, {30, 28}},
+        {"one_core", 0, 1, {0}},
+        {"two_memories", 1, 2, {3, 2}},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct tg_place place = find(rows[i].topology, rows[i].index);
+        assert_int_equal(place.core_count, rows[i].count);
+        assert_int_equal(place.core, place.cores[0]);
+        assert_memory_equal(place.cores, rows[i].cores,
+                            (size_t)rows[i].count * sizeof *place.cores);
+    }
+}
+
+static void cores_are_named_as_taskset_reads_them(void **state)
+{
+    (void)state;
+    static const struct {
+        int count, cores[6];
+        const char *text;
+    } rows[] = {
+        {0, {0}, ""},
+        {1, {7}, "7"},
+        {2, {1, 0}, "0-1"},
+        {2, {2, 0}, "0,2"},
+        {3, {4, 2, 0}, "0-4:2"},
+        {4, {8, 3, 2, 1}, "1-3,8"},
+        {6, {30, 20, 10, 2, 1, 0}, "0-2,10-30:10"},
+    };
+    char text[TG_TEXT_SIZE];
+    int many[TG_PLACE_CORES + 10];
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        tg_place_text(rows[i].cores, rows[i].count, text);
+        assert_string_equal(text, rows[i].text);
+    }
+    for (int i = 0; i < TG_PLACE_CORES + 10; i++) many[i] = i * i;
+    tg_place_text(many, TG_PLACE_CORES + 10, text);
+    assert_memory_equal(text, "0-1,4,9,16,25,", 14);
+    assert_in_range(strlen(text), TG_TEXT_SIZE - 8, TG_TEXT_SIZE - 1);
+    assert_int_not_equal(text[strlen(text) - 1], ',');
 }
 
 static void a_topology_that_cannot_be_read_is_refused(void **state)
@@ -93,7 +143,8 @@ static int bind_and_leave(void)
     cpu_set_t set;
     if (tg_place_find(NULL, 0, &place, &err) < 0) return 1;
     if (tg_place_leave(&err) < 0 || sched_getaffinity(0, sizeof set, &set) < 0) return 2;
-    if (CPU_COUNT(&set) < 1 || (!place.is_shared && CPU_ISSET((size_t)place.core, &set))) return 3;
+    if (CPU_COUNT(&set) < 1 || (place.unshared > 0 && CPU_ISSET((size_t)place.core, &set)))
+        return 3;
     if (tg_place_bind(place.core, &err) < 0 || sched_getaffinity(0, sizeof set, &set) < 0) return 4;
     if (CPU_COUNT(&set) != 1 || !CPU_ISSET((size_t)place.core, &set)) return 5;
     if (tg_place_bind(CPU_SETSIZE, &err) == 0 || strcmp(err.text, "no core 1024") != 0) return 6;
@@ -118,6 +169,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_worker_is_placed_on_the_last_core_of_its_domain),
+        cmocka_unit_test(threads_get_the_cores_of_the_domain_from_the_last_on),
+        cmocka_unit_test(cores_are_named_as_taskset_reads_them),
         cmocka_unit_test(a_topology_that_cannot_be_read_is_refused),
         cmocka_unit_test(this_machine_has_a_place),
         cmocka_unit_test(ranks_leave_the_timed_core_and_cells_are_bound_to_it),

@@ -57,7 +57,7 @@ static void fill_facts(struct round *r, struct side *s)
         snprintf(facts->hardware, sizeof facts->hardware, "%s", r->bench->hardware);
     facts->rank = r->bench->rank;
     snprintf(facts->domain, sizeof facts->domain, "%s", r->bench->place.domain);
-    facts->shared_core = r->bench->place.is_shared;
+    facts->shared_core = m->cell.threads > r->bench->place.unshared;
     snprintf(facts->seed, sizeof facts->seed, "%" PRIu64, order->seed);
     snprintf(facts->draws, sizeof facts->draws,
              "first=%d,padding=%" PRId64 ":%" PRId64 ",offset=%" PRId64, r->first, r->padding[0],

@@ -5,6 +5,7 @@
 #include <hwloc.h>
 #include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static int load(const char *path, hwloc_topology_t *topology, struct tg_error *err)
@@ -46,14 +47,21 @@ static int domains(hwloc_topology_t topology, int index, hwloc_obj_t *found)
     return count;
 }
 
-/* The last core of a domain: the first hardware thread of the last core. */
-static int last_core(hwloc_topology_t topology, hwloc_const_cpuset_t set)
+/* How many cores a domain has; hardware threads where cores are not known. */
+static int core_count(hwloc_topology_t topology, hwloc_const_cpuset_t set)
 {
     int cores = hwloc_get_nbobjs_inside_cpuset_by_type(topology, set, HWLOC_OBJ_CORE);
-    if (cores < 1) return hwloc_bitmap_last(set);
-    hwloc_obj_t core = hwloc_get_obj_inside_cpuset_by_type(topology, set, HWLOC_OBJ_CORE,
-                                                           (unsigned)cores - 1);
-    return hwloc_bitmap_first(core->cpuset);
+    return cores < 1 ? hwloc_bitmap_weight(set) : cores;
+}
+
+/* The first hardware thread of a domain's core, `back` cores before the last. */
+static int core_at(hwloc_topology_t topology, hwloc_const_cpuset_t set, int back)
+{
+    int cores = hwloc_get_nbobjs_inside_cpuset_by_type(topology, set, HWLOC_OBJ_CORE);
+    hwloc_obj_type_t type = cores < 1 ? HWLOC_OBJ_PU : HWLOC_OBJ_CORE;
+    int index = core_count(topology, set) - 1 - back;
+    hwloc_obj_t core = hwloc_get_obj_inside_cpuset_by_type(topology, set, type, (unsigned)index);
+    return core ? hwloc_bitmap_first(core->cpuset) : hwloc_bitmap_last(set);
 }
 
 /* What is left for the ranks: all cores but the timed ones (with all their hardware threads). */
@@ -64,7 +72,7 @@ static hwloc_bitmap_t rest_of(hwloc_topology_t topology)
     for (int i = 0; i < count; i++) {
         hwloc_obj_t node = NULL;
         domains(topology, i, &node);
-        int timed = last_core(topology, node->cpuset);
+        int timed = core_at(topology, node->cpuset, 0);
         hwloc_obj_t thread = hwloc_get_pu_obj_by_os_index(topology, (unsigned)timed);
         hwloc_obj_t core = thread ? hwloc_get_ancestor_obj_by_type(topology, HWLOC_OBJ_CORE, thread)
                                   : NULL;
@@ -74,6 +82,22 @@ static hwloc_bitmap_t rest_of(hwloc_topology_t topology)
             hwloc_bitmap_clr(rest, (unsigned)timed);
     }
     return rest;
+}
+
+/*
+ * The most threads of a cell that leave the ranks a core, if all domains had cells of as many: what
+ * the largest domain has but one.
+ */
+static int unshared(hwloc_topology_t topology)
+{
+    int most = 0, count = domains(topology, -1, NULL);
+    for (int i = 0; i < count; i++) {
+        hwloc_obj_t node = NULL;
+        domains(topology, i, &node);
+        int cores = core_count(topology, node->cpuset);
+        if (cores > most) most = cores;
+    }
+    return most - 1;
 }
 
 int tg_place_find(const char *path, int index, struct tg_place *place, struct tg_error *err)
@@ -86,12 +110,14 @@ int tg_place_find(const char *path, int index, struct tg_place *place, struct tg
         rc = tg_fail(err, "no memory domain with a core that may be used");
     } else {
         domains(topology, index % count, &node);
-        hwloc_bitmap_t rest = rest_of(topology);
         memset(place, 0, sizeof *place);
         snprintf(place->domain, sizeof place->domain, "numa%u", node->os_index);
-        place->core = last_core(topology, node->cpuset);
-        place->is_shared = hwloc_bitmap_iszero(rest);
-        hwloc_bitmap_free(rest);
+        place->core_count = core_count(topology, node->cpuset);
+        if (place->core_count > TG_PLACE_CORES) place->core_count = TG_PLACE_CORES;
+        for (int i = 0; i < place->core_count; i++)
+            place->cores[i] = core_at(topology, node->cpuset, i);
+        place->core = place->cores[0];
+        place->unshared = unshared(topology);
     }
     hwloc_topology_destroy(topology);
     return rc;
@@ -119,4 +145,33 @@ int tg_place_bind(int core, struct tg_error *err)
     if (sched_setaffinity(0, sizeof set, &set) < 0)
         return tg_fail(err, "cannot bind to core %d: %s", core, strerror(errno));
     return 0;
+}
+
+static int by_number(const void *a, const void *b)
+{
+    return *(const int *)a - *(const int *)b;
+}
+
+void tg_place_text(const int *cores, int count, char text[TG_TEXT_SIZE])
+{
+    int sorted[TG_PLACE_CORES];
+    size_t used = 0;
+    if (count > TG_PLACE_CORES) count = TG_PLACE_CORES;
+    if (count > 0) memcpy(sorted, cores, (size_t)count * sizeof *sorted);
+    qsort(sorted, (size_t)count, sizeof *sorted, by_number);
+    text[0] = 0;
+    for (int first = 0, last; first < count; first = last + 1) {
+        char part[64];
+        int step = first + 1 < count ? sorted[first + 1] - sorted[first] : 1;
+        for (last = first; last + 1 < count && sorted[last + 1] - sorted[last] == step;) last++;
+        if (last == first + 1 && step > 1) last = first;
+        if (last == first)
+            snprintf(part, sizeof part, "%d", sorted[first]);
+        else if (step == 1)
+            snprintf(part, sizeof part, "%d-%d", sorted[first], sorted[last]);
+        else
+            snprintf(part, sizeof part, "%d-%d:%d", sorted[first], sorted[last], step);
+        if (used + strlen(part) + 2 > TG_TEXT_SIZE) return;
+        used += (size_t)snprintf(text + used, TG_TEXT_SIZE - used, "%s%s", used ? "," : "", part);
+    }
 }

@@ -9,13 +9,18 @@
 
 /*
  * Where things run on a node: each memory domain has one core for what is timed, its last that this
- * process may use; the ranks stay on the others. The only door to hwloc.
+ * process may use; the ranks stay on the others. What has several threads takes the cores before
+ * it, too, from the last to the first. The only door to hwloc.
  */
+
+#define TG_PLACE_CORES 256 /* most that one cell is given */
 
 struct tg_place {
     char domain[TG_TEXT_SIZE]; /* of memory, "numa0" */
     int core;                  /* operating-system number of the core that cells are timed on */
-    bool is_shared;            /* there is no other core, the ranks use it too */
+    int cores[TG_PLACE_CORES]; /* those of a cell with several threads, `core` first: one each */
+    int core_count;            /* all that the domain has */
+    int unshared;              /* so many threads leave a core to the ranks; 0 if none do */
 };
 
 /*
@@ -27,7 +32,13 @@ int tg_place_find(const char *topology, int index, struct tg_place *place, struc
 /* Keeps this process off the cores that cells are timed on, where there are others. */
 int tg_place_leave(struct tg_error *err);
 
-/* Binds this process to one core. */
+/* Binds the calling thread, and threads that it starts from then on, to one core. */
 int tg_place_bind(int core, struct tg_error *err);
+
+/*
+ * Some cores as a list that taskset reads, in rising order: "3", "0-3", "0-126:2" (every second),
+ * "0-1,8". Cut off at a comma where TG_TEXT_SIZE bytes are too few.
+ */
+void tg_place_text(const int *cores, int count, char text[TG_TEXT_SIZE]);
 
 #endif
