@@ -66,13 +66,14 @@ static const struct argp argp = {
     NULL};
 
 /* Whether this machine can run it; the survey opens the library in a process of its own. */
-static int check_cell(const struct tg_setup *setup, struct tg_error *err)
+static int check_cell(const struct tg_setup *setup, int cores, struct tg_error *err)
 {
     struct tg_survey survey;
     struct tg_words words;
     char reason[400];
     if (tg_survey_take(setup->library, &survey, err) < 0) return -1;
     const struct tg_survey *surveys[] = {&survey};
+    survey.cores = cores;
     int rc = tg_vocabulary_gather(surveys, 1, &words, err);
     if (rc == 0) {
         rc = tg_cell_check(&setup->cell, &words, err);
@@ -104,8 +105,11 @@ static int run_by_hand(const struct options *o, struct tg_error *err)
                  o->library);
     else if (tg_library_own_path(setup.library, sizeof setup.library, err) < 0)
         return TG_STATUS_USAGE;
-    if (check_cell(&setup, err) < 0) return TG_STATUS_USAGE;
-    if (tg_place_find(NULL, 0, &place, NULL) == 0) setup.core = place.core;
+    if (tg_place_find(NULL, 0, &place, NULL) == 0) {
+        setup.core_count = place.core_count;
+        memcpy(setup.cores, place.cores, sizeof setup.cores);
+    }
+    if (check_cell(&setup, setup.core_count, err) < 0) return TG_STATUS_USAGE;
     snprintf(setup.seed, sizeof setup.seed, "%s", o->seed);
     if (tg_probe_run_alone(&setup, o->samples, &m, err) < 0) return TG_STATUS_USAGE;
     char *line = tg_measurement_to_json(&m);

@@ -10,6 +10,7 @@
 #include "coordinator/report.h"
 #include "worker/host.h"
 #include "worker/library.h"
+#include "worker/place.h"
 
 struct options {
     const char *matrix, *policy, *base, *filter, *step;
@@ -163,6 +164,7 @@ static int survey_here(const struct options *o, struct tg_capability *worker, st
 {
     char path[4096];
     struct tg_hardware machine;
+    struct tg_place place;
     tg_host_name(worker->host);
     snprintf(worker->domain, sizeof worker->domain, "any");
     tg_host_hardware("", &machine);
@@ -171,6 +173,7 @@ static int survey_here(const struct options *o, struct tg_capability *worker, st
         tg_library_own_path(path, sizeof path, err) < 0 ||
         tg_survey_take(path, &worker->head, err) < 0)
         return -1;
+    if (tg_place_find(NULL, 0, &place, NULL) == 0) worker->head.cores = place.core_count;
     if (!o->base) return 0;
     char *base = realpath(o->base, NULL);
     if (!base) return tg_fail(err, "cannot open library '%s': %s", o->base, strerror(errno));

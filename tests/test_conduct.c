@@ -306,6 +306,56 @@ static void cells_are_bound_to_the_core_of_their_place(void **state)
     free_both(m);
 }
 
+/* A place with so many cores: this machine's, or unbound where it has fewer. */
+static struct tg_bench make_bench_of(int threads)
+{
+    struct tg_bench bench = make_bench();
+    struct tg_place place;
+    assert_int_equal(tg_place_find(NULL, 0, &place, NULL), 0);
+    if (place.core_count >= threads) bench.place = place;
+    return bench;
+}
+
+static void sides_with_threads_take_turns_on_the_same_cores(void **state)
+{
+    (void)state;
+    const struct tg_bench bench = make_bench_of(2);
+    struct tg_order order = make_order("kernel=i2s_scalar threads=2",
+                                       "kernel=i2s_scalar build=copy threads=2");
+    struct tg_measurement m[2];
+    char cores[TG_TEXT_SIZE] = "unknown";
+    if (bench.place.core >= 0) tg_place_text(bench.place.cores, 2, cores);
+    conduct(&bench, &order, m);
+    for (int i = 0; i < 2; i++) {
+        if (m[i].outcome != TG_MEASURED) fail_msg("side %d: %s", i, m[i].reason);
+        assert_string_equal(m[i].facts.cores, cores);
+        assert_string_equal(m[i].facts.operands, "shared");
+        assert_int_equal(m[i].facts.shared_core, bench.place.unshared < 2);
+        assert_int_equal(m[i].facts.checked, 2 * 64 * 3);
+    }
+    assert_turns_are_quads(m, m[0].facts.quads);
+    free_both(m);
+}
+
+static void threads_of_a_kernel_s_own_are_found_among_those_of_its_cell(void **state)
+{
+    (void)state;
+    need_stubs();
+    const struct tg_bench bench = make_bench_of(2);
+    struct tg_order order = make_order("kernel=stub_stays threads=2", NULL);
+    struct tg_measurement alone[2];
+    conduct(&bench, &order, alone);
+    assert_int_equal(alone[0].outcome, TG_WRONG);
+    assert_string_equal(alone[0].reason, "it left threads running beside the timed calls");
+    assert_no_samples(&alone[0]);
+    tg_measurement_free(&alone[0]);
+    /* What is wrong in the last row of a range is wrong, whichever thread's it is. */
+    struct tg_measurement m = conduct_broken(&bench, "kernel=stub_wrong threads=2", 1);
+    assert_int_equal(m.outcome, TG_WRONG);
+    assert_string_equal(m.reason, "row 31 of column 0 differs from the reference");
+    tg_measurement_free(&m);
+}
+
 int main(int argc, char **argv)
 {
     if (is_cell(argc, argv)) return play_cell(argv);
@@ -323,6 +373,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_block_that_does_not_fit_is_skipped_with_the_bytes_it_needs),
         cmocka_unit_test(a_cell_that_cannot_be_run_says_why),
         cmocka_unit_test(cells_are_bound_to_the_core_of_their_place),
+        cmocka_unit_test(sides_with_threads_take_turns_on_the_same_cores),
+        cmocka_unit_test(threads_of_a_kernel_s_own_are_found_among_those_of_its_cell),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

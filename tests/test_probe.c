@@ -2,6 +2,7 @@
 #include "worker/probe/probe.h"
 
 #include <inttypes.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -14,6 +15,7 @@
 #include "base/clock.h"
 #include "kernels/kernel.h"
 #include "tests/worker_cell.h"
+#include "worker/probe/pool.h"
 
 #define AT_MOST 60 /* seconds, for what comes */
 
@@ -37,7 +39,7 @@ static void every_probe_is_found_by_its_name(void **state)
     for (size_t i = 0; i < tg_probe_count(); i++) {
         const struct tg_probe *probe = tg_probe_at(i);
         assert_ptr_equal(tg_probe_find(probe->name), probe);
-        assert_true(probe->prepare && probe->check && probe->call && probe->close);
+        assert_true(probe->prepare && probe->check && probe->call && probe->rest && probe->close);
         assert_true(*probe->meaning);
     }
     assert_ptr_equal(tg_probe_find("kernel"), &tg_probe_kernel);
@@ -53,7 +55,8 @@ static void a_setup_comes_back_as_it_was_sent(void **state)
     snprintf(sent.library, sizeof sent.library, "/a \"path\"\\ \xc3\xa9.so");
     sent.is_complete = sent.is_fixed = false;
     sent.offset = 4032;
-    sent.core = 127;
+    sent.core_count = TG_PLACE_CORES;
+    for (int i = 0; i < TG_PLACE_CORES; i++) sent.cores[i] = 1000 - i;
     sent.data_bytes = INT64_C(1) << 52;
     sent.warmup_min_s = 0.1;
     sent.warmup_max_s = 1.0 / 3;
@@ -73,7 +76,9 @@ static void a_setup_comes_back_as_it_was_sent(void **state)
     assert_string_equal(got.seed, "18446744073709551615");
     assert_string_equal(got.operands_digest, "abc");
     assert_true(!got.is_complete && got.is_maker && !got.is_fixed);
-    assert_true(got.offset == 4032 && got.core == 127 && got.data_bytes == INT64_C(1) << 52);
+    assert_true(got.offset == 4032 && got.core_count == TG_PLACE_CORES &&
+                got.data_bytes == INT64_C(1) << 52);
+    assert_memory_equal(got.cores, sent.cores, sizeof got.cores);
     assert_true(got.warmup_min_s == 0.1 && got.warmup_max_s == 1.0 / 3 && got.sample_s == 1e-300);
     tg_json_release(&file);
     free(line);
@@ -97,6 +102,8 @@ static void the_memory_of_a_cell_is_known_before_it_is_run(void **state)
     assert_true(few >= 2 * 640 * 2560 && few < 10 * 640 * 2560);
     int64_t many = bytes_of("probe=kernel kernel=a layer=640x2560 batch=9");
     assert_true(many >= few + 8 * (640 * 8 + 2560));
+    int64_t threads = bytes_of("probe=kernel kernel=a layer=640x2560 threads=3");
+    assert_int_equal(threads - few, 2 * TG_POOL_STACK_BYTES);
     assert_true(bytes_of("probe=kernel layer=9x9 batch=9000000000") == INT64_MAX);
     assert_true(bytes_of("probe=kernel layer=99999999x99999999") > INT64_C(10000000000000000));
     assert_int_equal(bytes_of("probe=kernel layer=attn_q model=x"), -1);
@@ -139,6 +146,42 @@ static void a_cell_that_is_right_is_measured(void **state)
     assert_true(tg_measurement_series(&m, "codec_exact")->samples[0] == 1);
     assert_null(tg_measurement_series(&m, "kernel_accuracy"));
     tg_measurement_free(&m);
+}
+
+/* As one thread, on the cores of this machine as often as there are any. */
+static void threads_share_the_rows_and_nothing_else_changes(void **state)
+{
+    (void)state;
+    char digest[TG_TEXT_SIZE] = "", text[128], cores[TG_TEXT_SIZE];
+    double accuracy = 0;
+    for (int threads = 1; threads <= 4; threads++) {
+        struct tg_measurement m;
+        struct tg_error err;
+        struct tg_place place;
+        snprintf(text, sizeof text,
+                 "probe=kernel kernel=i2s_scalar layer=50x256 batch=3 threads=%d", threads);
+        struct tg_setup setup = setup_of(text);
+        assert_int_equal(tg_place_find(NULL, 0, &place, &err), 0);
+        for (int i = 0; i < threads && threads <= place.core_count; i++)
+            setup.cores[setup.core_count++] = place.cores[i];
+        tg_place_text(setup.cores, setup.core_count, cores);
+        /* The process of a cell is bound: this test's must not stay so. */
+        cpu_set_t before;
+        assert_int_equal(sched_getaffinity(0, sizeof before, &before), 0);
+        if (tg_probe_run_alone(&setup, 5, &m, &err) < 0) fail_msg("%s", err.text);
+        assert_int_equal(sched_setaffinity(0, sizeof before, &before), 0);
+        assert_int_equal(m.outcome, TG_MEASURED);
+        assert_int_equal(m.facts.checked, 2 * 3 * 50);
+        if (setup.core_count > 0) assert_string_equal(m.facts.cores, cores);
+        double seen = tg_measurement_series(&m, "kernel_accuracy")->samples[0];
+        if (threads > 1) assert_true(accuracy == seen);
+        if (threads > 1) assert_string_equal(m.facts.operands_digest, digest);
+        assert_int_equal(tg_measurement_series(&m, "call_time")->count, 5);
+        assert_true(m.facts.read_rate > 0 && m.facts.limit_s > 0);
+        accuracy = seen;
+        memcpy(digest, m.facts.operands_digest, sizeof digest);
+        tg_measurement_free(&m);
+    }
 }
 
 static void what_is_wrong_has_no_samples(void **state)
@@ -221,6 +264,7 @@ static void what_cannot_be_run_is_said_why(void **state)
         {"probe=kernel kernel=i2s_scalar layer=1x131200", "131200 columns are more than 131072"},
         {"probe=kernel kernel=i2s_scalar layer=9999x128 batch=900000000000",
          "not enough memory for 9999 x 128 weights"},
+        {"probe=kernel kernel=i2s_scalar layer=1x128 threads=257", "257 threads are more than 256"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct tg_measurement m;
@@ -232,8 +276,12 @@ static void what_cannot_be_run_is_said_why(void **state)
         assert_int_equal(tg_probe_run_alone(&setup, 1, &m, &err), -1);
         assert_string_equal(err.text, rows[i][1]);
     }
-    struct tg_setup setup = setup_of("probe=kernel kernel=i2s_scalar layer=1x128");
+    struct tg_setup setup = setup_of("probe=kernel kernel=i2s_scalar layer=1x128 threads=2");
     struct tg_error err;
+    setup.core_count = 1;
+    assert_int_equal(tg_probe_run_alone(&setup, 1, NULL, &err), -1);
+    assert_string_equal(err.text, "2 threads need as many cores, there are 1");
+    setup = setup_of("probe=kernel kernel=i2s_scalar layer=1x128");
     snprintf(setup.library, sizeof setup.library, "/nowhere.so");
     assert_int_equal(tg_probe_run_alone(&setup, 1, NULL, &err), -1);
     assert_memory_equal(err.text, "'/nowhere.so' is not a kernel library", 37);
@@ -308,6 +356,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_setup_comes_back_as_it_was_sent),
         cmocka_unit_test(the_memory_of_a_cell_is_known_before_it_is_run),
         cmocka_unit_test(a_cell_that_is_right_is_measured),
+        cmocka_unit_test(threads_share_the_rows_and_nothing_else_changes),
         cmocka_unit_test(what_is_wrong_has_no_samples),
         cmocka_unit_test(a_kernel_that_goes_wrong_while_it_is_timed_is_wrong),
         cmocka_unit_test(the_short_check_compares_one_column_and_the_last_rows),

@@ -52,6 +52,7 @@ static void assert_same(const struct tg_survey *a, const struct tg_survey *b)
     assert_string_equal(a->path, b->path);
     assert_string_equal(a->digest, b->digest);
     assert_string_equal(a->build, b->build);
+    assert_int_equal(a->cores, b->cores);
     assert_true(a->injected_percent == b->injected_percent && a->is_debug == b->is_debug);
     assert_int_equal(a->count, b->count);
     assert_memory_equal(a->kernels, b->kernels, a->count * sizeof *a->kernels);
@@ -67,6 +68,8 @@ static void the_library_of_this_build_says_what_it_holds(void **state)
     assert_string_equal(survey.digest, digest);
     assert_string_equal(survey.path, kernel_library());
     assert_string_equal(survey.build, own->build);
+    assert_int_equal(survey.cores, 0); /* it is the rank that knows */
+    survey.cores = 7;
     assert_int_equal(survey.is_debug, own->is_debug);
     assert_int_equal(survey.injected_percent, 0);
     assert_int_equal(survey.count, own->kernel_count);
@@ -205,7 +208,7 @@ static void what_a_machine_cannot_run_has_its_reason(void **state)
         {"elsewhere", "product", "i2s", "amx", "cpu", true, false, 128},
         {"new", "product", "i2s", "scalar", "cpu", true, true, 128},
     };
-    const struct tg_survey head = {.kernels = head_kernels, .count = 4};
+    const struct tg_survey head = {.kernels = head_kernels, .count = 4, .cores = 2};
     const struct tg_survey base = {.kernels = head_kernels, .count = 3};
     static const struct {
         const char *cell, *reason; /* NULL: it can be run */
@@ -219,8 +222,9 @@ static void what_a_machine_cannot_run_has_its_reason(void **state)
         {"probe=engine kernel=here layer=1x128", "probe 'engine' is unknown", false},
         {"probe=kernel kernel=here cache=cold layer=1x128", "cache 'cold' is not in this version",
          false},
-        {"probe=kernel kernel=here threads=2 layer=1x128",
-         "more than one thread is not in this version", false},
+        {"probe=kernel kernel=here threads=2 layer=1x128", NULL, false},
+        {"probe=kernel kernel=here threads=3 layer=1x128",
+         "3 threads need as many cores, a cell here has at most 2", false},
         {"probe=kernel kernel=here build=base layer=1x128", "build 'base' was not given", false},
         {"probe=kernel kernel=old layer=1x128", "kernel 'old' is not in head", true},
         {"probe=kernel kernel=new layer=1x128", NULL, true},

@@ -164,7 +164,10 @@ static void prepare_side(struct round *r, int number, bool is_maker, const char 
     setup.is_maker = is_maker;
     setup.is_fixed = r->order->block.is_fixed;
     setup.offset = r->offset;
-    setup.core = bench->place.core;
+    if (bench->place.core >= 0) {
+        setup.core_count = bench->place.core_count;
+        memcpy(setup.cores, bench->place.cores, sizeof setup.cores);
+    }
     setup.data_bytes = r->need_bytes + SPARE_BYTES;
     setup.warmup_min_s = bench->limits.warmup_min_s;
     setup.warmup_max_s = bench->limits.warmup_max_s;

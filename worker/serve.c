@@ -82,6 +82,7 @@ static char *announce(struct tg_worker *w, const struct tg_json *message)
             tg_json_add_text(root, "error", why.text);
             break;
         }
+        survey.cores = w->bench.place.core_count;
         tg_survey_add(root, builds[i], &survey);
         tg_survey_release(&survey);
     }

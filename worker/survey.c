@@ -38,6 +38,7 @@ void tg_survey_add(struct tg_json *parent, const char *key, const struct tg_surv
     tg_json_add_text(object, "build", survey->build);
     tg_json_add_number(object, "injected_percent", (double)survey->injected_percent);
     tg_json_add_boolean(object, "is_debug", survey->is_debug);
+    tg_json_add_number(object, "cores", (double)survey->cores);
     struct tg_json *list = tg_json_array(object, "kernels");
     for (size_t i = 0; i < survey->count; i++) add_kernel(list, &survey->kernels[i]);
 }
@@ -160,6 +161,7 @@ int tg_survey_parse(const struct tg_json_file *file, const struct tg_json *objec
     snprintf(parsed.build, sizeof parsed.build, "%s", tg_json_text(tg_json_get(object, "build")));
     parsed.injected_percent = (int64_t)tg_json_number(tg_json_get(object, "injected_percent"));
     parsed.is_debug = tg_json_number(tg_json_get(object, "is_debug")) != 0;
+    parsed.cores = (int64_t)tg_json_number(tg_json_get(object, "cores"));
     if (!*parsed.digest || !list) return tg_json_fail(file, object, err, "not a survey");
     parsed.kernels = calloc(tg_json_count(list) + 1, sizeof *parsed.kernels);
     if (!parsed.kernels) return tg_fail(err, "out of memory");
@@ -216,8 +218,10 @@ bool tg_survey_can_run(const struct tg_survey *head, const struct tg_survey *bas
         return cannot(reason, size, "probe", cell->probe, "is unknown");
     if (strcmp(cell->cache, "hot") != 0)
         return cannot(reason, size, "cache", cell->cache, "is not in this version");
-    if (cell->threads != 1) {
-        snprintf(reason, size, "more than one thread is not in this version");
+    if (cell->threads > TG_PLACE_CORES || (head->cores > 0 && cell->threads > head->cores)) {
+        snprintf(reason, size, "%lld threads need as many cores, a cell here has at most %lld",
+                 (long long)cell->threads,
+                 (long long)(head->cores > 0 ? head->cores : TG_PLACE_CORES));
         return false;
     }
     bool is_base = strcmp(cell->build, "base") == 0;

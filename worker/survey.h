@@ -29,6 +29,7 @@ struct tg_survey {
     char build[512];           /* compiler, version and flags */
     int64_t injected_percent;
     bool is_debug;
+    int64_t cores; /* that one cell can be given, 0 if that is not known; the rank's to say */
     struct tg_survey_kernel *kernels;
     size_t count;
 };

@@ -3,12 +3,14 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <math.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -16,6 +18,7 @@
 #include "worker/host.h"
 #include "worker/model/model.h"
 #include "worker/place.h"
+#include "worker/probe/pool.h"
 #include "worker/probe/roof.h"
 #include "worker/turns.h"
 
@@ -47,10 +50,14 @@ int64_t tg_probe_bytes(const struct tg_cell *cell)
     int64_t rows, cols;
     if (tg_model_shape(cell->model, cell->layer, &rows, &cols, NULL) < 0) return -1;
     if (cell->batch > 100000000) return INT64_MAX;
-    /* Plain weights, unpacked ones, packed ones, results beside wanted results, the canary's. */
+    /*
+     * Plain weights, unpacked ones, packed ones, results beside wanted results, the canary's, the
+     * stacks of threads.
+     */
     double bytes = 2.5 * (double)rows * (double)cols +
                    (double)cell->batch * ((double)cols * 9 + (double)rows * 8) +
-                   2.0 * (double)rows * (double)cols + TG_CANARY_BYTES;
+                   2.0 * (double)rows * (double)cols + TG_CANARY_BYTES +
+                   (double)(cell->threads - 1) * TG_POOL_STACK_BYTES;
     return bytes < 9e18 ? (int64_t)bytes : INT64_MAX;
 }
 
@@ -60,7 +67,6 @@ void tg_probe_setup_init(struct tg_setup *setup)
     tg_record_init(&tg_cell_type, &setup->cell);
     snprintf(setup->seed, sizeof setup->seed, "1");
     setup->is_complete = setup->is_maker = setup->is_fixed = true;
-    setup->core = -1;
     setup->warmup_min_s = 0.05;
     setup->warmup_max_s = 1;
     setup->sample_s = 0.00025;
@@ -77,7 +83,8 @@ void tg_probe_setup_add(struct tg_json *object, const struct tg_setup *setup)
     tg_json_add_boolean(object, "is_maker", setup->is_maker);
     tg_json_add_boolean(object, "is_fixed", setup->is_fixed);
     tg_json_add_number(object, "offset", (double)setup->offset);
-    tg_json_add_number(object, "core", setup->core);
+    struct tg_json *cores = tg_json_array(object, "cores");
+    for (int i = 0; i < setup->core_count; i++) tg_json_add_number(cores, NULL, setup->cores[i]);
     tg_json_add_number(object, "data_bytes", (double)setup->data_bytes);
     tg_json_add_number(object, "warmup_min_s", setup->warmup_min_s);
     tg_json_add_number(object, "warmup_max_s", setup->warmup_max_s);
@@ -99,7 +106,11 @@ int tg_probe_setup_read(const struct tg_json_file *file, struct tg_setup *setup,
     setup->is_maker = tg_json_number(tg_json_get(object, "is_maker")) != 0;
     setup->is_fixed = tg_json_number(tg_json_get(object, "is_fixed")) != 0;
     setup->offset = (int64_t)tg_json_number(tg_json_get(object, "offset"));
-    setup->core = (int)tg_json_number(tg_json_get(object, "core"));
+    const struct tg_json *cores = tg_json_get(object, "cores");
+    size_t count = tg_json_count(cores);
+    setup->core_count = count < TG_PLACE_CORES ? (int)count : TG_PLACE_CORES;
+    for (int i = 0; i < setup->core_count; i++)
+        setup->cores[i] = (int)tg_json_number(tg_json_at(cores, (size_t)i));
     setup->data_bytes = (int64_t)tg_json_number(tg_json_get(object, "data_bytes"));
     setup->warmup_min_s = tg_json_number(tg_json_get(object, "warmup_min_s"));
     setup->warmup_max_s = tg_json_number(tg_json_get(object, "warmup_max_s"));
@@ -115,13 +126,14 @@ struct process {
     struct tg_measurement m;
 };
 
-/* One sample: an untimed call, then `calls` timed as one interval. */
+/* One sample: an untimed call, which wakes what rested, then `calls` timed as one interval. */
 static struct tg_turn take_sample(struct process *p, int64_t calls)
 {
     p->probe->call(p->state, 1);
     int64_t begun = tg_now_ns();
     p->probe->call(p->state, calls);
     int64_t ended = tg_now_ns();
+    p->probe->rest(p->state);
     return (struct tg_turn){.seconds = (double)(ended - begun) * 1e-9 / (double)calls,
                             .begun = begun};
 }
@@ -146,9 +158,13 @@ static int prepare(struct process *p, int operands, struct tg_error *err)
     facts->pid = getpid();
     p->probe = tg_probe_find(p->setup.cell.probe);
     if (!p->probe) return tg_fail(err, "no such probe '%s'", p->setup.cell.probe);
-    if (p->setup.core >= 0) {
-        if (tg_place_bind(p->setup.core, err) < 0) return -1;
-        snprintf(facts->cores, sizeof facts->cores, "%d", p->setup.core);
+    if (p->setup.core_count > 0) {
+        int64_t threads = p->setup.cell.threads;
+        if (threads > p->setup.core_count)
+            return tg_fail(err, "%" PRId64 " threads need as many cores, there are %d", threads,
+                           p->setup.core_count);
+        if (tg_place_bind(p->setup.cores[0], err) < 0) return -1;
+        tg_place_text(p->setup.cores, (int)threads, facts->cores);
     }
     if (limit_data(p->setup.data_bytes, err) < 0) return -1;
     return p->probe->prepare(&p->setup, operands, &p->m, &p->state, err);
@@ -191,31 +207,68 @@ static void read_usage(struct process *p)
     p->m.facts.peak_bytes = (int64_t)usage.ru_maxrss * 1024;
 }
 
+/* Whether a thread of this process sleeps, or comes to within a second: it may just be about to. */
+static bool is_asleep(const char *thread)
+{
+    const struct timespec pause = {.tv_nsec = 1000000};
+    char path[300], line[512];
+    for (int looks = 0; looks < 1000; looks++) {
+        snprintf(path, sizeof path, "/proc/self/task/%s/stat", thread);
+        FILE *f = fopen(path, "r");
+        const char *name = f && fgets(line, sizeof line, f) ? strrchr(line, ')') : NULL;
+        bool sleeps = !name || name[2] == 'S';
+        if (f) fclose(f);
+        if (sleeps) return true;
+        nanosleep(&pause, NULL);
+    }
+    return false;
+}
+
+/* What is not as it must be with the threads of this process, or NULL; adds up their cores. */
+static const char *look_at_threads(const struct process *p, cpu_set_t *together)
+{
+    const char *what = NULL;
+    int64_t threads = 0;
+    DIR *tasks = opendir("/proc/self/task");
+    for (struct dirent *e = tasks ? readdir(tasks) : NULL; e; e = readdir(tasks)) {
+        cpu_set_t bound;
+        pid_t thread = (pid_t)strtol(e->d_name, NULL, 10);
+        if (thread <= 0) continue;
+        threads++;
+        if (thread != getpid() && !is_asleep(e->d_name))
+            what = "its threads do not sleep beside the timed calls";
+        if (p->setup.core_count == 0 || sched_getaffinity(thread, sizeof bound, &bound) != 0)
+            continue;
+        if (CPU_COUNT(&bound) != 1) what = "it left the core that it was bound to";
+        CPU_OR(together, together, &bound);
+    }
+    if (tasks) closedir(tasks);
+    return threads > p->setup.cell.threads ? "it left threads running beside the timed calls"
+                                           : what;
+}
+
 /*
  * What runs beside the timed calls would run in the other side's turns, too: this process must have
- * one thread, no child, and still be bound to its core.
+ * the threads of its cell and no others, which are asleep but for this one, no child, and still be
+ * bound to its cores, a thread each.
  */
 static void check_alone(struct process *p)
 {
     char path[64], children[64] = "";
-    cpu_set_t bound;
-    int threads = 0;
-    DIR *tasks = opendir("/proc/self/task");
-    for (struct dirent *e = tasks ? readdir(tasks) : NULL; e; e = readdir(tasks))
-        threads += e->d_name[0] != '.';
-    if (tasks) closedir(tasks);
+    cpu_set_t together, wanted;
+    CPU_ZERO(&together);
+    CPU_ZERO(&wanted);
+    const char *what = look_at_threads(p, &together);
     snprintf(path, sizeof path, "/proc/self/task/%d/children", (int)getpid());
     FILE *list = fopen(path, "r");
     if (list) {
         if (!fgets(children, sizeof children, list)) children[0] = 0;
         fclose(list);
     }
-    const char *what = threads > 1 ? "it left threads running beside the timed calls"
-                       : *children ? "it left a process running beside the timed calls"
-                                   : NULL;
-    if (!what && p->setup.core >= 0 && sched_getaffinity(0, sizeof bound, &bound) == 0 &&
-        (CPU_COUNT(&bound) != 1 || !CPU_ISSET((size_t)p->setup.core, &bound)))
-        what = "it left the core that it was bound to";
+    if (!what && *children) what = "it left a process running beside the timed calls";
+    for (int i = 0; i < p->setup.core_count && i < p->setup.cell.threads; i++)
+        CPU_SET((size_t)p->setup.cores[i], &wanted);
+    if (!what && !CPU_EQUAL(&together, &wanted)) what = "it left the core that it was bound to";
     if (!what || p->m.outcome != TG_MEASURED) return;
     p->m.outcome = TG_WRONG;
     snprintf(p->m.reason, sizeof p->m.reason, "%s", what);
@@ -312,7 +365,7 @@ int tg_probe_run_alone(const struct tg_setup *setup, size_t samples, struct tg_m
         if (s && p.m.outcome == TG_WRONG) s->count = 0;
     }
     tg_host_name(p.m.facts.host);
-    tg_host_read(setup->core < 0 ? 0 : setup->core, &p.m.facts);
+    tg_host_read(setup->core_count > 0 ? setup->cores[0] : 0, &p.m.facts);
     read_usage(&p);
     if (p.state) p.probe->close(p.state);
     if (rc < 0)

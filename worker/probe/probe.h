@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "results/measurement.h"
+#include "worker/place.h"
 
 /*
  * How a cell is run, in a process of its own: its operands are made, its results are compared with
@@ -26,10 +27,11 @@ struct tg_setup {
     bool is_complete;        /* compare every result; else those of one column and the last rows */
     bool is_maker; /* make the shared operands; else take them if they would be the same */
     char operands_digest[TG_TEXT_SIZE]; /* of what the maker packed, "" for the maker */
-    bool is_fixed;      /* also measure the metrics that are the same in every round */
-    int64_t offset;     /* bytes, a multiple of 64, by which operands are moved in their pages */
-    int core;           /* to be bound to, -1 for none */
-    int64_t data_bytes; /* most private memory, 0 for no limit */
+    bool is_fixed;  /* also measure the metrics that are the same in every round */
+    int64_t offset; /* bytes, a multiple of 64, by which operands are moved in their pages */
+    int cores[TG_PLACE_CORES]; /* to be bound to, one a thread */
+    int core_count;            /* 0: bound to none */
+    int64_t data_bytes;        /* most private memory, 0 for no limit */
     double warmup_min_s, warmup_max_s, sample_s;
 };
 
@@ -55,6 +57,9 @@ struct tg_probe {
 
     /* What is timed. */
     void (*call)(void *state, int64_t calls);
+
+    /* After each sample: whatever else could run must sleep, for it is the other side's turn. */
+    void (*rest)(void *state);
 
     /* Compares again, what the timed calls have left: may set the outcome `wrong` and its reason.
      */

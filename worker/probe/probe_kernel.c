@@ -17,6 +17,7 @@
 #include "worker/library.h"
 #include "worker/model/model.h"
 #include "worker/probe/accuracy.h"
+#include "worker/probe/pool.h"
 #include "worker/probe/probe.h"
 #include "worker/probe/roof.h"
 
@@ -35,6 +36,7 @@ struct state {
     const struct tg_kernel *kernel;
     const struct tg_op *op;
     struct tg_problem problem;
+    struct tg_pool *pool;
     int8_t *ternary; /* rows x cols */
     int64_t packed_bytes, activation_bytes, result_bytes;
     void *mapped; /* the operands: packed weights, then activations, each offset */
@@ -52,6 +54,7 @@ static size_t whole_pages(int64_t bytes)
 static void kernel_close(void *opaque)
 {
     struct state *s = opaque;
+    tg_pool_destroy(s->pool);
     if (s->mapped) munmap(s->mapped, s->mapped_bytes);
     free(s->ternary);
     free(s->results_block);
@@ -201,6 +204,15 @@ out:
     return rc;
 }
 
+static int make_pool(struct state *s, struct tg_error *err)
+{
+    const int *cores = s->setup.core_count > 0 ? s->setup.cores : NULL;
+    if (s->setup.cell.threads > TG_PLACE_CORES)
+        return tg_fail(err, "%" PRId64 " threads are more than %d", s->setup.cell.threads,
+                       TG_PLACE_CORES);
+    return tg_pool_create((int)s->setup.cell.threads, cores, &s->pool, err);
+}
+
 static int kernel_prepare(const struct tg_setup *setup, int operands, struct tg_measurement *m,
                           void **state, struct tg_error *err)
 {
@@ -208,7 +220,7 @@ static int kernel_prepare(const struct tg_setup *setup, int operands, struct tg_
     if (!s) return tg_fail(err, "out of memory");
     s->setup = *setup;
     if (open_kernel(s, m, err) < 0 || make_memory(s, err) < 0 ||
-        make_or_share(s, operands, m, err) < 0) {
+        make_or_share(s, operands, m, err) < 0 || make_pool(s, err) < 0) {
         kernel_close(s);
         return -1;
     }
@@ -216,10 +228,25 @@ static int kernel_prepare(const struct tg_setup *setup, int operands, struct tg_
     return 0;
 }
 
-static void kernel_call(void *opaque, int64_t calls)
+/* One thread's rows of a call. */
+static void run_rows(void *opaque, int part)
 {
     const struct state *s = opaque;
-    for (int64_t i = 0; i < calls; i++) s->kernel->run(&s->problem);
+    struct tg_problem p = s->problem;
+    tg_pool_rows(p.rows, tg_pool_count(s->pool), part, &p.row_begin, &p.row_end);
+    if (p.row_begin < p.row_end) s->kernel->run(&p);
+}
+
+static void kernel_call(void *opaque, int64_t calls)
+{
+    struct state *s = opaque;
+    for (int64_t i = 0; i < calls; i++) tg_pool_run(s->pool, run_rows, s);
+}
+
+static void kernel_rest(void *opaque)
+{
+    const struct state *s = opaque;
+    tg_pool_rest(s->pool);
 }
 
 static void is_wrong(struct tg_measurement *m, const char *reason)
@@ -277,7 +304,7 @@ static void check_results(struct state *s, struct tg_measurement *m)
     uint64_t draw = strtoull(s->setup.seed, NULL, 10) + 2;
     int64_t whole = (int64_t)(tg_fill_next(&draw) % (uint64_t)columns);
     poison(s);
-    s->kernel->run(&s->problem);
+    kernel_call(s, 1);
     snprintf(m->facts.isa_executed, sizeof m->facts.isa_executed, "%s", s->kernel->isa);
     for (int64_t column = 0; column < columns; column++)
         compare(s, m, column, s->setup.is_complete || column == whole ? 0 : last);
@@ -350,11 +377,18 @@ static void kernel_roof(void *opaque, struct tg_facts *facts)
         .result_bytes = s->result_bytes,
         .multiply_adds = s->op->operations(&s->problem) / 2,
     };
-    tg_roof_measure(&call, facts);
+    tg_roof_measure(&call, s->pool, facts);
+    tg_pool_rest(s->pool);
 }
 
 const struct tg_probe tg_probe_kernel = {
-    "kernel",       "calls of one kernel on operands from a seed",
-    kernel_prepare, kernel_check,
-    kernel_roof,    kernel_call,
-    kernel_recheck, kernel_close};
+    .name = "kernel",
+    .meaning = "calls of one kernel on operands from a seed",
+    .prepare = kernel_prepare,
+    .check = kernel_check,
+    .roof = kernel_roof,
+    .call = kernel_call,
+    .rest = kernel_rest,
+    .recheck = kernel_recheck,
+    .close = kernel_close,
+};

@@ -25,27 +25,44 @@
 #define MADV_POPULATE_WRITE 23 /* of Linux since 5.14; glibc has its name since 2.35 */
 #endif
 
-/* What is timed; it leaves what it computed where no compiler can think it unused. */
+/* What is timed: each thread of the pool does its part of a run, `runs` times without waiting. */
 struct work {
-    void (*run)(struct work *w);
+    void (*run)(struct work *w, int part);
+    struct tg_pool *pool; /* NULL: this thread alone */
+    int64_t runs;
     const struct tg_peak *peak;
     const void *from;
     uint8_t *to;
     int64_t bytes;
     uint8_t codes[2][32];
     const int8_t *activations;
-    volatile uint64_t found;
+    volatile uint64_t found; /* by one thread; no compiler can think it unused */
 };
+
+static void repeat(void *opaque, int part)
+{
+    struct work *w = opaque;
+    for (int64_t i = 0; i < w->runs; i++) w->run(w, part);
+}
+
+static void run(struct work *w, int64_t runs)
+{
+    w->runs = runs;
+    if (w->pool)
+        tg_pool_run(w->pool, repeat, w);
+    else
+        repeat(w, 0);
+}
 
 /* Seconds of one run at its best. */
 static double best_of(struct work *w)
 {
     double best = INFINITY, passed = 0;
     int64_t runs = 1;
-    w->run(w);
+    run(w, 1);
     for (int times = 0; times < TIMES_LEAST || passed < ENOUGH_S;) {
         int64_t begun = tg_now_ns();
-        for (int64_t i = 0; i < runs; i++) w->run(w);
+        run(w, runs);
         double took = (double)(tg_now_ns() - begun) * 1e-9;
         passed += took;
         best = fmin(best, took / (double)runs);
@@ -57,13 +74,15 @@ static double best_of(struct work *w)
     return best;
 }
 
-static void run_chains(struct work *w)
+static void run_chains(struct work *w, int part)
 {
+    (void)part;
     w->found = tg_canary_dot(w->found, CHAIN_STEPS);
 }
 
-static void run_lines(struct work *w)
+static void run_lines(struct work *w, int part)
 {
+    (void)part;
     w->found = tg_canary_read(w->from, TG_CANARY_BYTES / 64);
 }
 
@@ -101,39 +120,55 @@ void tg_roof_time_canaries(struct tg_facts *facts)
     munmap(memory, TG_CANARY_BYTES);
 }
 
-static void run_read(struct work *w)
+/* One thread's share of some bytes, in whole cache lines but for the last. */
+static int64_t share(const struct work *w, int part, int64_t *begin)
 {
-    w->found = w->peak->read(w->from, w->bytes / 8);
+    int64_t lines = (w->bytes + 63) / 64, count = tg_pool_count(w->pool);
+    int64_t end = lines * (part + 1) / count * 64;
+    *begin = lines * part / count * 64;
+    return (end < w->bytes ? end : w->bytes) - *begin;
 }
 
-static void run_memset(struct work *w)
+static void run_read(struct work *w, int part)
 {
-    memset(w->to, POISON, (size_t)w->bytes);
-    w->found = w->to[w->found % 64];
+    int64_t begin, bytes = share(w, part, &begin);
+    volatile uint64_t found = w->peak->read((const void *)((const char *)w->from + begin),
+                                            bytes / 8);
+    (void)found;
 }
 
-static void run_write(struct work *w)
+static void run_memset(struct work *w, int part)
 {
-    w->peak->write((uint64_t *)(void *)w->to, w->bytes / 8, POISON_WORDS);
+    int64_t begin, bytes = share(w, part, &begin);
+    memset(w->to + begin, POISON, (size_t)bytes);
+    __asm__ volatile("" : : "r"(w->to) : "memory");
 }
 
-static void run_dot(struct work *w)
+static void run_write(struct work *w, int part)
 {
-    w->found = (uint64_t)w->peak->dot((const uint8_t(*)[32])w->codes, w->activations, w->bytes,
-                                      DOT_PASSES);
+    int64_t begin, bytes = share(w, part, &begin);
+    w->peak->write((void *)(w->to + begin), bytes / 8, POISON_WORDS);
+}
+
+static void run_dot(struct work *w, int part)
+{
+    volatile int64_t found = w->peak->dot((const uint8_t(*)[32])w->codes, w->activations, w->bytes,
+                                          DOT_PASSES);
+    (void)found;
+    (void)part;
 }
 
 /* Multiply-adds a second. */
-static double dot_rate(const struct tg_peak *peak)
+static double dot_rate(const struct tg_peak *peak, struct tg_pool *pool)
 {
     _Alignas(64) int8_t activations[4 * TG_PEAK_COLUMNS];
-    struct work w = {.run = run_dot, .peak = peak, .bytes = sizeof activations};
+    struct work w = {.run = run_dot, .pool = pool, .peak = peak, .bytes = sizeof activations};
     if (!peak->dot) return NAN;
     tg_fill_int8(1, activations, sizeof activations);
     memset(w.codes[0], 1, sizeof w.codes[0]);
     memset(w.codes[1], 2, sizeof w.codes[1]);
     w.activations = activations;
-    return 2.0 * sizeof activations * DOT_PASSES / best_of(&w);
+    return 2.0 * sizeof activations * DOT_PASSES * tg_pool_count(pool) / best_of(&w);
 }
 
 static double seconds(double amount, double rate)
@@ -141,17 +176,24 @@ static double seconds(double amount, double rate)
     return amount > 0 && rate > 0 ? amount / rate : 0;
 }
 
-void tg_roof_measure(const struct tg_roof_call *call, struct tg_facts *facts)
+void tg_roof_measure(const struct tg_roof_call *call, struct tg_pool *pool, struct tg_facts *facts)
 {
     const struct tg_peak *peak = tg_peak_widest();
-    struct work read = {
-        .run = run_read, .peak = peak, .from = call->weights, .bytes = call->weight_bytes};
-    struct work set = {.run = run_memset, .to = call->results, .bytes = call->result_bytes};
-    struct work write = {
-        .run = run_write, .peak = peak, .to = call->results, .bytes = call->result_bytes};
+    struct work read = {.run = run_read,
+                        .pool = pool,
+                        .peak = peak,
+                        .from = call->weights,
+                        .bytes = call->weight_bytes};
+    struct work set = {
+        .run = run_memset, .pool = pool, .to = call->results, .bytes = call->result_bytes};
+    struct work write = {.run = run_write,
+                         .pool = pool,
+                         .peak = peak,
+                         .to = call->results,
+                         .bytes = call->result_bytes};
     facts->read_rate = (double)call->weight_bytes / best_of(&read);
     facts->write_rate = (double)call->result_bytes / fmin(best_of(&write), best_of(&set));
-    facts->dot_rate = dot_rate(peak); /* last: some cores slow down after wide arithmetic */
+    facts->dot_rate = dot_rate(peak, pool); /* last: some cores slow down after wide arithmetic */
     if (!tg_peak_find(call->isa)) return;
     const struct {
         const char *name;

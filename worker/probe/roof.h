@@ -5,10 +5,11 @@
 #include <stdint.h>
 
 #include "results/measurement.h"
+#include "worker/probe/pool.h"
 
 /*
  * The machine as the process of a cell finds it: its canaries, and its roof, which is what no call
- * of the cell can be faster than. Both are measured in that process, on its core, after the check
+ * of the cell can be faster than. Both are measured in that process, on its cores, after the check
  * and before the first sample; the canaries before the warm-up, since they empty the core's cache,
  * the roof after it, when clock and caches are as the samples will find them.
  *
@@ -35,7 +36,8 @@ struct tg_roof_call {
 /*
  * Measures read_rate over the call's own weights, so that it is the rate of the cache or memory in
  * which they are; write_rate over its results, which are overwritten with bytes 0x5a; dot_rate in
- * registers; and sets limit_s, the least time that the call could take:
+ * registers; each by all threads of the pool at once, which share the bytes as they share a call's,
+ * but do not wait for each other. And sets limit_s, the least time that the call could take:
  *
  *   limit_s = max(weight_bytes / read_rate, result_bytes / write_rate, multiply_adds / dot_rate)
  *
@@ -44,6 +46,6 @@ struct tg_roof_call {
  *
  * Source: the roofline of Williams, Waterman & Patterson, CACM 52 (2009) 65-76.
  */
-void tg_roof_measure(const struct tg_roof_call *call, struct tg_facts *facts);
+void tg_roof_measure(const struct tg_roof_call *call, struct tg_pool *pool, struct tg_facts *facts);
 
 #endif
