@@ -83,6 +83,17 @@ static void threads_get_the_cores_of_the_domain_from_the_last_on(void **state)
     }
 }
 
+static void caches_of_the_cores_are_added_up_each_once(void **state)
+{
+    (void)state;
+    struct tg_place place = find("two_caches", 0);
+    assert_int_equal(place.core_count, 4);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(place.cache_bytes[i], (i < 2 ? 1 : 2) * (INT64_C(32) << 20));
+    place = find("one_socket", 0);
+    assert_int_equal(place.cache_bytes[0], 0);
+}
+
 static void cores_are_named_as_taskset_reads_them(void **state)
 {
     (void)state;
@@ -170,6 +181,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_worker_is_placed_on_the_last_core_of_its_domain),
         cmocka_unit_test(threads_get_the_cores_of_the_domain_from_the_last_on),
+        cmocka_unit_test(caches_of_the_cores_are_added_up_each_once),
         cmocka_unit_test(cores_are_named_as_taskset_reads_them),
         cmocka_unit_test(a_topology_that_cannot_be_read_is_refused),
         cmocka_unit_test(this_machine_has_a_place),

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <hwloc.h>
 #include <sched.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -100,6 +101,31 @@ static int unshared(hwloc_topology_t topology)
     return most - 1;
 }
 
+/* The last level of cache that a core sees, or NULL. */
+static hwloc_obj_t last_cache(hwloc_topology_t topology, int core)
+{
+    hwloc_obj_t last = NULL;
+    hwloc_obj_t o = hwloc_get_pu_obj_by_os_index(topology, (unsigned)core);
+    for (; o; o = o->parent)
+        if (hwloc_obj_type_is_dcache(o->type)) last = o;
+    return last;
+}
+
+/* Adds up the caches of a place's cores, each once, and 0 from the first unknown one on. */
+static void measure_caches(hwloc_topology_t topology, struct tg_place *place)
+{
+    int64_t sum = 0;
+    for (int i = 0; i < place->core_count; i++) {
+        hwloc_obj_t cache = last_cache(topology, place->cores[i]);
+        bool is_new = true;
+        for (int k = 0; k < i && is_new; k++)
+            is_new = last_cache(topology, place->cores[k]) != cache;
+        if (!cache || cache->attr->cache.size == 0) return;
+        if (is_new) sum += (int64_t)cache->attr->cache.size;
+        place->cache_bytes[i] = sum;
+    }
+}
+
 int tg_place_find(const char *path, int index, struct tg_place *place, struct tg_error *err)
 {
     hwloc_topology_t topology;
@@ -118,6 +144,7 @@ int tg_place_find(const char *path, int index, struct tg_place *place, struct tg
             place->cores[i] = core_at(topology, node->cpuset, i);
         place->core = place->cores[0];
         place->unshared = unshared(topology);
+        measure_caches(topology, place);
     }
     hwloc_topology_destroy(topology);
     return rc;

@@ -2,7 +2,7 @@
 #ifndef TG_WORKER_PLACE_H
 #define TG_WORKER_PLACE_H
 
-#include <stdbool.h>
+#include <stdint.h>
 
 #include "base/error.h"
 #include "base/record.h"
@@ -21,6 +21,8 @@ struct tg_place {
     int cores[TG_PLACE_CORES]; /* those of a cell with several threads, `core` first: one each */
     int core_count;            /* all that the domain has */
     int unshared;              /* so many threads leave a core to the ranks; 0 if none do */
+    /* [n - 1]: bytes of the last-level caches that the first n cores see; 0 if that is unknown */
+    int64_t cache_bytes[TG_PLACE_CORES];
 };
 
 /*
