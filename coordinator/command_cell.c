@@ -108,6 +108,8 @@ static int run_by_hand(const struct options *o, struct tg_error *err)
     if (tg_place_find(NULL, 0, &place, NULL) == 0) {
         setup.core_count = place.core_count;
         memcpy(setup.cores, place.cores, sizeof setup.cores);
+        if (setup.cell.threads <= place.core_count)
+            setup.cache_bytes = place.cache_bytes[setup.cell.threads - 1];
     }
     if (check_cell(&setup, setup.core_count, err) < 0) return TG_STATUS_USAGE;
     snprintf(setup.seed, sizeof setup.seed, "%s", o->seed);

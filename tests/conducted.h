@@ -22,6 +22,7 @@ static inline struct tg_bench make_bench(void)
     bench.limits.warmup_min_s = 0.001;
     bench.limits.warmup_max_s = 0.01;
     bench.limits.deadline_s = 60;
+    bench.limits.stream_bytes = 1 << 20;
     snprintf(bench.place.domain, sizeof bench.place.domain, "numa0");
     bench.place.core = -1;
     bench.place.unshared = 1;

@@ -337,6 +337,62 @@ static void sides_with_threads_take_turns_on_the_same_cores(void **state)
     free_both(m);
 }
 
+static void sides_that_stream_share_a_set(void **state)
+{
+    (void)state;
+    struct tg_bench bench = make_bench();
+    struct tg_measurement m[2];
+    bench.place.core_count = 2; /* unbound, with caches that are told */
+    bench.place.cache_bytes[0] = 30000;
+    bench.place.cache_bytes[1] = 60000;
+    for (int threads = 1; threads <= 2; threads++) {
+        char first[64], second[64];
+        snprintf(first, sizeof first, "kernel=i2s_scalar cache=stream threads=%d", threads);
+        snprintf(second, sizeof second, "kernel=i2s_scalar build=copy cache=stream threads=%d",
+                 threads);
+        struct tg_order order = make_order(first, second);
+        conduct(&bench, &order, m);
+        for (int i = 0; i < 2; i++) {
+            if (m[i].outcome != TG_MEASURED) fail_msg("side %d: %s", i, m[i].reason);
+            assert_string_equal(m[i].facts.operands, "shared");
+            assert_int_equal(m[i].facts.packed_bytes, 4096);
+            assert_int_equal(m[i].facts.set_bytes, (threads * 120000 / 4096 + 1) * 4096);
+            assert_true(m[i].facts.set_share > 4 && m[i].facts.set_share < 4.3);
+            assert_int_equal(m[i].facts.checked, 2 * 64 * 3);
+        }
+        assert_turns_are_quads(m, m[0].facts.quads);
+        free_both(m);
+    }
+}
+
+static void a_set_that_does_not_fit_is_skipped_with_the_bytes_it_needs(void **state)
+{
+    (void)state;
+    struct tg_bench bench = make_bench();
+    struct tg_order order = make_order("kernel=i2s_scalar cache=stream",
+                                       "kernel=i2s_scalar build=copy cache=stream");
+    struct tg_measurement m[2];
+    bench.limits.stream_bytes = INT64_C(1) << 50;
+    conduct(&bench, &order, m);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(m[i].outcome, TG_SKIPPED);
+        assert_true(strtod(m[i].reason, NULL) > 0x1p51);
+        assert_non_null(strstr(m[i].reason, " bytes of memory are needed, "));
+    }
+    free_both(m);
+}
+
+static void a_kernel_that_breaks_over_a_set_is_found(void **state)
+{
+    (void)state;
+    need_stubs();
+    const struct tg_bench bench = make_bench();
+    struct tg_measurement m = conduct_broken(&bench, "kernel=stub_wrong cache=stream", 1);
+    assert_int_equal(m.outcome, TG_WRONG);
+    assert_string_equal(m.reason, "row 63 of column 0 differs from the reference");
+    tg_measurement_free(&m);
+}
+
 static void threads_of_a_kernel_s_own_are_found_among_those_of_its_cell(void **state)
 {
     (void)state;
@@ -374,6 +430,9 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_cell_that_cannot_be_run_says_why),
         cmocka_unit_test(cells_are_bound_to_the_core_of_their_place),
         cmocka_unit_test(sides_with_threads_take_turns_on_the_same_cores),
+        cmocka_unit_test(sides_that_stream_share_a_set),
+        cmocka_unit_test(a_set_that_does_not_fit_is_skipped_with_the_bytes_it_needs),
+        cmocka_unit_test(a_kernel_that_breaks_over_a_set_is_found),
         cmocka_unit_test(threads_of_a_kernel_s_own_are_found_among_those_of_its_cell),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

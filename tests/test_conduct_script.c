@@ -27,9 +27,9 @@ static bool is(const struct tg_measurement *m, const char *manner)
 static void play_turns(const struct tg_measurement *m, int side)
 {
     struct tg_turns *turns;
-    int64_t calls;
+    int64_t calls, before;
     if (tg_turns_attach(TG_TURNS, &turns, NULL) < 0) exit(9);
-    for (int taken = 0; tg_turns_await(turns, side, &calls); taken++) {
+    for (int taken = 0; tg_turns_await(turns, side, &calls, &before); taken++) {
         if (taken == BREAKS_AT && is(m, "dies")) raise(SIGKILL);
         if (taken == BREAKS_AT && is(m, "leaves")) exit(9);
         while (taken == BREAKS_AT && is(m, "sleeps")) pause();

@@ -2,6 +2,7 @@
 #include "worker/probe/probe.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -57,6 +58,8 @@ static void a_setup_comes_back_as_it_was_sent(void **state)
     sent.offset = 4032;
     sent.core_count = TG_PLACE_CORES;
     for (int i = 0; i < TG_PLACE_CORES; i++) sent.cores[i] = 1000 - i;
+    sent.cache_bytes = INT64_C(260) << 20;
+    sent.stream_bytes = INT64_C(1) << 40;
     sent.data_bytes = INT64_C(1) << 52;
     sent.warmup_min_s = 0.1;
     sent.warmup_max_s = 1.0 / 3;
@@ -78,6 +81,7 @@ static void a_setup_comes_back_as_it_was_sent(void **state)
     assert_true(!got.is_complete && got.is_maker && !got.is_fixed);
     assert_true(got.offset == 4032 && got.core_count == TG_PLACE_CORES &&
                 got.data_bytes == INT64_C(1) << 52);
+    assert_true(got.cache_bytes == INT64_C(260) << 20 && got.stream_bytes == INT64_C(1) << 40);
     assert_memory_equal(got.cores, sent.cores, sizeof got.cores);
     assert_true(got.warmup_min_s == 0.1 && got.warmup_max_s == 1.0 / 3 && got.sample_s == 1e-300);
     tg_json_release(&file);
@@ -180,6 +184,52 @@ static void threads_share_the_rows_and_nothing_else_changes(void **state)
         assert_true(m.facts.read_rate > 0 && m.facts.limit_s > 0);
         accuracy = seen;
         memcpy(digest, m.facts.operands_digest, sizeof digest);
+        tg_measurement_free(&m);
+    }
+}
+
+static void a_set_is_over_four_times_the_caches_as_far_as_it_may(void **state)
+{
+    (void)state;
+    const struct tg_setup hot = setup_of("probe=kernel layer=1x128");
+    const struct tg_setup stream = setup_of("probe=kernel layer=1x128 cache=stream");
+    assert_int_equal(tg_probe_set_bytes(&hot.cell, 1000, 1000000), 0);
+    assert_int_equal(tg_probe_set_bytes(&stream.cell, 1000, 1000000), 4000);
+    assert_int_equal(tg_probe_set_bytes(&stream.cell, 1000, 3999), 3999);
+    assert_int_equal(tg_probe_set_bytes(&stream.cell, INT64_MAX, 5000), 5000);
+    assert_int_equal(tg_probe_set_bytes(&stream.cell, 0, 5000), 5000);
+}
+
+static void a_stream_is_measured_over_its_set_as_a_hot_cell_over_its_matrix(void **state)
+{
+    (void)state;
+    static const char *const cells[] = {
+        "probe=kernel kernel=i2s_scalar layer=32x256 batch=3",
+        "probe=kernel kernel=i2s_scalar layer=32x256 batch=3 cache=stream",
+        "probe=kernel kernel=i2s_scalar layer=32x256 batch=3 cache=stream threads=2",
+        "probe=kernel kernel=i2s_scalar_unpack layer=32x256 cache=stream"};
+    static const int64_t sets[] = {1, 5, 5, 5};
+    char digest[TG_TEXT_SIZE];
+    for (int i = 0; i < 4; i++) {
+        struct tg_measurement m;
+        struct tg_error err;
+        struct tg_setup setup = setup_of(cells[i]);
+        setup.cache_bytes = 2048; /* a matrix */
+        if (tg_probe_run_alone(&setup, 7, &m, &err) < 0) fail_msg("%s", err.text);
+        assert_int_equal(m.outcome, TG_MEASURED);
+        assert_int_equal(m.facts.packed_bytes, 2048);
+        assert_int_equal(m.facts.set_bytes, sets[i] * 2048);
+        assert_true(m.facts.set_share == (double)sets[i]);
+        assert_true(m.facts.read_rate > 0 && m.facts.limit_s > 0);
+        if (i == 0) memcpy(digest, m.facts.operands_digest, sizeof digest);
+        assert_string_equal(m.facts.operands_digest, digest); /* of one matrix */
+        tg_measurement_free(&m);
+        /* What it may not, and what is not known. */
+        setup.stream_bytes = 3 * 2048;
+        setup.cache_bytes = i % 2 ? 0 : 2048;
+        if (tg_probe_run_alone(&setup, 1, &m, &err) < 0) fail_msg("%s", err.text);
+        assert_int_equal(m.facts.set_bytes, (i == 0 ? 1 : 3) * 2048);
+        assert_true(i % 2 ? isnan(m.facts.set_share) : m.facts.set_share == (i == 0 ? 1 : 3));
         tg_measurement_free(&m);
     }
 }
@@ -357,6 +407,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(the_memory_of_a_cell_is_known_before_it_is_run),
         cmocka_unit_test(a_cell_that_is_right_is_measured),
         cmocka_unit_test(threads_share_the_rows_and_nothing_else_changes),
+        cmocka_unit_test(a_set_is_over_four_times_the_caches_as_far_as_it_may),
+        cmocka_unit_test(a_stream_is_measured_over_its_set_as_a_hot_cell_over_its_matrix),
         cmocka_unit_test(what_is_wrong_has_no_samples),
         cmocka_unit_test(a_kernel_that_goes_wrong_while_it_is_timed_is_wrong),
         cmocka_unit_test(the_short_check_compares_one_column_and_the_last_rows),

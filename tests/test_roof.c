@@ -76,8 +76,9 @@ static void the_limit_is_the_largest_of_three(void **state)
         struct tg_pool *pool = make_pool(1 + (int)k % 3);
         struct tg_measurement m = fresh();
         const struct tg_facts *f = &m.facts;
-        const struct tg_roof_call call = {"scalar", weights,         rows[i].read,
-                                          results,  rows[i].written, rows[i].done};
+        const uint8_t *const walk[] = {weights};
+        const struct tg_roof_call call = {"scalar",        walk,        1, 0, rows[i].read, results,
+                                          rows[i].written, rows[i].done};
         tg_roof_measure(&call, pool, &m.facts);
         assert_true(f->read_rate > 0 && isfinite(f->read_rate));
         assert_true(f->write_rate > 0 && isfinite(f->write_rate));
@@ -104,7 +105,8 @@ static void results_are_overwritten_and_weights_are_not(void **state)
         struct tg_pool *pool = make_pool(1 + (int)i % 3);
         const int64_t size = sizes[i / 3];
         struct tg_measurement m = fresh();
-        const struct tg_roof_call call = {"scalar", weights, BYTES, results, size, 1};
+        const uint8_t *const walk[] = {weights};
+        const struct tg_roof_call call = {"scalar", walk, 1, 0, BYTES, results, size, 1};
         memset(results, 1, BYTES);
         tg_roof_measure(&call, pool, &m.facts);
         for (int64_t k = 0; k < BYTES; k++) {
@@ -117,13 +119,38 @@ static void results_are_overwritten_and_weights_are_not(void **state)
     free(results);
 }
 
+/* From any call on, with any number of threads, sets of any size. */
+static void the_matrices_of_a_set_are_read_and_left_as_they_are(void **state)
+{
+    (void)state;
+    enum { MATRICES = 20, MATRIX = BYTES / 32 };
+    uint8_t *weights = memory(), *results = memory();
+    const uint8_t *walk[MATRICES];
+    for (int i = 0; i < MATRICES; i++) walk[i] = weights + (i * 7 % MATRICES) * MATRIX;
+    for (int count = 2; count <= MATRICES; count += 3) {
+        struct tg_pool *pool = make_pool(1 + count % 3);
+        for (int64_t first = 0; first < 2 * count; first++) {
+            struct tg_measurement m = fresh();
+            const struct tg_roof_call call = {"scalar", walk, count, first, MATRIX, results, 64, 1};
+            tg_roof_measure(&call, pool, &m.facts);
+            assert_true(m.facts.read_rate > 0 && isfinite(m.facts.read_rate));
+            assert_true(m.facts.limit_s >= MATRIX / m.facts.read_rate);
+        }
+        tg_pool_destroy(pool);
+    }
+    for (int64_t k = 0; k < BYTES; k++) assert_int_equal(weights[k], 1);
+    free(weights);
+    free(results);
+}
+
 static void an_instruction_set_that_is_not_known_has_no_limit(void **state)
 {
     (void)state;
     uint8_t *weights = memory(), *results = memory();
     struct tg_pool *pool = make_pool(1);
     struct tg_measurement m = fresh();
-    const struct tg_roof_call call = {"avx9000", weights, BYTES, results, 64, 1e12};
+    const uint8_t *const walk[] = {weights};
+    const struct tg_roof_call call = {"avx9000", walk, 1, 0, BYTES, results, 64, 1e12};
     tg_roof_measure(&call, pool, &m.facts);
     assert_true(m.facts.read_rate > 0);
     assert_true(isnan(m.facts.limit_s));
@@ -139,6 +166,7 @@ int main(void)
         cmocka_unit_test(the_canaries_are_timed_and_named_by_their_code),
         cmocka_unit_test(the_limit_is_the_largest_of_three),
         cmocka_unit_test(results_are_overwritten_and_weights_are_not),
+        cmocka_unit_test(the_matrices_of_a_set_are_read_and_left_as_they_are),
         cmocka_unit_test(an_instruction_set_that_is_not_known_has_no_limit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

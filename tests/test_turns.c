@@ -41,10 +41,10 @@ static pid_t take_turns(int descriptor, int side, struct seen *seen)
     assert_true(child >= 0);
     if (child > 0) return child;
     struct tg_turns *turns;
-    int64_t calls = 0;
+    int64_t calls = 0, before;
     if (tg_turns_attach(descriptor, &turns, NULL) < 0) _exit(255);
     close(descriptor);
-    while (tg_turns_await(turns, side, &calls)) {
+    while (tg_turns_await(turns, side, &calls, &before)) {
         if (atomic_fetch_add(&seen->taking, 1) != 0) atomic_fetch_add(&seen->clashes, 1);
         int turn = atomic_fetch_add(&seen->taken, 1);
         seen->order[turn] = (uint8_t)side;
@@ -108,15 +108,15 @@ static void two_processes_take_turns_in_the_order_laid_down(void **state)
 static void without_turns_nobody_waits(void **state)
 {
     (void)state;
-    int64_t calls = 77;
+    int64_t calls = 77, before = 77;
     const int64_t none[] = {0, 0};
     struct tg_turns *turns = create(0);
     assert_int_equal(tg_turns_count(turns), 0);
-    assert_int_equal(tg_turns_await(turns, 0, &calls), 0);
+    assert_int_equal(tg_turns_await(turns, 0, &calls, &before), 0);
     tg_turns_lay(turns, NULL, 0, none);
-    assert_int_equal(tg_turns_await(turns, 0, &calls), 0);
-    assert_int_equal(tg_turns_await(turns, 1, &calls), 0);
-    assert_int_equal(calls, 77);
+    assert_int_equal(tg_turns_await(turns, 0, &calls, &before), 0);
+    assert_int_equal(tg_turns_await(turns, 1, &calls, &before), 0);
+    assert_true(calls == 77 && before == 77);
     tg_turns_close(turns);
 }
 
@@ -125,15 +125,31 @@ static void one_side_alone_takes_every_turn(void **state)
     (void)state;
     const uint8_t order[4] = {0};
     const int64_t laid[] = {5, 0};
-    int64_t calls;
+    int64_t calls, before;
     struct tg_turns *turns = create(4);
     tg_turns_lay(turns, order, 4, laid);
     for (int64_t i = 0; i < 4; i++) {
-        assert_int_equal(tg_turns_await(turns, 0, &calls), 1);
-        assert_int_equal(calls, 5);
+        assert_int_equal(tg_turns_await(turns, 0, &calls, &before), 1);
+        assert_true(calls == 5 && before == 6 * i);
         tg_turns_pass(turns, (struct tg_turn){.seconds = 1, .begun = i});
     }
-    assert_int_equal(tg_turns_await(turns, 0, &calls), 0);
+    assert_int_equal(tg_turns_await(turns, 0, &calls, &before), 0);
+    tg_turns_close(turns);
+}
+
+static void calls_are_numbered_over_both_sides(void **state)
+{
+    (void)state;
+    const uint8_t order[] = {0, 1, 1, 0, 1, 0};
+    const int64_t laid[] = {5, 9}, wanted[] = {0, 6, 16, 26, 32, 42};
+    int64_t calls, before;
+    struct tg_turns *turns = create(6);
+    tg_turns_lay(turns, order, 6, laid);
+    for (size_t i = 0; i < 6; i++) {
+        assert_int_equal(tg_turns_await(turns, order[i], &calls, &before), 1);
+        assert_true(calls == laid[order[i]] && before == wanted[i]);
+        tg_turns_pass(turns, (struct tg_turn){.seconds = 1});
+    }
     tg_turns_close(turns);
 }
 
@@ -142,12 +158,12 @@ static void a_turn_not_taken_has_no_time_and_laying_clears_the_table(void **stat
     (void)state;
     const uint8_t order[] = {0, 1, 1, 0};
     const int64_t laid[] = {1, 1};
-    int64_t calls;
+    int64_t calls, before;
     struct tg_turns *turns = create(4);
     for (int turn = 0; turn < 2; turn++) {
         tg_turns_lay(turns, order, 4, laid);
         for (size_t i = 0; i < 4; i++) assert_true(!(tg_turns_taken(turns, i).seconds > 0));
-        assert_int_equal(tg_turns_await(turns, 0, &calls), 1);
+        assert_int_equal(tg_turns_await(turns, 0, &calls, &before), 1);
         tg_turns_pass(turns, (struct tg_turn){.seconds = 0.5, .begun = 9});
         assert_true(tg_turns_taken(turns, 0).seconds == 0.5);
         assert_true(!(tg_turns_taken(turns, 1).seconds > 0));
@@ -166,9 +182,10 @@ static void a_sample_outlives_the_process_that_took_it(void **state)
     pid_t child = fork();
     if (child == 0) {
         struct tg_turns *own;
-        int64_t calls;
+        int64_t calls, before;
         if (tg_turns_attach(tg_turns_descriptor(turns), &own, NULL) < 0) _exit(1);
-        if (tg_turns_await(own, 0, &calls)) tg_turns_pass(own, (struct tg_turn){.seconds = 3});
+        if (tg_turns_await(own, 0, &calls, &before))
+            tg_turns_pass(own, (struct tg_turn){.seconds = 3});
         raise(SIGKILL);
     }
     assert_int_equal(waitpid(child, &status, 0), child);
@@ -200,6 +217,7 @@ int main(void)
         cmocka_unit_test(two_processes_take_turns_in_the_order_laid_down),
         cmocka_unit_test(without_turns_nobody_waits),
         cmocka_unit_test(one_side_alone_takes_every_turn),
+        cmocka_unit_test(calls_are_numbered_over_both_sides),
         cmocka_unit_test(a_turn_not_taken_has_no_time_and_laying_clears_the_table),
         cmocka_unit_test(a_sample_outlives_the_process_that_took_it),
         cmocka_unit_test(what_is_no_table_is_not_attached),

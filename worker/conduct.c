@@ -36,7 +36,7 @@ struct round {
     const struct tg_order *order;
     struct side sides[2];
     int count, first; /* cells; the side that starts and makes the operands */
-    int64_t padding[2], offset, need_bytes;
+    int64_t padding[2], offset, private_bytes;
     uint64_t draws;
     int operands;
     struct tg_turns *turns;
@@ -147,6 +147,13 @@ static void start_side(struct round *r, int number)
     }
 }
 
+/* Bytes of the last-level caches that the cores of a cell see, 0 if that is not known. */
+static int64_t cache_of(const struct round *r, const struct tg_cell *cell)
+{
+    const struct tg_place *place = &r->bench->place;
+    return cell->threads <= place->core_count ? place->cache_bytes[cell->threads - 1] : 0;
+}
+
 /* Has a side make its operands; `digest` is that of the maker's, or "" for the maker. */
 static void prepare_side(struct round *r, int number, bool is_maker, const char *digest)
 {
@@ -168,7 +175,9 @@ static void prepare_side(struct round *r, int number, bool is_maker, const char 
         setup.core_count = bench->place.core_count;
         memcpy(setup.cores, bench->place.cores, sizeof setup.cores);
     }
-    setup.data_bytes = r->need_bytes + SPARE_BYTES;
+    setup.cache_bytes = cache_of(r, &setup.cell);
+    setup.stream_bytes = bench->limits.stream_bytes;
+    setup.data_bytes = r->private_bytes + SPARE_BYTES;
     setup.warmup_min_s = bench->limits.warmup_min_s;
     setup.warmup_max_s = bench->limits.warmup_max_s;
     setup.sample_s = bench->limits.sample_s;
@@ -290,13 +299,15 @@ static void mark_pair(struct round *r)
 /* Whether the block's processes fit into the memory that there is; else every cell is skipped. */
 static bool fits(struct round *r)
 {
-    int64_t available = tg_host_memory(), most = 0;
+    int64_t available = tg_host_memory(), set = 0;
     for (int i = 0; i < r->count; i++) {
-        int64_t bytes = tg_probe_bytes(&r->order->block.cells[i]);
-        if (bytes > most) most = bytes;
+        const struct tg_cell *cell = &r->order->block.cells[i];
+        int64_t bytes = tg_probe_bytes(cell);
+        int64_t over = tg_probe_set_bytes(cell, cache_of(r, cell), r->bench->limits.stream_bytes);
+        if (bytes > r->private_bytes) r->private_bytes = bytes;
+        if (over > set) set = over;
     }
-    r->need_bytes = most;
-    double need = (double)most * r->count;
+    double need = ((double)r->private_bytes + (double)set) * r->count;
     if (available < 0 || need <= r->bench->limits.memory_share * (double)available) return true;
     char reason[160];
     snprintf(reason, sizeof reason,

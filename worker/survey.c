@@ -216,8 +216,8 @@ bool tg_survey_can_run(const struct tg_survey *head, const struct tg_survey *bas
     if (has_pattern(cell, reason, size)) return false;
     if (!tg_probe_find(cell->probe))
         return cannot(reason, size, "probe", cell->probe, "is unknown");
-    if (strcmp(cell->cache, "hot") != 0)
-        return cannot(reason, size, "cache", cell->cache, "is not in this version");
+    if (strcmp(cell->cache, "hot") != 0 && strcmp(cell->cache, "stream") != 0)
+        return cannot(reason, size, "cache", cell->cache, "is unknown");
     if (cell->threads > TG_PLACE_CORES || (head->cores > 0 && cell->threads > head->cores)) {
         snprintf(reason, size, "%lld threads need as many cores, a cell here has at most %lld",
                  (long long)cell->threads,

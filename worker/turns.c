@@ -105,7 +105,7 @@ void tg_turns_lay(struct tg_turns *turns, const uint8_t *order, size_t count,
     atomic_store(&t->turn, 0);
 }
 
-int tg_turns_await(struct tg_turns *turns, int side, int64_t *calls)
+int tg_turns_await(struct tg_turns *turns, int side, int64_t *calls, int64_t *before)
 {
     struct table *t = turns->table;
     for (;;) {
@@ -113,6 +113,8 @@ int tg_turns_await(struct tg_turns *turns, int side, int64_t *calls)
         if (turn >= t->count) return 0;
         if (t->slots[turn].side == (uint64_t)side) {
             *calls = t->calls[side];
+            *before = 0;
+            for (uint32_t i = 0; i < turn; i++) *before += t->calls[t->slots[i].side != 0] + 1;
             return 1;
         }
         syscall(SYS_futex, &t->turn, FUTEX_WAIT, turn, NULL, NULL, 0);

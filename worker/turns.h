@@ -35,10 +35,11 @@ void tg_turns_lay(struct tg_turns *turns, const uint8_t *order, size_t count,
                   const int64_t calls[2]);
 
 /*
- * Sleeps until it is this side's turn. Returns 1 and sets the number of calls of the sample, or 0
- * when all turns have been taken.
+ * Sleeps until it is this side's turn. Returns 1 and sets the number of calls of the sample, and
+ * the number of calls that both sides have made in the turns before, one more a sample than were
+ * timed; or 0 when all turns have been taken.
  */
-int tg_turns_await(struct tg_turns *turns, int side, int64_t *calls);
+int tg_turns_await(struct tg_turns *turns, int side, int64_t *calls, int64_t *before);
 
 /* Writes down the sample of the turn awaited, and passes on. */
 void tg_turns_pass(struct tg_turns *turns, struct tg_turn taken);

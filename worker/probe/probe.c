@@ -22,6 +22,8 @@
 #include "worker/probe/roof.h"
 #include "worker/turns.h"
 
+#define CACHES 4 /* as large as these is a set of which nothing is left when it comes again */
+
 static const struct tg_probe *const probes[] = {
 #define PROBE(name) &tg_probe_##name,
 #include "worker/probe/probes.def"
@@ -61,12 +63,20 @@ int64_t tg_probe_bytes(const struct tg_cell *cell)
     return bytes < 9e18 ? (int64_t)bytes : INT64_MAX;
 }
 
+int64_t tg_probe_set_bytes(const struct tg_cell *cell, int64_t cache_bytes, int64_t stream_bytes)
+{
+    if (strcmp(cell->cache, "stream") != 0) return 0;
+    return cache_bytes > 0 && cache_bytes < stream_bytes / CACHES ? CACHES * cache_bytes
+                                                                  : stream_bytes;
+}
+
 void tg_probe_setup_init(struct tg_setup *setup)
 {
     memset(setup, 0, sizeof *setup);
     tg_record_init(&tg_cell_type, &setup->cell);
     snprintf(setup->seed, sizeof setup->seed, "1");
     setup->is_complete = setup->is_maker = setup->is_fixed = true;
+    setup->stream_bytes = INT64_C(1) << 31;
     setup->warmup_min_s = 0.05;
     setup->warmup_max_s = 1;
     setup->sample_s = 0.00025;
@@ -85,6 +95,8 @@ void tg_probe_setup_add(struct tg_json *object, const struct tg_setup *setup)
     tg_json_add_number(object, "offset", (double)setup->offset);
     struct tg_json *cores = tg_json_array(object, "cores");
     for (int i = 0; i < setup->core_count; i++) tg_json_add_number(cores, NULL, setup->cores[i]);
+    tg_json_add_number(object, "cache_bytes", (double)setup->cache_bytes);
+    tg_json_add_number(object, "stream_bytes", (double)setup->stream_bytes);
     tg_json_add_number(object, "data_bytes", (double)setup->data_bytes);
     tg_json_add_number(object, "warmup_min_s", setup->warmup_min_s);
     tg_json_add_number(object, "warmup_max_s", setup->warmup_max_s);
@@ -111,6 +123,8 @@ int tg_probe_setup_read(const struct tg_json_file *file, struct tg_setup *setup,
     setup->core_count = count < TG_PLACE_CORES ? (int)count : TG_PLACE_CORES;
     for (int i = 0; i < setup->core_count; i++)
         setup->cores[i] = (int)tg_json_number(tg_json_at(cores, (size_t)i));
+    setup->cache_bytes = (int64_t)tg_json_number(tg_json_get(object, "cache_bytes"));
+    setup->stream_bytes = (int64_t)tg_json_number(tg_json_get(object, "stream_bytes"));
     setup->data_bytes = (int64_t)tg_json_number(tg_json_get(object, "data_bytes"));
     setup->warmup_min_s = tg_json_number(tg_json_get(object, "warmup_min_s"));
     setup->warmup_max_s = tg_json_number(tg_json_get(object, "warmup_max_s"));
@@ -123,15 +137,21 @@ struct process {
     struct tg_setup setup;
     const struct tg_probe *probe;
     void *state;
+    int64_t next; /* number of the next call */
     struct tg_measurement m;
 };
 
-/* One sample: an untimed call, which wakes what rested, then `calls` timed as one interval. */
+/*
+ * One sample: an untimed call, which wakes what rested, then `calls` timed as one interval. Its
+ * first call is number p->next of all.
+ */
 static struct tg_turn take_sample(struct process *p, int64_t calls)
 {
-    p->probe->call(p->state, 1);
+    int64_t first = p->next;
+    p->next += calls + 1;
+    p->probe->call(p->state, first, 1);
     int64_t begun = tg_now_ns();
-    p->probe->call(p->state, calls);
+    p->probe->call(p->state, first + 1, calls);
     int64_t ended = tg_now_ns();
     p->probe->rest(p->state);
     return (struct tg_turn){.seconds = (double)(ended - begun) * 1e-9 / (double)calls,
@@ -194,7 +214,8 @@ static int check_and_warm(struct process *p, struct tg_error *err)
     if (p->m.outcome != TG_MEASURED) return 0;
     tg_roof_time_canaries(&p->m.facts);
     warm_up(p);
-    p->probe->roof(p->state, &p->m.facts);
+    p->probe->roof(p->state, p->next, &p->m.facts);
+    p->next = 0;
     return 0;
 }
 
@@ -279,7 +300,9 @@ static int take_turns(struct process *p, int side, struct tg_error *err)
     struct tg_turns *turns;
     int64_t calls;
     if (tg_turns_attach(TG_TURNS, &turns, err) < 0) return -1;
-    while (tg_turns_await(turns, side, &calls)) tg_turns_pass(turns, take_sample(p, calls));
+    /* Calls are numbered over both sides: one would find in the cache what the other just read. */
+    while (tg_turns_await(turns, side, &calls, &p->next))
+        tg_turns_pass(turns, take_sample(p, calls));
     tg_turns_close(turns);
     read_usage(p);
     p->probe->recheck(p->state, &p->m);

@@ -31,6 +31,8 @@ struct tg_setup {
     int64_t offset; /* bytes, a multiple of 64, by which operands are moved in their pages */
     int cores[TG_PLACE_CORES]; /* to be bound to, one a thread */
     int core_count;            /* 0: bound to none */
+    int64_t cache_bytes;       /* of the last-level caches of its cores, 0 if that is not known */
+    int64_t stream_bytes;      /* most of the set of matrices of cache=stream */
     int64_t data_bytes;        /* most private memory, 0 for no limit */
     double warmup_min_s, warmup_max_s, sample_s;
 };
@@ -52,11 +54,15 @@ struct tg_probe {
      */
     int (*check)(void *state, struct tg_measurement *m, struct tg_error *err);
 
-    /* Measures what one call could do at most, as facts (worker/probe/roof.h). */
-    void (*roof)(void *state, struct tg_facts *facts);
+    /*
+     * Measures what one call could do at most, as facts (worker/probe/roof.h); `first` is the
+     * number of the next call. The next one after that is number 0.
+     */
+    void (*roof)(void *state, int64_t first, struct tg_facts *facts);
 
-    /* What is timed. */
-    void (*call)(void *state, int64_t calls);
+    /* What is timed: calls number first..first+calls-1 of a sequence that all can begin anywhere.
+     */
+    void (*call)(void *state, int64_t first, int64_t calls);
 
     /* After each sample: whatever else could run must sleep, for it is the other side's turn. */
     void (*rest)(void *state);
@@ -77,6 +83,12 @@ const struct tg_probe *tg_probe_at(size_t i);
 
 /* Bytes of private memory that a process for this cell needs, at most; -1 if that is unknown. */
 int64_t tg_probe_bytes(const struct tg_cell *cell);
+
+/*
+ * Bytes that the set of matrices of this cell is to be larger than: four times the caches, as far
+ * as stream_bytes goes, and stream_bytes where the caches are unknown (0). Of a hot cell 0.
+ */
+int64_t tg_probe_set_bytes(const struct tg_cell *cell, int64_t cache_bytes, int64_t stream_bytes);
 
 void tg_probe_setup_init(struct tg_setup *setup);
 

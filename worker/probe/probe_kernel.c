@@ -1,15 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <assert.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
-#include <math.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "kernels/fill.h"
 #include "kernels/format.h"
@@ -17,15 +12,12 @@
 #include "worker/library.h"
 #include "worker/model/model.h"
 #include "worker/probe/accuracy.h"
+#include "worker/probe/operands.h"
 #include "worker/probe/pool.h"
 #include "worker/probe/probe.h"
 #include "worker/probe/roof.h"
 
-/*
- * Calls of one kernel. The operands, packed weights and activations, lie in one mapping that both
- * processes of a block read, if both would pack the same bytes: two mappings of their own would
- * differ in where their pages lie, which is worth up to 1 % of time by itself.
- */
+/* Calls of one kernel on operands from a seed: packed weights and activations (operands.h). */
 
 #define PAGE      4096
 #define SOME_ROWS 32 /* more than any kernel takes at once */
@@ -38,13 +30,17 @@ struct state {
     struct tg_problem problem;
     struct tg_pool *pool;
     int8_t *ternary; /* rows x cols */
-    int64_t packed_bytes, activation_bytes, result_bytes;
-    void *mapped; /* the operands: packed weights, then activations, each offset */
-    size_t mapped_bytes;
+    int64_t result_bytes;
+    struct tg_operands operands;
     void *wanted;        /* results of the reference */
     void *kept;          /* results of the call that was checked */
     void *results_block; /* as allocated; problem.results lies in it */
 };
+
+static uint64_t seed_of(const struct state *s)
+{
+    return strtoull(s->setup.seed, NULL, 10);
+}
 
 static size_t whole_pages(int64_t bytes)
 {
@@ -55,7 +51,7 @@ static void kernel_close(void *opaque)
 {
     struct state *s = opaque;
     tg_pool_destroy(s->pool);
-    if (s->mapped) munmap(s->mapped, s->mapped_bytes);
+    tg_operands_close(&s->operands);
     free(s->ternary);
     free(s->results_block);
     free(s->wanted);
@@ -98,8 +94,15 @@ static int make_memory(struct state *s, struct tg_error *err)
 {
     struct tg_problem *p = &s->problem;
     size_t weights = (size_t)p->rows * (size_t)p->cols;
-    s->packed_bytes = s->kernel->packed_bytes(p->rows, p->cols);
-    s->activation_bytes = p->batch * p->cols;
+    s->operands = (struct tg_operands){
+        .packed_bytes = s->kernel->packed_bytes(p->rows, p->cols),
+        .activation_bytes = p->batch * p->cols,
+        .offset = s->setup.offset,
+        .over_bytes = tg_probe_set_bytes(&s->setup.cell, s->setup.cache_bytes,
+                                         s->setup.stream_bytes),
+        .most_bytes = s->setup.stream_bytes,
+        .seed = seed_of(s) + 3,
+    };
     s->result_bytes = s->op->result_bytes(p);
     s->ternary = malloc(weights);
     s->results_block = aligned_alloc(PAGE, whole_pages(s->result_bytes + s->setup.offset));
@@ -109,98 +112,71 @@ static int make_memory(struct state *s, struct tg_error *err)
         return tg_fail(err, "not enough memory for %" PRId64 " x %" PRId64 " weights", p->rows,
                        p->cols);
     p->results = (char *)s->results_block + s->setup.offset;
-    tg_fill_ternary(strtoull(s->setup.seed, NULL, 10), s->ternary, weights);
+    tg_fill_ternary(seed_of(s), s->ternary, weights);
     return 0;
 }
 
-static size_t activations_at(const struct state *s)
+/* Packs once and digests what the weights became; and fills the activations. */
+static int pack(struct state *s, uint8_t *packed, int8_t *activations, struct tg_facts *facts,
+                struct tg_error *err)
 {
-    return whole_pages(s->packed_bytes + s->setup.offset) + (size_t)s->setup.offset;
-}
-
-static int map(struct state *s, int descriptor, int protection, struct tg_error *err)
-{
-    s->mapped_bytes = whole_pages((int64_t)activations_at(s) + s->activation_bytes);
-    int flags = descriptor < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED;
-    void *mapped = mmap(NULL, s->mapped_bytes, protection, flags, descriptor, 0);
-    if (mapped == MAP_FAILED)
-        return tg_fail(err, "cannot map %zu bytes of operands: %s", s->mapped_bytes,
-                       strerror(errno));
-    s->mapped = mapped;
-    s->problem.weights = (const uint8_t *)mapped + s->setup.offset;
-    s->problem.activations = (const int8_t *)mapped + activations_at(s);
-    return 0;
-}
-
-/*
- * Maps the operands again, for reading only. The descriptor is opened anew for that: a mapping
- * through one that could write counts as a writer, and a sealed file has none.
- */
-static int map_again(struct state *s, int descriptor, struct tg_error *err)
-{
-    char path[64];
-    munmap(s->mapped, s->mapped_bytes);
-    s->mapped = NULL;
-    snprintf(path, sizeof path, "/proc/self/fd/%d", descriptor);
-    int reader = open(path, O_RDONLY | O_CLOEXEC);
-    if (reader < 0) return tg_fail(err, "cannot open the operands: %s", strerror(errno));
-    int rc = map(s, reader, PROT_READ, err);
-    close(reader);
-    return rc;
-}
-
-/* Packs and fills the mapping, and digests what the weights became. */
-static int make_operands(struct state *s, char digest[TG_DIGEST_SIZE], struct tg_error *err)
-{
-    struct tg_problem *p = &s->problem;
-    uint64_t seed = strtoull(s->setup.seed, NULL, 10);
-    uint8_t *weights = (uint8_t *)s->mapped + s->setup.offset;
-    int8_t *activations = (int8_t *)s->mapped + activations_at(s);
-    s->kernel->pack(s->ternary, p->rows, p->cols, weights);
-    tg_fill_int8(seed + 1, activations, (size_t)s->activation_bytes);
+    const struct tg_problem *p = &s->problem;
+    char digest[TG_DIGEST_SIZE];
+    s->kernel->pack(s->ternary, p->rows, p->cols, packed);
+    tg_fill_int8(seed_of(s) + 1, activations, (size_t)s->operands.activation_bytes);
     struct tg_digest *d = tg_digest_create(err);
     if (!d) return -1;
-    tg_digest_update(d, weights, (size_t)s->packed_bytes);
+    tg_digest_update(d, packed, (size_t)s->operands.packed_bytes);
     int rc = tg_digest_finish(d, digest, err);
     tg_digest_destroy(d);
+    if (rc == 0) memcpy(facts->operands_digest, digest, sizeof digest);
     return rc;
 }
 
+/* What is known of the memory that calls read. */
+static void describe(const struct state *s, bool is_shared, struct tg_facts *facts)
+{
+    const struct tg_operands *o = &s->operands;
+    snprintf(facts->operands, sizeof facts->operands, "%s", is_shared ? "shared" : "own");
+    facts->packed_bytes = o->packed_bytes;
+    facts->set_bytes = o->packed_bytes * o->count;
+    if (s->setup.cache_bytes > 0)
+        facts->set_share = (double)facts->set_bytes / (double)s->setup.cache_bytes;
+}
+
 /*
- * The maker fills the shared memory; the other side packs for itself, and when that is the same and
- * lies the same way, gives it up for the shared one. Alone, there is nothing to share.
+ * Both sides pack. The maker fills the shared memory; the other uses it if the same lies in it, and
+ * else makes its own. Alone, there is nothing to share.
  */
-static int make_or_share(struct state *s, int shared, struct tg_measurement *m,
+static int make_operands(struct state *s, int shared, struct tg_measurement *m,
                          struct tg_error *err)
 {
-    struct tg_facts *facts = &m->facts;
-    struct stat status = {0};
-    char digest[TG_DIGEST_SIZE];
-    int own = -1, rc = -1;
-
-    if (shared >= 0 && !s->setup.is_maker) own = memfd_create("tritgate-operands", MFD_CLOEXEC);
-    int target = s->setup.is_maker ? shared : own;
-    size_t bytes = whole_pages((int64_t)activations_at(s) + s->activation_bytes);
-    if (target >= 0 && ftruncate(target, (off_t)bytes) < 0) {
-        tg_fail(err, "cannot make %zu bytes of operands: %s", bytes, strerror(errno));
+    struct tg_operands *o = &s->operands;
+    uint8_t *packed = aligned_alloc(PAGE, whole_pages(o->packed_bytes));
+    int8_t *activations = aligned_alloc(PAGE, whole_pages(o->activation_bytes));
+    bool is_shared;
+    int rc = -1;
+    if (!packed || !activations) {
+        tg_fail(err, "not enough memory for the operands");
         goto out;
     }
-    if (map(s, target, PROT_READ | PROT_WRITE, err) < 0 || make_operands(s, digest, err) < 0)
-        goto out;
-    memcpy(facts->operands_digest, digest, sizeof digest);
-    facts->packed_bytes = s->packed_bytes;
-    if (target >= 0) {
-        bool same = s->setup.is_maker ||
-                    (fstat(shared, &status) == 0 && (size_t)status.st_size == bytes &&
-                     strcmp(digest, s->setup.operands_digest) == 0);
-        snprintf(facts->operands, sizeof facts->operands, "%s", same ? "shared" : "own");
-        if (map_again(s, same ? shared : own, err) < 0) goto out;
-    } else {
-        snprintf(facts->operands, sizeof facts->operands, "own");
-    }
+    memset(packed, 0, whole_pages(o->packed_bytes)); /* what a packer leaves out is no accident */
+    if (pack(s, packed, activations, &m->facts, err) < 0) goto out;
+    const struct tg_operands_from from = {
+        .packed = packed,
+        .activations = activations,
+        .shared = shared,
+        .is_maker = s->setup.is_maker,
+        .is_same = strcmp(m->facts.operands_digest, s->setup.operands_digest) == 0,
+    };
+    if (tg_operands_open(o, &from, &is_shared, err) < 0) goto out;
+    s->problem.weights = o->walk[0];
+    s->problem.activations = o->activations;
+    describe(s, is_shared, &m->facts);
     rc = 0;
 out:
-    if (own >= 0) close(own);
+    free(packed);
+    free(activations);
     return rc;
 }
 
@@ -220,7 +196,7 @@ static int kernel_prepare(const struct tg_setup *setup, int operands, struct tg_
     if (!s) return tg_fail(err, "out of memory");
     s->setup = *setup;
     if (open_kernel(s, m, err) < 0 || make_memory(s, err) < 0 ||
-        make_or_share(s, operands, m, err) < 0 || make_pool(s, err) < 0) {
+        make_operands(s, operands, m, err) < 0 || make_pool(s, err) < 0) {
         kernel_close(s);
         return -1;
     }
@@ -237,10 +213,16 @@ static void run_rows(void *opaque, int part)
     if (p.row_begin < p.row_end) s->kernel->run(&p);
 }
 
-static void kernel_call(void *opaque, int64_t calls)
+/* Call i is of matrix i of the walk, which begins again at its end. */
+static void kernel_call(void *opaque, int64_t first, int64_t calls)
 {
     struct state *s = opaque;
-    for (int64_t i = 0; i < calls; i++) tg_pool_run(s->pool, run_rows, s);
+    int64_t at = first % s->operands.count;
+    for (int64_t i = 0; i < calls; i++) {
+        s->problem.weights = s->operands.walk[at];
+        tg_pool_run(s->pool, run_rows, s);
+        if (++at == s->operands.count) at = 0;
+    }
 }
 
 static void kernel_rest(void *opaque)
@@ -301,10 +283,10 @@ static void check_results(struct state *s, struct tg_measurement *m)
 {
     int64_t rows = s->problem.rows, columns = s->op->columns(&s->problem);
     int64_t last = rows < SOME_ROWS ? 0 : rows - SOME_ROWS;
-    uint64_t draw = strtoull(s->setup.seed, NULL, 10) + 2;
+    uint64_t draw = seed_of(s) + 2;
     int64_t whole = (int64_t)(tg_fill_next(&draw) % (uint64_t)columns);
     poison(s);
-    kernel_call(s, 1);
+    kernel_call(s, (int64_t)(tg_fill_next(&draw) % (uint64_t)s->operands.count), 1);
     snprintf(m->facts.isa_executed, sizeof m->facts.isa_executed, "%s", s->kernel->isa);
     for (int64_t column = 0; column < columns; column++)
         compare(s, m, column, s->setup.is_complete || column == whole ? 0 : last);
@@ -357,6 +339,8 @@ static int kernel_check(void *opaque, struct tg_measurement *m, struct tg_error 
 {
     struct state *s = opaque;
     if (check_packed(s, m, err) < 0) return -1;
+    if (tg_operands_check(&s->operands) >= 0)
+        is_wrong(m, "the matrices of the set are not the same");
     if (m->outcome == TG_MEASURED) check_results(s, m);
     if (m->outcome != TG_MEASURED) return 0;
     int rc = s->setup.is_fixed ? measure_fixed(s, m, err) : 0;
@@ -366,13 +350,15 @@ static int kernel_check(void *opaque, struct tg_measurement *m, struct tg_error 
 }
 
 /* Half an operation is a multiply-add, or less than one where nothing is multiplied. */
-static void kernel_roof(void *opaque, struct tg_facts *facts)
+static void kernel_roof(void *opaque, int64_t first, struct tg_facts *facts)
 {
     const struct state *s = opaque;
     const struct tg_roof_call call = {
         .isa = s->kernel->isa,
-        .weights = s->problem.weights,
-        .weight_bytes = s->packed_bytes,
+        .walk = s->operands.walk,
+        .count = s->operands.count,
+        .first = first,
+        .weight_bytes = s->operands.packed_bytes,
         .results = s->problem.results,
         .result_bytes = s->result_bytes,
         .multiply_adds = s->op->operations(&s->problem) / 2,

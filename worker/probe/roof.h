@@ -25,10 +25,12 @@ void tg_roof_time_canaries(struct tg_facts *facts);
 
 /* What one call of a cell moves and does. */
 struct tg_roof_call {
-    const char *isa;        /* of its kernel */
-    const uint8_t *weights; /* that it reads, 64-byte aligned */
-    int64_t weight_bytes;
-    uint8_t *results; /* that it writes, 64-byte aligned */
+    const char *isa;            /* of its kernel */
+    const uint8_t *const *walk; /* matrices of weights, call after call, 64-byte aligned */
+    int64_t count;              /* how many these are */
+    int64_t first;              /* number of the next call: matrix first % count of the walk */
+    int64_t weight_bytes;       /* of one */
+    uint8_t *results;           /* that it writes, 64-byte aligned */
     int64_t result_bytes;
     double multiply_adds;
 };
@@ -43,6 +45,10 @@ struct tg_roof_call {
  *
  * and limited_by, which of the three it is. Both are unknown for an instruction set without a row
  * in kernels/peaks.def. Takes about 2 ms, or as long as reading the weights four times.
+ *
+ * Of a set of matrices it reads those that calls have not read for the longest, from number `first`
+ * to the end of the walk (a whole walk more if that is near), so that no cache has any of them, and
+ * none of those that are called next if the walk then begins again.
  *
  * Source: the roofline of Williams, Waterman & Patterson, CACM 52 (2009) 65-76.
  */
