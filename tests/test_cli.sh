@@ -95,6 +95,9 @@ check 'matrix: smoke has at most 24 required tests' bash -c \
     'n=$("$1" matrix "$2" --base "$3" --json | grep -c "\"rule\""); ((n > 0 && n <= 24))' - \
     "$TRITGATE" "$TG_SOURCE/matrix/smoke.json" "$TRITGATE_LIB"
 
+check 'matrix: every kernel in both regimes' gives 0 "$TRITGATE" matrix "$TG_SOURCE/matrix/kernels.json"
+check 'with a set of matrices and two threads' says 'i2s_[a-z0-9]+, bitnet-2b, ffn_up, stream, threads=2'
+
 for command in run gate report import history cell calibrate check matrix baseline list; do
     check "$command --help" gives 0 "$TRITGATE" "$command" --help
     check 'with its exit status' says '[Ss]tatus: 0'

@@ -15,6 +15,24 @@ cp out farm.out
 check 'gate decides the same' gives 0 "$TRITGATE" gate pass
 check 'in the same words' diff <(grep -v '^evidence in' farm.out) out
 
+streams=$(sed 's/"deadline_s"/"stream_bytes": 100000, &/' "$data/quick_policy.json")
+echo "$streams" >streams_policy.json
+sed -e 's/quick_policy/streams_policy/' -e 's/, "32x512"/], "cache": ["hot", "stream"/' \
+    "$data/quick.json" >streams.json
+check 'matrices are streamed' gives 0 farm streams.json --out streams
+check 'and judged beside hot ones' says '^  pass +stub_twice vs i2s_scalar, 64x256, stream '
+check 'they are a set' gives 0 "$TRITGATE" report streams --format lines
+check 'as large as it may be' says 'cache=stream.*"set_bytes":98304,'
+check 'and hot is one' says '"set_bytes":4096,'
+
+if (($(nproc) > 1)); then
+    sed 's/"cache": \["hot", "stream"/"threads": [1, 2/' streams.json >threads.json
+    check 'threads share rows' gives 0 farm threads.json --out threads
+    check 'and are judged beside one' says '^  pass +stub_twice vs i2s_scalar, 64x256, threads=2 '
+    check 'each has a core' gives 0 "$TRITGATE" report threads --format lines
+    check 'of its own' says '"cores":"[0-9]+[-,][0-9]+"'
+fi
+
 ask strict '"stub_twice"' limit=1.5
 ask slow '"stub_twice"' round_s=0.1 quads_max=2000
 check 'a kernel that is too slow fails with status 1' gives 1 farm strict.json --out fail

@@ -101,8 +101,8 @@ sizes() { # files, functions and lines that are too long
         sed -E 's/^([^:]*:[0-9]+):.*/\1: more than 100 columns/' || true
 }
 
-names() { # a file name, or a module, in two places
-    find "${rooms[@]}" -type f | awk -F/ '
+names() { # a file name, or a module, in two places; a matrix and its policy may share a name
+    find "${rooms[@]}" -type f ! -path 'matrix/policy/*' | awk -F/ '
     {
         stem = $NF; sub(/\.[^.]*$/, "", stem); folder = substr($0, 1, length($0) - length($NF))
         if ($NF in seen) print $0 ": the name is taken by " seen[$NF]
