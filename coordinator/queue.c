@@ -11,7 +11,7 @@ struct entry {
     double urgency;
     double cost_s; /* of its last round, 0 before it */
     bool closed, out;
-    size_t worker; /* that has it, while it is out */
+    size_t worker; /* that has it, while it is out; then that had it last */
 };
 
 struct tg_queue {
@@ -78,14 +78,19 @@ static bool domain_is_busy(const struct tg_queue *q, size_t worker)
     return false;
 }
 
-/* Whether a is to be served before b. */
-static bool is_before(const struct tg_queue *q, const struct entry *a, const struct entry *b)
+/* Whether a is to be served before b, to that worker. */
+static bool is_before(const struct tg_queue *q, size_t worker, const struct entry *a,
+                      const struct entry *b)
 {
+    /* What it had last is for others: the rounds of a block are to come from all of them. */
+    bool a_other = a->rounds == 0 || a->worker != worker;
+    bool b_other = b->rounds == 0 || b->worker != worker;
     bool a_first = a->rounds < q->rounds_min && a->urgency >= 0;
     bool b_first = b->rounds < q->rounds_min && b->urgency >= 0;
     if (a_first != b_first) return a_first;
     if (a_first && a->rounds != b->rounds) return a->rounds < b->rounds;
     if (!a_first && a->urgency != b->urgency) return a->urgency > b->urgency;
+    if (a_other != b_other) return a_other;
     return a->draw < b->draw;
 }
 
@@ -98,7 +103,7 @@ bool tg_queue_next(struct tg_queue *queue, size_t worker, double time_left_s, si
         struct entry *e = &queue->entries[b];
         if (e->closed || e->out || !queue->allowed[b * queue->worker_count + worker]) continue;
         if (e->cost_s > time_left_s || time_left_s <= 0) continue;
-        if (!best || is_before(queue, e, best)) best = e;
+        if (!best || is_before(queue, worker, e, best)) best = e;
     }
     if (!best) return false;
     best->out = true;

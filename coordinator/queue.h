@@ -10,7 +10,8 @@
  * Which block is measured next, and by whom. Plain data: it knows neither messages nor time.
  *
  * First every block gets its least number of rounds, in a new order each time; then the most urgent
- * block is next. A round gets its number when it is given out. Two workers of one memory domain
+ * block is next. Of blocks that are otherwise equal a worker gets one that it did not have last, so
+ * that the rounds of a block come from several nodes. A round gets its number when it is given out. Two workers of one memory domain
  * never have a block at the same time.
  */
 

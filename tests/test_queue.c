@@ -199,6 +199,27 @@ static void a_closed_block_is_never_given_again(void **state)
     tg_queue_destroy(q);
 }
 
+/* Two blocks and two workers: each has either block in turn. */
+static void the_rounds_of_a_block_come_from_all_workers(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed < 20; seed++) {
+        struct tg_queue *q = make(2, 2, 8, seed);
+        size_t had[2][2] = {{0}};
+        for (int turn = 0; turn < 8; turn++) {
+            int64_t round;
+            size_t block[2];
+            for (size_t w = 0; w < 2; w++) {
+                assert_true(tg_queue_next(q, w, 1e9, &block[w], &round));
+                had[w][block[w]]++;
+            }
+            for (size_t w = 0; w < 2; w++) tg_queue_done(q, block[w], w, 1);
+        }
+        for (size_t w = 0; w < 2; w++) assert_true(had[w][0] == 4 && had[w][1] == 4);
+        tg_queue_destroy(q);
+    }
+}
+
 static void a_lost_worker_gets_nothing_and_its_block_is_given_again(void **state)
 {
     (void)state;
@@ -275,6 +296,7 @@ int main(void)
         cmocka_unit_test(two_workers_of_one_domain_are_never_both_busy),
         cmocka_unit_test(no_round_is_given_whose_end_is_past_the_budget),
         cmocka_unit_test(a_closed_block_is_never_given_again),
+        cmocka_unit_test(the_rounds_of_a_block_come_from_all_workers),
         cmocka_unit_test(a_lost_worker_gets_nothing_and_its_block_is_given_again),
         cmocka_unit_test(a_lost_worker_frees_its_domain),
         cmocka_unit_test(numbers_go_on_where_an_earlier_attempt_ended),
