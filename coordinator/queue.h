@@ -11,8 +11,8 @@
  *
  * First every block gets its least number of rounds, in a new order each time; then the most urgent
  * block is next. Of blocks that are otherwise equal a worker gets one that it did not have last, so
- * that the rounds of a block come from several nodes. A round gets its number when it is given out. Two workers of one memory domain
- * never have a block at the same time.
+ * that the rounds of a block come from several nodes. A round gets its number when it is given out.
+ * Two workers of one memory domain never have a block at the same time.
  */
 
 struct tg_queue;
