@@ -35,9 +35,13 @@ has_option() {
         grep -qsE "\{\"${2#--}\",.*OPTION_HIDDEN" "$TG_SOURCE/coordinator/command_$1.c"
 }
 
-for table in axes facts hardware metrics limits watch; do
-    "$tables" rows "$table" >wanted && "$tables" there "$table" "$TG_SOURCE/docs/RESULTS.md" >there
-    check "docs/RESULTS.md has a table of $table" test -s there
+for table in axes facts hardware metrics limits watch formats kernels; do
+    document=$TG_SOURCE/docs/RESULTS.md
+    if grep -qx "<!-- tritgate list $table -->" "$TG_SOURCE/docs/KERNELS.md"; then
+        document=$TG_SOURCE/docs/KERNELS.md
+    fi
+    "$tables" rows "$table" >wanted && "$tables" there "$table" "$document" >there
+    check "${document##*/} has a table of $table" test -s there
     check "it is what tritgate list $table prints" diff wanted there
 done
 
