@@ -179,7 +179,7 @@ static void say_open(const struct tg_trigger *asked, size_t sessions, struct tg_
     if (isfinite(asked->difference)) v->estimate = expm1(asked->difference);
     if (asked->answer == TG_TRIGGER_ALARM)
         tg_rule_say(v, TG_INCONCLUSIVE, "suspect",
-                    "suspect: %.3g %% slower than %zu stored sessions, whose library is not there "
+                    "suspect: %.1f %% slower than %zu stored sessions, whose library is not there "
                     "to compare with",
                     100 * expm1(asked->difference), sessions);
     else if (isfinite(asked->bound))

@@ -66,8 +66,10 @@ static void is_slower(const struct tg_rule *rule, struct tg_verdict *v)
     if (fails)
         snprintf(word, sizeof word, "slower, %s%s", severities[class],
                  one_class ? "" : ", borderline");
-    tg_rule_say(v, fails ? TG_FAIL : TG_PASS, word, "%s by %.3g %%%s",
-                is_time ? "slower" : "throughput less", 100 * lost,
+    char percent[32];
+    snprintf(percent, sizeof percent, 100 * lost < 999.5 ? "%.3g" : "%.0f", 100 * lost);
+    tg_rule_say(v, fails ? TG_FAIL : TG_PASS, word, "%s by %s %%%s",
+                is_time ? "slower" : "throughput less", percent,
                 class == 0 ? ", which is below the margin"
                 : fails    ? ""
                            : ", which the rule lets pass");

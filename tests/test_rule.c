@@ -67,6 +67,8 @@ static void a_steady_slow_down_fails_when_its_evidence_crosses_the_line(void **s
     assert_true(fabs(v.estimate - expm1(0.07)) < 1e-12);
     assert_true(fabs(v.log_fail_line - log(100)) < 1e-12);
     assert_false(v.wants_more);
+    fill(log(12), 0);
+    assert_string_equal(judge(&time_metric, 9, 1).reason, "slower by 1100 %");
 }
 
 static void no_difference_passes_at_the_least_number_of_rounds(void **state)
