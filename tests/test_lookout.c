@@ -171,7 +171,7 @@ static void without_the_library_an_alarm_is_suspect(void **state)
     assert_int_equal(v.answer, TG_INCONCLUSIVE);
     assert_string_equal(v.word, "suspect");
     assert_false(v.wants_more);
-    assert_non_null(strstr(v.reason, "suspect: 8.33 % slower than 5 stored sessions"));
+    assert_non_null(strstr(v.reason, "suspect: 8.3 % slower than 5 stored sessions"));
     tg_store_release(&run);
     for (int64_t r = 0; r < 5; r++) put_head(r, 0.001);
     assert_int_equal(judge().answer, TG_PASS);
