@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#define SHAPES 30 /* ten shapes, three kinds of values */
+#define SHAPES 108 /* 18 shapes, six kinds of values */
 
 static void every_kernel_is_right_at_every_edge(void **state)
 {

@@ -15,17 +15,25 @@ struct shape {
     int64_t rows, multiples, batch, row_begin, row_end;
 };
 
-enum values { RANDOM, ALL_PLUS, ALL_MINUS, VALUES };
+enum values { RANDOM, ALL_PLUS, ALL_MINUS, OPPOSITE, CHECKERBOARD, SINGLE, VALUES };
 
-static const char *const value_names[VALUES] = {"random", "all +1 with 127", "all -1 with -127"};
+static const char *const value_names[VALUES] = {"random",           "all +1 with 127",
+                                                "all -1 with -127", "all +1 with -127",
+                                                "checkerboard",     "one weight that is not 0"};
 
-/* multiples is of the format's least number of columns; 0 stands for long rows. */
-static const struct shape shapes[] = {{1, 1, 1, 0, 1},    {3, 1, 1, 0, 3},     {5, 3, 2, 0, 5},
-                                      {17, 2, 3, 0, 17},  {16, 5, 1, 5, 11},   {33, 1, 7, 1, 32},
-                                      {64, 20, 1, 0, 64}, {64, 20, 9, 13, 50}, {4, 0, 1, 0, 4},
-                                      {7, 0, 8, 0, 7}};
+/*
+ * Multiples below COLUMNS_LEAST are of the format's least number of columns, others are columns,
+ * or the most below them that the format can have: those of layers.
+ */
+#define COLUMNS_LEAST 1000
 
-#define LONG_COLUMNS 14336
+static const struct shape shapes[] = {
+    {1, 1, 1, 0, 1},      {3, 1, 1, 0, 3},     {5, 3, 2, 0, 5},      {17, 2, 3, 0, 17},
+    {16, 5, 1, 5, 11},    {33, 1, 7, 1, 32},   {64, 20, 1, 0, 64},   {64, 20, 9, 13, 50},
+    {4, 14336, 1, 0, 4},  {7, 14336, 8, 0, 7}, {37, 2560, 2, 0, 37}, {9, 2560, 9, 0, 9},
+    {19, 6912, 1, 0, 19}, {3, 6912, 7, 0, 3},  {5, 2, 31, 0, 5},     {18, 3, 32, 0, 18},
+    {35, 1, 33, 16, 35},  {2, 7, 128, 0, 2},
+};
 
 struct edge {
     struct tg_problem problem;
@@ -50,13 +58,36 @@ static void *lines(int64_t bytes)
     return aligned_alloc(64, ((size_t)bytes + 63) / 64 * 64);
 }
 
+static void fill(struct edge *e, enum values values, uint64_t seed)
+{
+    const struct tg_problem *p = &e->problem;
+    const size_t weights = (size_t)(p->rows * p->cols), inputs = (size_t)(p->batch * p->cols);
+
+    tg_fill_ternary(seed + 1, e->ternary, weights);
+    tg_fill_int8(seed + 100, e->activations, inputs);
+    if (values == RANDOM) return;
+    if (values == CHECKERBOARD) {
+        for (size_t i = 0; i < weights; i++) e->ternary[i] = (i + i / (size_t)p->cols) % 2 ? 1 : -1;
+        for (size_t i = 0; i < inputs; i++) e->activations[i] = i % 2 ? 127 : -127;
+        return;
+    }
+    if (values == SINGLE) {
+        memset(e->ternary, 0, weights);
+        e->ternary[p->row_end * p->cols - 1] = -1;
+        return;
+    }
+    memset(e->ternary, values == ALL_MINUS ? -1 : 1, weights);
+    memset(e->activations, values == ALL_PLUS ? 127 : -127, inputs);
+}
+
 static bool make(const struct tg_kernel *kernel, const struct tg_op *op, const struct shape *shape,
                  enum values values, struct edge *e)
 {
     struct tg_problem *p = &e->problem;
     int64_t multiple = kernel->column_multiple;
     p->rows = shape->rows;
-    p->cols = shape->multiples ? shape->multiples * multiple : LONG_COLUMNS / multiple * multiple;
+    p->cols = shape->multiples < COLUMNS_LEAST ? shape->multiples * multiple
+                                               : shape->multiples / multiple * multiple;
     p->batch = shape->batch;
     p->row_begin = shape->row_begin;
     p->row_end = shape->row_end;
@@ -68,12 +99,7 @@ static bool make(const struct tg_kernel *kernel, const struct tg_op *op, const s
     e->results = lines((int64_t)e->result_bytes);
     e->wanted = lines((int64_t)e->result_bytes);
     if (!e->ternary || !e->packed || !e->activations || !e->results || !e->wanted) return false;
-    tg_fill_ternary((uint64_t)(shape - shapes) + 1, e->ternary, weights);
-    tg_fill_int8((uint64_t)(shape - shapes) + 100, e->activations, inputs);
-    if (values != RANDOM) {
-        memset(e->ternary, values == ALL_PLUS ? 1 : -1, weights);
-        memset(e->activations, values == ALL_PLUS ? 127 : -127, inputs);
-    }
+    fill(e, values, (uint64_t)(shape - shapes));
     kernel->pack(e->ternary, p->rows, p->cols, e->packed);
     p->weights = e->packed;
     p->activations = e->activations;

@@ -11,8 +11,10 @@
 
 /*
  * Runs the kernel in this process on every edge: few rows and odd ones, smallest and odd multiples
- * of columns, a range of rows in the middle, odd batches; random operands, all +1 with 127, all -1
- * with -127. Returns the number of shapes compared, or -1 and the first difference in `reason`.
+ * of columns and those of layers (2560, 6912, 14336), a range of rows in the middle, batches of 1
+ * to 128; random operands, all +1 with 127 and with -127, all -1 with -127, a checkerboard, and one
+ * weight that is not 0, the last. Returns the number of shapes compared, or -1 and the first
+ * difference in `reason`.
  */
 int tg_edges_check(const struct tg_kernel *kernel, char *reason, size_t size);
 
