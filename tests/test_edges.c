@@ -97,6 +97,30 @@ static void the_stub_that_is_wrong_is_found(void **state)
     assert_string_equal(reason, "row 0 of column 0 differs (1x128, batch 1, rows 0 to 1, random)");
 }
 
+/* Errors that kernels really have, each in a stub of its own, and the edge that shows it. */
+static void each_planted_error_is_found(void **state)
+{
+    static const char *const planted[][2] = {
+        {"stub_lanes", "row 0 of column 0 differs (1x128, batch 1, rows 0 to 1, random)"},
+        {"stub_overflow",
+         "row 0 of column 0 differs (64x2560, batch 1, rows 0 to 64, all +1 with 127)"},
+        {"stub_column", "row 13 of column 8 differs (64x2560, batch 9, rows 13 to 50, random)"},
+        {"stub_rows", "row 16 of column 0 differs (17x256, batch 3, rows 0 to 17, random)"},
+        {"stub_tail", "row 0 of column 0 differs (5x384, batch 2, rows 0 to 5, random)"},
+        {"stub_layout", "row 0 of column 0 differs (5x192, batch 2, rows 0 to 5, random)"},
+    };
+
+    (void)state;
+    if (!tg_kernel_find("stub_lanes")) skip();
+    for (size_t i = 0; i < sizeof planted / sizeof *planted; i++) {
+        char reason[256] = "";
+        const struct tg_kernel *k = tg_kernel_find(planted[i][0]);
+        assert_non_null(k);
+        assert_int_equal(tg_edges_check(k, reason, sizeof reason), -1);
+        if (strcmp(reason, planted[i][1]) != 0) fail_msg("%s: %s", k->name, reason);
+    }
+}
+
 static void an_operation_that_is_unknown_is_not_checked(void **state)
 {
     (void)state;
@@ -113,6 +137,7 @@ int main(void)
         cmocka_unit_test(every_kernel_is_right_at_every_edge),
         cmocka_unit_test(what_is_wrong_is_found_and_named),
         cmocka_unit_test(the_stub_that_is_wrong_is_found),
+        cmocka_unit_test(each_planted_error_is_found),
         cmocka_unit_test(an_operation_that_is_unknown_is_not_checked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
