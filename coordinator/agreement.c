@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "results/distributions.h"
+#include "results/trend.h"
 
 struct group {
     size_t count;
@@ -35,36 +36,21 @@ static struct tg_agreement compare(const double *values, const int *nodes, size_
                                    struct group *groups, size_t group_count)
 {
     struct tg_agreement a = {1, -1, NAN, NAN};
-    double sum = 0, within = 0, between = 0;
-    size_t there = 0;
+    double sum = 0;
+    struct tg_variance_ratio ratio = tg_trend_f(values, nodes, count, group_count);
+    if (ratio.within == 0) return a;
     for (size_t i = 0; i < count; i++) {
         groups[nodes[i]].count++;
         groups[nodes[i]].sum += values[i];
         sum += values[i];
     }
-    for (size_t i = 0; i < count; i++) {
-        const struct group *g = &groups[nodes[i]];
-        double rest = values[i] - g->sum / (double)g->count;
-        within += rest * rest;
-    }
-    for (size_t g = 0; g < group_count; g++) {
-        double n = (double)groups[g].count;
-        if (n == 0) continue;
-        double gap = groups[g].sum / n - sum / (double)count;
-        between += n * gap * gap;
-        there++;
-    }
-    if (there < 2 || count <= there) return a;
-    double df_between = (double)(there - 1), df_within = (double)(count - there);
     a.odd = farthest(groups, group_count, count, sum);
     double n = (double)groups[a.odd].count;
     a.odd_mean = groups[a.odd].sum / n;
     a.rest_mean = (sum - groups[a.odd].sum) / ((double)count - n);
-    if (within > 0)
-        a.p = tg_distributions_f_tail(between / df_between / (within / df_within), df_between,
-                                      df_within);
-    else if (between > 0)
-        a.p = 0;
+    a.p = isinf(ratio.f)
+              ? 0
+              : tg_distributions_f_tail(ratio.f, (double)ratio.between, (double)ratio.within);
     return a;
 }
 

@@ -7,9 +7,9 @@
 #include "results/stats.h"
 
 /*
- * Whether a series is what a test takes it for: without a slope, each value on its own, the same in
- * all groups. Pure functions of finite values in the order in which they were measured; what too
- * few values cannot say comes back as the answer of a series that is in order.
+ * Whether a series is what a test takes it for: without a slope, the same in all groups. Pure
+ * functions of finite values in the order in which they were measured; what too few values cannot
+ * say comes back as the answer of a series that is in order.
  */
 
 /* A slope in units of the values for each step of the index. */
@@ -34,26 +34,6 @@ struct tg_slope {
  */
 struct tg_slope tg_trend_slope(const double *values, size_t count, double confidence,
                                double *slopes);
-
-/*
- * The lag-1 autocorrelation: the sum of products of neighbours' distances from the mean over the
- * sum of squares of these distances. About normal around -1 / count with a standard deviation of
- * 1 / sqrt(count) where values are independent. 0 for a series that does not vary.
- *
- * Source: Box & Jenkins, Time Series Analysis (1970), section 2.1.5; Bartlett, J. R. Statist. Soc.
- * (Suppl.) 8 (1946) 27-41.
- */
-double tg_trend_lag_one(const double *values, size_t count);
-
-/*
- * How many independent values the mean of the series is worth, from 1 to count:
- * count / (1 + 2 * sum of the autocorrelations), where the sum ends before the first pair of
- * neighbouring lags whose sum is not positive. Alternating series are not credited with more than
- * they have. Costs count additions for each lag of the sum.
- *
- * Source: Geyer, Statist. Sci. 7 (1992) 473-483, section 3.3 (initial positive sequence).
- */
-double tg_trend_effective_count(const double *values, size_t count);
 
 /* The variance between groups over that within them, and the degrees of freedom of both. */
 struct tg_variance_ratio {

@@ -170,49 +170,6 @@ static void short_and_still_series_have_no_slope(void **state)
     assert_true(slope.interval.low == 0 && slope.interval.high == 0);
     assert_true(tg_trend_slope(still, 0, 0.9, slopes).value == 0);
     assert_true(isinf(tg_trend_slope(still, 1, 0.9, slopes).interval.low));
-    assert_true(tg_trend_lag_one(still, COUNT_OF(still)) == 0);
-    assert_true(tg_trend_lag_one(still, 0) == 0);
-    assert_true(tg_trend_effective_count(still, COUNT_OF(still)) == COUNT_OF(still));
-    assert_true(tg_trend_effective_count(still, 0) == 0);
-}
-
-/*
- * NumAcc1 to NumAcc4 of the NIST Statistical Reference Datasets: three values around 10000002 have
- * -0.5, and 1001 values that alternate by 0.1 around c + 0.2, where the first is c + 0.2, -0.999.
- */
-static void reference_autocorrelations_come_out(void **state)
-{
-    (void)state;
-    static const double first[] = {10000001, 10000003, 10000002};
-    static const double offsets[] = {1, 1000000, 10000000};
-
-    assert_within(tg_trend_lag_one(first, COUNT_OF(first)), -0.5, 1e-12);
-    for (size_t i = 0; i < COUNT_OF(offsets); i++) {
-        series[0] = offsets[i] + 0.2;
-        for (size_t k = 1; k < 1001; k++) series[k] = offsets[i] + (k % 2 ? 0.1 : 0.3);
-        assert_within(tg_trend_lag_one(series, 1001), -0.999, 1e-8);
-        assert_true(tg_trend_effective_count(series, 1001) == 1001);
-    }
-}
-
-/* x(i) = phi x(i - 1) + noise is worth (1 - phi) / (1 + phi) of its length. */
-static void a_series_that_remembers_is_worth_less(void **state)
-{
-    (void)state;
-    static const double phis[] = {-0.5, 0, 0.3, 0.6, 0.9};
-
-    seed = 4;
-    for (size_t i = 0; i < COUNT_OF(phis); i++) {
-        const double phi = phis[i];
-        const double share = phi > 0 ? (1 - phi) / (1 + phi) : 1;
-        double x = 0;
-        for (size_t k = 0; k < LONG; k++) series[k] = x = phi * x + normal();
-        assert_within(tg_trend_lag_one(series, LONG), phi, 0.03);
-        assert_within(tg_trend_effective_count(series, LONG) / LONG, share, 0.15 * share);
-    }
-    for (size_t k = 0; k < 100; k++) series[k] = (double)k;
-    assert_true(tg_trend_effective_count(series, 100) < 4);
-    assert_true(tg_trend_effective_count(series, 100) >= 1);
 }
 
 /* SiRstv of the NIST Statistical Reference Datasets: resistivity by five instruments. */
@@ -311,8 +268,6 @@ int main(void)
         cmocka_unit_test(long_series_have_nearly_the_exact_ranks),
         cmocka_unit_test(the_interval_holds_the_slope_as_often_as_it_says),
         cmocka_unit_test(short_and_still_series_have_no_slope),
-        cmocka_unit_test(reference_autocorrelations_come_out),
-        cmocka_unit_test(a_series_that_remembers_is_worth_less),
         cmocka_unit_test(a_reference_analysis_of_variance_comes_out),
         cmocka_unit_test(large_constants_do_not_hurt_the_analysis),
         cmocka_unit_test(what_cannot_be_analysed_has_no_ratio),
