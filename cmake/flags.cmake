@@ -11,12 +11,14 @@ set(CMAKE_POSITION_INDEPENDENT_CODE ON)
 add_library(tg_flags INTERFACE)
 target_include_directories(tg_flags INTERFACE ${PROJECT_SOURCE_DIR})
 target_compile_definitions(tg_flags INTERFACE _GNU_SOURCE TRITGATE_VERSION="${PROJECT_VERSION}")
-target_compile_options(tg_flags INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes
-  -Wmissing-prototypes -Wpointer-arith -Wcast-qual -Wvla -Wno-missing-field-initializers
-  $<$<C_COMPILER_ID:GNU>:-Wno-format-truncation> -ffp-contract=off)
+target_compile_options(tg_flags INTERFACE "$<$<COMPILE_LANGUAGE:C>:-Wall;-Wextra;-Wpedantic;\
+-Wshadow;-Wstrict-prototypes;-Wmissing-prototypes;-Wpointer-arith;-Wcast-qual;-Wvla;\
+-Wno-missing-field-initializers;-ffp-contract=off>"
+  $<$<AND:$<COMPILE_LANGUAGE:C>,$<C_COMPILER_ID:GNU>>:-Wno-format-truncation>
+  "$<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall,-Wextra;-Werror=all-warnings>")
 target_link_options(tg_flags INTERFACE -Wl,--as-needed)
 if(TRITGATE_WERROR)
-  target_compile_options(tg_flags INTERFACE -Werror)
+  target_compile_options(tg_flags INTERFACE $<$<COMPILE_LANGUAGE:C>:-Werror>)
 endif()
 if(TRITGATE_SANITIZE)
   target_compile_options(tg_flags INTERFACE -fsanitize=address,undefined -fno-omit-frame-pointer

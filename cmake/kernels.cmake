@@ -1,7 +1,8 @@
 # The kernels: which are built, and with which flags, is read from the tables of the program.
 #
-# Each instruction set is BUILT, UNBUILT (its processor is not the target's) or ABSENT (the stubs,
-# without TRITGATE_STUBS), and so are its kernels; a kernel that is slower on purpose is SLOWED.
+# Each instruction set is BUILT, UNBUILT (its processor is not the target's, or there is no compiler
+# for its device) or ABSENT (the stubs, without TRITGATE_STUBS), and so are its kernels; a kernel
+# that is slower on purpose is SLOWED.
 
 set(isa_table ${PROJECT_SOURCE_DIR}/kernels/isa.def)
 set(kernel_table ${PROJECT_SOURCE_DIR}/kernels/kernels.def)
@@ -22,10 +23,17 @@ foreach(row IN LISTS rows)
   endif()
   set(isa ${CMAKE_MATCH_1})
   set(${isa}_folder ${CMAKE_MATCH_3})
+  set(${isa}_processor ${CMAKE_MATCH_4})
   separate_arguments(${isa}_flags UNIX_COMMAND "${CMAKE_MATCH_5}")
-  if("${isa}" STREQUAL "STUB" AND NOT TRITGATE_STUBS)
+  set(${isa}_suffix c)
+  if("${${isa}_folder}" STREQUAL "cuda")
+    set(${isa}_suffix cu)
+  endif()
+  if("${isa}" MATCHES "^(STUB|FAKE)$" AND NOT TRITGATE_STUBS)
     set(${isa}_state ABSENT)
-  elseif("${CMAKE_MATCH_4}" MATCHES "^(any|${processor})$")
+  elseif("${${isa}_folder}" STREQUAL "cuda" AND NOT CMAKE_CUDA_COMPILER)
+    set(${isa}_state UNBUILT)
+  elseif("${${isa}_processor}" MATCHES "^(any|${processor})$")
     set(${isa}_state BUILT)
   else()
     set(${isa}_state UNBUILT)
@@ -47,7 +55,7 @@ foreach(row IN LISTS rows)
   endif()
   set(state ${${isa}_state})
   if("${state}" STREQUAL "BUILT")
-    set(source ${PROJECT_SOURCE_DIR}/kernels/${${isa}_folder}/${kernel}.c)
+    set(source ${PROJECT_SOURCE_DIR}/kernels/${${isa}_folder}/${kernel}.${${isa}_suffix})
     list(APPEND kernel_sources ${source})
     set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS "${${isa}_flags}")
     if(TRITGATE_INJECT_SLOWDOWN GREATER 0 AND (NOT slowed OR kernel IN_LIST slowed))
@@ -96,18 +104,25 @@ set_source_files_properties(${PROJECT_SOURCE_DIR}/kernels/canary.c PROPERTIES
 
 # Compiled once, linked twice: into the program, and as the library that another build's program
 # opens, whose only symbol is tritgate_kernels_v1.
+if(CMAKE_CUDA_COMPILER)
+  set(cuda_source ${PROJECT_SOURCE_DIR}/kernels/cuda/isa_cuda.cu)
+  set_source_files_properties(${cuda_source} PROPERTIES COMPILE_OPTIONS "${CUDA_flags}")
+  list(APPEND kernel_sources ${cuda_source})
+endif()
 add_library(kernel-objects OBJECT ${table_sources} ${kernel_sources})
 target_link_libraries(kernel-objects PRIVATE tg_flags)
-set_target_properties(kernel-objects PROPERTIES C_VISIBILITY_PRESET hidden)
+set_target_properties(kernel-objects PROPERTIES C_VISIBILITY_PRESET hidden
+  CUDA_VISIBILITY_PRESET hidden)
 # Where a loop happens to begin in a cache line is worth up to a quarter of its time: two builds of
 # the same source must not differ in that.
-target_compile_options(kernel-objects PRIVATE -falign-functions=64
-  $<$<C_COMPILER_ID:GNU>:-falign-loops=64 -falign-jumps=32>)
+target_compile_options(kernel-objects PRIVATE $<$<COMPILE_LANGUAGE:C>:-falign-functions=64>
+  "$<$<AND:$<COMPILE_LANGUAGE:C>,$<C_COMPILER_ID:GNU>>:-falign-loops=64;-falign-jumps=32>")
 
 add_library(kernels STATIC $<TARGET_OBJECTS:kernel-objects>)
 target_include_directories(kernels PUBLIC ${PROJECT_SOURCE_DIR})
-target_link_libraries(kernels PRIVATE tg_flags)
+target_link_libraries(kernels PRIVATE tg_flags PUBLIC ${cuda_libraries})
 
 add_library(tritgate-kernels SHARED $<TARGET_OBJECTS:kernel-objects>)
-target_link_libraries(tritgate-kernels PRIVATE tg_flags)
+target_link_libraries(tritgate-kernels PRIVATE tg_flags ${cuda_libraries})
+target_link_options(tritgate-kernels PRIVATE -Wl,--exclude-libs,ALL)
 set_target_properties(tritgate-kernels PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR})

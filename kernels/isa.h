@@ -12,7 +12,7 @@ extern "C" {
 
 struct tg_isa {
     const char *name;
-    const char *device;    /* cpu or cuda */
+    const char *device;    /* cpu, cuda or fake */
     const char *processor; /* any, or the one whose compiler can build it */
     const char *flags;     /* of the compiler */
     int is_built;          /* this build has its kernels */
@@ -25,6 +25,13 @@ const struct tg_isa *tg_isa_find(const char *name);
 /* The rows in order; tg_isa_at(i) for i < tg_isa_count(). */
 size_t tg_isa_count(void);
 const struct tg_isa *tg_isa_at(size_t i);
+
+/*
+ * Whether the first CUDA device that this process may use has a compute capability of `least` or
+ * more and less than `below`, as 10 times the major number plus the minor one. 0 without a driver
+ * or a device. Starts the driver in this process, which takes a second. It is in cuda/isa_cuda.cu.
+ */
+int tg_isa_cuda(int least, int below);
 
 /* The `here` of each row. */
 #define ISA(NAME, name, device, processor, flags, test) int tg_isa_here_##NAME(void);

@@ -29,7 +29,7 @@ struct tg_kernel {
     const char *op;
     const char *format;
     const char *isa;
-    const char *device; /* cpu or cuda */
+    const char *device; /* cpu, cuda or fake */
     const char *source; /* where the idea comes from */
     tg_kernel_fn run;   /* NULL when this build left it out */
     tg_here_fn here;    /* whether this machine can run it */
@@ -65,7 +65,7 @@ typedef const struct tg_library *(*tg_library_fn)(void);
 /* The row of that name of this build, or NULL. */
 const struct tg_kernel *tg_kernel_find(const char *name);
 
-/* The function of each row, in cpu/<name>.c or cuda/<name>.cu; absent where it is not built. */
+/* The function of each row, in <device>/<name>.c or .cu; absent where it is not built. */
 #define KERNEL(name, op, format, isa, source) void tg_kernel_##name(const struct tg_problem *p);
 #include "kernels/kernels.def"
 #undef KERNEL

@@ -22,14 +22,16 @@ static void *lines(size_t bytes)
     return memory;
 }
 
-static void every_instruction_set_of_a_kernel_has_a_row(void **state)
+/* But those of devices, which measure their limits themselves. */
+static void every_instruction_set_of_a_kernel_of_the_host_has_a_row(void **state)
 {
     const struct tg_library *library = tritgate_kernels_v1();
 
     (void)state;
     for (uint64_t i = 0; i < library->kernel_count; i++) {
         const struct tg_kernel *kernel = &library->kernels[i];
-        if (kernel->run) assert_non_null(tg_peak_find(kernel->isa));
+        if (kernel->run && strcmp(kernel->device, "cpu") == 0)
+            assert_non_null(tg_peak_find(kernel->isa));
     }
     for (size_t i = 0; i < tg_peak_count(); i++) {
         const struct tg_peak *peak = tg_peak_at(i);
@@ -139,7 +141,7 @@ static void every_multiply_add_is_done_and_exact(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_instruction_set_of_a_kernel_has_a_row),
+        cmocka_unit_test(every_instruction_set_of_a_kernel_of_the_host_has_a_row),
         cmocka_unit_test(the_widest_is_the_last_that_is_here),
         cmocka_unit_test(every_word_is_read_once),
         cmocka_unit_test(every_word_is_written_and_no_other),

@@ -14,7 +14,7 @@ begin test_cli.sh
 command test_cli.sh"
 
 rooms=(base matrix kernels results worker coordinator)
-mapfile -t sources < <(find "${rooms[@]}" -name '*.[ch]' | sort)
+mapfile -t sources < <(find "${rooms[@]}" -name '*.[ch]' -o -name '*.cu' -o -name '*.cuh' | sort)
 mapfile -t test_sources < <(find tests -name '*.[ch]' | sort)
 mapfile -t scripts < <(find . \( -name .git -o -name build -o -name runs \) -prune -o -type f \( \
     -path ./dev -o -path ./.ci/run -o -path './slurm/*' -o -name '*.sh' -o -name '*.cmake' \
@@ -77,6 +77,7 @@ doors() { # a library used elsewhere than at its door
         door("openssl/", "results/digest.c", "libcrypto")
         door("mpi", "worker/wire.c", "MPI")
         door("hwloc", "worker/place.c", "hwloc")
+        door("cuda", "(kernels/cuda/[a-z0-9_]*|worker/probe/device_cuda).cuh?", "CUDA")
     }' "$work/code"
 }
 
@@ -106,10 +107,10 @@ names() { # a file name, or a module, in two places; a matrix and its policy may
     {
         stem = $NF; sub(/\.[^.]*$/, "", stem); folder = substr($0, 1, length($0) - length($NF))
         if ($NF in seen) print $0 ": the name is taken by " seen[$NF]
-        else if ($NF ~ /\.[ch]$/ && stem in home && home[stem] != folder)
+        else if ($NF ~ /\.(c|h|cu|cuh)$/ && stem in home && home[stem] != folder)
             print $0 ": the module is in " home[stem]
         seen[$NF] = $0
-        if ($NF ~ /\.[ch]$/) home[stem] = folder
+        if ($NF ~ /\.(c|h|cu|cuh)$/) home[stem] = folder
     }'
 }
 

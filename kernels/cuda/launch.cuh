@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TG_KERNELS_CUDA_LAUNCH_CUH
+#define TG_KERNELS_CUDA_LAUNCH_CUH
+
+#include <cstdio>
+#include <cstdlib>
+#include <cuda_runtime.h>
+
+/*
+ * What the launches of all CUDA kernels share. A kernel's function only launches: all pointers of
+ * its problem are the device's, and it must be fit to be captured into a graph. It cannot fail: a
+ * launch that is refused is a bug or a broken device, and ends the process, which is a cell's own.
+ */
+
+static inline void tg_cuda_launched(cudaError_t error)
+{
+    if (error == cudaSuccess) return;
+    fprintf(stderr, "CUDA: %s\n", cudaGetErrorString(error));
+    abort();
+}
+
+/*
+ * Launches `kernel` so that it may begin before the one ahead of it in the stream has ended, where
+ * the chip can do that (9.0 and later): the kernel then calls tg_cuda_wait before it touches what
+ * others write, and may read what nobody writes (weights) before. Elsewhere the launch is a usual
+ * one and tg_cuda_wait does nothing.
+ *
+ * Source: CUDA C++ programming guide, "Programmatic dependent launch and synchronization".
+ */
+template <typename... Parameters, typename... Arguments>
+static void tg_cuda_launch(void (*kernel)(Parameters...), dim3 grid, dim3 block,
+                           size_t shared_bytes, void *stream, Arguments... arguments)
+{
+    static int major = -1;
+    if (major < 0) {
+        int device = 0, found = 0;
+        tg_cuda_launched(cudaGetDevice(&device));
+        tg_cuda_launched(cudaDeviceGetAttribute(&found, cudaDevAttrComputeCapabilityMajor, device));
+        major = found;
+    }
+    cudaLaunchAttribute overlap = {};
+    overlap.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    overlap.val.programmaticStreamSerializationAllowed = 1;
+    cudaLaunchConfig_t launch = {};
+    launch.gridDim = grid;
+    launch.blockDim = block;
+    launch.dynamicSmemBytes = shared_bytes;
+    launch.stream = (cudaStream_t)stream;
+    launch.attrs = &overlap;
+    launch.numAttrs = major >= 9 ? 1 : 0;
+    tg_cuda_launched(cudaLaunchKernelEx(&launch, kernel, Parameters(arguments)...));
+}
+
+/* The next kernel in the stream may begin as soon as every block has said this, or has ended. */
+static __device__ inline void tg_cuda_let_next()
+{
+#if __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.launch_dependents;");
+#endif
+}
+
+/* Returns when the kernels ahead in the stream have ended and what they wrote can be seen. */
+static __device__ inline void tg_cuda_wait()
+{
+#if __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+
+#endif
