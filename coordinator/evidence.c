@@ -86,6 +86,14 @@ static void tell(struct tg_rounds *rounds, const struct tg_measurement *m)
         if ((unsigned char)*c < ' ' || *c == 0x7f) *c = ' ';
 }
 
+/* Whether two nodes, or two devices of one, measured the two sides: those are not compared. */
+static bool is_apart(const struct tg_facts *of, const struct tg_facts *to)
+{
+    bool on_devices = strcmp(of->gpu_uuid, "unknown") != 0 && strcmp(to->gpu_uuid, "unknown") != 0;
+    return strcmp(of->host, to->host) != 0 ||
+           (on_devices && strcmp(of->gpu_uuid, to->gpu_uuid) != 0);
+}
+
 /* The value of a whole round; no value is a break. */
 static void take_value(const struct tg_whole_round *round, struct tg_rounds *rounds)
 {
@@ -134,7 +142,7 @@ static void take_round(const struct tg_measurement *of, const struct tg_measurem
     } else if (of->unpaired || (to && to->unpaired)) {
         rounds->since_broken = 0;
         rounds->hollow++;
-    } else if (to && strcmp(of->facts.host, to->facts.host) != 0) {
+    } else if (to && is_apart(&of->facts, &to->facts)) {
         rounds->since_broken = 0;
         rounds->apart++;
     } else {

@@ -221,6 +221,39 @@ static void look_at_rows(const struct tg_run *run, struct tg_decision *d)
         note(d, "waited %.0f s for other runs on the same memory, out of its budget", waited_s);
 }
 
+/* Which devices ran cells, and the most that was seen of their memory, heat and power. */
+static void look_at_devices(const struct tg_run *run, struct tg_decision *d)
+{
+    int64_t bytes = -1, reasons = 0;
+    double heat_c = NAN, power_w = NAN;
+    size_t used = 0;
+    for (size_t i = 0; i < run->count; i++) {
+        const struct tg_facts *facts = &run->rows[i].facts;
+        if (strcmp(facts->gpu, "unknown") == 0) continue;
+        used = strlen(d->devices);
+        if (!strstr(d->devices, facts->gpu))
+            snprintf(d->devices + used, sizeof d->devices - used, "%s%s", used ? ", " : "",
+                     facts->gpu);
+        if (facts->throttle > 0) reasons |= facts->throttle;
+        if (facts->gpu_bytes > bytes) bytes = facts->gpu_bytes;
+        heat_c = fmax(heat_c, facts->gpu_temperature_c);
+        power_w = fmax(power_w, facts->gpu_power_w);
+    }
+    used = strlen(d->devices);
+    if (bytes >= 0)
+        used += (size_t)snprintf(d->devices + used, sizeof d->devices - used,
+                                 "; at most %.4g MiB held by a process", (double)bytes / 1048576);
+    if (used < sizeof d->devices && isfinite(heat_c))
+        used += (size_t)snprintf(d->devices + used, sizeof d->devices - used, "; at most %.4g C",
+                                 heat_c);
+    if (used < sizeof d->devices && isfinite(power_w))
+        used += (size_t)snprintf(d->devices + used, sizeof d->devices - used, "; at most %.4g W",
+                                 power_w);
+    if (used < sizeof d->devices && reasons)
+        snprintf(d->devices + used, sizeof d->devices - used, "; clocks held down, reasons 0x%llx",
+                 (unsigned long long)reasons);
+}
+
 /* Looks at every family; returns 0, or -1 without memory. */
 static int judge_families(const struct tg_plan *plan, const struct tg_rows *rows,
                           struct tg_decision *d, struct tg_error *err)
@@ -285,6 +318,7 @@ static int decide(const struct tg_plan *plan, const struct tg_run *run, const st
     size_t left_out = 0;
     find_date(run, d);
     look_at_rows(run, d);
+    look_at_devices(run, d);
     memcpy(d->evidence, run->evidence, sizeof d->evidence);
     d->row_count = run->count;
     d->verdict_count = plan->spec.test_count;

@@ -45,6 +45,7 @@ struct tg_decision {
     size_t row_count;
     size_t attempts;    /* at measuring: 1, and one more after each resume */
     char machines[300]; /* the names of the processors, ", " between */
+    char devices[400];  /* likewise of devices, and the most that they held and drew; "" for none */
 };
 
 /* Whether a test must be resolved: see above. */

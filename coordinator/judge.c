@@ -49,7 +49,8 @@ static void complete(const struct tg_limits *limits, const struct tg_rounds *rou
         v->wants_more = true;
     } else if (v->answer == TG_INCONCLUSIVE && !*v->reason && rounds->apart) {
         snprintf(v->reason, sizeof v->reason,
-                 "not decided after %zu rounds; the sides of %zu others were measured on two nodes",
+                 "not decided after %zu rounds; the sides of %zu others were measured on two nodes "
+                 "or devices",
                  v->rounds, rounds->apart);
     } else if (v->answer == TG_INCONCLUSIVE && !*v->reason && rounds->hollow > 0 &&
                rounds->lacking == rounds->hollow) {

@@ -177,6 +177,11 @@ void tg_report_markdown(FILE *out, const struct tg_plan *plan, const struct tg_d
     tg_report_put(out, *d->machines ? d->machines : "nothing");
     fprintf(out, "; %zu worker%s; tritgate " TRITGATE_VERSION "\n", plan->worker_count,
             plan->worker_count == 1 ? "" : "s");
+    if (*d->devices) {
+        fputs("- devices: ", out);
+        tg_report_put(out, d->devices);
+        fputc('\n', out);
+    }
     fprintf(out,
             "- policy: flow %s; at most %.3g %% of runs without a slow-down fail, over %zu "
             "statistical tests; a slow-down of its margin is called clean in at most %.3g %%\n",

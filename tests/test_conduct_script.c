@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -33,7 +34,11 @@ static void play_turns(const struct tg_measurement *m, int side)
         if (taken == BREAKS_AT && is(m, "dies")) raise(SIGKILL);
         if (taken == BREAKS_AT && is(m, "leaves")) exit(9);
         while (taken == BREAKS_AT && is(m, "sleeps")) pause();
-        tg_turns_pass(turns, (struct tg_turn){.seconds = 1e-3, .begun = tg_now_ns()});
+        double clock_hz = is(m, "clocked") ? 1e9 + 1e6 * taken : 0;
+        if (taken == BREAKS_AT && is(m, "forgets")) clock_hz = NAN;
+        if (taken != BREAKS_AT && is(m, "forgets")) clock_hz = 1e9;
+        tg_turns_pass(
+            turns, (struct tg_turn){.seconds = 1e-3, .begun = tg_now_ns(), .clock_hz = clock_hz});
     }
     tg_turns_close(turns);
     if (is(m, "dies_after")) raise(SIGKILL);
@@ -106,6 +111,44 @@ static void a_script_that_keeps_to_its_turns_is_measured(void **state)
         assert_int_equal(m[i].facts.calls, 1);
         for (size_t k = 0; k < s->count; k++) assert_true(s->samples[k] == 1e-3);
     }
+    free_both(m);
+}
+
+static void a_side_whose_turns_have_a_clock_is_counted_in_cycles_too(void **state)
+{
+    (void)state;
+    struct tg_bench bench = make_bench();
+    struct tg_order order = make_order("kernel=clocked", "kernel=other");
+    struct tg_measurement m[2];
+    bench.limits.quads_min = bench.limits.quads_max = 20;
+    conduct(&bench, &order, m);
+    const struct tg_series *times = tg_measurement_series(&m[0], "call_time");
+    const struct tg_series *cycles = tg_measurement_series(&m[0], "call_cycles");
+    assert_non_null(times);
+    assert_non_null(cycles);
+    assert_int_equal(cycles->count, 40);
+    assert_memory_equal(cycles->turns, times->turns, 40 * sizeof *times->turns);
+    assert_memory_equal(cycles->begun, times->begun, 40 * sizeof *times->begun);
+    for (size_t k = 0; k < 40; k++)
+        assert_float_equal(cycles->samples[k], 1e-3 * (1e9 + 1e6 * (double)k), 1e-6);
+    assert_true(m[0].facts.sm_clock_hz == 1e9 + 19.5e6 && m[0].facts.sm_clock_min_hz == 1e9);
+    assert_null(tg_measurement_series(&m[1], "call_cycles"));
+    assert_true(isnan(m[1].facts.sm_clock_hz) && isnan(m[1].facts.sm_clock_min_hz));
+    free_both(m);
+}
+
+static void a_clock_that_was_not_read_at_every_sample_gives_no_cycles(void **state)
+{
+    (void)state;
+    struct tg_bench bench = make_bench();
+    struct tg_order order = make_order("kernel=forgets", NULL);
+    struct tg_measurement m[2];
+    bench.limits.quads_min = bench.limits.quads_max = 5;
+    conduct(&bench, &order, m);
+    assert_int_equal(m[0].outcome, TG_MEASURED);
+    assert_int_equal(samples_of(&m[0]), 20);
+    assert_null(tg_measurement_series(&m[0], "call_cycles"));
+    assert_true(isnan(m[0].facts.sm_clock_hz));
     free_both(m);
 }
 
@@ -255,6 +298,8 @@ int main(int argc, char **argv)
     if (is_cell(argc, argv)) return play_script();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_script_that_keeps_to_its_turns_is_measured),
+        cmocka_unit_test(a_side_whose_turns_have_a_clock_is_counted_in_cycles_too),
+        cmocka_unit_test(a_clock_that_was_not_read_at_every_sample_gives_no_cycles),
         cmocka_unit_test(calls_and_quads_are_planned_from_the_warm_up),
         cmocka_unit_test(who_dies_at_its_turn_is_to_blame),
         cmocka_unit_test(who_sleeps_at_its_turn_is_late_and_not_its_partner),

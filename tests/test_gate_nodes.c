@@ -203,7 +203,43 @@ static void sides_of_two_nodes_are_no_round(void **state)
     assert_int_equal(decide_run(), TG_INCONCLUSIVE);
     assert_string_equal(
         decision.verdicts[0].reason,
-        "not decided after 0 rounds; the sides of 30 others were measured on two nodes");
+        "not decided after 0 rounds; the sides of 30 others were measured on two nodes or devices");
+}
+
+/* A device beside another one in the same node is another machine; the CPU beside it is not. */
+static void sides_of_two_devices_are_no_round(void **state)
+{
+    (void)state;
+    begin(POLICY("", ""), 1, NULL);
+    for (size_t t = 0; t < 4; t++) made_rounds(&run, &plan, t, 0, 30, 0.1, 0.001);
+    for (size_t i = 0; i < run.count; i += 2)
+        snprintf(run.rows[i].facts.gpu_uuid, TG_TEXT_SIZE, "GPU-1");
+    assert_int_equal(decide_run(), TG_FAIL);
+    for (size_t i = 1; i < run.count; i += 2)
+        snprintf(run.rows[i].facts.gpu_uuid, TG_TEXT_SIZE, "GPU-2");
+    assert_int_equal(decide_run(), TG_INCONCLUSIVE);
+    assert_int_equal(decision.verdicts[0].rounds, 0);
+}
+
+static void devices_are_named_with_the_most_that_was_seen_of_them(void **state)
+{
+    (void)state;
+    begin(POLICY("", ""), 1, NULL);
+    for (size_t t = 0; t < 4; t++) made_rounds(&run, &plan, t, 0, 6, 0, 0.001);
+    decide_run();
+    assert_string_equal(decision.devices, "");
+    for (size_t i = 0; i < run.count; i++) {
+        struct tg_facts *facts = &run.rows[i].facts;
+        snprintf(facts->gpu, sizeof facts->gpu, i % 2 ? "A100" : "H100");
+        if (i == 4) facts->gpu_bytes = INT64_C(512) << 20;
+        if (i == 5) facts->gpu_temperature_c = 71;
+        if (i == 6) facts->gpu_power_w = 693.5;
+        if (i > 6) facts->throttle = i % 2 ? 4 : 64;
+    }
+    decide_run();
+    assert_string_equal(decision.devices,
+                        "H100, A100; at most 512 MiB held by a process; at most 71 C; at most "
+                        "693.5 W; clocks held down, reasons 0x44");
 }
 
 /* The rounds of a second run follow those of the first, whatever their numbers. */
@@ -234,6 +270,8 @@ int main(void)
         TEST(unlike_machines_are_judged_apart),
         TEST(rows_of_unknown_hardware_are_left_out_and_named),
         TEST(sides_of_two_nodes_are_no_round),
+        TEST(sides_of_two_devices_are_no_round),
+        TEST(devices_are_named_with_the_most_that_was_seen_of_them),
         TEST(runs_follow_each_other),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

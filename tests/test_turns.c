@@ -49,7 +49,8 @@ static pid_t take_turns(int descriptor, int side, struct seen *seen)
         int turn = atomic_fetch_add(&seen->taken, 1);
         seen->order[turn] = (uint8_t)side;
         atomic_fetch_sub(&seen->taking, 1);
-        tg_turns_pass(turns, (struct tg_turn){.seconds = side + 1, .begun = turn});
+        tg_turns_pass(turns,
+                      (struct tg_turn){.seconds = side + 1, .begun = turn, .clock_hz = 100 + turn});
     }
     _exit((int)calls);
 }
@@ -98,7 +99,7 @@ static void two_processes_take_turns_in_the_order_laid_down(void **state)
             struct tg_turn taken = tg_turns_taken(turns, i);
             assert_int_equal(tg_turns_side(turns, i), order[i]);
             assert_int_equal(taken.begun, i);
-            assert_true(taken.seconds == order[i] + 1);
+            assert_true(taken.seconds == order[i] + 1 && taken.clock_hz == 100 + (double)i);
         }
     }
     munmap(seen, sizeof *seen);

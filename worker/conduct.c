@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 #include "kernels/fill.h"
+#include "results/stats.h"
 #include "worker/child.h"
 #include "worker/host.h"
 #include "worker/probe/probe.h"
@@ -107,6 +108,7 @@ static void take_answer(struct round *r, struct side *s, double deadline_s)
         snprintf(s->m->reason, sizeof s->m->reason, "an answer that cannot be read: %s", why.text);
     } else {
         tg_measurement_drop(&said, "call_time"); /* times are taken from the table of turns */
+        tg_measurement_drop(&said, "call_cycles");
         tg_measurement_free(s->m);
         *s->m = said;
     }
@@ -205,22 +207,48 @@ static void warm(struct round *r)
     }
 }
 
-/* Copies a side's samples from the table of turns. */
-static void take_samples(struct round *r, int number)
+/*
+ * Copies a side's samples from the table of turns: the seconds of each, or, for a device with a
+ * clock, its cycles. Returns NULL if a turn has no clock, or without memory.
+ */
+static const struct tg_series *take_series(struct round *r, int number, const char *metric,
+                                           bool in_cycles)
 {
     size_t count = 0, turns = tg_turns_count(r->turns), k = 0;
-    for (size_t i = 0; i < turns; i++)
-        if (tg_turns_side(r->turns, i) == number && tg_turns_taken(r->turns, i).seconds > 0)
-            count++;
-    struct tg_series *s = tg_measurement_add(r->sides[number].m, "call_time", count);
-    if (!s) return;
     for (size_t i = 0; i < turns; i++) {
         struct tg_turn turn = tg_turns_taken(r->turns, i);
         if (tg_turns_side(r->turns, i) != number || !(turn.seconds > 0)) continue;
-        s->samples[k] = turn.seconds;
+        if (in_cycles && !(isfinite(turn.clock_hz) && turn.clock_hz > 0)) return NULL;
+        count++;
+    }
+    if (in_cycles && count == 0) return NULL;
+    struct tg_series *s = tg_measurement_add(r->sides[number].m, metric, count);
+    for (size_t i = 0; s && i < turns; i++) {
+        struct tg_turn turn = tg_turns_taken(r->turns, i);
+        if (tg_turns_side(r->turns, i) != number || !(turn.seconds > 0)) continue;
+        s->samples[k] = in_cycles ? turn.seconds * turn.clock_hz : turn.seconds;
         s->turns[k] = (int64_t)i;
         s->begun[k++] = turn.begun;
     }
+    return s;
+}
+
+/* A side's samples, and of a device with a clock also its cycles and what the clock was. */
+static void take_samples(struct round *r, int number)
+{
+    struct tg_facts *facts = &r->sides[number].m->facts;
+    const struct tg_series *cycles;
+    take_series(r, number, "call_time", false);
+    if (!(cycles = take_series(r, number, "call_cycles", true))) return;
+    double *clocks = malloc(cycles->count * sizeof *clocks);
+    if (!clocks) return;
+    for (size_t k = 0; k < cycles->count; k++)
+        clocks[k] = tg_turns_taken(r->turns, (size_t)cycles->turns[k]).clock_hz;
+    facts->sm_clock_hz = tg_stats_median(clocks, cycles->count);
+    facts->sm_clock_min_hz = clocks[0];
+    for (size_t k = 1; k < cycles->count; k++)
+        facts->sm_clock_min_hz = fmin(facts->sm_clock_min_hz, clocks[k]);
+    free(clocks);
 }
 
 /*

@@ -17,8 +17,9 @@
 struct tg_turns; /* this process's view of the table */
 
 struct tg_turn {
-    double seconds; /* one call; 0 where the turn was not taken */
-    int64_t begun;  /* monotonic nanoseconds */
+    double seconds;  /* one call; 0 where the turn was not taken */
+    int64_t begun;   /* monotonic nanoseconds */
+    double clock_hz; /* of the device that ran it, beside the sample; 0 where it has none */
 };
 
 /* Creates a table for at most `capacity` turns; tg_turns_descriptor gives what a child attaches. */
