@@ -31,8 +31,17 @@ endif()
 function(tg_room name)
   cmake_parse_arguments(room "" "" "USES;LIBRARIES" ${ARGN})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/${name}/*.c)
+  if(CMAKE_CUDA_COMPILER)
+    file(GLOB_RECURSE cuda_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/${name}/*.cu)
+    list(APPEND sources ${cuda_sources})
+  endif()
   list(FILTER sources EXCLUDE REGEX "/coordinator/main\\.c$")
+  if(NOT TRITGATE_STUBS)
+    list(FILTER sources EXCLUDE REGEX "/device_fake\\.c$")
+  endif()
   add_library(${name} STATIC ${sources})
-  target_compile_options(${name} PRIVATE $<$<CONFIG:Release>:-O2>) # kernels: CMake's -O3
+  target_compile_options(${name} PRIVATE # kernels: CMake's -O3
+    $<$<AND:$<CONFIG:Release>,$<COMPILE_LANGUAGE:C>>:-O2>
+    "$<$<COMPILE_LANGUAGE:CUDA>:${CUDA_flags}>")
   target_link_libraries(${name} PUBLIC ${room_USES} m PRIVATE tg_flags ${room_LIBRARIES})
 endfunction()

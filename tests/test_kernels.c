@@ -13,6 +13,7 @@
 #include "kernels/fill.h"
 #include "kernels/format.h"
 #include "kernels/kernel.h"
+#include "worker/probe/device.h"
 
 /*
  * Every kernel that this machine can run, against the reference of its operation. Each operand ends
@@ -122,7 +123,7 @@ static int is_right(const struct tg_kernel *kernel, const struct trial *t)
     p.results = wanted;
     for (int64_t b = 0; b < op->columns(&p); b++) op->reference(ternary, &p, b);
     p.results = results.data;
-    kernel->run(&p);
+    assert_int_equal(tg_device_call(kernel, op, &p, NULL), 0);
     for (int64_t b = 0; b < op->columns(&p); b++) is_equal &= op->differs(&p, wanted, b) == -1;
     is_equal &= memcmp(results.data, wanted, (size_t)result_bytes) == 0;
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "kernels/fill.h"
+#include "worker/probe/device.h"
 
 #define ROWS_MOST 128
 #define SEED      42
@@ -71,9 +72,8 @@ int tg_accuracy_product(const struct tg_kernel *kernel, const struct tg_problem 
         p.weights = packed;
         p.activations = q;
         memset(p.results, 0, (size_t)(p.batch * p.rows * 4));
-        kernel->run(&p);
-        *accuracy = cosine(ternary, x, factors, &p);
-        rc = 0;
+        rc = tg_device_call(kernel, tg_op_find(kernel->op), &p, err);
+        if (rc == 0) *accuracy = cosine(ternary, x, factors, &p);
     }
     free(ternary);
     free(packed);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "kernels/fill.h"
+#include "worker/probe/device.h"
 
 #define POISON 0x5a
 
@@ -115,7 +116,11 @@ static bool compare(const struct tg_kernel *kernel, const struct tg_op *op, stru
     memset(e->wanted, POISON, e->result_bytes);
     e->problem.results = e->results;
     wanted.results = e->wanted;
-    kernel->run(&e->problem);
+    struct tg_error err;
+    if (tg_device_call(kernel, op, &e->problem, &err) < 0) {
+        snprintf(reason, size, "%s", err.text);
+        return false;
+    }
     for (int64_t column = 0; column < op->columns(&wanted); column++) {
         op->reference(e->ternary, &wanted, column);
         int64_t row = op->differs(&e->problem, wanted.results, column);

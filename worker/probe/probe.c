@@ -15,6 +15,8 @@
 
 #include "base/clock.h"
 #include "kernels/canary.h"
+#include "kernels/kernel.h"
+#include "results/stats.h"
 #include "worker/host.h"
 #include "worker/model/model.h"
 #include "worker/place.h"
@@ -148,7 +150,9 @@ struct process {
 static struct tg_turn take_sample(struct process *p, int64_t calls)
 {
     int64_t first = p->next;
+    struct tg_turn turn;
     p->next += calls + 1;
+    if (p->probe->sample(p->state, first, calls, &turn)) return turn;
     p->probe->call(p->state, first, 1);
     int64_t begun = tg_now_ns();
     p->probe->call(p->state, first + 1, calls);
@@ -171,6 +175,16 @@ static int limit_data(int64_t bytes, struct tg_error *err)
     return 0;
 }
 
+/*
+ * Whether the kernel's row in this program is of a device, whose driver takes memory, and starts
+ * threads, as it likes.
+ */
+static bool has_device(const struct process *p)
+{
+    const struct tg_kernel *kernel = tg_kernel_find(p->setup.cell.kernel);
+    return kernel && strcmp(kernel->device, "cpu") != 0;
+}
+
 static int prepare(struct process *p, int operands, struct tg_error *err)
 {
     struct tg_facts *facts = &p->m.facts;
@@ -186,7 +200,7 @@ static int prepare(struct process *p, int operands, struct tg_error *err)
         if (tg_place_bind(p->setup.cores[0], err) < 0) return -1;
         tg_place_text(p->setup.cores, (int)threads, facts->cores);
     }
-    if (limit_data(p->setup.data_bytes, err) < 0) return -1;
+    if (!has_device(p) && limit_data(p->setup.data_bytes, err) < 0) return -1;
     return p->probe->prepare(&p->setup, operands, &p->m, &p->state, err);
 }
 
@@ -264,14 +278,15 @@ static const char *look_at_threads(const struct process *p, cpu_set_t *together)
         CPU_OR(together, together, &bound);
     }
     if (tasks) closedir(tasks);
-    return threads > p->setup.cell.threads ? "it left threads running beside the timed calls"
-                                           : what;
+    return threads > p->setup.cell.threads && !has_device(p)
+               ? "it left threads running beside the timed calls"
+               : what;
 }
 
 /*
  * What runs beside the timed calls would run in the other side's turns, too: this process must have
- * the threads of its cell and no others, which are asleep but for this one, no child, and still be
- * bound to its cores, a thread each.
+ * the threads of its cell and no others (but those of a device's driver), which are asleep but for
+ * this one, no child, and still be bound to its cores, a thread each.
  */
 static void check_alone(struct process *p)
 {
@@ -362,6 +377,38 @@ int tg_probe_run(struct tg_error *err)
     return rc;
 }
 
+/* Samples without another side: times, and cycles where the cell has a clock of its own. */
+static int sample_alone(struct process *p, size_t samples, struct tg_error *err)
+{
+    struct tg_series *s = tg_measurement_add(&p->m, "call_time", samples);
+    double calls = ceil(p->setup.sample_s / p->m.facts.call_s);
+    double *clocks = calloc(samples + 1, sizeof *clocks);
+    p->m.facts.calls = calls < 1 ? 1 : calls > 1e6 ? 1000000 : (int64_t)calls;
+    for (size_t i = 0; s && clocks && i < samples; i++) {
+        struct tg_turn turn = take_sample(p, p->m.facts.calls);
+        s->samples[i] = turn.seconds;
+        s->turns[i] = (int64_t)i;
+        s->begun[i] = turn.begun;
+        clocks[i] = turn.clock_hz;
+    }
+    bool is_told = s && clocks, has_clock = is_told && clocks[0] > 0;
+    struct tg_series *c = has_clock ? tg_measurement_add(&p->m, "call_cycles", samples) : NULL;
+    const struct tg_series *times = tg_measurement_series(&p->m, "call_time");
+    for (size_t i = 0; c && i < samples; i++) {
+        c->samples[i] = times->samples[i] * clocks[i];
+        c->turns[i] = times->turns[i];
+        c->begun[i] = times->begun[i];
+    }
+    if (has_clock) p->m.facts.sm_clock_hz = tg_stats_median(clocks, samples);
+    free(clocks);
+    if (!is_told || (has_clock && !c)) return tg_fail(err, "out of memory");
+    p->probe->recheck(p->state, &p->m);
+    if (p->m.outcome != TG_WRONG) return 0;
+    tg_measurement_drop(&p->m, "call_time");
+    tg_measurement_drop(&p->m, "call_cycles");
+    return 0;
+}
+
 int tg_probe_run_alone(const struct tg_setup *setup, size_t samples, struct tg_measurement *m,
                        struct tg_error *err)
 {
@@ -373,20 +420,7 @@ int tg_probe_run_alone(const struct tg_setup *setup, size_t samples, struct tg_m
     snprintf(p.m.facts.seed, sizeof p.m.facts.seed, "%s", setup->seed);
     int rc = prepare(&p, -1, err);
     if (rc == 0) rc = check_and_warm(&p, err);
-    if (rc == 0 && p.m.outcome == TG_MEASURED) {
-        struct tg_series *s = tg_measurement_add(&p.m, "call_time", samples);
-        double calls = ceil(setup->sample_s / p.m.facts.call_s);
-        p.m.facts.calls = calls < 1 ? 1 : calls > 1e6 ? 1000000 : (int64_t)calls;
-        for (size_t i = 0; s && i < samples; i++) {
-            struct tg_turn turn = take_sample(&p, p.m.facts.calls);
-            s->samples[i] = turn.seconds;
-            s->turns[i] = (int64_t)i;
-            s->begun[i] = turn.begun;
-        }
-        if (!s) rc = tg_fail(err, "out of memory");
-        p.probe->recheck(p.state, &p.m);
-        if (s && p.m.outcome == TG_WRONG) s->count = 0;
-    }
+    if (rc == 0 && p.m.outcome == TG_MEASURED) rc = sample_alone(&p, samples, err);
     tg_host_name(p.m.facts.host);
     tg_host_read(setup->core_count > 0 ? setup->cores[0] : 0, &p.m.facts);
     read_usage(&p);

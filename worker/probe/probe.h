@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "results/measurement.h"
 #include "worker/place.h"
+#include "worker/turns.h"
 
 /*
  * How a cell is run, in a process of its own: its operands are made, its results are compared with
@@ -63,6 +64,12 @@ struct tg_probe {
     /* What is timed: calls number first..first+calls-1 of a sequence that all can begin anywhere.
      */
     void (*call)(void *state, int64_t first, int64_t calls);
+
+    /*
+     * One sample by another clock than the host's, if the cell has one: an untimed call, number
+     * first, then `calls` timed. Else returns false.
+     */
+    bool (*sample)(void *state, int64_t first, int64_t calls, struct tg_turn *turn);
 
     /* After each sample: whatever else could run must sleep, for it is the other side's turn. */
     void (*rest)(void *state);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <assert.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,10 +17,16 @@
 #include "worker/probe/pool.h"
 #include "worker/probe/probe.h"
 #include "worker/probe/roof.h"
+#include "worker/probe/upload.h"
 
-/* Calls of one kernel on operands from a seed: packed weights and activations (operands.h). */
+/*
+ * Calls of one kernel on operands from a seed: packed weights and activations (operands.h). A
+ * kernel of a device reads copies of them there (upload.h); what is compared is always in the
+ * host's memory.
+ */
 
 #define PAGE      4096
+#define POISON    0x5a
 #define SOME_ROWS 32 /* more than any kernel takes at once */
 
 struct state {
@@ -32,9 +39,10 @@ struct state {
     int8_t *ternary; /* rows x cols */
     int64_t result_bytes;
     struct tg_operands operands;
-    void *wanted;        /* results of the reference */
-    void *kept;          /* results of the call that was checked */
-    void *results_block; /* as allocated; problem.results lies in it */
+    struct tg_upload upload; /* its device is NULL where the kernel is the host's */
+    void *wanted;            /* results of the reference */
+    void *kept;              /* results of the call that was checked */
+    void *results_block;     /* as allocated; problem.results lies in it */
 };
 
 static uint64_t seed_of(const struct state *s)
@@ -52,6 +60,7 @@ static void kernel_close(void *opaque)
     struct state *s = opaque;
     tg_pool_destroy(s->pool);
     tg_operands_close(&s->operands);
+    tg_upload_close(&s->upload);
     free(s->ternary);
     free(s->results_block);
     free(s->wanted);
@@ -89,6 +98,15 @@ static int open_kernel(struct state *s, struct tg_measurement *m, struct tg_erro
     return 0;
 }
 
+/* Bytes that the matrices called in turn are to be more than, where the kernel finds them. */
+static int64_t set_bytes(const struct state *s)
+{
+    const struct tg_upload *u = &s->upload;
+    return tg_probe_set_bytes(&s->setup.cell,
+                              u->device ? u->device->cache_bytes(u->state) : s->setup.cache_bytes,
+                              s->setup.stream_bytes);
+}
+
 /* Weights and results, by the seed; the results begin a cache line at the drawn offset. */
 static int make_memory(struct state *s, struct tg_error *err)
 {
@@ -98,8 +116,7 @@ static int make_memory(struct state *s, struct tg_error *err)
         .packed_bytes = s->kernel->packed_bytes(p->rows, p->cols),
         .activation_bytes = p->batch * p->cols,
         .offset = s->setup.offset,
-        .over_bytes = tg_probe_set_bytes(&s->setup.cell, s->setup.cache_bytes,
-                                         s->setup.stream_bytes),
+        .over_bytes = s->upload.device ? 0 : set_bytes(s),
         .most_bytes = s->setup.stream_bytes,
         .seed = seed_of(s) + 3,
     };
@@ -137,11 +154,25 @@ static int pack(struct state *s, uint8_t *packed, int8_t *activations, struct tg
 static void describe(const struct state *s, bool is_shared, struct tg_facts *facts)
 {
     const struct tg_operands *o = &s->operands;
-    snprintf(facts->operands, sizeof facts->operands, "%s", is_shared ? "shared" : "own");
+    const struct tg_upload *u = &s->upload;
+    int64_t cache = u->device ? u->device->cache_bytes(u->state) : s->setup.cache_bytes;
+    snprintf(facts->operands, sizeof facts->operands, "%s",
+             is_shared && !u->device ? "shared" : "own");
     facts->packed_bytes = o->packed_bytes;
-    facts->set_bytes = o->packed_bytes * o->count;
-    if (s->setup.cache_bytes > 0)
-        facts->set_share = (double)facts->set_bytes / (double)s->setup.cache_bytes;
+    facts->set_bytes = o->packed_bytes * (u->device ? u->count : o->count);
+    if (cache > 0) facts->set_share = (double)facts->set_bytes / (double)cache;
+}
+
+static int upload(struct state *s, struct tg_facts *facts, struct tg_error *err)
+{
+    const struct tg_upload_from from = {
+        .problem = &s->problem,
+        .packed_bytes = s->operands.packed_bytes,
+        .activation_bytes = s->operands.activation_bytes,
+        .result_bytes = s->result_bytes,
+        .over_bytes = set_bytes(s),
+    };
+    return tg_upload_copy(&s->upload, &from, facts, err);
 }
 
 /*
@@ -172,8 +203,8 @@ static int make_operands(struct state *s, int shared, struct tg_measurement *m,
     if (tg_operands_open(o, &from, &is_shared, err) < 0) goto out;
     s->problem.weights = o->walk[0];
     s->problem.activations = o->activations;
-    describe(s, is_shared, &m->facts);
-    rc = 0;
+    rc = s->upload.device ? upload(s, &m->facts, err) : 0;
+    if (rc == 0) describe(s, is_shared, &m->facts);
 out:
     free(packed);
     free(activations);
@@ -195,8 +226,9 @@ static int kernel_prepare(const struct tg_setup *setup, int operands, struct tg_
     struct state *s = calloc(1, sizeof *s);
     if (!s) return tg_fail(err, "out of memory");
     s->setup = *setup;
-    if (open_kernel(s, m, err) < 0 || make_memory(s, err) < 0 ||
-        make_operands(s, operands, m, err) < 0 || make_pool(s, err) < 0) {
+    if (open_kernel(s, m, err) < 0 || tg_upload_open(s->kernel, &m->facts, &s->upload, err) < 0 ||
+        make_memory(s, err) < 0 || make_operands(s, operands, m, err) < 0 ||
+        make_pool(s, err) < 0) {
         kernel_close(s);
         return -1;
     }
@@ -223,6 +255,25 @@ static void kernel_call(void *opaque, int64_t first, int64_t calls)
         tg_pool_run(s->pool, run_rows, s);
         if (++at == s->operands.count) at = 0;
     }
+}
+
+static bool kernel_sample(void *opaque, int64_t first, int64_t calls, struct tg_turn *turn)
+{
+    struct state *s = opaque;
+    if (!s->upload.device) return false;
+    *turn = tg_upload_time(&s->upload, first, calls);
+    return true;
+}
+
+/* One call whose results the host then has. */
+static int call_once(struct state *s, int64_t number, struct tg_error *err)
+{
+    if (!s->upload.device) {
+        kernel_call(s, number % s->operands.count, 1);
+        return 0;
+    }
+    tg_upload_run(&s->upload, number % s->upload.count, 1);
+    return tg_upload_fetch(&s->upload, s->problem.results, err);
 }
 
 static void kernel_rest(void *opaque)
@@ -270,32 +321,39 @@ static void compare(struct state *s, struct tg_measurement *m, int64_t column, i
     is_wrong(m, reason);
 }
 
-static void poison(struct state *s)
+static int poison(struct state *s, struct tg_error *err)
 {
-    memset(s->problem.results, 0x5a, (size_t)s->result_bytes);
+    memset(s->problem.results, POISON, (size_t)s->result_bytes);
+    return s->upload.device ? tg_upload_poison(&s->upload, POISON, err) : 0;
 }
 
 /*
  * Compares every result; or, where that was done in an earlier round, every row of one column that
  * is drawn, and the last rows of all columns, where tiles end.
  */
-static void check_results(struct state *s, struct tg_measurement *m)
+static int check_results(struct state *s, struct tg_measurement *m, struct tg_error *err)
 {
     int64_t rows = s->problem.rows, columns = s->op->columns(&s->problem);
     int64_t last = rows < SOME_ROWS ? 0 : rows - SOME_ROWS;
     uint64_t draw = seed_of(s) + 2;
     int64_t whole = (int64_t)(tg_fill_next(&draw) % (uint64_t)columns);
-    poison(s);
-    kernel_call(s, (int64_t)(tg_fill_next(&draw) % (uint64_t)s->operands.count), 1);
+    if (poison(s, err) < 0 || call_once(s, (int64_t)(tg_fill_next(&draw) >> 1), err) < 0) return -1;
     snprintf(m->facts.isa_executed, sizeof m->facts.isa_executed, "%s", s->kernel->isa);
     for (int64_t column = 0; column < columns; column++)
         compare(s, m, column, s->setup.is_complete || column == whole ? 0 : last);
+    return 0;
 }
 
 /* What the timed calls left must be what the check saw, bit for bit. */
 static void kernel_recheck(void *opaque, struct tg_measurement *m)
 {
     struct state *s = opaque;
+    struct tg_error err;
+    if (s->upload.device) s->upload.device->look(s->upload.state, &m->facts);
+    if (s->upload.device && tg_upload_fetch(&s->upload, s->problem.results, &err) < 0) {
+        is_wrong(m, err.text);
+        return;
+    }
     for (int64_t column = 0; column < s->op->columns(&s->problem); column++) {
         int64_t row = s->op->differs(&s->problem, s->kept, column);
         m->facts.checked += s->problem.rows;
@@ -322,7 +380,8 @@ static int add_fixed(struct tg_measurement *m, const char *metric, double value,
 /* The metrics that are the same in every round. */
 static int measure_fixed(struct state *s, struct tg_measurement *m, struct tg_error *err)
 {
-    double value;
+    double value = s->upload.device ? tg_upload_leak(&s->upload) : NAN;
+    if (!isnan(value) && add_fixed(m, "gpu_leak", value, err) < 0) return -1;
     if (strcmp(s->op->name, "product") == 0)
         return tg_accuracy_product(s->kernel, &s->problem, &value, err) < 0
                    ? -1
@@ -341,19 +400,19 @@ static int kernel_check(void *opaque, struct tg_measurement *m, struct tg_error 
     if (check_packed(s, m, err) < 0) return -1;
     if (tg_operands_check(&s->operands) >= 0)
         is_wrong(m, "the matrices of the set are not the same");
-    if (m->outcome == TG_MEASURED) check_results(s, m);
+    if (m->outcome == TG_MEASURED && check_results(s, m, err) < 0) return -1;
     if (m->outcome != TG_MEASURED) return 0;
-    int rc = s->setup.is_fixed ? measure_fixed(s, m, err) : 0;
     memcpy(s->kept, s->problem.results, (size_t)s->result_bytes);
-    poison(s); /* so that what the timed calls leave is theirs */
-    return rc;
+    if (s->upload.device) s->upload.device->look(s->upload.state, &m->facts);
+    if (s->setup.is_fixed && measure_fixed(s, m, err) < 0) return -1;
+    return poison(s, err); /* so that what the timed calls leave is theirs */
 }
 
 /* Half an operation is a multiply-add, or less than one where nothing is multiplied. */
 static void kernel_roof(void *opaque, int64_t first, struct tg_facts *facts)
 {
     const struct state *s = opaque;
-    const struct tg_roof_call call = {
+    struct tg_roof_call call = {
         .isa = s->kernel->isa,
         .walk = s->operands.walk,
         .count = s->operands.count,
@@ -363,6 +422,13 @@ static void kernel_roof(void *opaque, int64_t first, struct tg_facts *facts)
         .result_bytes = s->result_bytes,
         .multiply_adds = s->op->operations(&s->problem) / 2,
     };
+    if (s->upload.device) {
+        call.walk = s->upload.walk;
+        call.count = s->upload.count;
+        call.results = s->upload.problem.results;
+        s->upload.device->roof(s->upload.state, &call, facts);
+        return;
+    }
     tg_roof_measure(&call, s->pool, facts);
     tg_pool_rest(s->pool);
 }
@@ -374,6 +440,7 @@ const struct tg_probe tg_probe_kernel = {
     .check = kernel_check,
     .roof = kernel_roof,
     .call = kernel_call,
+    .sample = kernel_sample,
     .rest = kernel_rest,
     .recheck = kernel_recheck,
     .close = kernel_close,
