@@ -34,7 +34,7 @@ double tg_command_seconds(struct argp_state *state, const char *what, const char
     return seconds;
 }
 
-/* Where the program's sources are, if it runs from their build directory; "" if that is unknown. */
+/* The folder of matrices beside which the program was built or bundled; "" if that is unknown. */
 static void find_sources(char *out, size_t size)
 {
     char path[4096];
@@ -42,7 +42,7 @@ static void find_sources(char *out, size_t size)
     out[0] = 0;
     if (length <= 0) return;
     path[length] = 0;
-    for (int up = 0; up < 3; up++) { /* build/release/tritgate */
+    for (int up = 0; up < 3; up++) { /* build/release/, libexec/tritgate/ */
         char *slash = strrchr(path, '/');
         if (!slash) return;
         *slash = 0;
