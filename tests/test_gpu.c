@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "worker/gpu.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+/*
+ * The driver's library is opened once a process and found by LD_LIBRARY_PATH, which is read when a
+ * program starts. So each question is asked by this program started anew, which prints what it got.
+ */
+
+#define GPU(i) "GPU-" #i "0000000-aaaa-bbbb-cccc-dddddddddddd"
+#define MIG(i) "MIG-" #i "000000-aaaa-bbbb-cccc-dddddddddddd"
+
+static void print_list(void)
+{
+    static struct tg_gpu_list list;
+    tg_gpu_read(&list);
+    for (size_t i = 0; i < list.count; i++) {
+        char text[2048];
+        tg_record_format(&tg_gpu_type, &list.gpus[i], text, sizeof text);
+        puts(text);
+    }
+    if (*list.reason) puts(list.reason);
+}
+
+/* Asks for the list (uuid NULL) or for a look; the driver is "" for none. Returns what is said. */
+static const char *ask(const char *driver, const char *manner, const char *uuid)
+{
+    static char text[1 << 16];
+    int ends[2], status;
+    size_t used = 0;
+    ssize_t got;
+    assert_int_equal(pipe(ends), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        const char *folder = *driver ? getenv(driver) : "/nowhere";
+        if (!folder) _exit(9);
+        setenv("LD_LIBRARY_PATH", folder, 1);
+        setenv("TG_FAKE_NVML", manner, 1);
+        dup2(ends[1], 1);
+        execl("/proc/self/exe", "test_gpu", uuid ? uuid : "list", (char *)NULL);
+        _exit(9);
+    }
+    close(ends[1]);
+    while ((got = read(ends[0], text + used, sizeof text - 1 - used)) > 0) used += (size_t)got;
+    text[used] = 0;
+    close(ends[0]);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    if (status != 0)
+        fail_msg("%s: ended with %d; set TG_NEW_DRIVER: run it by ctest", manner, status);
+    return text;
+}
+
+static void assert_said(const char *driver, const char *manner, const char *wanted)
+{
+    assert_string_equal(ask(driver, manner, NULL), wanted);
+}
+
+static void without_a_gpu_one_reason_is_named(void **state)
+{
+    (void)state;
+    const char *none = ask("", "", NULL);
+    static const char no_driver[] = "no NVIDIA driver: libnvidia-ml.so.1: ";
+    if (strncmp(none, no_driver, sizeof no_driver - 1) != 0 && !strstr(none, "uuid="))
+        fail_msg("%s", none);
+    static const struct {
+        const char *manner, *reason;
+    } rows[] = {
+        {"start=9", "the NVIDIA driver is not loaded\n"},
+        {"start=999", "the NVIDIA driver does not answer: Other\n"},
+        {"gpus=0", "the NVIDIA driver has no GPU\n"},
+        {"gpus=2 index=15", "the NVIDIA driver does not answer: GPU is lost\n"},
+        {"gpus=1 denied=0", "no GPU of this node may be used by this process\n"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        assert_said("TG_NEW_DRIVER", rows[i].manner, rows[i].reason);
+}
+
+static void a_gpu_is_read_whole(void **state)
+{
+    (void)state;
+    assert_said(
+        "TG_NEW_DRIVER", "gpus=1",
+        "uuid=" GPU(0) " name=NVIDIA_H100_80GB_HBM3 index=0 mig=off pci=0000:1b:00.0 "
+                       "capability=9.0 memory_bytes=85520809984 free_bytes=84983939072 "
+                       "memory_clock_hz=2619000000 sm_clock_hz=1980000000 power_limit_w=700 ecc=on "
+                       "compute_mode=default driver=580.65.06\n");
+}
+
+static void what_an_old_driver_lacks_stays_unknown(void **state)
+{
+    (void)state;
+    assert_said(
+        "TG_OLD_DRIVER", "gpus=1 mig=2",
+        "uuid=" GPU(0) " name=NVIDIA_H100_80GB_HBM3 index=0 mig=off pci=0000:1b:00.0 "
+                       "memory_bytes=85520809984 free_bytes=84983939072 memory_clock_hz=2619000000 "
+                       "sm_clock_hz=1980000000 power_limit_w=650 ecc=on compute_mode=default "
+                       "driver=580.65.06\n");
+    assert_said("TG_NEW_DRIVER", "gpus=1 plain=1",
+                "uuid=" GPU(0) " name=NVIDIA_H100_80GB_HBM3 index=0 mig=off pci=0000:1b:00.0 "
+                               "capability=9.0 ecc=none driver=580.65.06\n");
+}
+
+/* The uuids (first 14 bytes), indices and divisions that a manner gives. */
+static void assert_uuids(const char *manner, const char *wanted)
+{
+    char seen[4096] = "";
+    const char *text = ask("TG_NEW_DRIVER", manner, NULL);
+    for (const char *at = text; (at = strstr(at, "uuid=")); at++) {
+        const char *index = strstr(at, "index="), *mig = strstr(at, "mig=");
+        size_t used = strlen(seen);
+        snprintf(seen + used, sizeof seen - used, "%.7s:%c:%.*s ", at + 5, index[6],
+                 (int)strcspn(mig + 4, " "), mig + 4);
+    }
+    assert_string_equal(seen, wanted);
+}
+
+static void gpus_are_in_the_order_of_their_addresses(void **state)
+{
+    (void)state;
+    assert_uuids("gpus=2", "GPU-000:0:off GPU-100:1:off ");
+    assert_uuids("gpus=4", "GPU-000:0:off GPU-100:1:off GPU-200:2:off GPU-300:3:off ");
+    assert_uuids("gpus=8", "GPU-000:0:off GPU-100:1:off GPU-200:2:off GPU-300:3:off "
+                           "GPU-400:4:off GPU-500:5:off GPU-600:6:off GPU-700:7:off ");
+    /* NVML's last, number 3, is the first; without it the others move up. */
+    assert_uuids("gpus=4 denied=3", "GPU-100:0:off GPU-200:1:off GPU-300:2:off ");
+}
+
+static void a_divided_gpu_is_its_instances(void **state)
+{
+    (void)state;
+    assert_uuids("gpus=2 mig=2", "MIG-000:0:1g.10gb MIG-010:0:1g.10gb MIG-100:1:1g.10gb "
+                                 "MIG-110:1:1g.10gb ");
+    assert_uuids("gpus=2 mig_on=1", "GPU-000:0:on GPU-100:1:on ");
+    const char *text = ask("TG_NEW_DRIVER", "mig=1 mode=3", NULL);
+    assert_string_equal(text, "uuid=" MIG(00) " name=NVIDIA_H100_80GB_HBM3 index=0 parent=" GPU(
+                                  0) " mig=1g.10gb pci=0000:1b:00.0 capability=9.0 "
+                                     "memory_bytes=10334765056 free_bytes=9797894144 "
+                                     "memory_clock_hz=2619000000 sm_clock_hz=1980000000 "
+                                     "power_limit_w=700 ecc=on compute_mode=exclusive "
+                                     "driver=580.65.06\n");
+}
+
+static void more_gpus_than_there_is_room_for_are_left_out(void **state)
+{
+    (void)state;
+    const char *text = ask("TG_NEW_DRIVER", "gpus=9 mig=8", NULL);
+    size_t count = 0;
+    for (; *text; text++) count += *text == '\n';
+    assert_int_equal(count, 9 * 7 < TG_GPU_MOST ? 9 * 7 : TG_GPU_MOST);
+}
+
+static void compute_modes_have_names(void **state)
+{
+    (void)state;
+    static const char *const modes[] = {"default", "exclusive", "prohibited", "exclusive"};
+    for (int i = 0; i < 4; i++) {
+        char manner[32], wanted[64];
+        snprintf(manner, sizeof manner, "mode=%d", i);
+        snprintf(wanted, sizeof wanted, " compute_mode=%s ", modes[i]);
+        assert_non_null(strstr(ask("TG_NEW_DRIVER", manner, NULL), wanted));
+    }
+}
+
+static void put(const char *folder, const char *name, const char *text)
+{
+    char path[256];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    fputs(text, f);
+    assert_int_equal(fclose(f), 0);
+}
+
+static void a_gpu_is_located_by_its_address(void **state)
+{
+    (void)state;
+    char root[] = "/tmp/tritgate-gpu-XXXXXX", folder[128], path[256], longest[400] = "0-1";
+    struct tg_gpu gpu;
+    tg_record_init(&tg_gpu_type, &gpu);
+    snprintf(gpu.pci, sizeof gpu.pci, "0000:3b:00.0");
+    assert_non_null(mkdtemp(root));
+    tg_gpu_locate(root, &gpu);
+    assert_int_equal(gpu.numa, -1);
+    assert_string_equal(gpu.cores, "unknown");
+
+    static const char *const parts[] = {"/sys", "/bus", "/pci", "/devices", "/0000:3b:00.0"};
+    snprintf(folder, sizeof folder, "%s", root);
+    for (size_t i = 0; i < 5; i++) {
+        snprintf(folder + strlen(folder), sizeof folder - strlen(folder), "%s", parts[i]);
+        assert_int_equal(mkdir(folder, 0777), 0);
+    }
+    put(folder, "numa_node", "3\n");
+    put(folder, "local_cpulist", "0-27,56-83\n");
+    tg_gpu_locate(root, &gpu);
+    assert_int_equal(gpu.numa, 3);
+    assert_string_equal(gpu.cores, "0-27,56-83");
+
+    for (int i = 1; i < 50; i++)
+        snprintf(longest + strlen(longest), sizeof longest - strlen(longest), ",%d", 100 + i);
+    put(folder, "numa_node", "-1\n");
+    put(folder, "local_cpulist", longest);
+    tg_gpu_locate(root, &gpu);
+    assert_int_equal(gpu.numa, -1);
+    assert_in_range(strlen(gpu.cores), TG_TEXT_SIZE - 5, TG_TEXT_SIZE - 1);
+    assert_memory_equal(gpu.cores, longest, strlen(gpu.cores));
+    assert_int_equal(longest[strlen(gpu.cores)], ',');
+
+    for (int i = 0; i < 2; i++) {
+        snprintf(path, sizeof path, "%s/%s", folder, i ? "numa_node" : "local_cpulist");
+        assert_int_equal(unlink(path), 0);
+    }
+    for (; strlen(folder) >= strlen(root); *strrchr(folder, '/') = 0)
+        assert_int_equal(rmdir(folder), 0);
+}
+
+int main(int argc, char **argv)
+{
+    (void)argv;
+    if (argc == 2) {
+        print_list();
+        return fflush(stdout);
+    }
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(without_a_gpu_one_reason_is_named),
+        cmocka_unit_test(a_gpu_is_read_whole),
+        cmocka_unit_test(what_an_old_driver_lacks_stays_unknown),
+        cmocka_unit_test(gpus_are_in_the_order_of_their_addresses),
+        cmocka_unit_test(a_divided_gpu_is_its_instances),
+        cmocka_unit_test(more_gpus_than_there_is_room_for_are_left_out),
+        cmocka_unit_test(compute_modes_have_names),
+        cmocka_unit_test(a_gpu_is_located_by_its_address),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
