@@ -36,6 +36,22 @@ static void print_list(void)
     if (*list.reason) puts(list.reason);
 }
 
+static void print_look(const char *uuid)
+{
+    struct tg_gpu_look look;
+    struct tg_error err;
+    for (int i = 0; i < 2; i++) {
+        if (tg_gpu_look(uuid, &look, &err) < 0) {
+            puts(err.text);
+            return;
+        }
+    }
+    printf("%lld %lld %lld %g %g %g %g %lld %lld\n", (long long)look.sm_clock_hz,
+           (long long)look.memory_clock_hz, (long long)look.throttle, look.power_held_s,
+           look.heat_held_s, look.temperature_c, look.power_w, (long long)look.used_bytes,
+           (long long)look.free_bytes);
+}
+
 /* Asks for the list (uuid NULL) or for a look; the driver is "" for none. Returns what is said. */
 static const char *ask(const char *driver, const char *manner, const char *uuid)
 {
@@ -175,6 +191,76 @@ static void compute_modes_have_names(void **state)
     }
 }
 
+static void a_look_says_what_goes_on(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *driver, *manner, *uuid, *wanted;
+    } rows[] = {
+        {"TG_NEW_DRIVER", "gpus=2 throttle=0x24", GPU(1),
+         "1755000000 2619000000 36 2.5 0 41 112.345 536870912 84983939072\n"},
+        {"TG_OLD_DRIVER", "throttle=1", GPU(0),
+         "1755000000 2619000000 1 nan nan 41 112.345 536870912 84983939072\n"},
+        /* All of an instance but its memory is of the whole. */
+        {"TG_NEW_DRIVER", "mig=3", MIG(02),
+         "1755000000 2619000000 0 2.5 0 41 112.345 536870912 9797894144\n"},
+        {"TG_NEW_DRIVER", "plain=1", GPU(0), "-1 -1 -1 nan nan nan nan -1 -1\n"},
+        {"TG_NEW_DRIVER", "gpus=1", "GPU-9", "cannot look at GPU 'GPU-9': Other\n"},
+        {"TG_NEW_DRIVER", "start=9", GPU(0), "the NVIDIA driver is not loaded\n"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        assert_string_equal(ask(rows[i].driver, rows[i].manner, rows[i].uuid), rows[i].wanted);
+}
+
+static void reasons_between_two_looks_are_added_up(void **state)
+{
+    (void)state;
+    const struct tg_gpu_look blind = {.throttle = -1, .power_held_s = NAN, .heat_held_s = NAN};
+    struct tg_gpu_look before = {.throttle = TG_GPU_IDLE, .power_held_s = 1, .heat_held_s = 2};
+    struct tg_gpu_look after = before;
+    assert_int_equal(tg_gpu_throttle(&before, &after), TG_GPU_IDLE);
+    after.throttle = TG_GPU_DISPLAY;
+    assert_int_equal(tg_gpu_throttle(&before, &after), TG_GPU_IDLE | TG_GPU_DISPLAY);
+    after.power_held_s = 1.001;
+    before.throttle = after.throttle = 0;
+    assert_int_equal(tg_gpu_throttle(&before, &after), TG_GPU_POWER_CAP);
+    after.heat_held_s = 2.5;
+    assert_int_equal(tg_gpu_throttle(&before, &after), TG_GPU_POWER_CAP | TG_GPU_HEAT);
+    before.throttle = after.throttle = -1;
+    assert_int_equal(tg_gpu_throttle(&before, &after), TG_GPU_POWER_CAP | TG_GPU_HEAT);
+    assert_int_equal(tg_gpu_throttle(&blind, &blind), -1);
+    assert_int_equal(tg_gpu_throttle(&blind, &after), -1);
+    after.throttle = 0;
+    assert_int_equal(tg_gpu_throttle(&blind, &after), 0);
+}
+
+static void reasons_have_names(void **state)
+{
+    (void)state;
+    char text[200], small[8];
+    assert_string_equal(tg_gpu_throttle_text(-1, text, sizeof text), "unknown");
+    assert_string_equal(tg_gpu_throttle_text(0, text, sizeof text), "none");
+    assert_string_equal(tg_gpu_throttle_text(0x24, text, sizeof text), "power_cap,heat");
+    assert_string_equal(tg_gpu_throttle_text(0x800, text, sizeof text), "other");
+    assert_string_equal(tg_gpu_throttle_text(0xfff, text, sizeof text),
+                        "idle,clocks_set,power_cap,hardware,sync_boost,heat,hardware_heat,"
+                        "power_brake,display,other");
+    assert_string_equal(tg_gpu_throttle_text(0x24, small, sizeof small), "power_c");
+}
+
+static void a_process_knows_the_gpu_it_was_given(void **state)
+{
+    (void)state;
+    static const char *const rows[][2] = {
+        {GPU(3), GPU(3)}, {MIG(01), MIG(01)}, {"", ""}, {"0", ""}, {GPU(3) "," GPU(4), ""}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        setenv("CUDA_VISIBLE_DEVICES", rows[i][0], 1);
+        assert_string_equal(tg_gpu_own(), rows[i][1]);
+    }
+    unsetenv("CUDA_VISIBLE_DEVICES");
+    assert_string_equal(tg_gpu_own(), "");
+}
+
 static void put(const char *folder, const char *name, const char *text)
 {
     char path[256];
@@ -229,9 +315,11 @@ static void a_gpu_is_located_by_its_address(void **state)
 
 int main(int argc, char **argv)
 {
-    (void)argv;
     if (argc == 2) {
-        print_list();
+        if (strcmp(argv[1], "list") == 0)
+            print_list();
+        else
+            print_look(argv[1]);
         return fflush(stdout);
     }
     const struct CMUnitTest tests[] = {
@@ -242,6 +330,10 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_divided_gpu_is_its_instances),
         cmocka_unit_test(more_gpus_than_there_is_room_for_are_left_out),
         cmocka_unit_test(compute_modes_have_names),
+        cmocka_unit_test(a_look_says_what_goes_on),
+        cmocka_unit_test(reasons_between_two_looks_are_added_up),
+        cmocka_unit_test(reasons_have_names),
+        cmocka_unit_test(a_process_knows_the_gpu_it_was_given),
         cmocka_unit_test(a_gpu_is_located_by_its_address),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

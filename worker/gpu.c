@@ -279,6 +279,92 @@ void tg_gpu_read(struct tg_gpu_list *list)
         divide(list);
 }
 
+static int64_t clock_of(struct device *device, int clock)
+{
+    unsigned mhz;
+    if (!library.clock || library.clock(device, clock, &mhz) != FINE) return -1;
+    return mhz * INT64_C(1000000);
+}
+
+static double held_by(struct device *device, int what)
+{
+    struct held held;
+    if (!library.held || library.held(device, what, &held) != FINE) return NAN;
+    return (double)held.time_ns * 1e-9;
+}
+
+int tg_gpu_look(const char *uuid, struct tg_gpu_look *look, struct tg_error *err)
+{
+    struct device *device, *whole;
+    struct memory memory;
+    unsigned number;
+    unsigned long long mask;
+    if (open_library(err) < 0) return -1;
+    int code = library.by_uuid(uuid, &device);
+    if (code != FINE) return tg_fail(err, "cannot look at GPU '%s': %s", uuid, said(code));
+    if (!library.mig_parent || library.mig_parent(device, &whole) != FINE) whole = device;
+    *look = (struct tg_gpu_look){.sm_clock_hz = clock_of(whole, CLOCK_SM),
+                                 .memory_clock_hz = clock_of(whole, CLOCK_MEMORY),
+                                 .throttle = -1,
+                                 .power_held_s = held_by(whole, HELD_BY_POWER),
+                                 .heat_held_s = held_by(whole, HELD_BY_HEAT),
+                                 .temperature_c = NAN,
+                                 .power_w = NAN,
+                                 .used_bytes = -1,
+                                 .free_bytes = -1};
+    if (library.reasons && library.reasons(whole, &mask) == FINE) look->throttle = (int64_t)mask;
+    if (library.temperature && library.temperature(whole, SENSOR_GPU, &number) == FINE)
+        look->temperature_c = number;
+    if (library.power && library.power(whole, &number) == FINE) look->power_w = number / 1000.0;
+    if (library.memory && library.memory(device, &memory) == FINE) {
+        look->used_bytes = (int64_t)memory.used;
+        look->free_bytes = (int64_t)memory.free;
+    }
+    return 0;
+}
+
+int64_t tg_gpu_throttle(const struct tg_gpu_look *before, const struct tg_gpu_look *after)
+{
+    int64_t mask = -1;
+    if (before->throttle >= 0) mask = before->throttle;
+    if (after->throttle >= 0) mask = (mask < 0 ? 0 : mask) | after->throttle;
+    if (after->power_held_s > before->power_held_s) mask = (mask < 0 ? 0 : mask) | TG_GPU_POWER_CAP;
+    if (after->heat_held_s > before->heat_held_s) mask = (mask < 0 ? 0 : mask) | TG_GPU_HEAT;
+    return mask;
+}
+
+char *tg_gpu_throttle_text(int64_t mask, char *out, size_t size)
+{
+    static const struct {
+        int64_t bit;
+        const char *name;
+    } rows[] = {{TG_GPU_IDLE, "idle"},
+                {TG_GPU_CLOCKS_SET, "clocks_set"},
+                {TG_GPU_POWER_CAP, "power_cap"},
+                {TG_GPU_HARDWARE, "hardware"},
+                {TG_GPU_SYNC_BOOST, "sync_boost"},
+                {TG_GPU_HEAT, "heat"},
+                {TG_GPU_HARDWARE_HEAT, "hardware_heat"},
+                {TG_GPU_POWER_BRAKE, "power_brake"},
+                {TG_GPU_DISPLAY, "display"}};
+    size_t used = 0;
+    snprintf(out, size, "%s", mask < 0 ? "unknown" : "none");
+    for (size_t i = 0; mask > 0 && i < sizeof rows / sizeof *rows; i++) {
+        if (!(mask & rows[i].bit) || used >= size) continue;
+        used += (size_t)snprintf(out + used, size - used, "%s%s", used ? "," : "", rows[i].name);
+        mask &= ~rows[i].bit;
+    }
+    if (mask > 0 && used < size) snprintf(out + used, size - used, "%sother", used ? "," : "");
+    return out;
+}
+
+const char *tg_gpu_own(void)
+{
+    const char *own = getenv("CUDA_VISIBLE_DEVICES");
+    bool is_uuid = own && (strncmp(own, "GPU-", 4) == 0 || strncmp(own, "MIG-", 4) == 0);
+    return is_uuid && !strchr(own, ',') ? own : "";
+}
+
 void tg_gpu_locate(const char *root, struct tg_gpu *gpu)
 {
     static const char *const names[] = {"numa_node", "local_cpulist"};
