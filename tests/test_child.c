@@ -25,9 +25,7 @@
 #define SOON    0.1 /* the deadline of what never comes */
 #define AT_MOST 30  /* the deadline of what comes */
 
-static void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
-
-static void say(const char *format, ...)
+static void __attribute__((format(printf, 1, 2))) say(const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
@@ -124,6 +122,7 @@ static int play(const char *manner, const char *told)
 {
     if (strcmp(manner, "echo") == 0) play_echo();
     if (strcmp(manner, "environment") == 0) play_environment();
+    if (strcmp(manner, "variable") == 0) say("%s\n", getenv(told) ? getenv(told) : "unset");
     if (strcmp(manner, "descriptors") == 0) play_descriptors();
     if (strcmp(manner, "passed") == 0) play_passed();
     if (strcmp(manner, "long") == 0) play_long(strtoul(told, NULL, 10));
@@ -368,6 +367,26 @@ static void the_variables_of_the_launcher_do_not_reach_a_child(void **state)
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) unsetenv(names[i]);
 }
 
+static void assert_variable(const char *name, const char *wanted)
+{
+    struct tg_child *child = start("variable", name);
+    assert_string_equal(receive(child), wanted);
+    stop(child);
+}
+
+static void a_child_sees_the_gpu_it_was_given_and_no_other(void **state)
+{
+    (void)state;
+    setenv("CUDA_MODULE_LOADING", "EAGER", 1);
+    setenv("CUDA_VISIBLE_DEVICES", "0,1", 1);
+    assert_variable("CUDA_MODULE_LOADING", "unset");
+    assert_variable("CUDA_VISIBLE_DEVICES", "0,1");
+    tg_child_give_gpu("GPU-a0");
+    assert_variable("CUDA_VISIBLE_DEVICES", "GPU-a0");
+    tg_child_give_gpu("");
+    assert_variable("CUDA_VISIBLE_DEVICES", "");
+}
+
 static void padding_makes_the_environment_larger(void **state)
 {
     (void)state;
@@ -470,6 +489,7 @@ int main(int argc, char **argv)
         TEST(a_child_that_closes_the_talk_counts_as_dead),
         TEST(a_line_of_a_mebibyte_is_taken_and_a_longer_one_is_none),
         TEST(the_variables_of_the_launcher_do_not_reach_a_child),
+        TEST(a_child_sees_the_gpu_it_was_given_and_no_other),
         TEST(padding_makes_the_environment_larger),
         TEST(a_child_has_the_descriptors_it_was_given_and_no_other),
         TEST(the_child_that_has_something_to_say_is_found),

@@ -23,6 +23,8 @@
 
 extern char **environ;
 
+static char gpu_given[128]; /* "CUDA_VISIBLE_DEVICES=..." of every child, "" if nothing was said */
+
 struct tg_child {
     pid_t pid;
     int to, from, printed; /* write end of its 3, read ends of its 4 and of its 1 and 2 */
@@ -33,20 +35,32 @@ struct tg_child {
     bool closed;
 };
 
-/* A copy of the environment without the launcher's variables and with padding; the caller frees. */
+void tg_child_give_gpu(const char *uuid)
+{
+    snprintf(gpu_given, sizeof gpu_given, "CUDA_VISIBLE_DEVICES=%s", uuid);
+}
+
+/*
+ * A copy of the environment with its padding and its GPU, without the launcher's variables and what
+ * somebody's shell says of CUDA; the caller frees.
+ */
 static char **child_environment(char *padding)
 {
-    static const char *const left_out[] = {"OMPI_", "PMIX_", "ORTE_", "PMI_"};
+    static const char *const left_out[] = {
+        "OMPI_", "PMIX_", "ORTE_", "PMI_", "CUDA_MODULE_LOADING=", "CUDA_LAUNCH_BLOCKING="};
     size_t count = 0, kept = 0;
     while (environ[count]) count++;
-    char **list = calloc(count + 2, sizeof *list);
+    char **list = calloc(count + 3, sizeof *list);
     if (!list) return NULL;
     for (size_t i = 0; i < count; i++) {
         bool keep = true;
         for (size_t k = 0; k < sizeof left_out / sizeof *left_out; k++)
             if (strncmp(environ[i], left_out[k], strlen(left_out[k])) == 0) keep = false;
+        if (*gpu_given && strncmp(environ[i], gpu_given, strcspn(gpu_given, "=") + 1) == 0)
+            keep = false;
         if (keep) list[kept++] = environ[i];
     }
+    if (*gpu_given) list[kept++] = gpu_given;
     list[kept] = padding;
     return list;
 }

@@ -15,8 +15,8 @@
  * descriptors 3 and 4, and at the end its whole group is killed and reaped.
  *
  * What it prints to standard output and error is kept at its end, as the reason if it dies. The
- * launcher's variables (OMPI_*, PMIX_*, ORTE_*) do not reach it. It dies with its parent if it
- * calls tg_child_tie.
+ * launcher's variables (OMPI_*, PMIX_*, ORTE_*) do not reach it, nor those that would change how
+ * CUDA loads or launches kernels. It dies with its parent if it calls tg_child_tie.
  */
 
 struct tg_child; /* a running program, its descriptors, its last words */
@@ -31,6 +31,12 @@ struct tg_child_end {
     int64_t peak_bytes;
     char tail[1024]; /* the end of what it printed, on one line */
 };
+
+/*
+ * Gives children that are started from then on this GPU and no other, by its uuid (worker/gpu.h);
+ * "": none. Until then they see what this process sees.
+ */
+void tg_child_give_gpu(const char *uuid);
 
 /*
  * Starts argv (ends with NULL). descriptors[i] becomes the child's descriptor 5 + i. `padding`
