@@ -94,6 +94,18 @@ static bool is_apart(const struct tg_facts *of, const struct tg_facts *to)
            (on_devices && strcmp(of->gpu_uuid, to->gpu_uuid) != 0);
 }
 
+/* The value of a round in the rule's second metric, NAN if it has none. */
+static double also_value(const struct tg_whole_round *round)
+{
+    struct tg_rule rule;
+    double value;
+    if (!*round->rule->also) return NAN;
+    rule = *round->rule;
+    memcpy(rule.metric, rule.also, sizeof rule.metric);
+    const struct tg_whole_round same = {&rule, round->of, round->to};
+    return tg_round_value(&same, &value) < 0 ? NAN : value;
+}
+
 /* The value of a whole round; no value is a break. */
 static void take_value(const struct tg_whole_round *round, struct tg_rounds *rounds)
 {
@@ -107,6 +119,8 @@ static void take_value(const struct tg_whole_round *round, struct tg_rounds *rou
         rounds->lacking += lacks;
         return;
     }
+    rounds->also_values[n] = also_value(round);
+    rounds->also_count += !isnan(rounds->also_values[n]);
     rounds->count++;
     rounds->of_rows[n] = round->of;
     rounds->to_rows[n] = round->to;
@@ -169,6 +183,7 @@ static bool is_cell(const struct tg_measurement *m, const struct tg_cell *cell)
 static int make_room(struct tg_rounds *rounds, size_t count, struct tg_error *err)
 {
     rounds->values = calloc(count + 1, sizeof *rounds->values);
+    rounds->also_values = calloc(count + 1, sizeof *rounds->also_values);
     rounds->nodes = calloc(count + 1, sizeof *rounds->nodes);
     rounds->sessions = calloc(count + 1, sizeof *rounds->sessions);
     rounds->of_medians = calloc(count + 1, sizeof *rounds->of_medians);
@@ -176,8 +191,9 @@ static int make_room(struct tg_rounds *rounds, size_t count, struct tg_error *er
     rounds->of_rows = calloc(count + 1, sizeof *rounds->of_rows);
     rounds->to_rows = calloc(count + 1, sizeof *rounds->to_rows);
     rounds->node_names = calloc(count + 1, sizeof *rounds->node_names);
-    if (rounds->of_rows && rounds->to_rows && rounds->values && rounds->nodes && rounds->sessions &&
-        rounds->of_medians && rounds->to_medians && rounds->node_names)
+    if (rounds->of_rows && rounds->to_rows && rounds->values && rounds->also_values &&
+        rounds->nodes && rounds->sessions && rounds->of_medians && rounds->to_medians &&
+        rounds->node_names)
         return 0;
     tg_evidence_release(rounds);
     return tg_fail(err, "out of memory");
@@ -232,6 +248,7 @@ int tg_evidence_gather(const struct tg_measurement *const rows[], size_t count,
 void tg_evidence_release(struct tg_rounds *rounds)
 {
     free(rounds->values);
+    free(rounds->also_values);
     free(rounds->nodes);
     free(rounds->sessions);
     free(rounds->of_medians);

@@ -15,7 +15,9 @@
  */
 
 struct tg_rounds {
-    double *values; /* see round_value.h */
+    double *values;      /* see round_value.h */
+    double *also_values; /* likewise of the rule's second metric, NAN where a round lacks it */
+    size_t also_count;   /* how many of them are not */
     size_t count;
     int *nodes, *sessions; /* of each round in values: where and in which run it was measured */
     double *of_medians, *to_medians;                  /* of the metric in each round in values */

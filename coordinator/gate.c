@@ -264,7 +264,8 @@ static int judge_families(const struct tg_plan *plan, const struct tg_rows *rows
     int rc = 0;
     for (size_t i = 0; tg_family_count(families) && rc == 0 && i < plan->spec.test_count; i++) {
         if (!plan->spec.tests[i].has_to || plan->spec.tests[i].is_shadow) continue;
-        if (d->verdicts[i].accepted) continue; /* what was accepted is no loss of the family */
+        /* What was accepted, or is the clock's, is no loss of the family. */
+        if (d->verdicts[i].accepted || d->verdicts[i].is_clock_effect) continue;
         rc = tg_judge_gather(plan, i, rows, &rounds, err);
         if (rc < 0) break;
         rc = tg_family_take(families, i, rounds.values, rounds.count, err);

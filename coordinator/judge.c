@@ -137,6 +137,39 @@ static void tell_canaries(const struct tg_rounds *rounds, struct tg_verdict *v)
                  read);
 }
 
+/* The median over rounds of a fact of a side's rows, NAN if no row has it. */
+static double median_fact(const struct tg_measurement *const *rows, size_t count, size_t offset)
+{
+    double *values = calloc(count + 1, sizeof *values), median = NAN;
+    size_t known = 0;
+    for (size_t r = 0; values && r < count; r++) {
+        double value = *(const double *)((const char *)&rows[r]->facts + offset);
+        if (isfinite(value)) values[known++] = value;
+    }
+    if (known) median = tg_stats_median(values, known);
+    free(values);
+    return median;
+}
+
+/* What a clock effect is due to, as far as it is known: clocks, and what the device drew. */
+static void tell_clocks(const struct tg_rounds *rounds, struct tg_verdict *v)
+{
+    static const struct {
+        size_t offset;
+        double factor;
+        const char *what, *unit;
+    } facts[] = {{offsetof(struct tg_facts, sm_clock_hz), 1e-6, "clock", "MHz"},
+                 {offsetof(struct tg_facts, gpu_power_w), 1, "power", "W"}};
+    for (size_t i = 0; i < sizeof facts / sizeof *facts; i++) {
+        double of = median_fact(rounds->of_rows, rounds->count, facts[i].offset);
+        double to = median_fact(rounds->to_rows, rounds->count, facts[i].offset);
+        size_t used = strlen(v->reason);
+        if (isfinite(of) && isfinite(to))
+            snprintf(v->reason + used, sizeof v->reason - used, "; %s %.4g %s against %.4g",
+                     facts[i].what, of * facts[i].factor, facts[i].unit, to * facts[i].factor);
+    }
+}
+
 /* The verdict of the rounds of a test that was measured. */
 static struct tg_verdict judge_rounds(const struct tg_plan *plan, const struct tg_test *test,
                                       const struct tg_rounds *rounds)
@@ -148,6 +181,9 @@ static struct tg_verdict judge_rounds(const struct tg_plan *plan, const struct t
         .metric = tg_metric_find(rule->metric),
         .required_count = plan->required_count ? plan->required_count : 1,
         .values = rounds->values,
+        .also = tg_metric_find(rule->also),
+        .also_values = rounds->count && rounds->also_count == rounds->count ? rounds->also_values
+                                                                            : NULL,
         .nodes = rounds->nodes,
         .sessions = rounds->sessions,
         .count = rounds->count,
@@ -167,6 +203,7 @@ static struct tg_verdict judge_rounds(const struct tg_plan *plan, const struct t
         if (rounds->of_bytes > 0) v.of_bytes = (double)rounds->of_bytes;
     }
     if (v.odd_node >= 0) tell_canaries(rounds, &v);
+    if (v.is_clock_effect) tell_clocks(rounds, &v);
     look_at_limits(rule, test, rounds, &v);
     v.left_out = rounds->hollow;
     return v;

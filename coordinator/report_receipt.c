@@ -58,6 +58,14 @@ static void add_verdict(struct tg_json *list, const struct tg_plan *plan,
     add_number(item, "estimate", v->estimate + one);
     add_number(item, "low", v->interval.low + one);
     add_number(item, "high", v->interval.high + one);
+    if (isfinite(v->also)) {
+        struct tg_json *also = tg_json_object(item, "also");
+        tg_json_add_text(also, "metric", rule->also);
+        add_number(also, "estimate", v->also);
+        add_number(also, "low", v->also_interval.low);
+        add_number(also, "high", v->also_interval.high);
+        tg_json_add_boolean(also, "is_clock_effect", v->is_clock_effect);
+    }
     add_number(item, "of_median", v->of_median);
     add_number(item, "to_median", v->to_median);
     tg_json_add_number(item, "of_bytes", v->of_bytes);

@@ -42,6 +42,8 @@ struct tg_verdict tg_rule_no_verdict(void)
                                .rest = NAN,
                                .estimate = NAN,
                                .interval = {-INFINITY, INFINITY},
+                               .also = NAN,
+                               .also_interval = {-INFINITY, INFINITY},
                                .of_median = NAN,
                                .to_median = NAN,
                                .of_share = NAN,

@@ -23,10 +23,12 @@ struct tg_evidence {
     const struct tg_rule *rule;
     const struct tg_limits *limits;
     const struct tg_metric *metric;
-    size_t required_count; /* tests that share alpha_fail */
-    const double *values;  /* pair: ln(of / to); one cell: the value itself */
-    const int *nodes;      /* of each round, the node that measured it, from 0; NULL: one node */
-    const int *sessions;   /* of each round, the run that it belongs to, from 0; NULL: one run */
+    size_t required_count;        /* tests that share alpha_fail */
+    const double *values;         /* pair: ln(of / to); one cell: the value itself */
+    const struct tg_metric *also; /* the rule's second metric, or NULL */
+    const double *also_values;    /* of it; NULL where not every round has it */
+    const int *nodes;    /* of each round, the node that measured it, from 0; NULL: one node */
+    const int *sessions; /* of each round, the run that it belongs to, from 0; NULL: one run */
     size_t count;
     const char (*node_names)[TG_TEXT_SIZE]; /* of the nodes, or NULL */
     bool is_brief; /* leave out an estimate that the answer does not need */
@@ -35,11 +37,12 @@ struct tg_evidence {
 /* A rule's answer for one cell or pair. */
 struct tg_verdict {
     enum tg_answer answer;
-    char word[40];    /* in a few words: "not slower", "slower, minor" */
-    char reason[600]; /* of a failure, skip or inconclusive answer; "" for none */
-    size_t left_out;  /* rounds that have all rows, but whose samples are not whole */
-    bool is_broken;   /* of's kernel was wrong, or crashed or was late twice */
-    bool wants_more;  /* further rounds could change the answer or its severity */
+    char word[40];        /* in a few words: "not slower", "slower, minor" */
+    char reason[600];     /* of a failure, skip or inconclusive answer; "" for none */
+    size_t left_out;      /* rounds that have all rows, but whose samples are not whole */
+    bool is_broken;       /* of's kernel was wrong, or crashed or was late twice */
+    bool is_clock_effect; /* it would fail in the rule's metric, but does not in its second */
+    bool wants_more;      /* further rounds could change the answer or its severity */
     bool wants_head; /* ... of the block in which head is watched (lookout.h), not of the test's own
                       */
     bool wants_last; /* further rounds could say more than the answer, when nothing else is open */
@@ -48,7 +51,9 @@ struct tg_verdict {
     int odd_node;        /* the node that disagrees with the others, -1 if none does */
     double odd, rest;    /* the effect on that node, and on the others, as ratios less 1 */
     double estimate; /* of the effect, as a ratio less 1, or of the value; NAN if there is none */
-    struct tg_interval interval;    /* of the estimate, at limits->confidence */
+    struct tg_interval interval; /* of the estimate, at limits->confidence */
+    double also;                 /* the estimate in the rule's second metric, NAN without it */
+    struct tg_interval also_interval;
     double of_median, to_median;    /* of the metric, over rounds; NAN for one cell */
     double of_share;                /* of the roofline that `of` reaches, 1 at it; NAN if unknown */
     double of_bytes;                /* packed weights that one call of `of` reads, NAN if unknown */

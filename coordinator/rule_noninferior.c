@@ -11,6 +11,11 @@
  * lower is better, its negative where higher is. A slow-down is called when theta <= tolerance is
  * refuted; it fails when the estimate is at least the margin. It is called unchanged when
  * theta >= margin is refuted.
+ *
+ * With a second metric (`also`, cycles beside time) what fails must fail in both: what only took
+ * longer because the device's clock was lower is a clock effect, which passes with attention. It
+ * must be shown: as long as the second metric is open, so is the test. To be clean takes the first
+ * metric alone.
  */
 
 #define SEVERITIES 4
@@ -53,9 +58,9 @@ static int fails_from(const struct tg_rule *rule)
     return 1;
 }
 
-static void is_slower(const struct tg_rule *rule, struct tg_verdict *v)
+/* It is slower for certain, and of that severity. */
+static void is_slower(const struct tg_rule *rule, int class, struct tg_verdict *v)
 {
-    int class = severity(rule, v->estimate);
     bool settled = isfinite(v->interval.low) && isfinite(v->interval.high);
     bool one_class = settled && severity(rule, v->interval.low) == severity(rule, v->interval.high);
     bool narrow = settled && v->interval.high - v->interval.low <= 0.02;
@@ -100,6 +105,60 @@ static void is_not_slower(const struct tg_evidence *e, const struct tg_progress 
     else
         snprintf(v->reason, sizeof v->reason, "slower by %.2g %% for certain, within the margin",
                  100 * v->estimate);
+}
+
+/* Adds to what a verdict says. */
+static void say_more(struct tg_verdict *v, const char *text)
+{
+    size_t used = strlen(v->reason);
+    snprintf(v->reason + used, sizeof v->reason - used, "%s%s", used ? "; " : "", text);
+}
+
+/* A slow-down for certain in the first metric: what the second says of it. */
+static void must_hold_in_both(const struct tg_evidence *e, const struct tg_progress *also,
+                              const struct tg_verdict *seen, struct tg_verdict *v)
+{
+    const struct tg_rule *rule = e->rule;
+    int own = severity(rule, v->estimate), class = severity(rule, seen->estimate);
+    char both[160];
+    snprintf(both, sizeof both, "%+.2f %% in %s, %+.2f %% in %s", tg_rule_percent(v->estimate),
+             rule->metric, tg_rule_percent(seen->estimate), rule->also);
+    if (also->is_over && class >= fails_from(rule)) {
+        if (class < own) is_slower(rule, class, v);
+        say_more(v, both);
+    } else if (also->is_over || (also->is_clean && class == 0)) {
+        tg_rule_say(v, TG_PASS, "attention", "clock effect: %s", both);
+        v->is_clock_effect = true;
+        v->wants_more = false;
+    } else {
+        tg_rule_say(v, TG_INCONCLUSIVE, also->is_held ? "held" : "inconclusive",
+                    "slower for certain in %s, not decided in %s: %s", rule->metric, rule->also,
+                    both);
+        v->wants_more = !also->is_held;
+        v->outlook = seen->outlook;
+        v->theta = seen->theta;
+    }
+}
+
+/* The second metric, by the same two tests with the same lines. */
+static void look_at_also(const struct tg_evidence *e, const struct tg_progress *progress,
+                         double floor, double margin, struct tg_verdict *v)
+{
+    struct tg_evidence second = *e;
+    struct tg_verdict seen = tg_rule_no_verdict();
+    double sign = e->also->better == TG_LOWER ? 1 : -1;
+    char note[120];
+    second.metric = e->also;
+    second.values = e->also_values;
+    struct tg_progress also = tg_rule_follow(&second, sign, 0, floor, margin, &seen);
+    tg_rule_estimate(&second, sign, &seen);
+    v->also = seen.estimate;
+    v->also_interval = seen.interval;
+    if (v->answer == TG_FAIL) must_hold_in_both(e, &also, &seen, v);
+    if (!progress->is_clean || v->answer != TG_PASS || !also.is_over) return;
+    snprintf(note, sizeof note, "slower by %.3g %% in %s for certain, but not in %s",
+             100 * seen.estimate, e->rule->also, e->rule->metric);
+    say_more(v, note);
 }
 
 /*
@@ -152,9 +211,10 @@ static void look_at_nodes(const struct tg_evidence *e, double floor, double marg
         tg_rule_say(v, TG_INCONCLUSIVE, "heterogeneous",
                     "node '%s' gives %+.2f %%, the others %+.2f %%", name, tg_rule_percent(v->odd),
                     tg_rule_percent(v->rest));
-        v->wants_more = v->wants_last = false;
+        v->wants_more = v->wants_last = v->is_clock_effect = false;
     } else if (v->answer == TG_PASS && is_split(e, floor, sign, 0.01, v)) {
         tg_rule_say(v, TG_INCONCLUSIVE, "inconclusive", "its nodes may disagree");
+        v->is_clock_effect = false;
         v->wants_more = true;
     }
 }
@@ -167,7 +227,8 @@ void tg_rule_noninferior(const struct tg_evidence *e, struct tg_verdict *v)
     struct tg_progress progress = tg_rule_follow(e, sign, 0, floor, margin, v);
     if (progress.is_over || progress.is_clean || !e->is_brief) tg_rule_estimate(e, sign, v);
     tg_rule_answer(e, &progress, "slower", "unchanged", v);
-    if (progress.is_over) is_slower(rule, v);
+    if (progress.is_over) is_slower(rule, severity(rule, v->estimate), v);
     if (progress.is_clean) is_not_slower(e, &progress, sign, floor, v);
+    if (e->also_values) look_at_also(e, &progress, floor, margin, v);
     look_at_nodes(e, floor, margin, sign, v);
 }

@@ -109,6 +109,24 @@ static int check_slowdown(const struct tg_rule *r, const struct traits *m, struc
     return 0;
 }
 
+/* The second metric of a rule is one that has ratios, too, and another one. */
+static int check_also(const struct tg_rule *r, const char *reading, const struct tg_words *words,
+                      struct tg_error *err)
+{
+    char sign[16] = "", nature[16] = "";
+    const struct tg_word *also = tg_words_find(words, "metric", r->also);
+    if (!*r->also) return 0;
+    if (strcmp(reading, "slowdown") != 0)
+        return tg_fail(err, "rule '%s' looks at one metric, 'also' means nothing", r->rule);
+    if (!also) return tg_fail(err, "no such metric '%s'", r->also);
+    tg_words_trait(also, "sign", sign, sizeof sign);
+    tg_words_trait(also, "nature", nature, sizeof nature);
+    if (strcmp(r->also, r->metric) == 0 || strcmp(sign, "positive") != 0 ||
+        strcmp(nature, "sampled") != 0)
+        return tg_fail(err, "'also' is another sampled metric that is never zero or negative");
+    return 0;
+}
+
 static int check_growth(const struct tg_rule *r, const struct traits *m, struct tg_error *err)
 {
     if (strcmp(r->axis, "model") != 0)
@@ -187,6 +205,7 @@ static int check_rule(const struct tg_rule *r, const struct tg_words *words, str
         return tg_fail(err, "'required' and 'optional' are true or false, and not both true");
     if (!isnan(r->discard) && strcmp(reading, "rate") != 0)
         return tg_fail(err, "rule '%s' discards nothing: every sample counts", r->rule);
+    if (check_also(r, reading, words, err) < 0) return -1;
     if (!isnan(r->fail_limit) && strcmp(reading, "least") != 0 && strcmp(reading, "most") != 0)
         return tg_fail(err, "rule '%s' has no 'fail_limit'", r->rule);
     if (strspn(r->name, "abcdefghijklmnopqrstuvwxyz0123456789_") != strlen(r->name))
