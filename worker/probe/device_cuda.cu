@@ -6,6 +6,7 @@
 
 extern "C" {
 #include "base/clock.h"
+#include "worker/gpu.h"
 #include "worker/probe/device.h"
 }
 
@@ -36,6 +37,9 @@ struct cuda {
     struct spun *spun; /* two, of the device */
     void *memory[BLOCKS_MOST];
     int count, multiprocessors, cache_bytes;
+    char uuid[TG_TEXT_SIZE];
+    struct tg_gpu_look seen; /* the look before */
+    bool is_seen;
 };
 
 /* What ends the process: see device.h. */
@@ -100,6 +104,7 @@ static int cuda_open(struct tg_facts *facts, void **state, struct tg_error *err)
         return -1;
     }
     name_device(facts);
+    snprintf(c->uuid, sizeof c->uuid, "%s", facts->gpu_uuid);
     *state = c;
     return 0;
 }
@@ -234,9 +239,18 @@ static void cuda_roof(void *opaque, const struct tg_roof_call *call, struct tg_f
     (void)opaque, (void)call, (void)facts;
 }
 
+/* Without the driver's library nothing is known. That it was idle between calls says nothing. */
 static void cuda_look(void *opaque, struct tg_facts *facts)
 {
-    (void)opaque, (void)facts;
+    struct cuda *c = (struct cuda *)opaque;
+    struct tg_gpu_look now;
+    if (tg_gpu_look(c->uuid, &now, NULL) < 0) return;
+    int64_t throttle = c->is_seen ? tg_gpu_throttle(&c->seen, &now) : now.throttle;
+    facts->throttle = throttle < 0 ? -1 : throttle & ~(int64_t)TG_GPU_IDLE;
+    facts->gpu_temperature_c = now.temperature_c;
+    facts->gpu_power_w = now.power_w;
+    c->seen = now;
+    c->is_seen = true;
 }
 
 extern "C" const struct tg_device tg_device_cuda = {
