@@ -104,10 +104,12 @@ set_source_files_properties(${PROJECT_SOURCE_DIR}/kernels/canary.c PROPERTIES
 
 # Compiled once, linked twice: into the program, and as the library that another build's program
 # opens, whose only symbol is tritgate_kernels_v1.
+set(cuda_names isa_cuda.cu peak_cuda.cu)
 if(CMAKE_CUDA_COMPILER)
-  set(cuda_source ${PROJECT_SOURCE_DIR}/kernels/cuda/isa_cuda.cu)
-  set_source_files_properties(${cuda_source} PROPERTIES COMPILE_OPTIONS "${CUDA_flags}")
-  list(APPEND kernel_sources ${cuda_source})
+  list(TRANSFORM cuda_names PREPEND ${PROJECT_SOURCE_DIR}/kernels/cuda/
+    OUTPUT_VARIABLE cuda_sources)
+  set_source_files_properties(${cuda_sources} PROPERTIES COMPILE_OPTIONS "${CUDA_flags}")
+  list(APPEND kernel_sources ${cuda_sources})
 endif()
 add_library(kernel-objects OBJECT ${table_sources} ${kernel_sources})
 target_link_libraries(kernel-objects PRIVATE tg_flags)

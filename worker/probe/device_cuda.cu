@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <cuda_runtime.h>
+
+#include "kernels/cuda/peak_cuda.cuh"
 
 extern "C" {
 #include "base/clock.h"
@@ -25,6 +28,9 @@ extern "C" {
 #define BUSY_BEFORE_NS 5000000
 #define BUSY_AFTER_NS  1000000
 #define SPIN_THREADS   128
+#define ROOF_TIMES     4
+#define ROOF_BYTES     (INT64_C(1) << 31)
+#define DOT_PASSES     4000
 #define BLOCKS_MOST    64 /* of memory that one process allocates */
 
 struct spun {
@@ -234,9 +240,45 @@ static int64_t cuda_taken_bytes(void *opaque)
     return (int64_t)(all - left);
 }
 
+/* The least seconds of several launches of one thing. */
+template <typename Launch> static double best_of(struct cuda *c, Launch launch)
+{
+    double best = INFINITY;
+    for (int i = 0; i < ROOF_TIMES; i++) {
+        float milliseconds;
+        must(cudaEventRecord(c->begin, c->stream), "time a kernel");
+        launch();
+        must(cudaEventRecord(c->end, c->stream), "time a kernel");
+        wait_for(c);
+        must(cudaEventElapsedTime(&milliseconds, c->begin, c->end), "read a time");
+        if (milliseconds > 0) best = fmin(best, (double)milliseconds * 1e-3);
+    }
+    return best;
+}
+
+/* So often that a launch takes a millisecond, whose beginning and end then count for little. */
+static int64_t passes_of(int64_t bytes)
+{
+    return bytes < ROOF_BYTES ? ROOF_BYTES / bytes : 1;
+}
+
 static void cuda_roof(void *opaque, const struct tg_roof_call *call, struct tg_facts *facts)
 {
-    (void)opaque, (void)call, (void)facts;
+    struct cuda *c = (struct cuda *)opaque;
+    const uint8_t *from = call->walk[0];
+    const int64_t set = call->walk[call->count - 1] - from + call->weight_bytes;
+    const int64_t reads = passes_of(set), writes = passes_of(call->result_bytes);
+    double done = 0;
+    facts->read_rate = (double)(set * reads) /
+                       best_of(c, [=] { tg_peak_cuda_read(from, set, reads, c->spun, c->stream); });
+    facts->write_rate = (double)(call->result_bytes * writes) / best_of(c, [=] {
+                            tg_peak_cuda_write(call->results, call->result_bytes, writes,
+                                               c->stream);
+                        });
+    const double seconds = best_of(
+        c, [=, &done] { done = tg_peak_cuda_dot(DOT_PASSES, c->spun, c->stream); });
+    facts->dot_rate = done / seconds;
+    tg_roof_limit(call, facts);
 }
 
 /* Without the driver's library nothing is known. That it was idle between calls says nothing. */

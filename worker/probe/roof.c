@@ -206,6 +206,21 @@ static double read_rate(const struct tg_roof_call *call, struct tg_pool *pool)
     return (double)call->weight_bytes / best;
 }
 
+void tg_roof_limit(const struct tg_roof_call *call, struct tg_facts *facts)
+{
+    const struct {
+        const char *name;
+        double seconds;
+    } limits[] = {{"read", seconds((double)call->weight_bytes, facts->read_rate)},
+                  {"write", seconds((double)call->result_bytes, facts->write_rate)},
+                  {"dot", seconds(call->multiply_adds, facts->dot_rate)}};
+    for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
+        if (facts->limit_s >= limits[i].seconds) continue;
+        facts->limit_s = limits[i].seconds;
+        snprintf(facts->limited_by, sizeof facts->limited_by, "%s", limits[i].name);
+    }
+}
+
 void tg_roof_measure(const struct tg_roof_call *call, struct tg_pool *pool, struct tg_facts *facts)
 {
     const struct tg_peak *peak = tg_peak_widest();
@@ -219,16 +234,5 @@ void tg_roof_measure(const struct tg_roof_call *call, struct tg_pool *pool, stru
     facts->read_rate = read_rate(call, pool);
     facts->write_rate = (double)call->result_bytes / fmin(best_of(&write), best_of(&set));
     facts->dot_rate = dot_rate(peak, pool); /* last: some cores slow down after wide arithmetic */
-    if (!tg_peak_find(call->isa)) return;
-    const struct {
-        const char *name;
-        double seconds;
-    } limits[] = {{"read", seconds((double)call->weight_bytes, facts->read_rate)},
-                  {"write", seconds((double)call->result_bytes, facts->write_rate)},
-                  {"dot", seconds(call->multiply_adds, facts->dot_rate)}};
-    for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
-        if (facts->limit_s >= limits[i].seconds) continue;
-        facts->limit_s = limits[i].seconds;
-        snprintf(facts->limited_by, sizeof facts->limited_by, "%s", limits[i].name);
-    }
+    if (tg_peak_find(call->isa)) tg_roof_limit(call, facts);
 }

@@ -36,6 +36,12 @@ struct tg_roof_call {
 };
 
 /*
+ * Sets limit_s and limited_by from the three rates (see below). A rate that is unknown or not above
+ * 0 limits nothing.
+ */
+void tg_roof_limit(const struct tg_roof_call *call, struct tg_facts *facts);
+
+/*
  * Measures read_rate over the call's own weights, so that it is the rate of the cache or memory in
  * which they are; write_rate over its results, which are overwritten with bytes 0x5a; dot_rate in
  * registers; each by all threads of the pool at once, which share the bytes as they share a call's,
