@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 #
-# Starts a program of this bundle: `tritgate`, `mpirun` and `bin/orted` are copies of this file. It
-# needs a shell, and no other program.
+# Starts the program of this bundle that has its name: `tritgate`, `mpirun` and `bin/orted` are
+# copies of this file. It needs a shell, and no other program.
 
 name=${0##*/} self=$0
 if [ -L "$0" ]; then
@@ -32,16 +32,18 @@ export HOME="${HOME:-/}"
 # The host's own paths stay behind ours: drivers are found there.
 libraries=$root/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 case $name in
-tritgate) # starts copies of itself only
-    export LD_LIBRARY_PATH="$libraries"
-    exec "$root/libexec/tritgate/tritgate" "$@"
-    ;;
 mpirun)
     set -- --prefix "$root" "$@" # for other nodes
     # Open MPI takes it for a mistake that its way to other nodes is not there.
-    if ! command -v "${OMPI_MCA_plm_rsh_agent:-ssh}" >/dev/null && ! command -v rsh >/dev/null; then
+    if [ -z "${OMPI_MCA_plm_rsh_agent-}" ] && ! command -v ssh >/dev/null &&
+        ! command -v rsh >/dev/null; then
         export OMPI_MCA_plm="${OMPI_MCA_plm:-^rsh}"
     fi
+    ;;
+orted) ;;
+*) # ours: starts copies of itself only
+    export LD_LIBRARY_PATH="$libraries"
+    exec "$root/libexec/tritgate/$name" "$@"
     ;;
 esac
 # These start programs of the host (ssh, srun), which must not get our libraries: so by the loader,

@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 #
-#   bundle/make.sh BUILD OUT
+#   bundle/make.sh BUILD OUT [TEST...]
 #
 # Makes the folder OUT/tritgate-<version>-<processor> and a packed one beside it: the program of the
 # build folder BUILD and every shared library that it, Open MPI and its plug-ins need, but for the C
 # library, which is the host's. It can be put anywhere. README.md says how it is used; printed is
-# the name of the packed one.
+# the name of the packed one. TEST is a program of BUILD/tests to be tried on another machine, too.
 #
 #   tritgate mpirun bin/orted   launch.sh, which starts what is in libexec/
-#   libexec/                    our program with its kernel library; Open MPI's programs
+#   libexec/                    our programs with the kernel library; Open MPI's programs
 #   lib/                        libraries; plug-ins of Open MPI and PMIx
 #   matrix/ slurm/              matrices and policies; the cluster job
 #   etc/ share/ licenses/       settings and messages of Open MPI; the terms of what is not ours
@@ -19,9 +19,9 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 source=$(dirname "$here")
 
 bytes_most=$((60 << 20))
-# Of the host: the C library, which belongs to its loader and kernel, and the drivers of its GPUs.
+# Of the host: the C library, which belongs to its loader and kernel, and what its GPUs came with.
 of_host='^(ld-linux.*|linux-vdso|lib(c|m|mvec|pthread|dl|rt|resolv|util|anl|nsl|nss_.*|thread_db'
-of_host+='|BrokenLocale|cuda|nvidia-ml))\.so'
+of_host+='|BrokenLocale|cuda|nvidia-ml|cublas|cublasLt))\.so'
 # Left out, with the plug-ins that need them: drivers of network cards (our messages are few and
 # small), and another way to program.
 left_out='^lib(ucp|uct|ucs|fabric|ibverbs|psm2|psm_infinipath|oshmem)\.so'
@@ -31,12 +31,13 @@ die() {
     exit "${2:-1}"
 }
 
-[[ $# == 2 && -x $1/tritgate ]] || die 'usage: bundle/make.sh BUILD OUT' 3
+[[ $# -ge 2 && -x $1/tritgate ]] || die 'usage: bundle/make.sh BUILD OUT [TEST...]' 3
 build=$(realpath "$1")
 version=$("$build/tritgate" --version | awk '{ print $NF }')
 name=tritgate-$version-$(uname -m)
 mkdir -p "$2"
 out=$(realpath "$2")
+tests=("${@:3}")
 root=$out/$name
 rm -rf "$root" "$root.tar.gz"
 mkdir -p "$root"/{bin,etc,lib/openmpi,lib/pmix,libexec/tritgate,libexec/openmpi,share}
@@ -60,7 +61,8 @@ needed() {
 
 open_mpi() { # programs, plug-ins and messages, from where this one says it has them
     local paths plugins messages program plugin
-    paths=$(ompi_info --parsable --path all 2>/dev/null) || die 'only Open MPI 4 can be bundled' 3
+    paths=$(command -v orted >/dev/null && ompi_info --parsable --path all 2>/dev/null) ||
+        die 'only Open MPI 4 can be bundled' 3
     plugins=$(sed -n '/^path:pkglibdir:/{s///p;q}' <<<"$paths")
     messages=$(sed -n '/^path:pkgdatadir:/{s///p;q}' <<<"$paths")
     for program in mpirun orted; do
@@ -124,13 +126,14 @@ complete() {
 }
 
 loader=$(readelf -l "$build/tritgate" | sed -n 's/.*interpreter: \(.*\)\]/\1/p')
-cp "$build/tritgate" "$build/libtritgate-kernels.so" "$root/libexec/tritgate/"
+cp "$build/tritgate" "$build"/libtritgate-*.so "${tests[@]/#/$build/tests/}" \
+    "$root/libexec/tritgate/"
 open_mpi
 pmix
 libraries
 licenses
 complete
-for program in tritgate mpirun bin/orted; do
+for program in tritgate mpirun bin/orted "${tests[@]}"; do
     sed "s|@LOADER@|$loader|" "$here/launch.sh" >"$root/$program"
     chmod 755 "$root/$program"
 done
