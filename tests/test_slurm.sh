@@ -101,7 +101,7 @@ check 'a run goes on, on other nodes' gives 0 "$submit" --nodes 2 --resume pass
 check 'nodes with several memory domains' gives 0 \
     "$submit" --nodes 3 --wait 30 "$data/quick.json" --topology "$data/two_sockets.xml" --out domains
 
-packed=$("$TG_SOURCE/bundle/make.sh" "$TG_BUILD" made)
+packed=$("$TG_SOURCE/cmake/bundle/make.sh" "$TG_BUILD" made)
 mkdir broken && printf '#!/bin/sh\nexit 99\n' >broken/mpirun && chmod +x broken/mpirun
 check 'a bundle runs as a job, with an mpirun of its own' gives 0 env -u TRITGATE PATH="$PWD/broken:$PATH" \
     "${packed%.tar.gz}/slurm/submit" --nodes 3 "$data/quick.json" --out bundled

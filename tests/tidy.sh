@@ -152,7 +152,8 @@ text() { # trailing blanks, licences, things put off
     local code=("${sources[@]}" "${test_sources[@]}")
     grep -nHE '[[:blank:]]+$' "${code[@]}" "${scripts[@]}" "${tables[@]}" |
         sed -E 's/^([^:]*:[0-9]+):.*/\1: trailing blanks/' || true
-    grep -LF 'SPDX-License-Identifier: Apache-2.0' "${code[@]}" dev .ci/run tests/*.sh bundle/*.sh |
+    grep -LF 'SPDX-License-Identifier: Apache-2.0' "${code[@]}" dev .ci/run tests/*.sh \
+        cmake/bundle/*.sh |
         sed 's/$/: no SPDX line/' || true
     grep -nHwE 'TODO|FIXME|# *if +0' "${code[@]}" "${tables[@]}" |
         sed -E 's/^([^:]*:[0-9]+):.*/\1: put off, or switched off/' || true

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 #
-#   bundle/make.sh BUILD OUT [TEST...]
+#   cmake/bundle/make.sh BUILD OUT [TEST...]
 #
 # Makes the folder OUT/tritgate-<version>-<processor> and a packed one beside it: the program of the
 # build folder BUILD and every shared library that it, Open MPI and its plug-ins need, but for the C
@@ -16,7 +16,7 @@
 
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-source=$(dirname "$here")
+source=$(dirname "$(dirname "$here")")
 
 bytes_most=$((60 << 20))
 # Of the host: the C library, which belongs to its loader and kernel, and what its GPUs came with.
@@ -31,7 +31,7 @@ die() {
     exit "${2:-1}"
 }
 
-[[ $# -ge 2 && -x $1/tritgate ]] || die 'usage: bundle/make.sh BUILD OUT [TEST...]' 3
+[[ $# -ge 2 && -x $1/tritgate ]] || die 'usage: cmake/bundle/make.sh BUILD OUT [TEST...]' 3
 build=$(realpath "$1")
 version=$("$build/tritgate" --version | awk '{ print $NF }')
 name=tritgate-$version-$(uname -m)
