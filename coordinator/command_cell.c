@@ -18,9 +18,10 @@
 struct options {
     const char *text, *library, *survey, *conducted, *seed;
     size_t samples;
+    bool gpus;
 };
 
-enum { LIBRARY = 256, SAMPLES, SEED, CONDUCTED, SURVEY };
+enum { LIBRARY = 256, SAMPLES, SEED, CONDUCTED, SURVEY, GPUS };
 
 static const struct argp_option option_list[] = {
     {"library", LIBRARY, "LIB", 0, "whose kernels (default: those beside this program)", 0},
@@ -28,6 +29,7 @@ static const struct argp_option option_list[] = {
     {"seed", SEED, "N", 0, "of the operands (default: 1)", 0},
     {"conducted", CONDUCTED, "PID", OPTION_HIDDEN, "talk with that parent", 0},
     {"survey", SURVEY, "LIB", OPTION_HIDDEN, "say what a library holds", 0},
+    {"gpus", GPUS, NULL, OPTION_HIDDEN, "say what GPUs the driver has", 0},
     {0}};
 
 static error_t parse(int key, char *arg, struct argp_state *state)
@@ -38,6 +40,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case LIBRARY: o->library = arg; return 0;
     case CONDUCTED: o->conducted = arg; return 0;
     case SURVEY: o->survey = arg; return 0;
+    case GPUS: o->gpus = true; return 0;
     case SEED: o->seed = tg_command_seed(state, arg); return 0;
     case SAMPLES:
         o->samples = strtoul(arg, &end, 10);
@@ -47,7 +50,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         return 0;
     case ARGP_KEY_ARG: tg_command_take(state, "cell", &o->text, arg); return 0;
     case ARGP_KEY_END:
-        if (!o->text && !o->conducted && !o->survey)
+        if (!o->text && !o->conducted && !o->survey && !o->gpus)
             argp_failure(state, TG_STATUS_USAGE, 0, "a cell is missing");
         return 0;
     default: return ARGP_ERR_UNKNOWN;
@@ -130,6 +133,8 @@ int tg_command_cell(int argc, char **argv)
     int status;
     if (options.survey)
         status = tg_survey_answer(options.survey, TG_ANSWER, &err) < 0 ? TG_STATUS_USAGE : 0;
+    else if (options.gpus)
+        status = tg_survey_answer_gpus(TG_ANSWER, &err) < 0 ? TG_STATUS_USAGE : 0;
     else if (options.conducted)
         status = tg_child_tie(strtol(options.conducted, NULL, 10), &err) < 0 ||
                          tg_probe_run(&err) < 0

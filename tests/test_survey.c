@@ -53,6 +53,8 @@ static void assert_same(const struct tg_survey *a, const struct tg_survey *b)
     assert_string_equal(a->digest, b->digest);
     assert_string_equal(a->build, b->build);
     assert_int_equal(a->cores, b->cores);
+    assert_string_equal(a->no_gpu, b->no_gpu);
+    assert_int_equal(a->gpu_bytes, b->gpu_bytes);
     assert_true(a->injected_percent == b->injected_percent && a->is_debug == b->is_debug);
     assert_int_equal(a->count, b->count);
     assert_memory_equal(a->kernels, b->kernels, a->count * sizeof *a->kernels);
@@ -70,6 +72,8 @@ static void the_library_of_this_build_says_what_it_holds(void **state)
     assert_string_equal(survey.build, own->build);
     assert_int_equal(survey.cores, 0); /* it is the rank that knows */
     survey.cores = 7;
+    snprintf(survey.no_gpu, sizeof survey.no_gpu, "the NVIDIA driver has no GPU");
+    survey.gpu_bytes = 80000000000;
     assert_int_equal(survey.is_debug, own->is_debug);
     assert_int_equal(survey.injected_percent, 0);
     assert_int_equal(survey.count, own->kernel_count);
@@ -162,6 +166,44 @@ static void a_library_that_hangs_is_refused(void **state)
     haste = 1;
 }
 
+static void assert_gpus(const char *driver, const char *manner, size_t count, const char *reason)
+{
+    struct tg_gpu_list *list = malloc(sizeof *list);
+    struct tg_error err;
+    size_t before = open_descriptors();
+    assert_non_null(list);
+    set_driver(driver, manner);
+    if (tg_survey_take_gpus(list, &err) < 0) fail_msg("%s", err.text);
+    assert_int_equal(list->count, count);
+    if (strncmp(list->reason, reason, strlen(reason)) != 0) fail_msg("%s", list->reason);
+    assert_true(count > 0 || *list->reason);
+    for (size_t i = 0; i < count; i++) {
+        assert_string_equal(list->gpus[i].name, "NVIDIA_H100_80GB_HBM3");
+        assert_int_equal(list->gpus[i].index, i);
+    }
+    assert_false(has_children());
+    assert_int_equal(open_descriptors(), before);
+    free(list);
+}
+
+static void a_child_asks_the_driver_for_gpus(void **state)
+{
+    (void)state;
+    assert_gpus("new", "gpus=8", 8, "");
+    assert_gpus("old", "gpus=2", 2, "");
+    assert_gpus("new", "gpus=0", 0, "the NVIDIA driver has no GPU");
+    assert_gpus("new", "start=9", 0, "the NVIDIA driver is not loaded");
+}
+
+static void a_driver_that_breaks_its_process_is_a_reason(void **state)
+{
+    (void)state;
+    assert_gpus("new", "crash=1", 0, "asking the NVIDIA driver ends the process (Aborted)");
+    haste = 20;
+    assert_gpus("new", "hang=1", 0, "the NVIDIA driver hangs: no answer in 30 s");
+    haste = 1;
+}
+
 static void a_text_that_is_no_survey_is_refused(void **state)
 {
     (void)state;
@@ -250,6 +292,64 @@ static void what_a_machine_cannot_run_has_its_reason(void **state)
     }
 }
 
+static void a_kernel_of_a_gpu_needs_one_with_room(void **state)
+{
+    (void)state;
+    static const char none[] = "the NVIDIA driver has no GPU";
+    struct tg_survey_kernel kernels[] = {
+        {"there", "product", "i2s", "cuda", "cuda", true, true, 128},
+        {"unbuilt", "product", "i2s", "cuda", "cuda", false, false, 128},
+        {"later", "product", "i2s", "cuda_sm90a", "cuda", true, false, 128},
+        {"cpu", "product", "i2s", "scalar", "cpu", true, true, 128},
+    };
+    static const struct {
+        const char *cell, *no_gpu, *reason; /* NULL: it can be run */
+        int64_t bytes;
+    } rows[] = {
+        {"probe=kernel kernel=there layer=1x128", "", NULL, 0},
+        {"probe=kernel kernel=there layer=1x128", none, none, 0},
+        {"probe=kernel kernel=there layer=1x128", "gpu-exclusive-mode", "gpu-exclusive-mode", 0},
+        {"probe=kernel kernel=cpu layer=1x128", none, NULL, 0},
+        /* The first of several reasons. */
+        {"probe=kernel kernel=unbuilt layer=1x128", none, "kernel 'unbuilt' is not in this build",
+         0},
+        {"probe=kernel kernel=later layer=1x128", none, none, 0},
+        {"probe=kernel kernel=later layer=1x128", "",
+         "instruction set 'cuda_sm90a' is not on this machine", 0},
+        /* 100 x 256 weights of 2 bits, 3 columns of int8 and of int32. */
+        {"probe=kernel kernel=there layer=100x256 batch=3", "", NULL, 100 * 64 + 3 * (256 + 400)},
+        {"probe=kernel kernel=there layer=100x256 batch=3", "",
+         "8368 bytes of the GPU's memory are needed, 8367 are free",
+         100 * 64 + 3 * (256 + 400) - 1},
+        {"probe=kernel kernel=cpu layer=100x256 batch=3", "", NULL, 1},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct tg_survey head = {.kernels = kernels, .count = 4, .gpu_bytes = rows[i].bytes};
+        struct tg_cell cell;
+        char reason[256] = "";
+        snprintf(head.no_gpu, sizeof head.no_gpu, "%s", rows[i].no_gpu);
+        assert_int_equal(tg_cell_parse(rows[i].cell, &cell, NULL), 0);
+        bool can = tg_survey_can_run(&head, NULL, &cell, reason, sizeof reason);
+        if (can != (rows[i].reason == NULL)) fail_msg("%s: %s", rows[i].cell, reason);
+        if (!can) assert_string_equal(reason, rows[i].reason);
+    }
+}
+
+static void cuda_is_not_started_where_it_is_to_show_nothing(void **state)
+{
+    (void)state;
+    setenv("TG_FOREIGN", "cuda", 1);
+    for (int shown = 0; shown < 2; shown++) {
+        setenv("CUDA_VISIBLE_DEVICES", shown ? "GPU-1" : "", 1);
+        struct tg_survey survey = take(foreign_library("cuda"));
+        assert_int_equal(survey.count, 1);
+        assert_int_equal(survey.kernels[0].built, 1);
+        assert_int_equal(survey.kernels[0].here, shown);
+        tg_survey_release(&survey);
+    }
+    unsetenv("CUDA_VISIBLE_DEVICES");
+}
+
 int main(int argc, char **argv)
 {
     if (is_cell(argc, argv)) return play_cell(argv);
@@ -259,6 +359,10 @@ int main(int argc, char **argv)
         cmocka_unit_test(what_is_no_library_of_ours_is_refused_in_a_sentence),
         cmocka_unit_test(a_library_that_ends_its_process_is_refused),
         cmocka_unit_test(a_library_that_hangs_is_refused),
+        cmocka_unit_test(a_child_asks_the_driver_for_gpus),
+        cmocka_unit_test(a_driver_that_breaks_its_process_is_a_reason),
+        cmocka_unit_test(a_kernel_of_a_gpu_needs_one_with_room),
+        cmocka_unit_test(cuda_is_not_started_where_it_is_to_show_nothing),
         cmocka_unit_test(a_text_that_is_no_survey_is_refused),
         cmocka_unit_test(what_a_machine_cannot_run_has_its_reason),
     };

@@ -21,7 +21,7 @@
 
 static inline bool is_cell(int argc, char **argv)
 {
-    return argc > 3 && strcmp(argv[1], "cell") == 0;
+    return argc > 2 && strcmp(argv[1], "cell") == 0;
 }
 
 static inline int play_cell(char **argv)
@@ -29,6 +29,7 @@ static inline int play_cell(char **argv)
     struct tg_error err = {""};
     /* A sanitizer would make an exit status of the signal. */
     signal(SIGSEGV, SIG_DFL);
+    if (strcmp(argv[2], "--gpus") == 0) return tg_survey_answer_gpus(TG_ANSWER, &err) < 0 ? 3 : 0;
     if (strcmp(argv[2], "--survey") == 0)
         return tg_survey_answer(argv[3], TG_ANSWER, &err) < 0 ? 3 : 0;
     if (strcmp(argv[2], "--conducted") != 0) return 3;
@@ -50,6 +51,16 @@ static inline const char *foreign_library(const char *manner)
     if (!path) fail_msg("TG_FOREIGN_LIB is not set: run the tests by ctest");
     setenv("TG_FOREIGN", manner, 1);
     return path;
+}
+
+/* Gives processes that are started from then on a GPU driver: "new", "old" or "" for none. */
+static inline void set_driver(const char *which, const char *manner)
+{
+    const char *folder = strcmp(which, "old") == 0 ? getenv("TG_OLD_DRIVER")
+                                                   : getenv("TG_NEW_DRIVER");
+    if (!folder) fail_msg("TG_NEW_DRIVER is not set: run the tests by ctest");
+    setenv("LD_LIBRARY_PATH", *which ? folder : "/nowhere", 1);
+    setenv("TG_FAKE_NVML", manner, 1);
 }
 
 static inline size_t open_descriptors(void)

@@ -7,9 +7,11 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "kernels/format.h"
 #include "kernels/op.h"
 #include "results/digest.h"
 #include "worker/child.h"
+#include "worker/gpu.h"
 #include "worker/library.h"
 #include "worker/model/model.h"
 #include "worker/probe/probe.h"
@@ -39,6 +41,8 @@ void tg_survey_add(struct tg_json *parent, const char *key, const struct tg_surv
     tg_json_add_number(object, "injected_percent", (double)survey->injected_percent);
     tg_json_add_boolean(object, "is_debug", survey->is_debug);
     tg_json_add_number(object, "cores", (double)survey->cores);
+    if (*survey->no_gpu) tg_json_add_text(object, "no_gpu", survey->no_gpu);
+    if (survey->gpu_bytes) tg_json_add_number(object, "gpu_bytes", (double)survey->gpu_bytes);
     struct tg_json *list = tg_json_array(object, "kernels");
     for (size_t i = 0; i < survey->count; i++) add_kernel(list, &survey->kernels[i]);
 }
@@ -46,6 +50,14 @@ void tg_survey_add(struct tg_json *parent, const char *key, const struct tg_surv
 static void copy(char *to, const char *from)
 {
     snprintf(to, TG_TEXT_SIZE, "%s", from);
+}
+
+/* Asks a kernel whether it can run here; CUDA is not started where it is to show no GPU. */
+static bool is_here(const struct tg_kernel *kernel)
+{
+    const char *shown = getenv("CUDA_VISIBLE_DEVICES");
+    bool is_hidden = strcmp(kernel->device, "cuda") == 0 && shown && !*shown;
+    return kernel->run && !is_hidden && kernel->here();
 }
 
 static int look(const char *path, struct tg_survey *survey, struct tg_error *err)
@@ -68,10 +80,20 @@ static int look(const char *path, struct tg_survey *survey, struct tg_error *err
         copy(to->isa, from->isa);
         copy(to->device, from->device);
         to->built = from->run != NULL;
-        to->here = to->built && from->here();
+        to->here = is_here(from);
         to->column_multiple = from->column_multiple;
     }
     return 0;
+}
+
+/* Prints an object as a line and frees it. */
+static int say(struct tg_json *root, int descriptor, struct tg_error *err)
+{
+    char *line = tg_json_print(root, false);
+    int rc = dprintf(descriptor, "%s\n", line) < 0 ? tg_fail(err, "nobody listens") : 0;
+    free(line);
+    tg_json_free(root);
+    return rc;
 }
 
 int tg_survey_answer(const char *path, int descriptor, struct tg_error *err)
@@ -83,12 +105,20 @@ int tg_survey_answer(const char *path, int descriptor, struct tg_error *err)
         tg_json_add_text(root, "error", err->text);
     else
         tg_survey_add(root, "survey", &survey);
-    char *line = tg_json_print(root, false);
-    if (dprintf(descriptor, "%s\n", line) < 0) rc = tg_fail(err, "nobody listens");
-    free(line);
-    tg_json_free(root);
+    if (say(root, descriptor, err) < 0) rc = -1;
     tg_survey_release(&survey);
     return rc;
+}
+
+int tg_survey_answer_gpus(int descriptor, struct tg_error *err)
+{
+    struct tg_gpu_list *list = malloc(sizeof *list);
+    if (!list) return tg_fail(err, "out of memory");
+    struct tg_json *root = tg_json_object(NULL, NULL);
+    tg_gpu_read(list);
+    tg_gpu_list_add(root, list);
+    free(list);
+    return say(root, descriptor, err);
 }
 
 static int read_answer(const char *line, struct tg_survey *survey, struct tg_error *err)
@@ -100,6 +130,18 @@ static int read_answer(const char *line, struct tg_survey *survey, struct tg_err
                     : tg_survey_parse(&file, tg_json_get(file.root, "survey"), survey, err);
     tg_json_release(&file);
     return rc;
+}
+
+/* How a child ended that did not answer, and what it said. */
+static void describe_end(const struct tg_child_end *end, char *out, size_t size)
+{
+    char how[64];
+    if (end->signal)
+        snprintf(how, sizeof how, "%s", strsignal(end->signal));
+    else
+        snprintf(how, sizeof how, "exit status %d", end->status);
+    snprintf(out, size, "ends the process (%s)%s%s", how, *end->tail ? "; it said: " : "",
+             end->tail);
 }
 
 int tg_survey_take(const char *path, struct tg_survey *survey, struct tg_error *err)
@@ -116,13 +158,32 @@ int tg_survey_take(const char *path, struct tg_survey *survey, struct tg_error *
     if (answer == TG_CHILD_LATE)
         return tg_fail(err, "'%s' is not a kernel library: loading it hangs", path);
     if (answer == TG_CHILD_LINE) return rc;
-    char how[64];
-    if (end.signal)
-        snprintf(how, sizeof how, "%s", strsignal(end.signal));
-    else
-        snprintf(how, sizeof how, "exit status %d", end.status);
-    return tg_fail(err, "'%s' is not a kernel library: loading it ends the process (%s)%s%s", path,
-                   how, *end.tail ? "; it said: " : "", end.tail);
+    char how[1200];
+    describe_end(&end, how, sizeof how);
+    return tg_fail(err, "'%s' is not a kernel library: loading it %s", path, how);
+}
+
+int tg_survey_take_gpus(struct tg_gpu_list *list, struct tg_error *err)
+{
+    static const char *const argv[] = {"/proc/self/exe", "cell", "--gpus", NULL};
+    struct tg_child *child;
+    struct tg_child_end end;
+    struct tg_json_file file;
+    const char *line;
+    char how[1200];
+    int rc = 0;
+    if (tg_child_start(argv, NULL, 0, 0, &child, err) < 0) return -1;
+    enum tg_child_answer answer = tg_child_receive(child, tg_now() + ANSWER_WITHIN_S, &line);
+    if (answer == TG_CHILD_LINE && (rc = tg_json_parse(line, &file, err)) == 0) {
+        rc = tg_gpu_list_parse(&file, file.root, list, err);
+        tg_json_release(&file);
+    }
+    tg_child_stop(child, &end);
+    describe_end(&end, how, sizeof how);
+    if (answer == TG_CHILD_LATE)
+        tg_gpu_list_none(list, "the NVIDIA driver hangs: no answer in %d s", ANSWER_WITHIN_S);
+    if (answer == TG_CHILD_DIED) tg_gpu_list_none(list, "asking the NVIDIA driver %s", how);
+    return rc;
 }
 
 static int parse_kernel(const struct tg_json_file *file, const struct tg_json *row,
@@ -162,6 +223,9 @@ int tg_survey_parse(const struct tg_json_file *file, const struct tg_json *objec
     parsed.injected_percent = (int64_t)tg_json_number(tg_json_get(object, "injected_percent"));
     parsed.is_debug = tg_json_number(tg_json_get(object, "is_debug")) != 0;
     parsed.cores = (int64_t)tg_json_number(tg_json_get(object, "cores"));
+    snprintf(parsed.no_gpu, sizeof parsed.no_gpu, "%s",
+             tg_json_text(tg_json_get(object, "no_gpu")));
+    parsed.gpu_bytes = (int64_t)tg_json_number(tg_json_get(object, "gpu_bytes"));
     if (!*parsed.digest || !list) return tg_json_fail(file, object, err, "not a survey");
     parsed.kernels = calloc(tg_json_count(list) + 1, sizeof *parsed.kernels);
     if (!parsed.kernels) return tg_fail(err, "out of memory");
@@ -208,6 +272,33 @@ static bool has_pattern(const struct tg_cell *cell, char *reason, size_t size)
     return false;
 }
 
+/* Whether one matrix, its activations and its results have room on the GPU. */
+static bool has_room(const struct tg_survey *survey, const struct tg_survey_kernel *k,
+                     const struct tg_cell *cell, int64_t rows, int64_t cols, char *reason,
+                     size_t size)
+{
+    const struct tg_format *format = tg_format_find(k->format);
+    if (strcmp(k->device, "cuda") != 0 || survey->gpu_bytes <= 0 || !format) return true;
+    double need = (double)format->packed_bytes(rows, cols) +
+                  (double)cell->batch * ((double)cols + 4 * (double)rows);
+    if (need <= (double)survey->gpu_bytes) return true;
+    snprintf(reason, size, "%.0f bytes of the GPU's memory are needed, %lld are free", need,
+             (long long)survey->gpu_bytes);
+    return false;
+}
+
+/* Whether the machine has what the kernel runs on. */
+static bool has_device(const struct tg_survey *survey, const struct tg_survey_kernel *k,
+                       char *reason, size_t size)
+{
+    if (!k->built) return cannot(reason, size, "kernel", k->name, "is not in this build");
+    if (strcmp(k->device, "cuda") == 0 && *survey->no_gpu) {
+        snprintf(reason, size, "%s", survey->no_gpu);
+        return false;
+    }
+    return k->here || cannot(reason, size, "instruction set", k->isa, "is not on this machine");
+}
+
 bool tg_survey_can_run(const struct tg_survey *head, const struct tg_survey *base,
                        const struct tg_cell *cell, char *reason, size_t size)
 {
@@ -230,8 +321,7 @@ bool tg_survey_can_run(const struct tg_survey *head, const struct tg_survey *bas
     if (!k)
         return cannot(reason, size, "kernel", cell->kernel,
                       is_base ? "is not in base" : "is not in head");
-    if (!k->built) return cannot(reason, size, "kernel", k->name, "is not in this build");
-    if (!k->here) return cannot(reason, size, "instruction set", k->isa, "is not on this machine");
+    if (!has_device(head, k, reason, size)) return false;
     if (tg_model_shape(cell->model, cell->layer, &rows, &cols, &why) < 0) {
         snprintf(reason, size, "%s", why.text);
         return false;
@@ -245,5 +335,5 @@ bool tg_survey_can_run(const struct tg_survey *head, const struct tg_survey *bas
                  (long long)cols, (long long)k->column_multiple, k->format);
         return false;
     }
-    return true;
+    return has_room(head, k, cell, rows, cols, reason, size);
 }

@@ -9,11 +9,12 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "matrix/cell.h"
+#include "worker/gpu_list.h"
 
 /*
  * What a kernel library holds, and which of it this machine can run. A child opens the library and
  * says it in one line of JSON; the rank keeps the answer. Surveys decide which cells a worker can
- * run, and for what reason it cannot.
+ * run, and for what reason it cannot. In the same way a child asks the driver for GPUs.
  */
 
 struct tg_survey_kernel {
@@ -29,9 +30,12 @@ struct tg_survey {
     char build[512];           /* compiler, version and flags */
     int64_t injected_percent;
     bool is_debug;
-    int64_t cores; /* that one cell can be given, 0 if that is not known; the rank's to say */
     struct tg_survey_kernel *kernels;
     size_t count;
+    /* What follows is of the worker, not of the library, and the rank's to say (seat.h). */
+    int64_t cores;                   /* that one cell can be given, 0 if that is not known */
+    char no_gpu[TG_GPU_REASON_SIZE]; /* why a cell cannot be given a GPU, "" if it can */
+    int64_t gpu_bytes;               /* free memory of that GPU, 0 if that is not known */
 };
 
 /* In the child: opens the library and prints its line on the descriptor. */
@@ -39,6 +43,15 @@ int tg_survey_answer(const char *path, int descriptor, struct tg_error *err);
 
 /* In a rank: has a child open the library. The result is released by tg_survey_release. */
 int tg_survey_take(const char *path, struct tg_survey *survey, struct tg_error *err);
+
+/* In the child: asks the driver, and prints its line. */
+int tg_survey_answer_gpus(int descriptor, struct tg_error *err);
+
+/*
+ * In a rank: has a child ask the driver for the GPUs of this node. A driver that hangs or ends the
+ * child is a reason for none; it fails only if the child could not be started.
+ */
+int tg_survey_take_gpus(struct tg_gpu_list *list, struct tg_error *err);
 
 /* Reads the object of a survey, as in its line and in plan.json. */
 int tg_survey_parse(const struct tg_json_file *file, const struct tg_json *object,

@@ -20,8 +20,26 @@ __attribute__((constructor)) static void load(void)
     while (is("hangs")) pause();
 }
 
+static void do_nothing(const struct tg_problem *p)
+{
+    (void)p;
+}
+
+static int is_here(void)
+{
+    return 1;
+}
+
 const struct tg_library *tritgate_kernels_v1(void)
 {
+    static const struct tg_kernel kernel = {.name = "foreign_cuda",
+                                            .op = "product",
+                                            .format = "i2s",
+                                            .isa = "cuda",
+                                            .device = "cuda",
+                                            .run = do_nothing,
+                                            .here = is_here,
+                                            .column_multiple = 128};
     static struct tg_library library;
 
     library.abi = is("newer") ? TG_LIBRARY_ABI + 1 : TG_LIBRARY_ABI;
@@ -30,5 +48,7 @@ const struct tg_library *tritgate_kernels_v1(void)
     library.build = "foreign";
     library.is_debug = 1;
     library.injected_percent = 7;
+    library.kernels = &kernel;
+    library.kernel_count = is("cuda");
     return is("empty") ? NULL : &library;
 }
