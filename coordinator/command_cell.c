@@ -9,8 +9,8 @@
 #include "coordinator/vocabulary.h"
 #include "worker/child.h"
 #include "worker/library.h"
-#include "worker/place.h"
 #include "worker/probe/probe.h"
+#include "worker/seat.h"
 #include "worker/survey.h"
 
 /* One cell in this process: by hand, or conducted by a rank (worker/conduct.h). */
@@ -69,14 +69,15 @@ static const struct argp argp = {
     NULL};
 
 /* Whether this machine can run it; the survey opens the library in a process of its own. */
-static int check_cell(const struct tg_setup *setup, int cores, struct tg_error *err)
+static int check_cell(const struct tg_setup *setup, const struct tg_seat *seat,
+                      struct tg_error *err)
 {
     struct tg_survey survey;
     struct tg_words words;
     char reason[400];
     if (tg_survey_take(setup->library, &survey, err) < 0) return -1;
     const struct tg_survey *surveys[] = {&survey};
-    survey.cores = cores;
+    tg_seat_mark(seat, &survey);
     int rc = tg_vocabulary_gather(surveys, 1, &words, err);
     if (rc == 0) {
         rc = tg_cell_check(&setup->cell, &words, err);
@@ -91,7 +92,8 @@ static int check_cell(const struct tg_setup *setup, int cores, struct tg_error *
 static int run_by_hand(const struct options *o, struct tg_error *err)
 {
     struct tg_setup setup;
-    struct tg_place place;
+    const struct tg_node here = {NULL, NULL};
+    struct tg_seat seat;
     struct tg_measurement m;
     tg_probe_setup_init(&setup);
     if (tg_cell_parse(o->text, &setup.cell, err) < 0) return TG_STATUS_USAGE;
@@ -108,13 +110,13 @@ static int run_by_hand(const struct options *o, struct tg_error *err)
                  o->library);
     else if (tg_library_own_path(setup.library, sizeof setup.library, err) < 0)
         return TG_STATUS_USAGE;
-    if (tg_place_find(NULL, 0, &place, NULL) == 0) {
-        setup.core_count = place.core_count;
-        memcpy(setup.cores, place.cores, sizeof setup.cores);
-        if (setup.cell.threads <= place.core_count)
-            setup.cache_bytes = place.cache_bytes[setup.cell.threads - 1];
-    }
-    if (check_cell(&setup, setup.core_count, err) < 0) return TG_STATUS_USAGE;
+    if (tg_seat_find(&here, 0, &seat, err) < 0) return TG_STATUS_USAGE;
+    setup.core_count = seat.place.core_count;
+    memcpy(setup.cores, seat.place.cores, sizeof setup.cores);
+    if (setup.cell.threads <= seat.place.core_count)
+        setup.cache_bytes = seat.place.cache_bytes[setup.cell.threads - 1];
+    if (check_cell(&setup, &seat, err) < 0) return TG_STATUS_USAGE;
+    if (seat.place.gpu >= 0) setenv("CUDA_VISIBLE_DEVICES", seat.gpu.uuid, 1);
     snprintf(setup.seed, sizeof setup.seed, "%s", o->seed);
     if (tg_probe_run_alone(&setup, o->samples, &m, err) < 0) return TG_STATUS_USAGE;
     char *line = tg_measurement_to_json(&m);

@@ -12,6 +12,7 @@
 #include "worker/library.h"
 #include "worker/probe/edges.h"
 #include "worker/probe/probe.h"
+#include "worker/seat.h"
 #include "worker/survey.h"
 
 /* Each kernel is checked in a process of its own: one that crashes or hangs spoils its line only.
@@ -102,17 +103,24 @@ static int check_one(const struct options *o, const char *path, const char *name
 static int check_all(const struct options *o, struct tg_error *err)
 {
     char path[4096];
+    const struct tg_node here = {NULL, NULL};
+    struct tg_seat seat;
     struct tg_survey survey;
     size_t matched = 0, run = 0, bad = 0;
     if (o->library)
         snprintf(path, sizeof path, "%s%s", strchr(o->library, '/') ? "" : "./", o->library);
     else if (tg_library_own_path(path, sizeof path, err) < 0)
         return TG_STATUS_USAGE;
-    if (tg_survey_take(path, &survey, err) < 0) return TG_STATUS_USAGE;
+    if (tg_seat_find(&here, 0, &seat, err) < 0 || tg_survey_take(path, &survey, err) < 0)
+        return TG_STATUS_USAGE;
     for (size_t i = 0; i < survey.count; i++) {
         const struct tg_survey_kernel *k = &survey.kernels[i];
         if (fnmatch(o->pattern, k->name, 0) != 0) continue;
         matched++;
+        if (k->built && strcmp(k->device, "cuda") == 0 && *seat.no_gpu) {
+            printf("%-24s  skipped: %s\n", k->name, seat.no_gpu);
+            continue;
+        }
         if (!k->here) {
             printf("%-24s  skipped: instruction set %s is not %s\n", k->name, k->isa,
                    k->built ? "on this machine" : "in this build");

@@ -10,7 +10,7 @@
 #include "coordinator/report.h"
 #include "worker/host.h"
 #include "worker/library.h"
-#include "worker/place.h"
+#include "worker/seat.h"
 
 struct options {
     const char *matrix, *policy, *base, *filter, *step;
@@ -163,21 +163,22 @@ static void print_json(const struct tg_plan *plan)
 static int survey_here(const struct options *o, struct tg_capability *worker, struct tg_error *err)
 {
     char path[4096];
-    struct tg_hardware machine;
-    struct tg_place place;
+    const struct tg_node here = {NULL, NULL};
+    struct tg_seat seat;
     tg_host_name(worker->host);
     snprintf(worker->domain, sizeof worker->domain, "any");
-    tg_host_hardware("", &machine);
-    tg_record_format(&tg_hardware_type, &machine, worker->machine, sizeof worker->machine);
-    if (tg_hardware_class(&machine, worker->hardware, err) < 0 ||
+    if (tg_seat_find(&here, 0, &seat, err) < 0) return -1;
+    tg_record_format(&tg_hardware_type, &seat.machine, worker->machine, sizeof worker->machine);
+    if (tg_hardware_class(&seat.machine, worker->hardware, err) < 0 ||
         tg_library_own_path(path, sizeof path, err) < 0 ||
         tg_survey_take(path, &worker->head, err) < 0)
         return -1;
-    if (tg_place_find(NULL, 0, &place, NULL) == 0) worker->head.cores = place.core_count;
+    tg_seat_mark(&seat, &worker->head);
     if (!o->base) return 0;
     char *base = realpath(o->base, NULL);
     if (!base) return tg_fail(err, "cannot open library '%s': %s", o->base, strerror(errno));
     int rc = tg_survey_take(base, &worker->base, err);
+    if (rc == 0) tg_seat_mark(&seat, &worker->base);
     worker->has_base = rc == 0;
     free(base);
     return rc;

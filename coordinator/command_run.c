@@ -17,6 +17,7 @@
 enum {
     HOST = 256,
     TOPOLOGY,
+    GPUS,
     BASE,
     BASELINE,
     HEAD,
@@ -55,6 +56,7 @@ static const struct argp_option option_list[] = {
     {"resume", RESUME, "DIR", 0, "go on with a run that was ended; takes no matrix", 0},
     {"host", HOST, "NAME", OPTION_HIDDEN, "this worker's node name, in tests", 0},
     {"topology", TOPOLOGY, "XML", OPTION_HIDDEN, "this worker's recorded topology, in tests", 0},
+    {"gpus", GPUS, "FILE", OPTION_HIDDEN, "this worker's recorded GPUs, in tests", 0},
     {0}};
 
 static error_t parse(int key, char *arg, struct argp_state *state)
@@ -83,6 +85,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         return 0;
     case HOST: o->identity.host = arg; return 0;
     case TOPOLOGY: o->identity.topology = arg; return 0;
+    case GPUS: o->identity.gpus = arg; return 0;
     case SEED: o->seed = tg_command_seed(state, arg); return 0;
     case BUDGET: o->budget_s = tg_command_seconds(state, "budget", arg); return 0;
     case ARGP_KEY_ARG: tg_command_take(state, "matrix", &o->matrix, arg); return 0;
@@ -206,7 +209,8 @@ static int coordinate(struct tg_work *w, size_t *well, struct tg_error *err)
 static int work_as_rank(struct tg_wire *wire, const struct tg_wishes *o, struct tg_error *err)
 {
     struct tg_worker *worker;
-    if (tg_serve_open(tg_wire_rank(wire), tg_wire_local_rank(wire), &o->identity, &worker, err) < 0)
+    if (tg_serve_open(tg_wire_rank(wire), tg_wire_worker_index(wire), &o->identity, &worker, err) <
+        0)
         return -1;
     int rc = tg_serve(wire, worker, err);
     tg_serve_close(worker);

@@ -21,7 +21,7 @@ static struct tg_place find(const char *name, int index)
     struct tg_place place = {.core = 77};
     struct tg_error err;
     snprintf(path, sizeof path, TG_TEST_DATA "/%s.xml", name);
-    if (tg_place_find(path, index, &place, &err) < 0) fail_msg("%s", err.text);
+    if (tg_place_find(path, NULL, index, &place, &err) < 0) fail_msg("%s", err.text);
     return place;
 }
 
@@ -57,6 +57,92 @@ static void a_worker_is_placed_on_the_last_core_of_its_domain(void **state)
             place.unshared != rows[i].unshared)
             fail_msg("row %zu: %s, core %d, unshared %d", i, place.domain, place.core,
                      place.unshared);
+    }
+}
+
+/* GPUs as "3,1,-,c5-6": attached to domain 3, to 1, nobody knows where, near cores 5 and 6. */
+static void attach(const char *text, struct tg_gpu_list *list)
+{
+    memset(list, 0, sizeof *list);
+    while (*text) {
+        struct tg_gpu *gpu = &list->gpus[list->count++];
+        size_t length = strcspn(text, ",");
+        tg_record_init(&tg_gpu_type, gpu);
+        if (*text == 'c')
+            snprintf(gpu->cores, sizeof gpu->cores, "%.*s", (int)length - 1, text + 1);
+        if (*text >= '0' && *text <= '9') gpu->numa = *text - '0';
+        text += length + (text[length] == ',');
+    }
+}
+
+/* All but its GPU is as that of a worker without one in the same domain. */
+static void assert_placed(const char *topology, const struct tg_place *place)
+{
+    for (int i = 0; i < 8; i++) {
+        struct tg_place alone = find(topology, i);
+        if (strcmp(alone.domain, place->domain) != 0) continue;
+        alone.gpu = place->gpu;
+        assert_memory_equal(&alone, place, sizeof alone);
+        return;
+    }
+    fail_msg("no domain %s", place->domain);
+}
+
+/* Workers 0, 1, ... as "numa3:0 numa1:1 numa0:-1": each one's domain and GPU. */
+static void the_first_workers_get_a_gpu_each_and_cores_near_it(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *topology, *gpus, *wanted;
+    } rows[] = {
+        {"one_socket", "", "numa0:-1 numa0:-1"},
+        /* One domain: all of its workers take turns. */
+        {"one_socket", "0,0", "numa0:0 numa0:1 numa0:-1"},
+        {"one_socket", "0,0,0,0", "numa0:0 numa0:1 numa0:2 numa0:3 numa0:-1"},
+        {"one_socket", "0,0,0,0,0,0,0,0",
+         "numa0:0 numa0:1 numa0:2 numa0:3 numa0:4 numa0:5 numa0:6 "
+         "numa0:7 numa0:-1"},
+        /* Two domains, of which 1 and 3 are memories beside 0 and 2. */
+        {"two_memories", "2", "numa2:0 numa0:-1 numa0:-1"},
+        {"two_memories", "2,0", "numa2:0 numa0:1 numa0:-1 numa2:-1"},
+        {"two_memories", "0,1,2,3", "numa0:0 numa0:1 numa2:2 numa2:3 numa0:-1"},
+        {"two_memories", "0,0,0,0,2,2,2,2",
+         "numa0:0 numa0:1 numa0:2 numa0:3 numa2:4 numa2:5 "
+         "numa2:6 numa2:7 numa0:-1"},
+        /* Eight domains; whoever has no GPU stays away from those who have one. */
+        {"two_sockets", "3",
+         "numa3:0 numa0:-1 numa1:-1 numa2:-1 numa4:-1 numa5:-1 numa6:-1 "
+         "numa7:-1 numa0:-1"},
+        {"two_sockets", "3,1", "numa3:0 numa1:1 numa0:-1 numa2:-1"},
+        {"two_sockets", "3,1,7,5",
+         "numa3:0 numa1:1 numa7:2 numa5:3 numa0:-1 numa2:-1 numa4:-1 "
+         "numa6:-1 numa0:-1"},
+        {"two_sockets", "3,3,1,1,7,7,5,5",
+         "numa3:0 numa3:1 numa1:2 numa1:3 numa7:4 numa7:5 "
+         "numa5:6 numa5:7 numa0:-1"},
+        {"two_sockets", "0,1,2,3,4,5,6,7",
+         "numa0:0 numa1:1 numa2:2 numa3:3 numa4:4 numa5:5 "
+         "numa6:6 numa7:7 numa0:-1 numa1:-1"},
+        /* By the cores near it, the first domain that has one; else domains in turn. */
+        {"two_sockets", "c12-15,c28", "numa3:0 numa7:1 numa0:-1"},
+        {"two_sockets", "c16-31", "numa4:0"},
+        {"two_sockets", "-,-,9,c99", "numa0:0 numa1:1 numa2:2 numa3:3 numa4:-1"},
+        {"one_core", "-,-", "numa0:0 numa0:1 numa0:-1"},
+    };
+    static struct tg_gpu_list list;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char path[4096], seen[256] = "";
+        struct tg_place place;
+        attach(rows[i].gpus, &list);
+        snprintf(path, sizeof path, TG_TEST_DATA "/%s.xml", rows[i].topology);
+        for (int index = 0; strlen(seen) < strlen(rows[i].wanted); index++) {
+            assert_int_equal(tg_place_find(path, &list, index, &place, NULL), 0);
+            size_t used = strlen(seen);
+            snprintf(seen + used, sizeof seen - used, "%s%s:%d", used ? " " : "", place.domain,
+                     place.gpu);
+            assert_placed(rows[i].topology, &place);
+        }
+        assert_string_equal(seen, rows[i].wanted);
     }
 }
 
@@ -129,7 +215,7 @@ static void a_topology_that_cannot_be_read_is_refused(void **state)
     struct tg_error err;
     static const char *const paths[] = {"/nowhere.xml", TG_TEST_DATA "/gate.json", "/dev/null"};
     for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
-        assert_int_equal(tg_place_find(paths[i], 0, &place, &err), -1);
+        assert_int_equal(tg_place_find(paths[i], NULL, 0, &place, &err), -1);
         assert_non_null(strstr(err.text, "cannot read topology '"));
         assert_non_null(strstr(err.text, paths[i]));
         assert_int_equal(place.core, 77);
@@ -141,7 +227,7 @@ static void this_machine_has_a_place(void **state)
     (void)state;
     struct tg_place place;
     struct tg_error err;
-    if (tg_place_find(NULL, 0, &place, &err) < 0) fail_msg("%s", err.text);
+    if (tg_place_find(NULL, NULL, 0, &place, &err) < 0) fail_msg("%s", err.text);
     assert_memory_equal(place.domain, "numa", 4);
     assert_true(place.core >= 0);
 }
@@ -152,7 +238,7 @@ static int bind_and_leave(void)
     struct tg_place place;
     struct tg_error err;
     cpu_set_t set;
-    if (tg_place_find(NULL, 0, &place, &err) < 0) return 1;
+    if (tg_place_find(NULL, NULL, 0, &place, &err) < 0) return 1;
     if (tg_place_leave(&err) < 0 || sched_getaffinity(0, sizeof set, &set) < 0) return 2;
     if (CPU_COUNT(&set) < 1 || (place.unshared > 0 && CPU_ISSET((size_t)place.core, &set)))
         return 3;
@@ -180,6 +266,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_worker_is_placed_on_the_last_core_of_its_domain),
+        cmocka_unit_test(the_first_workers_get_a_gpu_each_and_cores_near_it),
         cmocka_unit_test(threads_get_the_cores_of_the_domain_from_the_last_on),
         cmocka_unit_test(caches_of_the_cores_are_added_up_each_once),
         cmocka_unit_test(cores_are_named_as_taskset_reads_them),

@@ -23,13 +23,18 @@
 #define CELL "probe=kernel kernel=i2s_scalar layer=16x128"
 #define COPY "probe=kernel kernel=i2s_scalar build=copy layer=16x128"
 
-static struct tg_worker *start(void)
+static struct tg_worker *start_with(const char *gpus)
 {
-    const struct tg_identity identity = {"node-a", TG_TEST_DATA "/two_sockets.xml"};
+    const struct tg_identity identity = {"node-a", TG_TEST_DATA "/two_sockets.xml", gpus};
     struct tg_worker *worker = NULL;
     struct tg_error err;
     if (tg_serve_open(3, 1, &identity, &worker, &err) < 0) fail_msg("%s", err.text);
     return worker;
+}
+
+static struct tg_worker *start(void)
+{
+    return start_with(NULL);
 }
 
 /* Sends a message and gives the answer, parsed; without one its root is NULL. */
@@ -93,6 +98,34 @@ static void assert_bye(struct tg_worker *worker)
     assert_non_null(tg_json_get(file.root, "bye"));
     assert_string_equal(text_of(&file, "bye"), "");
     tg_json_release(&file);
+}
+
+/* Which GPU a worker has is in what it says of its libraries and of its machine. */
+static void a_worker_announces_its_gpu(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *gpus, *domain, *no_gpu, *machine;
+    } rows[] = {
+        {TG_TEST_DATA "/gpus_4.txt", "numa0", "", "gpu=NVIDIA_H100_80GB_HBM3 "},
+        {TG_TEST_DATA "/gpus_none.txt", "numa1", "the NVIDIA driver is not loaded", NULL},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char message[5000];
+        struct tg_worker *worker = start_with(rows[i].gpus);
+        snprintf(message, sizeof message, "{\"do\":\"announce\",\"head\":\"%s\",\"base\":\"\"}",
+                 kernel_library());
+        struct tg_json_file file = ask(worker, message);
+        const struct tg_json *head = tg_json_get(file.root, "head");
+        assert_string_equal(text_of(&file, "domain"), rows[i].domain);
+        assert_string_equal(tg_json_text(tg_json_get(head, "no_gpu")), rows[i].no_gpu);
+        assert_true(tg_json_number(tg_json_get(head, "gpu_bytes")) == (i ? 0 : 84983939072));
+        const char *gpu = strstr(text_of(&file, "machine"), "gpu=");
+        assert_true((gpu == NULL) == (rows[i].machine == NULL));
+        if (gpu) assert_memory_equal(gpu, rows[i].machine, strlen(rows[i].machine));
+        tg_json_release(&file);
+        tg_serve_close(worker);
+    }
 }
 
 static void a_worker_announces_its_node_and_its_libraries(void **state)
@@ -319,6 +352,7 @@ int main(int argc, char **argv)
     if (is_cell(argc, argv)) return play_cell(argv);
     const struct CMUnitTest tests[] = {
         TEST(a_worker_announces_its_node_and_its_libraries),
+        TEST(a_worker_announces_its_gpu),
         TEST(rounds_are_stored_and_told_with_the_same_lines),
         TEST(a_worker_without_rounds_leaves_no_file),
         TEST(a_round_that_cannot_be_stored_is_lost),

@@ -126,7 +126,44 @@ static void measure_caches(hwloc_topology_t topology, struct tg_place *place)
     }
 }
 
-int tg_place_find(const char *path, int index, struct tg_place *place, struct tg_error *err)
+/* The domain, of `count`, that the i-th GPU is attached to. */
+static int domain_of(hwloc_topology_t topology, int count, const struct tg_gpu_list *gpus, int i)
+{
+    const struct tg_gpu *gpu = &gpus->gpus[i];
+    hwloc_bitmap_t near = hwloc_bitmap_alloc();
+    hwloc_obj_t node = hwloc_get_numanode_obj_by_os_index(topology, (unsigned)gpu->numa);
+    if (gpu->numa >= 0 && node && node->cpuset)
+        hwloc_bitmap_copy(near, node->cpuset);
+    else
+        hwloc_bitmap_list_sscanf(near, gpu->cores);
+    int found = i % count;
+    for (int k = count - 1; k >= 0; k--) {
+        domains(topology, k, &node);
+        if (hwloc_bitmap_intersects(near, node->cpuset)) found = k;
+    }
+    hwloc_bitmap_free(near);
+    return found;
+}
+
+/* The domain, of `count`, of the index-th worker, which may have a GPU. */
+static int domain_of_worker(hwloc_topology_t topology, int count, const struct tg_gpu_list *gpus,
+                            int index)
+{
+    int gpu_count = gpus ? (int)gpus->count : 0, free_count = 0;
+    if (index < gpu_count) return domain_of(topology, count, gpus, index);
+    hwloc_bitmap_t taken = hwloc_bitmap_alloc();
+    for (int i = 0; i < gpu_count; i++)
+        hwloc_bitmap_set(taken, (unsigned)domain_of(topology, count, gpus, i));
+    for (int k = 0; k < count; k++) free_count += !hwloc_bitmap_isset(taken, (unsigned)k);
+    int wanted = (index - gpu_count) % (free_count ? free_count : count), found = wanted;
+    for (int k = 0; k < count && free_count; k++)
+        if (!hwloc_bitmap_isset(taken, (unsigned)k) && wanted-- == 0) found = k;
+    hwloc_bitmap_free(taken);
+    return found;
+}
+
+int tg_place_find(const char *path, const struct tg_gpu_list *gpus, int index,
+                  struct tg_place *place, struct tg_error *err)
 {
     hwloc_topology_t topology;
     if (load(path, &topology, err) < 0) return -1;
@@ -135,8 +172,9 @@ int tg_place_find(const char *path, int index, struct tg_place *place, struct tg
     if (count < 1) {
         rc = tg_fail(err, "no memory domain with a core that may be used");
     } else {
-        domains(topology, index % count, &node);
+        domains(topology, domain_of_worker(topology, count, gpus, index), &node);
         memset(place, 0, sizeof *place);
+        place->gpu = gpus && index < (int)gpus->count ? index : -1;
         snprintf(place->domain, sizeof place->domain, "numa%u", node->os_index);
         place->core_count = core_count(topology, node->cpuset);
         if (place->core_count > TG_PLACE_CORES) place->core_count = TG_PLACE_CORES;

@@ -6,11 +6,13 @@
 
 #include "base/error.h"
 #include "base/record.h"
+#include "worker/gpu_list.h"
 
 /*
  * Where things run on a node: each memory domain has one core for what is timed, its last that this
  * process may use; the ranks stay on the others. What has several threads takes the cores before
- * it, too, from the last to the first. The only door to hwloc.
+ * it, too, from the last to the first. A GPU belongs to the domain that it is attached to: what
+ * runs on it and what runs on the cores beside it take turns. The only door to hwloc.
  */
 
 #define TG_PLACE_CORES 256 /* most that one cell is given */
@@ -23,13 +25,18 @@ struct tg_place {
     int unshared;              /* so many threads leave a core to the ranks; 0 if none do */
     /* [n - 1]: bytes of the last-level caches that the first n cores see; 0 if that is unknown */
     int64_t cache_bytes[TG_PLACE_CORES];
+    int gpu; /* number in the list of GPUs of the one that is this place's alone, -1 for none */
 };
 
 /*
  * Reads the machine, or a recorded topology (hwloc's XML) if `topology` is not NULL, and gives the
- * place of the `index`-th worker on this node; workers take the memory domains in turn.
+ * place of the `index`-th worker on this node. The first workers get the GPUs (NULL: there are
+ * none), one each, and the domain that theirs is attached to: by the number of the domain, else by
+ * the cores near it; where neither is known, domains in turn. The others take in turn the domains
+ * that no GPU's worker has, or all if there are none.
  */
-int tg_place_find(const char *topology, int index, struct tg_place *place, struct tg_error *err);
+int tg_place_find(const char *topology, const struct tg_gpu_list *gpus, int index,
+                  struct tg_place *place, struct tg_error *err);
 
 /* Keeps this process off the cores that cells are timed on, where there are others. */
 int tg_place_leave(struct tg_error *err);

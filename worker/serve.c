@@ -15,11 +15,12 @@
 #include "base/log.h"
 #include "results/store.h"
 #include "worker/host.h"
+#include "worker/seat.h"
 #include "worker/survey.h"
 
 struct tg_worker {
     struct tg_bench bench;
-    struct tg_hardware machine;
+    struct tg_seat seat;
     char directory[4096];
     int64_t attempt;
     char *matrix, *policy, *plan;
@@ -28,19 +29,20 @@ struct tg_worker {
     bool has_waited;        /* for another run, and said so */
 };
 
-int tg_serve_open(int rank, int local_rank, const struct tg_identity *identity,
+int tg_serve_open(int rank, int index, const struct tg_identity *identity,
                   struct tg_worker **worker, struct tg_error *err)
 {
     struct tg_worker *w = calloc(1, sizeof *w);
     struct tg_error why;
     if (!w) return tg_fail(err, "out of memory");
     w->bench.rank = rank;
-    tg_host_hardware("", &w->machine);
-    if (tg_place_find(identity->topology, local_rank, &w->bench.place, err) < 0 ||
-        tg_hardware_class(&w->machine, w->bench.hardware, err) < 0) {
+    const struct tg_node node = {identity->topology, identity->gpus};
+    if (tg_seat_find(&node, index, &w->seat, err) < 0 ||
+        tg_hardware_class(&w->seat.machine, w->bench.hardware, err) < 0) {
         free(w);
         return -1;
     }
+    w->bench.place = w->seat.place;
     /* A recorded topology names cores that this machine may not have. */
     if (identity->topology) w->bench.place.core = -1;
     if (identity->host)
@@ -67,7 +69,7 @@ static char *announce(struct tg_worker *w, const struct tg_json *message)
     struct tg_json *root = tg_json_object(NULL, NULL);
     struct tg_error why;
     char machine[TG_HARDWARE_TEXT_SIZE];
-    tg_record_format(&tg_hardware_type, &w->machine, machine, sizeof machine);
+    tg_record_format(&tg_hardware_type, &w->seat.machine, machine, sizeof machine);
     tg_json_add_text(root, "host", w->bench.host);
     tg_json_add_text(root, "domain", w->bench.place.domain);
     tg_json_add_text(root, "hardware", w->bench.hardware);
@@ -82,7 +84,7 @@ static char *announce(struct tg_worker *w, const struct tg_json *message)
             tg_json_add_text(root, "error", why.text);
             break;
         }
-        survey.cores = w->bench.place.core_count;
+        tg_seat_mark(&w->seat, &survey);
         tg_survey_add(root, builds[i], &survey);
         tg_survey_release(&survey);
     }

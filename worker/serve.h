@@ -20,12 +20,13 @@
 
 struct tg_worker;
 
-/* What a worker is told of itself: NULL but in tests, which give a name and a recorded topology. */
+/* What a worker is told of itself: NULL but in tests, which give a name and a recorded node. */
 struct tg_identity {
-    const char *host, *topology;
+    const char *host, *topology, *gpus;
 };
 
-int tg_serve_open(int rank, int local_rank, const struct tg_identity *identity,
+/* The index-th worker of its node; its seat (seat.h) follows from that. */
+int tg_serve_open(int rank, int index, const struct tg_identity *identity,
                   struct tg_worker **worker, struct tg_error *err);
 
 /* Answers one message, as above; *answer is the caller's to free, or NULL where nothing is said. */

@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "worker/host.h"
 
 #define PAUSE_LEAST_NS 100000
 #define PAUSE_MOST_NS  8000000 /* about 0.5 % of a core where probing is dear */
@@ -15,6 +16,7 @@
 struct tg_wire {
     bool has_mpi;
     int rank, size;
+    bool is_beside_first; /* rank 0 is on the same node */
 };
 
 /* A launcher leaves these variables; without them this is one process by itself. */
@@ -44,6 +46,18 @@ static void pause_for(long *nanoseconds)
     *nanoseconds = 2 * *nanoseconds > PAUSE_MOST_NS ? PAUSE_MOST_NS : 2 * *nanoseconds;
 }
 
+/* Every rank learns which node the first is on. */
+static int meet(struct tg_wire *w, struct tg_error *err)
+{
+    char own[TG_TEXT_SIZE], first[TG_TEXT_SIZE];
+    tg_host_name(own);
+    memcpy(first, own, sizeof first);
+    if (MPI_Bcast(first, sizeof first, MPI_CHAR, 0, MPI_COMM_WORLD) != MPI_SUCCESS)
+        return tg_fail(err, "cannot hear rank 0");
+    w->is_beside_first = strcmp(own, first) == 0;
+    return 0;
+}
+
 int tg_wire_open(struct tg_wire **wire, struct tg_error *err)
 {
     struct tg_wire *w = calloc(1, sizeof *w);
@@ -57,6 +71,10 @@ int tg_wire_open(struct tg_wire **wire, struct tg_error *err)
         }
         MPI_Comm_rank(MPI_COMM_WORLD, &w->rank);
         MPI_Comm_size(MPI_COMM_WORLD, &w->size);
+        if (meet(w, err) < 0) {
+            tg_wire_close(w);
+            return -1;
+        }
     }
     *wire = w;
     return 0;
@@ -72,12 +90,13 @@ int tg_wire_size(const struct tg_wire *wire)
     return wire->size;
 }
 
-int tg_wire_local_rank(const struct tg_wire *wire)
+int tg_wire_worker_index(const struct tg_wire *wire)
 {
     static const char *const names[] = {"OMPI_COMM_WORLD_LOCAL_RANK", "SLURM_LOCALID"};
     for (size_t i = 0; wire->has_mpi && i < sizeof names / sizeof *names; i++) {
         const char *text = getenv(names[i]);
-        if (text) return (int)strtol(text, NULL, 10);
+        int local = text ? (int)strtol(text, NULL, 10) : 0;
+        if (local > 0) return local - wire->is_beside_first;
     }
     return 0;
 }
