@@ -19,6 +19,7 @@
 #include "results/metric.h"
 #include "worker/model/model.h"
 #include "worker/probe/probe.h"
+#include "worker/seat.h"
 
 /* The tables, each a list of rows of named texts. */
 
@@ -144,6 +145,23 @@ static void fill_isa(size_t i, struct row *row)
     set(row, 3, isa->flags);
 }
 
+/* What the driver says, asked before the table is printed. */
+static struct tg_gpu_list gpus;
+
+static size_t gpu_count(void)
+{
+    return gpus.count;
+}
+
+static void fill_gpu(size_t i, struct row *row)
+{
+    static const char *const names[] = {"uuid", "name",         "memory_bytes", "numa",
+                                        "mig",  "compute_mode", "pci",          "driver"};
+    for (int c = 0; c < TEXTS_MOST; c++)
+        tg_record_get(tg_record_field(&tg_gpu_type, names[c]), &gpus.gpus[i], row->texts[c],
+                      TEXT_SIZE);
+}
+
 static void fill_metric(size_t i, struct row *row)
 {
     const struct tg_metric *m = tg_metric_at(i);
@@ -197,6 +215,10 @@ static const struct table tables[] = {
     {"formats", {"name", "columns", "meaning"}, tg_format_count, fill_format},
     {"ops", {"name", "meaning"}, tg_op_count, fill_op},
     {"isas", {"name", "processor", "here", "flags"}, tg_isa_count, fill_isa},
+    {"gpus",
+     {"uuid", "name", "memory_bytes", "numa", "mig", "compute_mode", "pci", "driver"},
+     gpu_count,
+     fill_gpu},
     {"metrics", {"name", "unit", "better", "nature", "meaning"}, tg_metric_count, fill_metric},
     {"facts", {"name", "kind", "default", "unit", "meaning"}, fact_count, fill_fact},
     {"hardware", {"name", "kind", "default", "unit", "meaning"}, hardware_count, fill_hardware},
@@ -249,6 +271,21 @@ static void print_json(const struct table *table)
     tg_json_free(root);
 }
 
+/* Every field of every GPU, or the reason why there is none. */
+static void print_gpus(bool json)
+{
+    if (json) {
+        struct tg_json *root = tg_json_object(NULL, NULL);
+        tg_gpu_list_add(root, &gpus);
+        char *text = tg_json_print(root, true);
+        puts(text);
+        free(text);
+        tg_json_free(root);
+    } else {
+        puts(gpus.reason);
+    }
+}
+
 struct options {
     const struct table *table;
     bool json;
@@ -281,7 +318,7 @@ int tg_command_list(int argc, char **argv)
                                      parse,
                                      "TABLE",
                                      "Prints a table: axes, kernels, formats, ops, isas, metrics, "
-                                     "facts, hardware, limits, models, probes, "
+                                     "facts, gpus, hardware, limits, models, probes, "
                                      "rules, reports or watch.\v"
                                      "Exit status: 0, or 3 for a table that is not there.",
                                      NULL,
@@ -289,7 +326,17 @@ int tg_command_list(int argc, char **argv)
                                      NULL};
     struct options options = {0};
     argp_parse(&argp, argc, argv, 0, NULL, &options);
-    if (options.json)
+    if (options.table->fill == fill_gpu) {
+        const struct tg_node here = {NULL, NULL};
+        struct tg_error err;
+        if (tg_seat_gpus(&here, &gpus, &err) < 0) {
+            tg_log(TG_ERROR, "%s", err.text);
+            return TG_STATUS_STOPPED;
+        }
+    }
+    if (options.table->fill == fill_gpu && (options.json || gpus.count == 0))
+        print_gpus(options.json);
+    else if (options.json)
         print_json(options.table);
     else
         print_text(options.table);
