@@ -39,6 +39,10 @@ static int check_limits(const struct tg_limits *l, struct tg_error *err)
                            "error rates, confidence, power and expected noise lie between 0 and 1");
     if (!(l->memory_share > 0 && l->memory_share <= 1))
         return tg_fail(err, "'memory_share' lies above 0 and is at most 1");
+    if (!(l->clock_share >= 0 && l->clock_share < 1 && l->throttled_share >= 0 &&
+          l->throttled_share < 1 && l->throttle_reasons >= 0))
+        return tg_fail(err, "'clock_share' and 'throttled_share' lie from 0 to below 1, and "
+                            "'throttle_reasons' is not negative");
     if (l->rounds_min < 1 || l->rounds_max < l->rounds_min || l->rounds_max > 100000)
         return tg_fail(err, "'rounds_min' is at least 1 and 'rounds_max' at least that");
     if (l->min_sessions < 1 || l->rounds_last < 0 || l->family_tests < 3 || l->family_rounds < 1)

@@ -110,6 +110,10 @@ static void a_file_that_is_no_policy_is_refused(void **state)
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) assert_refused(rows[i][0], rows[i][1]);
 }
 
+#define CLOCKS                                                                                     \
+    "'clock_share' and 'throttled_share' lie from 0 to below 1, and 'throttle_reasons' is not "    \
+    "negative"
+
 static void a_limit_out_of_its_range_is_refused(void **state)
 {
     (void)state;
@@ -125,6 +129,10 @@ static void a_limit_out_of_its_range_is_refused(void **state)
         {"\"confidence\": 1", rates},
         {"\"memory_share\": 0", "'memory_share' lies above 0 and is at most 1"},
         {"\"memory_share\": 1.1", "'memory_share' lies above 0 and is at most 1"},
+        {"\"clock_share\": 1", CLOCKS},
+        {"\"clock_share\": -0.1", CLOCKS},
+        {"\"throttled_share\": 1", CLOCKS},
+        {"\"throttle_reasons\": -1", CLOCKS},
         {"\"rounds_min\": 0", "'rounds_min' is at least 1 and 'rounds_max' at least that"},
         {"\"rounds_min\": 65", "'rounds_min' is at least 1 and 'rounds_max' at least that"},
         {"\"rounds_max\": 100001", "'rounds_min' is at least 1 and 'rounds_max' at least that"},
