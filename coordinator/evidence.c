@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "coordinator/round_value.h"
+#include "results/metric.h"
 #include "results/stats.h"
 
 /*
@@ -209,9 +210,74 @@ static int node_of(struct tg_rounds *rounds, const char *host)
     return (int)n;
 }
 
+/* Whether a metric depends on the clock of a device: what is noisy, but for bytes. */
+static bool has_clock(const struct tg_rule *rule)
+{
+    const struct tg_metric *metric = tg_metric_find(rule->metric);
+    return metric && metric->nature == TG_SAMPLED && strcmp(metric->unit, "B") != 0;
+}
+
+/* Takes out the rounds that the clocks of their devices discard. */
+static int discard(struct tg_rounds *rounds, const struct tg_limits *limits, struct tg_error *err)
+{
+    size_t kept = 0;
+    bool *discarded = malloc((rounds->count + 1) * sizeof *discarded);
+    if (!discarded) return tg_fail(err, "out of memory");
+    if (tg_clocks_look(rounds->of_rows, rounds->to_rows, rounds->count, limits, discarded,
+                       &rounds->discards, err) < 0) {
+        free(discarded);
+        return -1;
+    }
+    rounds->also_count = 0;
+    for (size_t r = 0; r < rounds->count; r++) {
+        if (discarded[r]) continue;
+        rounds->values[kept] = rounds->values[r];
+        rounds->also_values[kept] = rounds->also_values[r];
+        rounds->also_count += !isnan(rounds->also_values[r]);
+        rounds->of_medians[kept] = rounds->of_medians[r];
+        rounds->to_medians[kept] = rounds->to_medians[r];
+        rounds->of_rows[kept] = rounds->of_rows[r];
+        rounds->to_rows[kept++] = rounds->to_rows[r];
+    }
+    rounds->count = kept;
+    free(discarded);
+    return 0;
+}
+
+/* Where and in which run each round was measured. */
+static void name_nodes(struct tg_rounds *rounds)
+{
+    for (size_t r = 0; r < rounds->count; r++) {
+        rounds->nodes[r] = node_of(rounds, rounds->of_rows[r]->facts.host);
+        rounds->sessions[r] = rounds->of_rows[r]->session;
+    }
+}
+
+/* Takes the rounds out of rows that are in order. */
+static void take_rounds(const struct tg_measurement *const rows[], size_t count,
+                        const struct tg_test *test, const struct tg_rule *rule,
+                        struct tg_rounds *rounds)
+{
+    for (size_t i = 0, next; i < count; i = next) {
+        const struct tg_measurement *of = NULL, *to = NULL;
+        for (next = i; next < count && by_round(&rows[next], &rows[i]) == 0; next++) {
+            if (is_cell(rows[next], &test->of)) of = rows[next];
+            if (test->has_to && is_cell(rows[next], &test->to)) to = rows[next];
+        }
+        rounds->last = rows[i]->round;
+        if (of && (to || !test->has_to)) {
+            take_round(of, to, rule, rounds);
+        } else if (is_wrong_head(of) || is_wrong_head(to)) {
+            rounds->wrong++;
+            tell(rounds, is_wrong_head(of) ? of : to);
+        }
+    }
+}
+
 int tg_evidence_gather(const struct tg_measurement *const rows[], size_t count,
                        const struct tg_test *test, const struct tg_rule *rule,
-                       struct tg_rounds *rounds, struct tg_error *err)
+                       const struct tg_limits *limits, struct tg_rounds *rounds,
+                       struct tg_error *err)
 {
     const struct tg_measurement **mine = malloc((count + 1) * sizeof *mine);
     struct tg_rounds gathered = {.last = -1, .of_bytes = -1};
@@ -222,25 +288,13 @@ int tg_evidence_gather(const struct tg_measurement *const rows[], size_t count,
     }
     for (size_t i = 0; i < count; i++) mine[i] = rows[i];
     qsort(mine, count, sizeof *mine, by_round);
-    for (size_t i = 0, next; i < count; i = next) {
-        const struct tg_measurement *of = NULL, *to = NULL;
-        for (next = i; next < count && by_round(&mine[next], &mine[i]) == 0; next++) {
-            if (is_cell(mine[next], &test->of)) of = mine[next];
-            if (test->has_to && is_cell(mine[next], &test->to)) to = mine[next];
-        }
-        gathered.last = mine[i]->round;
-        if (of && (to || !test->has_to)) {
-            size_t before = gathered.count;
-            take_round(of, to, rule, &gathered);
-            if (gathered.count == before) continue;
-            gathered.nodes[before] = node_of(&gathered, of->facts.host);
-            gathered.sessions[before] = of->session;
-        } else if (is_wrong_head(of) || is_wrong_head(to)) {
-            gathered.wrong++;
-            tell(&gathered, is_wrong_head(of) ? of : to);
-        }
-    }
+    take_rounds(mine, count, test, rule, &gathered);
     free(mine);
+    if (has_clock(rule) && discard(&gathered, limits, err) < 0) {
+        tg_evidence_release(&gathered);
+        return -1;
+    }
+    name_nodes(&gathered);
     *rounds = gathered;
     return 0;
 }

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "coordinator/clocks.h"
 #include "matrix/spec.h"
 #include "results/measurement.h"
 
@@ -22,30 +23,32 @@ struct tg_rounds {
     int *nodes, *sessions; /* of each round in values: where and in which run it was measured */
     double *of_medians, *to_medians;                  /* of the metric in each round in values */
     const struct tg_measurement **of_rows, **to_rows; /* of each round in values; borrowed */
-    int64_t of_bytes;    /* packed weights that one call of `of` reads, -1 if unknown */
-    size_t wrong;        /* rounds in which `of` was wrong, or `to` if it is head's */
-    size_t of_broken;    /* ... in which only `of` crashed or was late */
-    size_t of_killed;    /* ... of those, by a SIGKILL that was not ours */
-    size_t else_broken;  /* ... in which `to`, or both, broke */
-    size_t skipped;      /* ... in which a cell was skipped */
-    size_t apart;        /* ... whose sides two nodes or devices measured: nothing is compared */
-    size_t hollow;       /* ... that were measured, but whose samples give no value */
-    size_t lacking;      /* ... of those, with a side that has no samples of the metric at all */
-    size_t since_broken; /* whole rounds after the last that gave no value */
-    int64_t last;        /* the number of the last round, -1 if there is none */
-    char reason[800];    /* of the last round that broke */
+    int64_t of_bytes;   /* packed weights that one call of `of` reads, -1 if unknown */
+    size_t wrong;       /* rounds in which `of` was wrong, or `to` if it is head's */
+    size_t of_broken;   /* ... in which only `of` crashed or was late */
+    size_t of_killed;   /* ... of those, by a SIGKILL that was not ours */
+    size_t else_broken; /* ... in which `to`, or both, broke */
+    size_t skipped;     /* ... in which a cell was skipped */
+    size_t apart;       /* ... whose sides two nodes or devices measured: nothing is compared */
+    size_t hollow;      /* ... that were measured, but whose samples give no value */
+    size_t lacking;     /* ... of those, with a side that has no samples of the metric at all */
+    struct tg_discards discards; /* ... for the clock of their device; they are not in values */
+    size_t since_broken;         /* whole rounds after the last that gave no value */
+    int64_t last;                /* the number of the last round, -1 if there is none */
+    char reason[800];            /* of the last round that broke */
     char (*node_names)[TG_TEXT_SIZE]; /* of the nodes, in the order in which they first appear */
     size_t node_count;
 };
 
 /*
- * Gathers the rounds of a test for its rule out of the `count` rows of its block (pointers, in any
- * order). A round with a row missing was not finished and is left out, unless the row that is there
- * is head's and wrong. Released by tg_evidence_release.
+ * Gathers the rounds of a test for its rule under these limits out of the `count` rows of its block
+ * (pointers, in any order). A round with a row missing was not finished and is left out, unless the
+ * row that is there is head's and wrong. Released by tg_evidence_release.
  */
 int tg_evidence_gather(const struct tg_measurement *const rows[], size_t count,
                        const struct tg_test *test, const struct tg_rule *rule,
-                       struct tg_rounds *rounds, struct tg_error *err);
+                       const struct tg_limits *limits, struct tg_rounds *rounds,
+                       struct tg_error *err);
 
 void tg_evidence_release(struct tg_rounds *rounds);
 

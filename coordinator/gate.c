@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "worker/gpu.h"
+
 static const char *const words[] = {"pass", "fail", "inconclusive", "skipped"};
 
 const char *tg_gate_word(enum tg_answer answer)
@@ -225,6 +227,7 @@ static void look_at_rows(const struct tg_run *run, struct tg_decision *d)
 static void look_at_devices(const struct tg_run *run, struct tg_decision *d)
 {
     int64_t bytes = -1, reasons = 0;
+    char why[200];
     double heat_c = NAN, power_w = NAN;
     size_t used = 0;
     for (size_t i = 0; i < run->count; i++) {
@@ -250,8 +253,8 @@ static void look_at_devices(const struct tg_run *run, struct tg_decision *d)
         used += (size_t)snprintf(d->devices + used, sizeof d->devices - used, "; at most %.4g W",
                                  power_w);
     if (used < sizeof d->devices && reasons)
-        snprintf(d->devices + used, sizeof d->devices - used, "; clocks held down, reasons 0x%llx",
-                 (unsigned long long)reasons);
+        snprintf(d->devices + used, sizeof d->devices - used, "; clock held down by %s",
+                 tg_gpu_throttle_text(reasons, why, sizeof why));
 }
 
 /* Looks at every family; returns 0, or -1 without memory. */
@@ -316,7 +319,7 @@ static int decide(const struct tg_plan *plan, const struct tg_run *run, const st
     bool is_decidable = note_origin(plan, d);
     bool may_pass = note_builds(plan, run, d), all_there = true;
     char accepted[sizeof *d->notes];
-    size_t left_out = 0;
+    size_t left_out = 0, discarded = 0, clocked = 0;
     find_date(run, d);
     look_at_rows(run, d);
     look_at_devices(run, d);
@@ -327,10 +330,17 @@ static int decide(const struct tg_plan *plan, const struct tg_run *run, const st
         if (tg_judge_test(plan, i, rows, &d->verdicts[i], err) < 0) return -1;
         tg_acceptance_apply(plan, d->date, i, &d->verdicts[i]);
         left_out += d->verdicts[i].left_out;
+        discarded += d->verdicts[i].discarded;
+        clocked += d->verdicts[i].clocked;
         if (!count(plan, i, d)) all_there = false;
     }
     if (judge_families(plan, rows, d, err) < 0) return -1;
     if (left_out) note(d, "left out: %zu rounds of tests whose samples are not whole", left_out);
+    if (discarded)
+        note(d,
+             "discarded: %zu of %zu rounds of tests, in which the clock of a device was too low or "
+             "held down",
+             discarded, clocked);
     if (tg_rows_strays(rows))
         note(d,
              "left out: %zu rows that no test asks for, or of hardware that the plan does not know",

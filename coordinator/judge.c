@@ -77,7 +77,8 @@ int tg_judge_gather(const struct tg_plan *plan, size_t test, const struct tg_row
     const struct tg_test *t = &plan->spec.tests[test];
     size_t count;
     const struct tg_measurement *const *own = tg_rows_of(rows, t->block, &count);
-    return tg_evidence_gather(own, count, t, &plan->policy.rules[t->rule], rounds, err);
+    return tg_evidence_gather(own, count, t, &plan->policy.rules[t->rule], &plan->policy.limits,
+                              rounds, err);
 }
 
 /*
@@ -170,6 +171,34 @@ static void tell_clocks(const struct tg_rounds *rounds, struct tg_verdict *v)
     }
 }
 
+/*
+ * A device whose clock was too often too low, or held down, measured its own heat: what was not
+ * discarded decides nothing either. Before there are rounds_min rounds, it is not known which are
+ * to be (clocks.h).
+ */
+static void look_at_clocks(const struct tg_limits *limits, const struct tg_rounds *rounds,
+                           struct tg_verdict *v)
+{
+    char text[300];
+    const struct tg_discards *discards = &rounds->discards;
+    v->discarded = discards->rounds;
+    v->clocked = discards->clocked;
+    bool is_open = v->answer != TG_INCONCLUSIVE || strcmp(v->word, "inconclusive") == 0;
+    if (discards->clocked == 0 || v->is_broken || !is_open) return;
+    if (tg_clocks_are_thermal(discards, limits))
+        tg_rule_say(v, TG_INCONCLUSIVE, "thermal", "%s; at most %.3g %% may be",
+                    tg_clocks_text(discards, limits, text, sizeof text),
+                    100 * limits->throttled_share);
+    else if (v->answer != TG_INCONCLUSIVE && (int64_t)discards->clocked < limits->rounds_min)
+        tg_rule_say(v, TG_INCONCLUSIVE, "inconclusive",
+                    "%zu rounds are too few to know what the clock of the device is",
+                    discards->clocked);
+    else
+        return;
+    v->is_clock_effect = v->wants_last = false;
+    v->wants_more = rounds->last + 1 < limits->rounds_max;
+}
+
 /* The verdict of the rounds of a test that was measured. */
 static struct tg_verdict judge_rounds(const struct tg_plan *plan, const struct tg_test *test,
                                       const struct tg_rounds *rounds)
@@ -205,6 +234,7 @@ static struct tg_verdict judge_rounds(const struct tg_plan *plan, const struct t
     if (v.odd_node >= 0) tell_canaries(rounds, &v);
     if (v.is_clock_effect) tell_clocks(rounds, &v);
     look_at_limits(rule, test, rounds, &v);
+    look_at_clocks(&plan->policy.limits, rounds, &v);
     v.left_out = rounds->hollow;
     return v;
 }

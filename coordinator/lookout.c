@@ -132,7 +132,7 @@ static int gather(const struct tg_plan *plan, size_t test, const struct tg_rows 
     alike.to = block->cells[1];
     if (!alike.has_to) snprintf(rule.rule, sizeof rule.rule, "ceiling"); /* reads one cell */
     const struct tg_measurement *const *own = tg_rows_of(rows, w->block, &count);
-    return tg_evidence_gather(own, count, &alike, &rule, rounds, err);
+    return tg_evidence_gather(own, count, &alike, &rule, &plan->policy.limits, rounds, err);
 }
 
 /* What each run says of head, normalised; those that say too little are left out. */
@@ -229,6 +229,19 @@ static int ask_trigger(const struct tg_plan *plan, size_t test, const struct tg_
     return rc;
 }
 
+/* Head was too hot to be compared with what is stored; beside its base it may be. */
+static int say_thermal(const struct tg_plan *plan, const struct tg_rounds *rounds,
+                       struct tg_verdict *v)
+{
+    char text[300];
+    tg_rule_say(v, TG_INCONCLUSIVE, "thermal", "%s",
+                tg_clocks_text(&rounds->discards, &plan->policy.limits, text, sizeof text));
+    v->rounds = rounds->count;
+    v->discarded = rounds->discards.rounds;
+    v->clocked = rounds->discards.clocked;
+    return plan->has_base ? 0 : 1;
+}
+
 int tg_lookout_judge(const struct tg_plan *plan, size_t test, const struct tg_rows *rows,
                      struct tg_verdict *verdict, struct tg_error *err)
 {
@@ -236,7 +249,11 @@ int tg_lookout_judge(const struct tg_plan *plan, size_t test, const struct tg_ro
     struct tg_verdict v = tg_rule_no_verdict();
     int rc = 1;
     if (gather(plan, test, rows, &rounds, err) < 0) return -1;
-    if (!tg_judge_broken(&rounds, &v)) rc = ask_trigger(plan, test, rows, &rounds, &v, err);
+    bool is_broken = tg_judge_broken(&rounds, &v);
+    if (!is_broken && tg_clocks_are_thermal(&rounds.discards, &plan->policy.limits))
+        rc = say_thermal(plan, &rounds, &v);
+    else if (!is_broken)
+        rc = ask_trigger(plan, test, rows, &rounds, &v, err);
     tg_evidence_release(&rounds);
     if (rc > 0) *verdict = v;
     return rc;

@@ -309,7 +309,7 @@ char *tg_report_result(const struct tg_plan *plan, size_t test, const struct tg_
     const struct tg_rule *rule = &plan->policy.rules[plan->spec.tests[test].rule];
     bool is_shadow = plan->spec.tests[test].is_shadow && !tg_gate_counts(plan, test, v);
     bool says_more = strcmp(v->word, "attention") == 0 || strcmp(v->word, "heterogeneous") == 0 ||
-                     strcmp(v->word, "impossible") == 0 ||
+                     strcmp(v->word, "impossible") == 0 || strcmp(v->word, "thermal") == 0 ||
                      (v->answer == TG_PASS && is(rule, "slowdown"));
     snprintf(out, size, "%s%s", is_shadow ? "shadow: " : "",
              says_more ? v->word : tg_gate_word(v->answer));
@@ -318,9 +318,9 @@ char *tg_report_result(const struct tg_plan *plan, size_t test, const struct tg_
 
 char *tg_report_why(const struct tg_verdict *v, char *out, size_t size)
 {
-    static const char *const said[] = {"attention",    "heterogeneous", "impossible",
-                                       "inconclusive", "missing",       "skipped",
-                                       "unchanged",    "unchanged*",    "wrong"};
+    static const char *const said[] = {"attention",  "heterogeneous", "impossible", "inconclusive",
+                                       "missing",    "skipped",       "thermal",    "unchanged",
+                                       "unchanged*", "wrong"};
     bool in_reason = false, in_word = !*v->reason || strncmp(v->word, "slower", 6) == 0;
     for (size_t i = 0; i < sizeof said / sizeof *said; i++)
         in_reason = in_reason || strcmp(v->word, said[i]) == 0;

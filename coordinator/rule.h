@@ -37,10 +37,12 @@ struct tg_evidence {
 /* A rule's answer for one cell or pair. */
 struct tg_verdict {
     enum tg_answer answer;
-    char word[40];        /* in a few words: "not slower", "slower, minor" */
-    char reason[600];     /* of a failure, skip or inconclusive answer; "" for none */
-    size_t left_out;      /* rounds that have all rows, but whose samples are not whole */
-    bool is_broken;       /* of's kernel was wrong, or crashed or was late twice */
+    char word[40];    /* in a few words: "not slower", "slower, minor" */
+    char reason[600]; /* of a failure, skip or inconclusive answer; "" for none */
+    size_t left_out;  /* rounds that have all rows, but whose samples are not whole */
+    size_t discarded; /* rounds that the clock of their device discards, which are not in rounds */
+    size_t clocked;   /* ... out of so many on a device with a clock */
+    bool is_broken;   /* of's kernel was wrong, or crashed or was late twice */
     bool is_clock_effect; /* it would fail in the rule's metric, but does not in its second */
     bool wants_more;      /* further rounds could change the answer or its severity */
     bool wants_head; /* ... of the block in which head is watched (lookout.h), not of the test's own

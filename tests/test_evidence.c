@@ -63,7 +63,8 @@ static void gather(size_t test, bool backwards)
         if (tg_plan_is_of(&plan, &plan.spec.blocks[t->block], row)) rows[count++] = row;
     }
     tg_evidence_release(&rounds);
-    assert_int_equal(tg_evidence_gather(rows, count, t, &plan.policy.rules[t->rule], &rounds, &err),
+    assert_int_equal(tg_evidence_gather(rows, count, t, &plan.policy.rules[t->rule],
+                                        &plan.policy.limits, &rounds, &err),
                      0);
 }
 

@@ -239,7 +239,7 @@ static void devices_are_named_with_the_most_that_was_seen_of_them(void **state)
     decide_run();
     assert_string_equal(decision.devices,
                         "H100, A100; at most 512 MiB held by a process; at most 71 C; at most "
-                        "693.5 W; clocks held down, reasons 0x44");
+                        "693.5 W; clock held down by power_cap,hardware_heat");
 }
 
 /* The rounds of a second run follow those of the first, whatever their numbers. */
