@@ -74,7 +74,7 @@ void tg_report_add_axes(const struct tg_cell *cell, const char *but, const char 
     }
 }
 
-/* "of vs to" along the rule's axis, or "" for one cell. */
+/* "of vs to" along the rule's axis, with what else `to` has of its own, or "" for one cell. */
 static char *compared(const struct tg_plan *plan, const struct tg_test *test, char *out,
                       size_t size)
 {
@@ -85,6 +85,14 @@ static char *compared(const struct tg_plan *plan, const struct tg_test *test, ch
     if (test->has_to)
         snprintf(out, size, "%s vs %s", tg_record_get(field, &test->of, of, sizeof of),
                  tg_record_get(field, &test->to, to, sizeof to));
+    for (size_t i = 0; test->has_to && i < tg_cell_type.field_count; i++) {
+        const struct tg_field *other = &tg_cell_type.fields[i];
+        size_t used = strlen(out);
+        tg_record_get(other, &test->of, of, sizeof of);
+        tg_record_get(other, &test->to, to, sizeof to);
+        if (other != field && strcmp(of, to) != 0)
+            snprintf(out + used, size - used, " %s=%s", other->name, to);
+    }
     return out;
 }
 
@@ -105,7 +113,7 @@ static void add_hardware(const struct tg_plan *plan, const struct tg_test *test,
 char *tg_report_subject(const struct tg_plan *plan, size_t test, char *out, size_t size)
 {
     const struct tg_test *t = &plan->spec.tests[test];
-    char pair[2 * TG_TEXT_SIZE + 8];
+    char pair[4 * TG_TEXT_SIZE];
     compared(plan, t, pair, sizeof pair);
     out[0] = 0;
     if (is_along_kernel(plan, t)) snprintf(out, size, "%s", pair);
@@ -128,7 +136,7 @@ char *tg_report_heading(const struct tg_plan *plan, size_t test, char *out, size
 {
     const struct tg_test *t = &plan->spec.tests[test];
     const struct tg_rule *rule = &plan->policy.rules[t->rule];
-    char pair[2 * TG_TEXT_SIZE + 8], demand[128];
+    char pair[4 * TG_TEXT_SIZE], demand[128];
     compared(plan, t, pair, sizeof pair);
     tg_report_demand(rule, demand, sizeof demand);
     if (!t->has_to)

@@ -175,14 +175,26 @@ static int check_limit(const struct tg_rule *r, const struct traits *m, const ch
     return 0;
 }
 
+/* Rivals instead of one value: each cell of the matrix that matches, and is else as `of`. */
+static int check_against(const struct tg_rule *r, const struct tg_words *words,
+                         struct tg_error *err)
+{
+    if (*r->to) return tg_fail(err, "'against' stands in the place of 'to'");
+    if (strcmp(r->axis, "build") == 0)
+        return tg_fail(err, "builds are compared by 'to', not by 'against'");
+    return tg_cell_check_where(r->against, words, err);
+}
+
 static int check_pair(const struct tg_rule *r, const struct tg_words *words, struct tg_error *err)
 {
     if (!tg_record_field(&tg_cell_type, r->axis)) return tg_fail(err, "unknown axis '%s'", r->axis);
-    if (!*r->of || !*r->to) return tg_fail(err, "'of' and 'to' are needed along an axis");
+    if (!*r->of || (!*r->to && !*r->against))
+        return tg_fail(err, "'of' and 'to' are needed along an axis");
     if (tg_words_is_pattern(r->to)) return tg_fail(err, "'to' is one value, not a pattern");
     if (strcmp(r->of, r->to) == 0) return tg_fail(err, "'of' and 'to' are the same");
     if (!tg_words_is_pattern(r->of) && tg_cell_check_value(r->axis, r->of, words, err) < 0)
         return -1;
+    if (*r->against) return check_against(r, words, err);
     return tg_cell_check_value(r->axis, r->to, words, err);
 }
 
@@ -202,7 +214,7 @@ static int check_rule(const struct tg_rule *r, const struct tg_words *words, str
     tg_words_trait(kind, "cells", needs, sizeof needs);
     tg_words_trait(kind, "reading", reading, sizeof reading);
     if (strcmp(needs, "pair") == 0 && check_pair(r, words, err) < 0) return -1;
-    if (strcmp(needs, "pair") != 0 && (*r->axis || *r->of || *r->to))
+    if (strcmp(needs, "pair") != 0 && (*r->axis || *r->of || *r->to || *r->against))
         return tg_fail(err, "rule '%s' looks at one cell, 'axis', 'of' and 'to' mean nothing",
                        r->rule);
     if (r->required / 2 || r->optional / 2 || (r->required && r->optional))
@@ -229,11 +241,13 @@ static int read_rule(const struct tg_json_file *file, const struct tg_json *obje
     for (size_t i = 0; i < tg_json_count(object); i++) {
         const struct tg_json *member = tg_json_at(object, i);
         const char *key = tg_json_key(member);
-        if (strcmp(key, "where") == 0) {
+        bool is_where = strcmp(key, "where") == 0;
+        if (is_where || strcmp(key, "against") == 0) {
             if (tg_json_kind(member) != TG_JSON_TEXT ||
                 strlen(tg_json_text(member)) >= sizeof rule->where)
                 return tg_json_fail(file, member, err, "a pattern of cells is expected");
-            snprintf(rule->where, sizeof rule->where, "%s", tg_json_text(member));
+            snprintf(is_where ? rule->where : rule->against, sizeof rule->where, "%s",
+                     tg_json_text(member));
         } else if (tg_json_read_field(file, member, &tg_rule_type, rule, key, err) < 0) {
             return -1;
         }

@@ -27,13 +27,15 @@ struct tg_limits {
 #undef FIELD
 };
 
-/* One demand: the fields of rule.def, and the cells it is about (a pattern, see tg_cell_matches).
+/*
+ * One demand: the fields of rule.def, and two patterns of cells (see tg_cell_matches): those it is
+ * about, and, in the place of `to`, the rivals that each of them is compared with ("" for none).
  */
 struct tg_rule {
 #define FIELD(name, KIND, fallback, unit, meaning) TG_MEMBER_##KIND(name)
 #include "matrix/rule.def"
 #undef FIELD
-    char where[256];
+    char where[256], against[256];
 };
 
 extern const struct tg_record_type tg_limits_type;

@@ -282,6 +282,39 @@ static bool other_cell(const struct tg_rule *rule, bool has_base, struct tg_test
     return tg_record_set(&tg_cell_type, &test->to, rule->axis, to, NULL) == 0;
 }
 
+/* Whether a cell is a rival of the one that a test judges. */
+static bool is_rival(const struct tg_rule *rule, const struct tg_cell *of, const struct tg_cell *to,
+                     const struct tg_words *words)
+{
+    const struct tg_word named = {"", "", rule->against};
+    char value[TG_TEXT_SIZE], other[TG_TEXT_SIZE], pattern[sizeof rule->against];
+    if (!tg_cell_matches(to, rule->against, words)) return false;
+    for (size_t i = 0; i < tg_cell_type.field_count; i++) {
+        const struct tg_field *field = &tg_cell_type.fields[i];
+        bool is_axis = strcmp(field->name, rule->axis) == 0;
+        tg_record_get(field, of, value, sizeof value);
+        tg_record_get(field, to, other, sizeof other);
+        if (is_axis && fnmatch(rule->of, value, 0) != 0) return false;
+        if (is_axis == (strcmp(value, other) != 0)) continue;
+        if (is_axis || !tg_words_trait(&named, field->name, pattern, sizeof pattern)) return false;
+    }
+    return true;
+}
+
+static int add_rivals(struct tg_spec *spec, const struct tg_rule *rule,
+                      const struct tg_words *words, const struct tg_test *test, bool is_timed,
+                      struct tg_error *err)
+{
+    for (size_t i = 0; i < spec->cell_count; i++) {
+        struct tg_test pair = *test;
+        if (!is_rival(rule, &test->of, &spec->cells[i], words)) continue;
+        pair.to = spec->cells[i];
+        pair.has_to = true;
+        if (add_test(spec, &pair, is_timed, err) < 0) return -1;
+    }
+    return 0;
+}
+
 int tg_spec_plan(struct tg_spec *spec, const struct tg_policy *policy, const struct tg_words *words,
                  bool has_base, size_t classes, struct tg_error *err)
 {
@@ -290,12 +323,17 @@ int tg_spec_plan(struct tg_spec *spec, const struct tg_policy *policy, const str
         char nature[16] = "";
         tg_words_trait(tg_words_find(words, "metric", rule->metric), "nature", nature,
                        sizeof nature);
+        bool is_timed = strcmp(nature, "sampled") == 0;
         for (size_t i = 0; i < spec->cell_count * classes; i++) {
             struct tg_test test = {
                 .rule = r, .of = spec->cells[i / classes], .hardware = i % classes};
             if (!tg_cell_matches(&test.of, rule->where, words)) continue;
+            if (*rule->against) {
+                if (add_rivals(spec, rule, words, &test, is_timed, err) < 0) return -1;
+                continue;
+            }
             if (*rule->axis && !other_cell(rule, has_base, &test)) continue;
-            if (add_test(spec, &test, strcmp(nature, "sampled") == 0, err) < 0) return -1;
+            if (add_test(spec, &test, is_timed, err) < 0) return -1;
         }
     }
     return spec->test_count ? 0

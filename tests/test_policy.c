@@ -209,6 +209,13 @@ static void a_pair_has_two_different_sides_that_exist(void **state)
         {"\"axis\": \"build\", \"of\": \"head\", \"to\": \"trunk\"", "no such build 'trunk'"},
         {"\"axis\": \"build\", \"of\": \"trunk\", \"to\": \"base\"", "no such build 'trunk'"},
         {"\"axis\": \"build\", \"of\": \"head\", \"to\": \"head\"", "'of' and 'to' are the same"},
+        {"\"axis\": \"build\", \"of\": \"head\", \"against\": \"build=b*\"",
+         "builds are compared by 'to', not by 'against'"},
+        {"\"axis\": \"kernel\", \"of\": \"i2s_avx2\", \"to\": \"i2s_scalar\", \"against\": "
+         "\"batch=8\"",
+         "'against' stands in the place of 'to'"},
+        {"\"axis\": \"kernel\", \"of\": \"i2s_avx2\", \"against\": \"colour=red\"",
+         "unknown axis 'colour' in 'colour=red'"},
         {"\"axis\": \"batch\", \"of\": \"8\", \"to\": \"one\"",
          "axis 'batch': unusable value 'one'"},
         {"\"axis\": \"batch\", \"of\": \"8\", \"to\": \"08\"", "axis 'batch': '08' is written '8'"},

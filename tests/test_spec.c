@@ -313,6 +313,33 @@ static void a_rule_along_kernel_pairs_those_that_match_with_one(void **state)
     tg_spec_release(&spec);
 }
 
+#define AGAINST(pattern)                                                                           \
+    "{\"rule\": \"ratio\", \"metric\": \"call_time\", \"where\": \"threads=1\", \"axis\": "        \
+    "\"kernel\","                                                                                  \
+    "\"of\": \"i2s_avx*\", \"against\": \"" pattern "\", \"limit\": 2}"
+#define CROWD                                                                                      \
+    HEAD "\"axes\": {" PROBE ", \"kernel\": [\"i2s_*\"], \"batch\": [1, 8], \"threads\": [1, 2]}}"
+
+/* Cells that are else alike, and in the axes that the pattern names whatever it says. */
+static void rivals_are_the_cells_of_the_matrix_that_match(void **state)
+{
+    (void)state;
+    struct tg_spec spec = planned(CROWD, AGAINST("op=product isa=s*"), true);
+    assert_int_equal(spec.test_count, 2);
+    assert_string_equal(spec.blocks[1].text, "probe=kernel kernel=i2s_avx2 batch=8 | "
+                                             "probe=kernel kernel=i2s_scalar batch=8");
+    assert_true(spec.blocks[1].is_timed && !spec.tests[1].is_shadow);
+    tg_spec_release(&spec);
+    spec = planned(CROWD, AGAINST("op=product threads=*"), true);
+    assert_int_equal(spec.test_count, 4);
+    assert_string_equal(spec.blocks[1].text, "probe=kernel kernel=i2s_avx2 | "
+                                             "probe=kernel kernel=i2s_scalar threads=2");
+    tg_spec_release(&spec);
+    spec = planned(CROWD, AGAINST("op=product threads=2"), true);
+    assert_int_equal(spec.test_count, 2);
+    tg_spec_release(&spec);
+}
+
 static void a_floor_reads_one_cell(void **state)
 {
     (void)state;
@@ -393,6 +420,7 @@ int main(void)
         cmocka_unit_test(a_rule_along_build_pairs_head_with_base),
         cmocka_unit_test(without_a_base_head_is_paired_with_its_copy_as_a_shadow),
         cmocka_unit_test(a_rule_along_kernel_pairs_those_that_match_with_one),
+        cmocka_unit_test(rivals_are_the_cells_of_the_matrix_that_match),
         cmocka_unit_test(a_floor_reads_one_cell),
         cmocka_unit_test(tests_of_the_same_cells_share_a_block),
         cmocka_unit_test(rules_that_select_nothing_at_all_are_refused),
