@@ -133,7 +133,9 @@ static void fill_format(size_t i, struct row *row)
 static void fill_op(size_t i, struct row *row)
 {
     set(row, 0, tg_op_at(i)->name);
-    set(row, 1, tg_op_at(i)->meaning);
+    set(row, 1, tg_op_at(i)->activations->name);
+    set(row, 2, tg_op_at(i)->has_weights ? "weights" : "tokens");
+    set(row, 3, tg_op_at(i)->meaning);
 }
 
 static void fill_isa(size_t i, struct row *row)
@@ -213,7 +215,7 @@ static const struct table tables[] = {
      kernel_count,
      fill_kernel},
     {"formats", {"name", "columns", "meaning"}, tg_format_count, fill_format},
-    {"ops", {"name", "meaning"}, tg_op_count, fill_op},
+    {"ops", {"name", "activations", "rows", "meaning"}, tg_op_count, fill_op},
     {"isas", {"name", "processor", "here", "flags"}, tg_isa_count, fill_isa},
     {"gpus",
      {"uuid", "name", "memory_bytes", "numa", "mig", "compute_mode", "pci", "driver"},

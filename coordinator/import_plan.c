@@ -107,6 +107,17 @@ static bool ends_in(const char *text, const char *end)
     return length >= wanted && strcmp(text + length - wanted, end) == 0;
 }
 
+/* The operation whose name ends a kernel's name, as in i2s_avx2_unpack; or product. */
+static const char *op_of(const char *name)
+{
+    for (size_t i = 0; i < tg_op_count(); i++) {
+        char end[TG_TEXT_SIZE];
+        snprintf(end, sizeof end, "_%s", tg_op_at(i)->name);
+        if (ends_in(name, end)) return tg_op_at(i)->name;
+    }
+    return "product";
+}
+
 /* What is known of a kernel: the program's own row of that name, or what its name says. */
 static void describe(const char *name, const char *isa, struct tg_survey_kernel *k)
 {
@@ -120,7 +131,7 @@ static void describe(const char *name, const char *isa, struct tg_survey_kernel 
         snprintf(k->device, sizeof k->device, "%s", own->device);
         return;
     }
-    snprintf(k->op, sizeof k->op, "%s", ends_in(name, "_unpack") ? "unpack" : "product");
+    snprintf(k->op, sizeof k->op, "%s", op_of(name));
     name_part(name, 0, k->format);
     if (*isa && strcmp(isa, "unknown") != 0 && strspn(isa, NAME_LETTERS) == strlen(isa))
         snprintf(k->isa, sizeof k->isa, "%s", isa);

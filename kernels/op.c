@@ -4,10 +4,15 @@
 #include <assert.h>
 #include <string.h>
 
+/* What a row says that its rows are, as has_weights. */
+enum { ROWS_OF_TOKENS = 0, ROWS_OF_WEIGHTS = 1 };
+
 static const struct tg_op ops[] = {
-#define OP(name, meaning)                                                                          \
+#define OP(name, numbers, rows, meaning)                                                           \
     {#name,                                                                                        \
      meaning,                                                                                      \
+     &tg_number_##numbers,                                                                         \
+     ROWS_OF_##rows,                                                                               \
      tg_op_##name##_result_bytes,                                                                  \
      tg_op_##name##_reference,                                                                     \
      tg_op_##name##_differs,                                                                       \
@@ -35,4 +40,14 @@ const struct tg_op *tg_op_find(const char *name)
         if (strcmp(ops[i].name, name) == 0) return &ops[i];
     }
     return NULL;
+}
+
+int64_t tg_op_activation_count(const struct tg_op *op, const struct tg_problem *p)
+{
+    return (op->has_weights ? p->batch : p->rows) * p->cols;
+}
+
+int64_t tg_op_activation_bytes(const struct tg_op *op, const struct tg_problem *p)
+{
+    return tg_op_activation_count(op, p) * op->activations->bytes;
 }

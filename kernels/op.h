@@ -5,6 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "kernels/number.h"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -25,12 +27,18 @@ extern "C" {
  * One call of a kernel: caller-owned operands and the rows to compute.
  *
  *   weights      packed as the kernel's format says, 64-byte aligned
- *   activations  int8, batch x cols, row-major, 64-byte aligned; values -127..127
- *   results      as the operation says; only those of rows row_begin..row_end-1 are written
+ *   activations  of the operation's type of numbers, row-major, 64-byte aligned: batch x cols, or
+ *                rows x cols where the rows are tokens; int8 are -127..127
+ *   results      as the operation says, 64-byte aligned; only those of rows row_begin..row_end-1
+ *                are written
  */
 struct tg_problem {
     const uint8_t *weights;
-    const int8_t *activations;
+    union { /* one pointer; who sets any of them sets all */
+        const int8_t *activations;
+        const float *activations_f32;
+        const uint16_t *activations_16; /* f16 or bf16 */
+    };
     void *results;
     int64_t rows, cols, batch;
     int64_t row_begin, row_end;
@@ -40,6 +48,13 @@ struct tg_problem {
 struct tg_op {
     const char *name;
     const char *meaning;
+    const struct tg_number *activations; /* the type of their numbers */
+
+    /*
+     * Whether rows are those of weights. If not, they are tokens: there are no weights to read, the
+     * activations are rows x cols, batch is 1, and what is a batch elsewhere are the rows.
+     */
+    int has_weights;
 
     /* Bytes of the results of a whole problem: rows x cols x batch as in p. */
     int64_t (*result_bytes)(const struct tg_problem *p);
@@ -71,8 +86,12 @@ const struct tg_op *tg_op_find(const char *name);
 size_t tg_op_count(void);
 const struct tg_op *tg_op_at(size_t i);
 
+/* Numbers of the activations of a whole problem, and their bytes. */
+int64_t tg_op_activation_count(const struct tg_op *op, const struct tg_problem *p);
+int64_t tg_op_activation_bytes(const struct tg_op *op, const struct tg_problem *p);
+
 /* The functions of each row, in its op_<name>.c. */
-#define OP(name, meaning)                                                                          \
+#define OP(name, numbers, rows, meaning)                                                           \
     int64_t tg_op_##name##_result_bytes(const struct tg_problem *p);                               \
     void tg_op_##name##_reference(const int8_t *ternary, const struct tg_problem *p,               \
                                   int64_t column);                                                 \

@@ -100,6 +100,19 @@ static void unpack_gives_the_weights_of_its_rows(void **state)
     assert_int_equal(unpack->differs(&p, weights, 0), 0);
 }
 
+static void the_activations_of_a_problem_are_counted(void **state)
+{
+    const struct tg_op *product = tg_op_find("product"), *unpack = tg_op_find("unpack");
+    const struct tg_problem p = small_problem(NULL);
+
+    (void)state;
+    assert_ptr_equal(product->activations, &tg_number_int8);
+    assert_true(product->has_weights);
+    assert_int_equal(tg_op_activation_count(product, &p), 8);
+    assert_int_equal(tg_op_activation_bytes(product, &p), 8);
+    assert_int_equal(tg_op_activation_bytes(unpack, &p), 0);
+}
+
 static void a_call_moves_what_its_rows_need(void **state)
 {
     const struct tg_op *product = tg_op_find("product"), *unpack = tg_op_find("unpack");
@@ -121,6 +134,7 @@ int main(void)
         cmocka_unit_test(the_reference_writes_its_column_and_rows_only),
         cmocka_unit_test(differs_says_the_first_row_of_the_column),
         cmocka_unit_test(unpack_gives_the_weights_of_its_rows),
+        cmocka_unit_test(the_activations_of_a_problem_are_counted),
         cmocka_unit_test(a_call_moves_what_its_rows_need),
     };
 

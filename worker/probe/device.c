@@ -67,8 +67,8 @@ int tg_device_call(const struct tg_kernel *kernel, const struct tg_op *op,
     int rc = -1;
     if (copy_in(device, state, problem->weights, kernel->packed_bytes(problem->rows, problem->cols),
                 &weights, err) < 0 ||
-        copy_in(device, state, problem->activations, problem->batch * problem->cols, &activations,
-                err) < 0 ||
+        copy_in(device, state, problem->activations, tg_op_activation_bytes(op, problem),
+                &activations, err) < 0 ||
         copy_in(device, state, problem->results, result_bytes, &results, err) < 0)
         goto out;
     call.problem.weights = weights;

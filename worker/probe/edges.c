@@ -2,6 +2,7 @@
 #include "worker/probe/edges.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,11 +17,25 @@ struct shape {
     int64_t rows, multiples, batch, row_begin, row_end;
 };
 
-enum values { RANDOM, ALL_PLUS, ALL_MINUS, OPPOSITE, CHECKERBOARD, SINGLE, VALUES };
+/* Of these, integers have the first six: what comes after is of floating-point numbers. */
+enum values {
+    RANDOM,
+    ALL_PLUS,
+    ALL_MINUS,
+    OPPOSITE,
+    CHECKERBOARD,
+    SINGLE,
+    HALVES,
+    TINY,
+    NOT_FINITE,
+    VALUES,
+    INTEGER_VALUES = HALVES
+};
 
-static const char *const value_names[VALUES] = {"random",           "all +1 with 127",
-                                                "all -1 with -127", "all +1 with -127",
-                                                "checkerboard",     "one weight that is not 0"};
+static const char *const value_names[VALUES] = {
+    "random",       "all +1 with 127",          "all -1 with -127", "all +1 with -127",
+    "checkerboard", "one weight that is not 0", "halves",           "tiny",
+    "not finite"};
 
 /*
  * Multiples below COLUMNS_LEAST are of the format's least number of columns, others are columns,
@@ -33,14 +48,14 @@ static const struct shape shapes[] = {
     {16, 5, 1, 5, 11},    {33, 1, 7, 1, 32},   {64, 20, 1, 0, 64},   {64, 20, 9, 13, 50},
     {4, 14336, 1, 0, 4},  {7, 14336, 8, 0, 7}, {37, 2560, 2, 0, 37}, {9, 2560, 9, 0, 9},
     {19, 6912, 1, 0, 19}, {3, 6912, 7, 0, 3},  {5, 2, 31, 0, 5},     {18, 3, 32, 0, 18},
-    {35, 1, 33, 16, 35},  {2, 7, 128, 0, 2},
+    {35, 1, 33, 16, 35},  {2, 7, 128, 0, 2},   {7, 77, 2, 0, 7},
 };
 
 struct edge {
     struct tg_problem problem;
     int8_t *ternary;
     uint8_t *packed;
-    int8_t *activations;
+    void *activations;
     uint8_t *results, *wanted;
     size_t result_bytes;
 };
@@ -59,26 +74,58 @@ static void *lines(int64_t bytes)
     return aligned_alloc(64, ((size_t)bytes + 63) / 64 * 64);
 }
 
-static void fill(struct edge *e, enum values values, uint64_t seed)
+static void fill_weights(struct edge *e, enum values values, uint64_t seed)
 {
     const struct tg_problem *p = &e->problem;
-    const size_t weights = (size_t)(p->rows * p->cols), inputs = (size_t)(p->batch * p->cols);
+    const size_t weights = (size_t)(p->rows * p->cols);
 
     tg_fill_ternary(seed + 1, e->ternary, weights);
-    tg_fill_int8(seed + 100, e->activations, inputs);
-    if (values == RANDOM) return;
     if (values == CHECKERBOARD) {
         for (size_t i = 0; i < weights; i++) e->ternary[i] = (i + i / (size_t)p->cols) % 2 ? 1 : -1;
-        for (size_t i = 0; i < inputs; i++) e->activations[i] = i % 2 ? 127 : -127;
-        return;
-    }
-    if (values == SINGLE) {
+    } else if (values == SINGLE) {
         memset(e->ternary, 0, weights);
         e->ternary[p->row_end * p->cols - 1] = -1;
-        return;
+    } else if (values == ALL_PLUS || values == ALL_MINUS || values == OPPOSITE) {
+        memset(e->ternary, values == ALL_MINUS ? -1 : 1, weights);
     }
-    memset(e->ternary, values == ALL_MINUS ? -1 : 1, weights);
-    memset(e->activations, values == ALL_PLUS ? 127 : -127, inputs);
+}
+
+/* The f32 below 1e-5, and every second token the next one, which is above, or zeros. */
+static float largest_tiny(size_t token)
+{
+    return token % 3 == 2 ? 0 : token % 3 == 1 ? nextafterf(1e-5f, 1) : 1e-5f;
+}
+
+/* Number i of the activations, whose tokens have `cols` each. */
+static float value_of(enum values values, size_t i, size_t cols)
+{
+    const size_t token = i / cols, at = i % cols;
+    switch (values) {
+    case ALL_PLUS: return 127;
+    case ALL_MINUS:
+    case OPPOSITE: return -127;
+    case CHECKERBOARD: return i % 2 ? 127 : -127;
+    case HALVES: return at == 0 ? 127 : (float)((int)(i * 37 % 255) - 127) / 2;
+    case TINY: return at == 0 ? largest_tiny(token) : (float)((int)(i % 7) - 3) * 1e-40f;
+    case NOT_FINITE:
+        if (token % 4 == 0 && at == cols - 1) return NAN;
+        if (token % 4 == 1 && at == cols / 2) return INFINITY;
+        if (token % 4 == 2 && at == 0) return -INFINITY;
+        return (float)((int)(i % 9) - 4);
+    default: return 0;
+    }
+}
+
+static void fill_activations(struct edge *e, const struct tg_op *op, enum values values,
+                             uint64_t seed)
+{
+    const size_t cols = (size_t)e->problem.cols;
+    const size_t count = (size_t)tg_op_activation_count(op, &e->problem);
+
+    op->activations->fill(seed + 100, e->activations, count);
+    if (values == RANDOM || values == SINGLE) return;
+    for (size_t i = 0; i < count; i++)
+        op->activations->put(e->activations, i, value_of(values, i, cols));
 }
 
 static bool make(const struct tg_kernel *kernel, const struct tg_op *op, const struct shape *shape,
@@ -92,15 +139,16 @@ static bool make(const struct tg_kernel *kernel, const struct tg_op *op, const s
     p->batch = shape->batch;
     p->row_begin = shape->row_begin;
     p->row_end = shape->row_end;
-    size_t weights = (size_t)(p->rows * p->cols), inputs = (size_t)(p->batch * p->cols);
+    size_t weights = (size_t)(p->rows * p->cols);
     e->result_bytes = (size_t)op->result_bytes(p);
     e->ternary = malloc(weights);
     e->packed = lines(kernel->packed_bytes(p->rows, p->cols));
-    e->activations = lines((int64_t)inputs);
+    e->activations = lines(tg_op_activation_bytes(op, p));
     e->results = lines((int64_t)e->result_bytes);
     e->wanted = lines((int64_t)e->result_bytes);
     if (!e->ternary || !e->packed || !e->activations || !e->results || !e->wanted) return false;
-    fill(e, values, (uint64_t)(shape - shapes));
+    fill_weights(e, values, (uint64_t)(shape - shapes));
+    fill_activations(e, op, values, (uint64_t)(shape - shapes));
     kernel->pack(e->ternary, p->rows, p->cols, e->packed);
     p->weights = e->packed;
     p->activations = e->activations;
@@ -141,8 +189,9 @@ int tg_edges_check(const struct tg_kernel *kernel, char *reason, size_t size)
         snprintf(reason, size, "no operation '%s' in this program", kernel->op);
         return -1;
     }
+    const int kinds = op->activations->is_float ? VALUES : INTEGER_VALUES;
     for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
-        for (int values = RANDOM; values < VALUES; values++, done++) {
+        for (int values = RANDOM; values < kinds; values++, done++) {
             struct edge e = {0};
             char why[128] = "out of memory";
             bool good = make(kernel, op, &shapes[s], (enum values)values, &e) &&

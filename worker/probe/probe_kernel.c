@@ -93,6 +93,13 @@ static int open_kernel(struct state *s, struct tg_measurement *m, struct tg_erro
         return tg_fail(err, "%" PRId64 " columns are not a multiple of %" PRId64, p->cols,
                        s->kernel->column_multiple);
     p->batch = cell->batch;
+    if (!s->op->has_weights) { /* each token is a row */
+        if (strcmp(cell->cache, "stream") == 0)
+            return tg_fail(err, "operation '%s' reads no weights: there is no set to stream",
+                           s->op->name);
+        p->rows = cell->batch;
+        p->batch = 1;
+    }
     p->row_begin = 0;
     p->row_end = p->rows;
     return 0;
@@ -114,7 +121,7 @@ static int make_memory(struct state *s, struct tg_error *err)
     size_t weights = (size_t)p->rows * (size_t)p->cols;
     s->operands = (struct tg_operands){
         .packed_bytes = s->kernel->packed_bytes(p->rows, p->cols),
-        .activation_bytes = p->batch * p->cols,
+        .activation_bytes = tg_op_activation_bytes(s->op, p),
         .offset = s->setup.offset,
         .over_bytes = s->upload.device ? 0 : set_bytes(s),
         .most_bytes = s->setup.stream_bytes,
@@ -140,7 +147,7 @@ static int pack(struct state *s, uint8_t *packed, int8_t *activations, struct tg
     const struct tg_problem *p = &s->problem;
     char digest[TG_DIGEST_SIZE];
     s->kernel->pack(s->ternary, p->rows, p->cols, packed);
-    tg_fill_int8(seed_of(s) + 1, activations, (size_t)s->operands.activation_bytes);
+    s->op->activations->fill(seed_of(s) + 1, activations, (size_t)tg_op_activation_count(s->op, p));
     struct tg_digest *d = tg_digest_create(err);
     if (!d) return -1;
     tg_digest_update(d, packed, (size_t)s->operands.packed_bytes);
@@ -408,23 +415,30 @@ static int kernel_check(void *opaque, struct tg_measurement *m, struct tg_error 
     return poison(s, err); /* so that what the timed calls leave is theirs */
 }
 
-/* Half an operation is a multiply-add, or less than one where nothing is multiplied. */
+/*
+ * What is read is weights, or else activations. Half an operation is a multiply-add, or less than
+ * one where nothing is multiplied; the machine's rate of them is of int8, and limits no others.
+ */
 static void kernel_roof(void *opaque, int64_t first, struct tg_facts *facts)
 {
     const struct state *s = opaque;
+    const struct tg_operands *o = &s->operands;
+    const uint8_t *activations = (const uint8_t *)o->activations;
+    const bool has_weights = s->op->has_weights;
     struct tg_roof_call call = {
         .isa = s->kernel->isa,
-        .walk = s->operands.walk,
-        .count = s->operands.count,
+        .walk = has_weights ? o->walk : &activations,
+        .count = has_weights ? o->count : 1,
         .first = first,
-        .weight_bytes = s->operands.packed_bytes,
+        .weight_bytes = has_weights ? o->packed_bytes : o->activation_bytes,
         .results = s->problem.results,
         .result_bytes = s->result_bytes,
-        .multiply_adds = s->op->operations(&s->problem) / 2,
+        .multiply_adds = s->op->activations->is_float ? 0 : s->op->operations(&s->problem) / 2,
     };
     if (s->upload.device) {
-        call.walk = s->upload.walk;
-        call.count = s->upload.count;
+        activations = (const uint8_t *)s->upload.problem.activations;
+        call.walk = has_weights ? s->upload.walk : &activations;
+        call.count = has_weights ? s->upload.count : 1;
         call.results = s->upload.problem.results;
         s->upload.device->roof(s->upload.state, &call, facts);
         return;
