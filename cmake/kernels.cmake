@@ -122,9 +122,9 @@ target_compile_options(kernel-objects PRIVATE $<$<COMPILE_LANGUAGE:C>:-falign-fu
 
 add_library(kernels STATIC $<TARGET_OBJECTS:kernel-objects>)
 target_include_directories(kernels PUBLIC ${PROJECT_SOURCE_DIR})
-target_link_libraries(kernels PRIVATE tg_flags PUBLIC ${cuda_libraries})
+target_link_libraries(kernels PRIVATE tg_flags PUBLIC m ${cuda_libraries})
 
 add_library(tritgate-kernels SHARED $<TARGET_OBJECTS:kernel-objects>)
-target_link_libraries(tritgate-kernels PRIVATE tg_flags ${cuda_libraries})
+target_link_libraries(tritgate-kernels PRIVATE tg_flags m ${cuda_libraries})
 target_link_options(tritgate-kernels PRIVATE -Wl,--exclude-libs,ALL)
 set_target_properties(tritgate-kernels PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR})

@@ -13,7 +13,7 @@
 enum { ROWS = 256, COLS = 512, SIZE = ROWS * COLS };
 
 static int8_t ternary[SIZE], scratch[SIZE];
-static uint8_t packed[SIZE];
+static uint8_t packed[sizeof(float) * SIZE];
 
 static uint64_t bit(const char *name)
 {

@@ -111,6 +111,8 @@ static void the_activations_of_a_problem_are_counted(void **state)
     assert_int_equal(tg_op_activation_count(product, &p), 8);
     assert_int_equal(tg_op_activation_bytes(product, &p), 8);
     assert_int_equal(tg_op_activation_bytes(unpack, &p), 0);
+    assert_int_equal(tg_op_activation_count(tg_op_find("quantise"), &p), 12);
+    assert_int_equal(tg_op_activation_bytes(tg_op_find("quantise"), &p), 48);
 }
 
 static void a_call_moves_what_its_rows_need(void **state)

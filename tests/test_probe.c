@@ -234,6 +234,26 @@ static void a_stream_is_measured_over_its_set_as_a_hot_cell_over_its_matrix(void
     }
 }
 
+static void an_operation_on_tokens_has_a_row_for_each_of_its_batch(void **state)
+{
+    (void)state;
+    struct tg_measurement m;
+    struct tg_error err;
+    struct tg_setup setup = setup_of(
+        "probe=kernel kernel=f32_scalar_quantise layer=32x100 batch=5");
+    if (tg_probe_run_alone(&setup, 3, &m, &err) < 0) fail_msg("%s", err.text);
+    assert_int_equal(m.outcome, TG_MEASURED);
+    assert_int_equal(m.facts.checked, 2 * 5);
+    assert_int_equal(m.facts.packed_bytes, 5 * 100 * 4);
+    assert_string_equal(m.facts.limited_by, "read");
+    tg_measurement_free(&m);
+
+    setup = setup_of("probe=kernel kernel=f32_scalar_quantise layer=32x100 cache=stream");
+    assert_int_equal(tg_probe_run_alone(&setup, 3, &m, &err), -1);
+    assert_string_equal(err.text,
+                        "operation 'quantise' reads no weights: there is no set to stream");
+}
+
 static void what_is_wrong_has_no_samples(void **state)
 {
     (void)state;
@@ -409,6 +429,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(threads_share_the_rows_and_nothing_else_changes),
         cmocka_unit_test(a_set_is_over_four_times_the_caches_as_far_as_it_may),
         cmocka_unit_test(a_stream_is_measured_over_its_set_as_a_hot_cell_over_its_matrix),
+        cmocka_unit_test(an_operation_on_tokens_has_a_row_for_each_of_its_batch),
         cmocka_unit_test(what_is_wrong_has_no_samples),
         cmocka_unit_test(a_kernel_that_goes_wrong_while_it_is_timed_is_wrong),
         cmocka_unit_test(the_short_check_compares_one_column_and_the_last_rows),
