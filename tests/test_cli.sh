@@ -80,7 +80,7 @@ check 'prints a measurement' says '^\{"tritgate_measurement":1,.*"outcome":"meas
 check 'cell: wrong' gives 1 "$TRITGATE" cell 'probe=kernel kernel=stub_wrong layer=64x256'
 check 'check: every kernel that is right' gives 0 "$TRITGATE" check 'i2s_*'
 check 'check: one that is wrong' gives 1 "$TRITGATE" check stub_wrong
-for planted in lanes overflow column rows tail layout; do
+for planted in lanes overflow column rows tail layout away; do
     check "check: planted $planted" gives 1 "$TRITGATE" check "stub_$planted"
     check 'names the place' says "^stub_$planted +wrong: row [0-9]+ of column [0-9]+ differs \\("
 done

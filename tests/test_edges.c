@@ -109,6 +109,7 @@ static void each_planted_error_is_found(void **state)
         {"stub_rows", "row 16 of column 0 differs (17x256, batch 3, rows 0 to 17, random)"},
         {"stub_tail", "row 0 of column 0 differs (5x384, batch 2, rows 0 to 5, random)"},
         {"stub_layout", "row 0 of column 0 differs (5x192, batch 2, rows 0 to 5, random)"},
+        {"stub_away", "row 0 of column 0 differs (5x3, batch 2, rows 0 to 5, halves)"},
     };
 
     (void)state;
