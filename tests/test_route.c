@@ -212,7 +212,7 @@ static void a_skip_has_the_reason_of_the_registry(void **state)
         const struct tg_cell *cell = &plan.spec.tests[i].of;
         snprintf(d.verdicts[i].reason, sizeof d.verdicts[i].reason, "C++ unavailable");
         const char *reason = tg_route_skip_reason(&plan, &d, i);
-        if (strcmp(cell->kernel, "i2s_cuda*") == 0)
+        if (strncmp(cell->kernel, "i2s_cuda", 8) == 0)
             assert_string_equal(reason, "no-gpu-available");
         else
             assert_string_equal(reason, "no-cpp-reference"); /* by its cell, or as an alias */
