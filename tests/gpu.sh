@@ -1,0 +1,99 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# What the GPU of this machine shows of a build: each of its kernels against the exact reference,
+# the same under compute-sanitizer where that is installed, and how fast they are.
+#
+#   tests/gpu.sh [TRITGATE]      (default: build/release/tritgate), about 3 minutes
+
+set -uo pipefail
+tritgate=${1:-build/release/tritgate}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+bad=0
+
+kernels() { "$tritgate" list kernels | awk -v op="$1" '$5 == "cuda" && $6 == "yes" &&
+    $1 !~ /^stub_/ && (op == "" || $2 == op) { print $1 }'; }
+
+"$tritgate" list gpus || true
+if [[ -z $(kernels '') ]]; then
+    echo "no kernel of a GPU can be run here"
+    "$tritgate" list isas | grep -i cuda
+    exit 2
+fi
+
+echo
+"$tritgate" check '*_cuda*' || bad=1
+
+if command -v compute-sanitizer >/dev/null; then
+    for kernel in $(kernels ''); do
+        for tool in memcheck racecheck initcheck; do
+            timeout 120 compute-sanitizer --tool "$tool" --target-processes all \
+                --error-exitcode 9 "$tritgate" check "$kernel" >"$work/log" 2>&1
+            status=$?
+            printf '%-24s %-10s %s\n' "$kernel" "$tool" \
+                "$(grep -E 'SUMMARY|right on|wrong|crashed' "$work/log" | sort -u | tr '\n' ' ')"
+            ((status == 0)) || { bad=1 && tail -n 30 "$work/log"; }
+        done
+    done
+else
+    echo 'compute-sanitizer is not installed here: not run'
+fi
+
+# One line of a measurement: kernel, layer, batch, microseconds, rates and shares of the roof.
+show() {
+    awk '
+    function number(name) {
+        if (!match($0, "\"" name "\":[-+0-9.e]*")) return 0
+        return substr($0, RSTART + length(name) + 3, RLENGTH - length(name) - 3) + 0
+    }
+    function text(name, otherwise) {
+        if (!match($0, name "=[^ \"]*")) return otherwise
+        return substr($0, RSTART + length(name) + 1, RLENGTH - length(name) - 1)
+    }
+    function median(metric,    at, list, n, i, k, v, t) {
+        at = index($0, "\"" metric "\",\"samples\":[")
+        if (!at) return 0
+        list = substr($0, at + length(metric) + 14)
+        sub(/\].*/, "", list)
+        n = split(list, v, ",")
+        for (i = 2; i <= n; i++)
+            for (k = i; k > 1 && v[k] + 0 < v[k - 1] + 0; k--) {
+                t = v[k]
+                v[k] = v[k - 1]
+                v[k - 1] = t
+            }
+        spread = (v[n - int(n / 10)] / v[int(n / 10) + 1] - 1) * 100
+        return v[int((n + 1) / 2)] + 0
+    }
+    {
+        s = median("call_time")
+        batch = text("batch", 1)
+        split(text("layer", ""), shape, "x")
+        if (!s) { print "not measured: " $0; next }
+        bytes = number("packed_bytes"); read = number("read_rate"); dot = number("dot_rate")
+        work = 2 * shape[1] * shape[2] * batch
+        form = "%-22s %-12s %5d %-6s %9.2f %5.1f %7.0f %6.1f%% %7.1f %6.1f%% %7.1f%% %6.0f\n"
+        printf form,
+            text("kernel", ""), text("layer", ""), batch, text("cache", "hot"), s * 1e6, spread,
+            bytes / s * 1e-9, read ? bytes / s / read * 100 : 0, work / s * 1e-12, dot ? work / 2 / s / dot * 100 : 0,
+            number("limit_s") / s * 100, number("sm_clock_hz") * 1e-6
+    }' "$1"
+}
+
+echo
+printf '%-22s %-12s %5s %-6s %9s %5s %7s %7s %7s %7s %8s %6s\n' kernel layer batch cache us '+-%' \
+    GB/s of-read TOPS of-dot of-limit MHz
+for batch in 1 8 32 128; do
+    for layer in 2560x2560 6912x2560 13824x2560 2560x6912 4096x14336; do
+        for kernel in $(kernels product); do
+            for cache in stream $([[ $layer == 2560x2560 ]] && echo hot); do
+                cell="probe=kernel kernel=$kernel layer=$layer batch=$batch cache=$cache"
+                "$tritgate" cell "$cell" --samples 11 >"$work/line" 2>"$work/error" ||
+                    { bad=1 && cat "$work/error"; }
+                show "$work/line"
+            done
+        done
+    done
+done
+exit "$bad"
