@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <string.h>
 
 #include "kernels/op.h"
 
@@ -100,6 +101,37 @@ static void unpack_gives_the_weights_of_its_rows(void **state)
     assert_int_equal(unpack->differs(&p, weights, 0), 0);
 }
 
+static void unpack_to_floats_gives_their_bits(void **state)
+{
+    static const uint32_t f32[4] = {0x3f800000, 0xbf800000, 0, 0x3f800000};
+    static const struct {
+        const char *name;
+        const void *first_row;
+        size_t bytes; /* of one */
+    } ops[] = {{"unpack_f32", f32, 4}};
+
+    (void)state;
+    for (size_t i = 0; i < 1; i++) {
+        const struct tg_op *op = tg_op_find(ops[i].name);
+        uint32_t results[3 * 4], wanted[3 * 4];
+        struct tg_problem p = small_problem(results);
+        memset(results, 0x5a, sizeof results);
+        memset(wanted, 0x5a, sizeof wanted);
+        assert_int_equal(op->result_bytes(&p), 12 * ops[i].bytes);
+        assert_int_equal(op->columns(&p), 1);
+        assert_int_equal(tg_op_activation_bytes(op, &p), 0);
+        p.row_end = 2;
+        op->reference(weights, &p, 0);
+        assert_memory_equal(results, ops[i].first_row, 4 * ops[i].bytes);
+        assert_int_equal(((uint8_t *)results)[8 * ops[i].bytes], 0x5a);
+        memcpy(wanted, results, sizeof wanted);
+        assert_int_equal(op->differs(&p, wanted, 0), -1);
+        ((uint8_t *)results)[6 * ops[i].bytes - 1] ^= 0x80; /* the sign of a zero */
+        assert_int_equal(op->differs(&p, wanted, 0), 1);
+        assert_true(op->weight_bytes(&p, 3) == 2.0 && op->operations(&p) == 8);
+    }
+}
+
 static void the_activations_of_a_problem_are_counted(void **state)
 {
     const struct tg_op *product = tg_op_find("product"), *unpack = tg_op_find("unpack");
@@ -136,6 +168,7 @@ int main(void)
         cmocka_unit_test(the_reference_writes_its_column_and_rows_only),
         cmocka_unit_test(differs_says_the_first_row_of_the_column),
         cmocka_unit_test(unpack_gives_the_weights_of_its_rows),
+        cmocka_unit_test(unpack_to_floats_gives_their_bits),
         cmocka_unit_test(the_activations_of_a_problem_are_counted),
         cmocka_unit_test(a_call_moves_what_its_rows_need),
     };

@@ -108,6 +108,8 @@ static void the_memory_of_a_cell_is_known_before_it_is_run(void **state)
     assert_true(many >= few + 8 * (640 * 8 + 2560));
     int64_t threads = bytes_of("probe=kernel kernel=a layer=640x2560 threads=3");
     assert_int_equal(threads - few, 2 * TG_POOL_STACK_BYTES);
+    int64_t floats = bytes_of("probe=kernel kernel=i2s_scalar_unpack_f32 layer=640x2560");
+    assert_true(floats >= few + 3 * 4 * 640 * 2560);
     assert_true(bytes_of("probe=kernel layer=9x9 batch=9000000000") == INT64_MAX);
     assert_true(bytes_of("probe=kernel layer=99999999x99999999") > INT64_C(10000000000000000));
     assert_int_equal(bytes_of("probe=kernel layer=attn_q model=x"), -1);

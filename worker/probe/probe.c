@@ -49,6 +49,20 @@ const struct tg_probe *tg_probe_at(size_t i)
     return probes[i];
 }
 
+/* What a kernel that this program knows has beyond what a product of two bits a weight has. */
+static double own_bytes(const struct tg_cell *cell, int64_t rows, int64_t cols)
+{
+    const struct tg_kernel *kernel = tg_kernel_find(cell->kernel);
+    if (!kernel) return 0;
+    const struct tg_op *op = tg_op_find(kernel->op);
+    const struct tg_problem p = {.rows = op->has_weights ? rows : cell->batch,
+                                 .cols = cols,
+                                 .batch = op->has_weights ? cell->batch : 1};
+    /* Packed and mapped; filled and mapped; results, those wanted, those kept. */
+    return 2.0 * (double)kernel->packed_bytes(p.rows, cols) +
+           2.0 * (double)tg_op_activation_bytes(op, &p) + 3.0 * (double)op->result_bytes(&p);
+}
+
 int64_t tg_probe_bytes(const struct tg_cell *cell)
 {
     int64_t rows, cols;
@@ -60,8 +74,8 @@ int64_t tg_probe_bytes(const struct tg_cell *cell)
      */
     double bytes = 2.5 * (double)rows * (double)cols +
                    (double)cell->batch * ((double)cols * 9 + (double)rows * 8) +
-                   2.0 * (double)rows * (double)cols + TG_CANARY_BYTES +
-                   (double)(cell->threads - 1) * TG_POOL_STACK_BYTES;
+                   2.0 * (double)rows * (double)cols + own_bytes(cell, rows, cols) +
+                   TG_CANARY_BYTES + (double)(cell->threads - 1) * TG_POOL_STACK_BYTES;
     return bytes < 9e18 ? (int64_t)bytes : INT64_MAX;
 }
 
