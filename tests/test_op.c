@@ -104,14 +104,15 @@ static void unpack_gives_the_weights_of_its_rows(void **state)
 static void unpack_to_floats_gives_their_bits(void **state)
 {
     static const uint32_t f32[4] = {0x3f800000, 0xbf800000, 0, 0x3f800000};
+    static const uint16_t f16[4] = {0x3c00, 0xbc00, 0, 0x3c00};
     static const struct {
         const char *name;
         const void *first_row;
         size_t bytes; /* of one */
-    } ops[] = {{"unpack_f32", f32, 4}};
+    } ops[] = {{"unpack_f32", f32, 4}, {"unpack_f16", f16, 2}};
 
     (void)state;
-    for (size_t i = 0; i < 1; i++) {
+    for (size_t i = 0; i < 2; i++) {
         const struct tg_op *op = tg_op_find(ops[i].name);
         uint32_t results[3 * 4], wanted[3 * 4];
         struct tg_problem p = small_problem(results);
