@@ -76,7 +76,8 @@ show() {
         form = "%-22s %-12s %5d %-6s %9.2f %5.1f %7.0f %6.1f%% %7.1f %6.1f%% %7.1f%% %6.0f\n"
         printf form,
             text("kernel", ""), text("layer", ""), batch, text("cache", "hot"), s * 1e6, spread,
-            bytes / s * 1e-9, read ? bytes / s / read * 100 : 0, work / s * 1e-12, dot ? work / 2 / s / dot * 100 : 0,
+            bytes / s * 1e-9, read ? bytes / s / read * 100 : 0,
+            work / s * 1e-12, dot ? work / 2 / s / dot * 100 : 0,
             number("limit_s") / s * 100, number("sm_clock_hz") * 1e-6
     }' "$1"
 }
