@@ -329,7 +329,8 @@ char *tg_report_why(const struct tg_verdict *v, char *out, size_t size)
     static const char *const said[] = {"attention",  "heterogeneous", "impossible", "inconclusive",
                                        "missing",    "skipped",       "thermal",    "unchanged",
                                        "unchanged*", "wrong"};
-    bool in_reason = false, in_word = !*v->reason || strncmp(v->word, "slower", 6) == 0;
+    bool in_reason = false, is_slower = strncmp(v->word, "slower", 6) == 0;
+    bool in_word = !*v->reason || (is_slower && !isfinite(v->also));
     for (size_t i = 0; i < sizeof said / sizeof *said; i++)
         in_reason = in_reason || strcmp(v->word, said[i]) == 0;
     if (in_reason)

@@ -28,6 +28,8 @@ static void fill_last(const struct tg_rule *rule, const struct tg_verdict *v, ch
     if (versus) *versus = 0;
     if (plain)
         snprintf(out, size, "%s", absolute);
+    else if (v->answer == TG_FAIL && *absolute && v->rounds && isfinite(v->also))
+        snprintf(out, size, "%s: %s; %s", v->word, v->reason, absolute);
     else if (v->answer == TG_FAIL && *absolute && v->rounds)
         snprintf(out, size, "%s; %s", v->word, absolute);
     else if (v->answer == TG_FAIL && !*v->reason)

@@ -125,7 +125,7 @@ static void must_hold_in_both(const struct tg_evidence *e, const struct tg_progr
              rule->metric, tg_rule_percent(seen->estimate), rule->also);
     if (also->is_over && class >= fails_from(rule)) {
         if (class < own) is_slower(rule, class, v);
-        say_more(v, both);
+        snprintf(v->reason, sizeof v->reason, "%s", both);
     } else if (also->is_over || (also->is_clean && class == 0)) {
         tg_rule_say(v, TG_PASS, "attention", "clock effect: %s", both);
         v->is_clock_effect = true;

@@ -1,0 +1,85 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# What the gate makes of the clock of a device: of lines from elsewhere, and of the fake device.
+# shellcheck disable=SC1091
+. "$(dirname "$0")/lib.sh"
+
+head=1111111111111111111111111111111111111111111111111111111111111111
+base=2222222222222222222222222222222222222222222222222222222222222222
+cell='probe=kernel kernel=i2s_cuda model=bitnet-2b layer=attn_q'
+
+# lines [NAME=VALUE...]: head and base on a GPU, as tests/data/lines.awk makes them.
+lines() {
+    local option options=()
+    for option; do options+=(-v "$option"); done
+    awk -v of="$cell" -v metric=call_time -v effect=1 -v first=0 -v end=40 -v hosts=a -v cpus=A \
+        -v sickness=1 -v of_library=$head -v to_library=$base -v of_clock=1.5e9 -v to_clock=1.5e9 \
+        "${options[@]}" -f "$data/lines.awk" "$data/loaded_noise.txt"
+}
+
+receipt() { "$TRITGATE" report "$1" --imported --format receipt | tr -d '\n'; }
+markdown() { "$TRITGATE" report "$1" --imported --format markdown; }
+
+printf '{"tritgate_matrix": 1, "axes": {"probe": ["kernel"], "kernel": ["i2s_cuda"],
+    "model": ["bitnet-2b"], "layer": ["attn_q"], "cache": ["hot"]}}\n' >one.json
+# Without what else the policy asks of such a cell.
+sed -e '/"floor"/d' -e '/"name": "gpu_leak"/d' "$TG_SOURCE/matrix/policy/gpu.json" >gpu.json
+policy_of() { gives 0 "$TRITGATE" import "$1.jsonl" "$1" --matrix one.json --policy gpu.json; }
+# decides STATUS NAME [NAME=VALUE...]: such lines, imported as NAME, and what the gate makes of them.
+decides() {
+    local status=$1 name=$2
+    shift 2
+    lines "$@" >"$name.jsonl"
+    policy_of "$name" || return 1
+    gives "$status" "$TRITGATE" gate "$name" --imported
+}
+
+check 'noise passes' decides 0 noise
+check 'and is not slower' says '^  unchanged  i2s_cuda, attn_q '
+check 'more time in as many cycles passes' decides 0 drop effect=1.1 of_clock=1.363e9
+check 'with attention' says '^  attention  i2s_cuda, attn_q .*clock effect: \+10\.[0-9]+ % in call_time, [-+]0\.[0-9]+ % in call_cycles; clock 1363 MHz against 1500; power 363\.[0-9] W against 400$'
+check 'counted' says '1 of the passed needs attention'
+check 'in Markdown' bash -c 'grep -q "^| attention | i2s_cuda, .*clock effect: +10" <<<"$1"' - "$(markdown drop)"
+check 'with the device' bash -c 'grep -qx -- "- devices: A_GPU; at most 60 C; at most 400 W" <<<"$1"' - "$(markdown drop)"
+check 'in the receipt' bash -c 'grep -qE "\"also\": *\{ *\"metric\": *\"call_cycles\",.*\"is_clock_effect\": *true" <<<"$1"' - "$(receipt drop)"
+check 'more time and more cycles fail' decides 1 slower effect=1.1
+check 'with both numbers' says 'slower, (minor|major).*: \+10\.[0-9]+ % in call_time, \+[0-9.]+ % in call_cycles; 10\.8 us$'
+check 'in Markdown, too' bash -c 'grep -q "| slower, .*% in call_time, +.* % in call_cycles |" <<<"$1"' - "$(markdown slower)"
+check 'fewer cycles at a higher clock pass' decides 0 raised effect=0.9 of_clock=1.5e9
+check 'more cycles in the same time pass' decides 0 cycles of_clock=1.65e9
+check 'and are noted' says 'slower by [0-9.]+ % in call_cycles for certain, but not in call_time$'
+
+check 'four hot rounds of forty' decides 0 warm hot='3 9 14 30'
+check 'are discarded, and said to be' says '^discarded: 4 of 40 rounds of tests, in which the clock of a device was too low or held down$'
+check 'in Markdown' bash -c 'grep -qF "| 36 (4 discarded) |" <<<"$1"' - "$(markdown warm)"
+check 'in the receipt' bash -c 'grep -qE "\"clocked\": *40, *\"discarded\": *4" <<<"$1"' - "$(receipt warm)"
+check 'nine are too many' decides 2 hot hot='3 9 14 20 21 22 30 31 32'
+check 'to decide anything' says '^  thermal  i2s_cuda, attn_q .*9 of 40 rounds discarded: held down in 9 \(hardware_heat\); at most 20 % may be'
+check 'a regression neither' decides 2 both effect=1.1 hot='3 9 14 20 21 22 30 31 32'
+cp out first
+sort -r both.jsonl >again.jsonl
+check 'the lines in another order' policy_of again
+check 'are the same run' gives 2 "$TRITGATE" gate again --imported
+check 'decided in the same words' diff first out
+
+# Real rounds on the fake device. The two libraries are the same code, and different files.
+cp "$TRITGATE_LIB" head.so && printf x >>head.so
+digest=$(sha256sum head.so | cut -c1-16)
+printf '{"tritgate_matrix": 1, "axes": {"probe": ["kernel"], "kernel": ["fake_product"], "layer": ["64x256"]}}' >fake.json
+cat >fake_policy.json <<'JSON'
+{"tritgate_policy": 1, "flow": "f",
+ "limits": {"rounds_max": 40, "round_s": 0.01, "sample_s": 0.0001, "warmup_min_s": 0.001, "warmup_max_s": 0.01,
+            "budget_s": 60},
+ "rules": [{"rule": "noninferior", "metric": "call_time", "also": "call_cycles", "axis": "build", "of": "head",
+            "to": "base", "tolerance": 0.1, "margin": 0.25}]}
+JSON
+fake() { # fake MANNERS NAME: a run with a fake device of these manners
+    TRITGATE_FAKE_GPU="$1" "$TRITGATE" run fake.json --policy fake_policy.json --base "$TRITGATE_LIB" \
+        --head head.so --out "$2"
+}
+check 'a head whose device has half the clock' gives 0 fake "only=$digest clock_hz=0.85e9" half
+check 'is a clock effect' says '^  attention  fake_product, 64x256 .*clock effect: .* clock 850 MHz against 1700'
+check 'is decided so again' gives 0 "$TRITGATE" gate half
+check 'a device that is held down' gives 2 fake 'throttle=32' held
+check 'decides nothing' says '^  thermal  fake_product, 64x256 .*\(heat\); at most 20 % may be'
+finish
