@@ -272,15 +272,16 @@ static bool has_pattern(const struct tg_cell *cell, char *reason, size_t size)
     return false;
 }
 
-/* Whether one matrix, its activations and its results have room on the GPU. */
+/* Whether both processes of a block have room on the GPU: a matrix, activations and results each.
+ */
 static bool has_room(const struct tg_survey *survey, const struct tg_survey_kernel *k,
                      const struct tg_cell *cell, int64_t rows, int64_t cols, char *reason,
                      size_t size)
 {
     const struct tg_format *format = tg_format_find(k->format);
     if (strcmp(k->device, "cuda") != 0 || survey->gpu_bytes <= 0 || !format) return true;
-    double need = (double)format->packed_bytes(rows, cols) +
-                  (double)cell->batch * ((double)cols + 4 * (double)rows);
+    double need = 2 * ((double)format->packed_bytes(rows, cols) +
+                       (double)cell->batch * ((double)cols + 4 * (double)rows));
     if (need <= (double)survey->gpu_bytes) return true;
     snprintf(reason, size, "%.0f bytes of the GPU's memory are needed, %lld are free", need,
              (long long)survey->gpu_bytes);
