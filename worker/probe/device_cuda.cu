@@ -74,15 +74,23 @@ static void cuda_close(void *opaque)
     free(c);
 }
 
-/* The name without blanks, as facts have it; the UUID as NVML writes it. */
+/*
+ * The name without blanks, as facts have it; the UUID by which the process was given the device,
+ * else as NVML writes that of a whole one.
+ */
 static void name_device(struct tg_facts *facts)
 {
     cudaDeviceProp p;
     char *to = facts->gpu_uuid;
+    const char *own = tg_gpu_own();
     if (cudaGetDeviceProperties(&p, 0) != cudaSuccess) return;
     snprintf(facts->gpu, sizeof facts->gpu, "%.*s", (int)sizeof facts->gpu - 1, p.name);
     for (char *c = facts->gpu; *c; c++)
         if (*c == ' ') *c = '_';
+    if (*own) {
+        snprintf(to, sizeof facts->gpu_uuid, "%s", own);
+        return;
+    }
     to += snprintf(to, sizeof facts->gpu_uuid, "GPU");
     for (int i = 0; i < 16; i++)
         to += snprintf(to, (size_t)(facts->gpu_uuid + sizeof facts->gpu_uuid - to), "%s%02x",
