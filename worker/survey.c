@@ -279,9 +279,12 @@ static bool has_room(const struct tg_survey *survey, const struct tg_survey_kern
                      size_t size)
 {
     const struct tg_format *format = tg_format_find(k->format);
-    if (strcmp(k->device, "cuda") != 0 || survey->gpu_bytes <= 0 || !format) return true;
+    const struct tg_op *op = tg_op_find(k->op);
+    const struct tg_problem one = {.rows = rows, .cols = cols, .batch = 1};
+    if (strcmp(k->device, "cuda") != 0 || survey->gpu_bytes <= 0 || !format || !op) return true;
     double need = 2 * ((double)format->packed_bytes(rows, cols) +
-                       (double)cell->batch * ((double)cols + 4 * (double)rows));
+                       (double)cell->batch * ((double)tg_op_activation_bytes(op, &one) +
+                                              (double)op->result_bytes(&one)));
     if (need <= (double)survey->gpu_bytes) return true;
     snprintf(reason, size, "%.0f bytes of the GPU's memory are needed, %lld are free", need,
              (long long)survey->gpu_bytes);
