@@ -201,6 +201,21 @@ static bool is_unchecked(const struct dispatch *d, size_t block)
     return true;
 }
 
+/*
+ * Whether a block leaves the domain of its worker to others, as the policy lets it: all of its
+ * cells run on a device with a memory of its own.
+ */
+static bool is_apart(const struct dispatch *d, const struct tg_block *block)
+{
+    bool is_apart = d->plan->policy.limits.beside_gpu != 0;
+    for (size_t i = 0; i < block->cell_count; i++) {
+        const struct tg_survey_kernel *k = tg_survey_find(&d->workers[0].head,
+                                                          block->cells[i].kernel);
+        if (!k || strcmp(k->device, "cpu") == 0) is_apart = false;
+    }
+    return is_apart;
+}
+
 static char *order_text(struct dispatch *d, size_t block, int64_t round)
 {
     char text[TG_CELL_TEXT_SIZE], seed[32];
@@ -216,6 +231,7 @@ static char *order_text(struct dispatch *d, size_t block, int64_t round)
     tg_json_add_boolean(root, "is_timed", b->is_timed);
     tg_json_add_boolean(root, "is_fixed", b->is_fixed);
     tg_json_add_boolean(root, "is_complete", is_unchecked(d, block));
+    tg_json_add_boolean(root, "is_apart", is_apart(d, b));
     tg_json_add_number(root, "round", (double)round);
     tg_json_add_text(root, "seed", seed);
     char *line = tg_json_print(root, false);
@@ -325,17 +341,29 @@ static int domain_of(const struct tg_capability *workers, size_t worker)
     return (int)worker;
 }
 
+/* And those that have the same GPU, or parts of it. */
+static int gpu_of(const struct tg_capability *workers, size_t worker)
+{
+    const struct tg_capability *w = &workers[worker];
+    for (size_t i = 0; i < worker; i++)
+        if (*w->gpu && strcmp(workers[i].host, w->host) == 0 && strcmp(workers[i].gpu, w->gpu) == 0)
+            return (int)i;
+    return (int)worker;
+}
+
 static int fill_queue(struct dispatch *d, struct tg_error *err)
 {
     char reason[400];
     const struct tg_spec *spec = &d->plan->spec;
     for (size_t w = 0; w < tg_crew_count(d->crew); w++) {
         tg_queue_place(d->queue, w, domain_of(d->workers, w));
+        tg_queue_place_gpu(d->queue, w, gpu_of(d->workers, w));
         for (size_t b = 0; b < spec->block_count; b++)
             if (tg_plan_can_run(d->plan, &d->workers[w], &spec->blocks[b], reason, sizeof reason))
                 tg_queue_allow(d->queue, b, w);
     }
     for (size_t b = 0; b < spec->block_count; b++) {
+        if (is_apart(d, &spec->blocks[b])) tg_queue_set_apart(d->queue, b);
         tg_queue_resume(d->queue, b, rounds_of(d, b));
         if (judge_block(d, b, 1, err) < 0) return -1;
     }

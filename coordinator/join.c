@@ -154,7 +154,8 @@ static bool is_there(const struct tg_capability *workers, size_t count,
 {
     for (size_t i = 0; i < count; i++)
         if (strcmp(workers[i].host, w->host) == 0 && strcmp(workers[i].domain, w->domain) == 0 &&
-            strcmp(workers[i].hardware, w->hardware) == 0)
+            strcmp(workers[i].hardware, w->hardware) == 0 &&
+            strcmp(workers[i].head.no_gpu, w->head.no_gpu) == 0)
             return true;
     return false;
 }

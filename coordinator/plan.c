@@ -44,6 +44,7 @@ char *tg_plan_text(const struct tg_asked *asked, const struct tg_capability *wor
         tg_json_add_text(worker, "domain", workers[i].domain);
         tg_json_add_text(worker, "hardware", workers[i].hardware);
         tg_json_add_text(worker, "machine", workers[i].machine);
+        if (*workers[i].gpu) tg_json_add_text(worker, "gpu", workers[i].gpu);
         tg_survey_add(worker, "head", &workers[i].head);
         if (workers[i].has_base) tg_survey_add(worker, "base", &workers[i].base);
     }
@@ -64,6 +65,7 @@ int tg_plan_capability(const struct tg_json_file *file, const struct tg_json *an
     snprintf(read.hardware, sizeof read.hardware, "%s", *hardware ? hardware : "unknown");
     snprintf(read.machine, sizeof read.machine, "%s",
              tg_json_text(tg_json_get(announced, "machine")));
+    snprintf(read.gpu, sizeof read.gpu, "%s", tg_json_text(tg_json_get(announced, "gpu")));
     if (*error) return tg_fail(err, "%s", error);
     if (tg_survey_parse(file, tg_json_get(announced, "head"), &read.head, err) < 0) return -1;
     if (base && tg_survey_parse(file, base, &read.base, err) < 0) {

@@ -11,13 +11,14 @@ struct entry {
     double urgency;
     double cost_s; /* of its last round, 0 before it */
     bool closed, out;
+    bool apart;    /* leaves the domain of its worker to others */
     size_t worker; /* that has it, while it is out; then that had it last */
 };
 
 struct tg_queue {
     struct entry *entries;
     bool *allowed; /* [block * worker_count + worker] */
-    int *domains;
+    int *domains, *gpus;
     bool *lost;
     size_t block_count, worker_count;
     int64_t rounds_min;
@@ -36,11 +37,13 @@ struct tg_queue *tg_queue_create(size_t block_count, size_t worker_count, int64_
     q->entries = calloc(block_count + 1, sizeof *q->entries);
     q->allowed = calloc(block_count * worker_count + 1, sizeof *q->allowed);
     q->domains = calloc(worker_count + 1, sizeof *q->domains);
+    q->gpus = calloc(worker_count + 1, sizeof *q->gpus);
     q->lost = calloc(worker_count + 1, sizeof *q->lost);
-    if (!q->entries || !q->allowed || !q->domains || !q->lost) {
+    if (!q->entries || !q->allowed || !q->domains || !q->gpus || !q->lost) {
         tg_queue_destroy(q);
         return NULL;
     }
+    for (size_t w = 0; w < worker_count; w++) q->gpus[w] = -1 - (int)w;
     for (size_t b = 0; b < block_count; b++) q->entries[b].draw = tg_fill_next(&q->draws);
     return q;
 }
@@ -51,6 +54,7 @@ void tg_queue_destroy(struct tg_queue *queue)
     free(queue->entries);
     free(queue->allowed);
     free(queue->domains);
+    free(queue->gpus);
     free(queue->lost);
     free(queue);
 }
@@ -58,6 +62,16 @@ void tg_queue_destroy(struct tg_queue *queue)
 void tg_queue_place(struct tg_queue *queue, size_t worker, int domain)
 {
     queue->domains[worker] = domain;
+}
+
+void tg_queue_place_gpu(struct tg_queue *queue, size_t worker, int gpu)
+{
+    queue->gpus[worker] = gpu;
+}
+
+void tg_queue_set_apart(struct tg_queue *queue, size_t block)
+{
+    queue->entries[block].apart = true;
 }
 
 void tg_queue_allow(struct tg_queue *queue, size_t block, size_t worker)
@@ -70,12 +84,16 @@ void tg_queue_resume(struct tg_queue *queue, size_t block, int64_t rounds)
     queue->entries[block].rounds = rounds;
 }
 
-static bool domain_is_busy(const struct tg_queue *q, size_t worker)
+/* What a worker must wait for: anything, with its GPU out; with its domain out all but `apart`. */
+static void look_around(const struct tg_queue *q, size_t worker, bool *gpu_out, bool *domain_out)
 {
-    for (size_t b = 0; b < q->block_count; b++)
-        if (q->entries[b].out && q->domains[q->entries[b].worker] == q->domains[worker])
-            return true;
-    return false;
+    *gpu_out = *domain_out = false;
+    for (size_t b = 0; b < q->block_count; b++) {
+        const struct entry *e = &q->entries[b];
+        if (!e->out) continue;
+        if (q->gpus[e->worker] == q->gpus[worker]) *gpu_out = true;
+        if (!e->apart && q->domains[e->worker] == q->domains[worker]) *domain_out = true;
+    }
 }
 
 /* Whether a is to be served before b, to that worker. */
@@ -98,11 +116,13 @@ bool tg_queue_next(struct tg_queue *queue, size_t worker, double time_left_s, si
                    int64_t *round)
 {
     struct entry *best = NULL;
-    if (queue->lost[worker] || domain_is_busy(queue, worker)) return false;
+    bool gpu_out, domain_out;
+    look_around(queue, worker, &gpu_out, &domain_out);
+    if (queue->lost[worker] || gpu_out) return false;
     for (size_t b = 0; b < queue->block_count; b++) {
         struct entry *e = &queue->entries[b];
         if (e->closed || e->out || !queue->allowed[b * queue->worker_count + worker]) continue;
-        if (e->cost_s > time_left_s || time_left_s <= 0) continue;
+        if (e->cost_s > time_left_s || time_left_s <= 0 || (domain_out && !e->apart)) continue;
         if (!best || is_before(queue, worker, e, best)) best = e;
     }
     if (!best) return false;

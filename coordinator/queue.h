@@ -12,7 +12,8 @@
  * First every block gets its least number of rounds, in a new order each time; then the most urgent
  * block is next. Of blocks that are otherwise equal a worker gets one that it did not have last, so
  * that the rounds of a block come from several nodes. A round gets its number when it is given out.
- * Two workers of one memory domain never have a block at the same time.
+ * Two workers of one memory domain never have a block at the same time; where the policy lets GPUs
+ * run beside others (beside_gpu), what runs on them alone is apart, and only waits for its GPU.
  */
 
 struct tg_queue;
@@ -25,6 +26,8 @@ void tg_queue_destroy(struct tg_queue *queue);
 /* Before the first round: the domain of a worker (any number that tells domains apart), the blocks
  * it can run, and rounds that a block had in an earlier attempt. */
 void tg_queue_place(struct tg_queue *queue, size_t worker, int domain);
+void tg_queue_place_gpu(struct tg_queue *queue, size_t worker, int gpu); /* likewise; or none */
+void tg_queue_set_apart(struct tg_queue *queue, size_t block);
 void tg_queue_allow(struct tg_queue *queue, size_t block, size_t worker);
 void tg_queue_resume(struct tg_queue *queue, size_t block, int64_t rounds);
 

@@ -306,6 +306,29 @@ static void cells_are_bound_to_the_core_of_their_place(void **state)
     free_both(m);
 }
 
+/* Others are timed on the last core meanwhile; a GPU after another begins at a core of its own. */
+static void what_is_apart_takes_a_core_before_the_last(void **state)
+{
+    (void)state;
+    struct tg_bench bench = make_bench();
+    struct tg_order order = make_order("kernel=i2s_scalar", NULL);
+    struct tg_measurement m[2];
+    assert_int_equal(tg_place_find(NULL, NULL, 0, &bench.place, NULL), 0);
+    order.is_apart = true;
+    for (int before = 0; before < 4; before++) {
+        char core[16];
+        int count = bench.place.core_count;
+        bench.place.gpus_before = before;
+        int wanted = bench.place.cores[count > 1 ? 1 + before % (count - 1) : 0];
+        snprintf(core, sizeof core, "%d", wanted);
+        conduct(&bench, &order, m);
+        if (m[0].outcome != TG_MEASURED) fail_msg("%s", m[0].reason);
+        assert_string_equal(m[0].facts.cores, core);
+        assert_int_equal(m[0].facts.shared_core, 1);
+        tg_measurement_free(&m[0]);
+    }
+}
+
 /* A place with so many cores: this machine's, or unbound where it has fewer. */
 static struct tg_bench make_bench_of(int threads)
 {
@@ -429,6 +452,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_block_that_does_not_fit_is_skipped_with_the_bytes_it_needs),
         cmocka_unit_test(a_cell_that_cannot_be_run_says_why),
         cmocka_unit_test(cells_are_bound_to_the_core_of_their_place),
+        cmocka_unit_test(what_is_apart_takes_a_core_before_the_last),
         cmocka_unit_test(sides_with_threads_take_turns_on_the_same_cores),
         cmocka_unit_test(sides_that_stream_share_a_set),
         cmocka_unit_test(a_set_that_does_not_fit_is_skipped_with_the_bytes_it_needs),

@@ -74,4 +74,22 @@ check 'their class names it' grep -q 'gpu_mig=7g.80gb' divided/plan.json
 check 'those of one that is hidden' gives 0 nodes gpus_8 '' hidden
 check 'sit as without' test "$(domains hidden)" = 'numa0 numa1 numa2'
 check 'and say why' test "$(grep -c "shows no GPU of this node" hidden/plan.json)" = 3
+
+# The policy lets what runs on a device alone be timed beside others: on another core.
+sed 's/"stub_twice"/"fake_product"/' "$data/quick.json" >beside.json
+for beside in 0 1; do
+    cat >quick_policy.json <<END
+{"tritgate_policy": 1, "flow": "review", "limits": {"rounds_min": 2, "warmup_min_s": 0.001,
+ "warmup_max_s": 0.01, "beside_gpu": $beside},
+ "rules": [{"rule": "floor", "metric": "kernel_accuracy", "limit": 0.5}]}
+END
+    check "beside_gpu=$beside is measured" gives 0 "$TRITGATE" run beside.json --out "beside$beside"
+    gives 0 "$TRITGATE" report "beside$beside" --format lines
+    grep -o '"cores":"[0-9]*"' out | sort -u >"cores$beside"
+    check "on one core, with beside_gpu=$beside" test "$(wc -l <"cores$beside")" = 1
+done
+check 'which the ranks may use, too' says '"shared_core":1'
+if (($(nproc) > 1)); then
+    check 'and which is another' bash -c '! diff cores0 cores1'
+fi
 finish

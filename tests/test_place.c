@@ -82,6 +82,7 @@ static void assert_placed(const char *topology, const struct tg_place *place)
         struct tg_place alone = find(topology, i);
         if (strcmp(alone.domain, place->domain) != 0) continue;
         alone.gpu = place->gpu;
+        alone.gpus_before = place->gpus_before;
         assert_memory_equal(&alone, place, sizeof alone);
         return;
     }
@@ -143,6 +144,19 @@ static void the_first_workers_get_a_gpu_each_and_cores_near_it(void **state)
             assert_placed(rows[i].topology, &place);
         }
         assert_string_equal(seen, rows[i].wanted);
+    }
+}
+
+static void gpus_of_one_domain_are_counted(void **state)
+{
+    (void)state;
+    static const int before[] = {0, 1, 0, 2, 1, 0, 0};
+    static struct tg_gpu_list list;
+    struct tg_place place;
+    attach("3,3,1,3,1,-", &list); /* the last falls on domain 5 */
+    for (int i = 0; i < 7; i++) {
+        assert_int_equal(tg_place_find(TG_TEST_DATA "/two_sockets.xml", &list, i, &place, NULL), 0);
+        assert_int_equal(place.gpus_before, before[i]);
     }
 }
 
@@ -267,6 +281,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_worker_is_placed_on_the_last_core_of_its_domain),
         cmocka_unit_test(the_first_workers_get_a_gpu_each_and_cores_near_it),
+        cmocka_unit_test(gpus_of_one_domain_are_counted),
         cmocka_unit_test(threads_get_the_cores_of_the_domain_from_the_last_on),
         cmocka_unit_test(caches_of_the_cores_are_added_up_each_once),
         cmocka_unit_test(cores_are_named_as_taskset_reads_them),

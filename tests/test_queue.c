@@ -157,6 +157,31 @@ static void two_workers_of_one_domain_are_never_both_busy(void **state)
     tg_queue_destroy(q);
 }
 
+static void what_is_apart_waits_for_its_gpu_alone(void **state)
+{
+    (void)state;
+    /* Workers 0, 1, 2 have GPUs 0, 0, 1 and worker 3 has none, all in one domain; block 0 is apart.
+     */
+    struct tg_queue *q = make(3, 4, 5, 1);
+    for (size_t w = 0; w < 4; w++) tg_queue_place(q, w, 4);
+    for (size_t w = 0; w < 3; w++) tg_queue_place_gpu(q, w, (int)w / 2);
+    tg_queue_set_apart(q, 0);
+    for (size_t b = 1; b < 3; b++) tg_queue_close(q, b);
+    assert_int_equal(given(q, 0, 0), 0);
+    for (size_t b = 1; b < 3; b++) tg_queue_urge(q, b, 0);
+    assert_idle(q, 1);             /* its GPU is taken */
+    size_t block = given(q, 3, 0); /* beside it, in the domain */
+    assert_int_not_equal(block, 0);
+    assert_idle(q, 2); /* which is taken, now, and the apart one is out */
+    tg_queue_done(q, 0, 0, 1);
+    assert_int_equal(given(q, 2, 1), 0); /* beside that */
+    assert_idle(q, 0);
+    tg_queue_done(q, block, 3, 1);
+    assert_int_equal(given(q, 0, 0), 3 - block);
+    assert_idle(q, 3);
+    tg_queue_destroy(q);
+}
+
 static void no_round_is_given_whose_end_is_past_the_budget(void **state)
 {
     (void)state;
@@ -294,6 +319,7 @@ int main(void)
         cmocka_unit_test(nobody_gets_a_block_that_it_cannot_run),
         cmocka_unit_test(a_block_is_out_once_at_a_time),
         cmocka_unit_test(two_workers_of_one_domain_are_never_both_busy),
+        cmocka_unit_test(what_is_apart_waits_for_its_gpu_alone),
         cmocka_unit_test(no_round_is_given_whose_end_is_past_the_budget),
         cmocka_unit_test(a_closed_block_is_never_given_again),
         cmocka_unit_test(the_rounds_of_a_block_come_from_all_workers),

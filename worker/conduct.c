@@ -58,7 +58,7 @@ static void fill_facts(struct round *r, struct side *s)
         snprintf(facts->hardware, sizeof facts->hardware, "%s", r->bench->hardware);
     facts->rank = r->bench->rank;
     snprintf(facts->domain, sizeof facts->domain, "%s", r->bench->place.domain);
-    facts->shared_core = m->cell.threads > r->bench->place.unshared;
+    facts->shared_core = order->is_apart || m->cell.threads > r->bench->place.unshared;
     snprintf(facts->seed, sizeof facts->seed, "%" PRIu64, order->seed);
     snprintf(facts->draws, sizeof facts->draws,
              "first=%d,padding=%" PRId64 ":%" PRId64 ",offset=%" PRId64, r->first, r->padding[0],
@@ -156,6 +156,20 @@ static int64_t cache_of(const struct round *r, const struct tg_cell *cell)
     return cell->threads <= place->core_count ? place->cache_bytes[cell->threads - 1] : 0;
 }
 
+/*
+ * The cores of a block's cells. One that is apart leaves the last to what else is timed in the
+ * domain, and each GPU there begins at another of the cores before it, as far as they go.
+ */
+static void choose_cores(const struct round *r, struct tg_setup *setup)
+{
+    const struct tg_place *place = &r->bench->place;
+    int count = place->core_count, first = 0;
+    if (place->core < 0) return;
+    if (r->order->is_apart && count > 1) first = 1 + place->gpus_before % (count - 1);
+    for (int i = 0; i < count; i++) setup->cores[i] = place->cores[(first + i) % count];
+    setup->core_count = count;
+}
+
 /* Has a side make its operands; `digest` is that of the maker's, or "" for the maker. */
 static void prepare_side(struct round *r, int number, bool is_maker, const char *digest)
 {
@@ -173,10 +187,7 @@ static void prepare_side(struct round *r, int number, bool is_maker, const char 
     setup.is_maker = is_maker;
     setup.is_fixed = r->order->block.is_fixed;
     setup.offset = r->offset;
-    if (bench->place.core >= 0) {
-        setup.core_count = bench->place.core_count;
-        memcpy(setup.cores, bench->place.cores, sizeof setup.cores);
-    }
+    choose_cores(r, &setup);
     setup.cache_bytes = cache_of(r, &setup.cell);
     setup.stream_bytes = bench->limits.stream_bytes;
     setup.data_bytes = r->private_bytes + SPARE_BYTES;

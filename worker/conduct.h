@@ -28,6 +28,7 @@ struct tg_order {
     int64_t round, attempt;
     uint64_t seed;    /* of the operands and of all draws */
     bool is_complete; /* compare every result with the reference */
+    bool is_apart;    /* others of the domain are timed beside it: it takes cores before theirs */
 };
 
 /* Where a round is conducted, and with what. */

@@ -172,9 +172,12 @@ int tg_place_find(const char *path, const struct tg_gpu_list *gpus, int index,
     if (count < 1) {
         rc = tg_fail(err, "no memory domain with a core that may be used");
     } else {
-        domains(topology, domain_of_worker(topology, count, gpus, index), &node);
+        int domain = domain_of_worker(topology, count, gpus, index);
+        domains(topology, domain, &node);
         memset(place, 0, sizeof *place);
         place->gpu = gpus && index < (int)gpus->count ? index : -1;
+        for (int i = 0; i < place->gpu; i++)
+            place->gpus_before += domain_of(topology, count, gpus, i) == domain;
         snprintf(place->domain, sizeof place->domain, "numa%u", node->os_index);
         place->core_count = core_count(topology, node->cpuset);
         if (place->core_count > TG_PLACE_CORES) place->core_count = TG_PLACE_CORES;

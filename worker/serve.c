@@ -61,6 +61,14 @@ static char *printed(struct tg_json *root)
     return text;
 }
 
+/* The GPU that this worker has, or a part of; "" for none. */
+static const char *own_gpu(const struct tg_worker *w)
+{
+    const struct tg_gpu *gpu = &w->seat.gpu;
+    if (w->bench.place.gpu < 0) return "";
+    return strcmp(gpu->parent, "none") == 0 ? gpu->uuid : gpu->parent;
+}
+
 /* What this worker can do: its node, and what each library holds of use here. */
 static char *announce(struct tg_worker *w, const struct tg_json *message)
 {
@@ -75,6 +83,7 @@ static char *announce(struct tg_worker *w, const struct tg_json *message)
     tg_json_add_text(root, "hardware", w->bench.hardware);
     tg_json_add_text(root, "machine", machine);
     tg_json_add_number(root, "core", w->bench.place.core);
+    if (*own_gpu(w)) tg_json_add_text(root, "gpu", own_gpu(w));
     for (int i = 0; i < 2; i++) {
         struct tg_survey survey = {0};
         snprintf(paths[i], sizeof w->bench.head, "%s",
@@ -124,25 +133,29 @@ static int open_store(struct tg_worker *w, struct tg_error *err)
     return tg_store_create(path, &plan, &w->store, err);
 }
 
-/* Two runs on one memory domain would disturb each other: the second waits, and says so once. */
-static int lock_domain(struct tg_worker *w)
+/*
+ * Two runs on one memory domain, or on one GPU, would disturb each other: the second waits, and
+ * says so once. Returns a descriptor to be closed, or -1.
+ */
+static int lock(struct tg_worker *w, const char *what, const char *name)
 {
     char path[4096];
     snprintf(path, sizeof path, "/tmp/tritgate-%ld-%s-%s.lock", (long)getuid(), w->bench.host,
-             w->bench.place.domain);
-    int lock = open(path, O_CREAT | O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (lock < 0) {
+             name);
+    for (char *c = path + strlen("/tmp/"); *c; c++)
+        if (*c == '/') *c = '_';
+    int held = open(path, O_CREAT | O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (held < 0) {
         tg_log(TG_WARN, "cannot keep other runs away: '%s': %s", path, strerror(errno));
         return -1;
     }
-    if (flock(lock, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK) {
-        if (!w->has_waited)
-            tg_log(TG_INFO, "waiting for another run on memory domain %s", w->bench.place.domain);
+    if (flock(held, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK) {
+        if (!w->has_waited) tg_log(TG_INFO, "waiting for another run on %s %s", what, name);
         w->has_waited = true;
-        while (flock(lock, LOCK_EX) < 0 && errno == EINTR) {
+        while (flock(held, LOCK_EX) < 0 && errno == EINTR) {
         }
     }
-    return lock;
+    return held;
 }
 
 static int read_order(const struct tg_worker *w, const struct tg_json *message,
@@ -159,6 +172,7 @@ static int read_order(const struct tg_worker *w, const struct tg_json *message,
     block->is_timed = tg_json_number(tg_json_get(message, "is_timed")) != 0;
     block->is_fixed = tg_json_number(tg_json_get(message, "is_fixed")) != 0;
     order->is_complete = tg_json_number(tg_json_get(message, "is_complete")) != 0;
+    order->is_apart = tg_json_number(tg_json_get(message, "is_apart")) != 0;
     order->round = (int64_t)tg_json_number(tg_json_get(message, "round"));
     order->seed = strtoull(tg_json_text(tg_json_get(message, "seed")), NULL, 10);
     order->attempt = w->attempt;
@@ -172,10 +186,13 @@ static int run_round(struct tg_worker *w, const struct tg_json *message, struct 
     struct tg_measurement measurements[2];
     if (read_order(w, message, &order, err) < 0 || open_store(w, err) < 0) return -1;
     double begun_s = tg_now();
-    int lock = lock_domain(w);
+    const char *gpu = own_gpu(w);
+    int gpu_lock = *gpu ? lock(w, "GPU", gpu) : -1;
+    int domain_lock = order.is_apart ? -1 : lock(w, "memory domain", w->bench.place.domain);
     double waited_s = tg_now() - begun_s;
     int rc = tg_conduct(&w->bench, &order, measurements, err);
-    if (lock >= 0) close(lock);
+    if (domain_lock >= 0) close(domain_lock);
+    if (gpu_lock >= 0) close(gpu_lock);
     if (rc < 0) return -1;
     for (size_t i = 0; i < order.block.cell_count; i++) {
         measurements[i].facts.waited_s = waited_s;
