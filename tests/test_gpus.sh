@@ -71,6 +71,13 @@ check 'instances of a divided GPU' gives 0 nodes gpus_mig MIG-22,MIG-00,MIG-01 d
 check 'are each a worker' test "$(domains divided)" = 'numa1 numa0 numa0'
 check 'and all have a GPU' bash -c '! grep -q no_gpu divided/plan.json'
 check 'their class names it' grep -q 'gpu_mig=7g.80gb' divided/plan.json
+on() { # on NODE RANKS: the part of a command line of mpirun
+    printf '%s ' -n "$2" env "SLURMD_NODENAME=$1" "CUDA_VISIBLE_DEVICES=6,1" "$TRITGATE" run \
+        "$data/quick.json" --out several --topology "$data/two_sockets.xml" --gpus "$data/gpus_8.txt"
+}
+# shellcheck disable=SC2046
+check 'workers are counted node by node' gives 0 mpirun $(on a 2) : $(on b 2)
+check 'from 0 on each, without the coordinator' test "$(domains several)" = 'numa1 numa1 numa0'
 check 'those of one that is hidden' gives 0 nodes gpus_8 '' hidden
 check 'sit as without' test "$(domains hidden)" = 'numa0 numa1 numa2'
 check 'and say why' test "$(grep -c "shows no GPU of this node" hidden/plan.json)" = 3

@@ -16,7 +16,7 @@
 struct tg_wire {
     bool has_mpi;
     int rank, size;
-    bool is_beside_first; /* rank 0 is on the same node */
+    int index; /* among the workers of its node */
 };
 
 /* A launcher leaves these variables; without them this is one process by itself. */
@@ -46,16 +46,20 @@ static void pause_for(long *nanoseconds)
     *nanoseconds = 2 * *nanoseconds > PAUSE_MOST_NS ? PAUSE_MOST_NS : 2 * *nanoseconds;
 }
 
-/* Every rank learns which node the first is on. */
+/* Counts the workers before this one on its node: every rank says to all which node it is on. */
 static int meet(struct tg_wire *w, struct tg_error *err)
 {
-    char own[TG_TEXT_SIZE], first[TG_TEXT_SIZE];
+    char own[TG_TEXT_SIZE] = "";
+    char(*nodes)[TG_TEXT_SIZE] = calloc((size_t)w->size, sizeof *nodes);
+    if (!nodes) return tg_fail(err, "out of memory");
     tg_host_name(own);
-    memcpy(first, own, sizeof first);
-    if (MPI_Bcast(first, sizeof first, MPI_CHAR, 0, MPI_COMM_WORLD) != MPI_SUCCESS)
-        return tg_fail(err, "cannot hear rank 0");
-    w->is_beside_first = strcmp(own, first) == 0;
-    return 0;
+    int rc = 0;
+    if (MPI_Allgather(own, TG_TEXT_SIZE, MPI_CHAR, nodes, TG_TEXT_SIZE, MPI_CHAR, MPI_COMM_WORLD) !=
+        MPI_SUCCESS)
+        rc = tg_fail(err, "cannot hear the other ranks");
+    for (int i = 1; i < w->rank && rc == 0; i++) w->index += strcmp(nodes[i], own) == 0;
+    free(nodes);
+    return rc;
 }
 
 int tg_wire_open(struct tg_wire **wire, struct tg_error *err)
@@ -92,13 +96,7 @@ int tg_wire_size(const struct tg_wire *wire)
 
 int tg_wire_worker_index(const struct tg_wire *wire)
 {
-    static const char *const names[] = {"OMPI_COMM_WORLD_LOCAL_RANK", "SLURM_LOCALID"};
-    for (size_t i = 0; wire->has_mpi && i < sizeof names / sizeof *names; i++) {
-        const char *text = getenv(names[i]);
-        int local = text ? (int)strtol(text, NULL, 10) : 0;
-        if (local > 0) return local - wire->is_beside_first;
-    }
-    return 0;
+    return wire->index;
 }
 
 int tg_wire_send(struct tg_wire *wire, int rank, const char *text, struct tg_error *err)
