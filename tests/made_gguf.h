@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TG_TESTS_MADE_GGUF_H
+#define TG_TESTS_MADE_GGUF_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/fill.h"
+#include "kernels/format.h"
+#include "worker/model/gguf_writer.h"
+#include "worker/model/model.h"
+#include "worker/model/network.h"
+
+/* A tiny model in memory, as a file that others wrote might have it; tests spoil it. */
+
+struct made_gguf {
+    const char *architecture; /* default bitnet-b1.58 */
+    const char *ternary;      /* type of the ternary matrices, default I2_S */
+    const char *layout;       /* in which they lie, default i2s */
+    const char *head;         /* type of the embedding, default F16 */
+    const char *extra;        /* a tensor that no model has, or NULL */
+    int has_output, has_no_sub_norms;
+
+    uint8_t *bytes;
+    size_t size;
+};
+
+enum { MADE_HIDDEN = 256, MADE_FFN = 512, MADE_BLOCKS = 2, MADE_HEADS = 4, MADE_VOCABULARY = 96 };
+
+struct made_tensor {
+    char name[64];
+    const struct tg_tensor_type *type;
+    int64_t rows, cols;
+};
+
+static inline void made_metadata(const struct made_gguf *m, struct tg_gguf_writer *w)
+{
+    static const struct {
+        const char *key;
+        uint64_t value;
+    } counts[] = {{"embedding_length", MADE_HIDDEN},
+                  {"feed_forward_length", MADE_FFN},
+                  {"block_count", MADE_BLOCKS},
+                  {"attention.head_count", MADE_HEADS},
+                  {"attention.head_count_kv", 2},
+                  {"context_length", 64},
+                  {"rope.dimension_count", MADE_HIDDEN / MADE_HEADS},
+                  {"vocab_size", MADE_VOCABULARY}};
+    char key[128];
+    tg_gguf_writer_text(w, "general.architecture", m->architecture);
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+        snprintf(key, sizeof key, "%s.%s", m->architecture, counts[i].key);
+        tg_gguf_writer_count(w, key, TG_GGUF_UINT32, counts[i].value);
+    }
+    snprintf(key, sizeof key, "%s.attention.layer_norm_rms_epsilon", m->architecture);
+    tg_gguf_writer_real(w, key, 1e-5f);
+    snprintf(key, sizeof key, "%s.rope.freq_base", m->architecture);
+    tg_gguf_writer_real(w, key, 500000.0f);
+}
+
+static inline size_t made_list(const struct made_gguf *m, struct made_tensor *list)
+{
+    static const struct tg_network shape = {.hidden = MADE_HIDDEN,
+                                            .ffn = MADE_FFN,
+                                            .heads = MADE_HEADS,
+                                            .key_value_heads = 2,
+                                            .head_dimension = MADE_HIDDEN / MADE_HEADS};
+    static const struct {
+        const char *name;
+        int cols;
+    } norms[] = {{"attn_norm", MADE_HIDDEN},
+                 {"ffn_norm", MADE_HIDDEN},
+                 {"attn_sub_norm", MADE_HIDDEN},
+                 {"ffn_sub_norm", MADE_FFN}};
+    const struct tg_tensor_type *f32 = tg_tensor_type_find("F32");
+    const struct tg_tensor_type *head = tg_tensor_type_find(m->head);
+    size_t count = 0;
+    list[count++] = (struct made_tensor){"token_embd.weight", head, MADE_VOCABULARY, MADE_HIDDEN};
+    if (m->has_output)
+        list[count++] = (struct made_tensor){"output.weight", head, MADE_VOCABULARY, MADE_HIDDEN};
+    list[count++] = (struct made_tensor){"output_norm.weight", f32, 0, MADE_HIDDEN};
+    for (int i = 0; i < MADE_BLOCKS; i++) {
+        for (int k = 0; k < (m->has_no_sub_norms ? 2 : 4); k++) {
+            struct made_tensor *t = &list[count++];
+            *t = (struct made_tensor){"", f32, 0, norms[k].cols};
+            snprintf(t->name, sizeof t->name, "blk.%d.%s.weight", i, norms[k].name);
+        }
+        for (int layer = 0; layer < TG_LAYERS; layer++) {
+            struct made_tensor *t = &list[count++];
+            *t = (struct made_tensor){"", tg_tensor_type_find(m->ternary), 0, 0};
+            tg_network_shape(&shape, layer, &t->rows, &t->cols);
+            snprintf(t->name, sizeof t->name, "blk.%d.%s.weight", i, tg_model_layer((size_t)layer));
+        }
+    }
+    if (m->extra) {
+        list[count] = (struct made_tensor){"", f32, 0, 8};
+        snprintf(list[count].name, sizeof list[count].name, "%s", m->extra);
+        count++;
+    }
+    return count;
+}
+
+static inline void made_put_float(uint8_t *to, float value)
+{
+    memcpy(to, &value, sizeof value);
+}
+
+/* The numbers of a tensor, from its place in the list. */
+static inline void made_fill(const struct made_gguf *m, const struct made_tensor *t, size_t seed,
+                             uint8_t *to)
+{
+    const int64_t rows = t->rows ? t->rows : 1, count = rows * t->cols;
+    float *values = calloc((size_t)count, sizeof *values);
+    int8_t *ternary = calloc((size_t)count, 1);
+    tg_fill_normal(seed, values, (size_t)count);
+    tg_fill_ternary(seed, ternary, (size_t)count);
+    if (strcmp(t->type->name, "F32") == 0) {
+        for (int64_t i = 0; i < count; i++) made_put_float(to + 4 * i, 1 + values[i] / 8);
+    } else if (strcmp(t->type->name, "F16") == 0) {
+        for (int64_t i = 0; i < count; i++) {
+            const uint16_t bits = tg_tensor_type_to_f16(values[i]);
+            memcpy(to + 2 * i, &bits, sizeof bits);
+        }
+    } else if (t->type->block_weights > 1 && strcmp(m->ternary, t->type->name) != 0) {
+        const int64_t size = t->type->block_bytes; /* codes as they come, scales that are small */
+        for (int64_t i = 0; i < tg_tensor_type_bytes(t->type, rows, t->cols); i++)
+            to[i] = (uint8_t)(values[i % count] * 64);
+        for (int64_t at = size == 34 ? 0 : 208; at < tg_tensor_type_bytes(t->type, rows, t->cols);
+             at += size)
+            memcpy(to + at, "\0\x20", 2);
+    } else {
+        const int64_t scale = tg_tensor_type_scale_at(t->type, rows, t->cols);
+        tg_format_find(m->layout)->pack(ternary, rows, t->cols, to);
+        if (scale >= 0) made_put_float(to + scale, 0.03f + 0.001f * (float)(seed % 7));
+    }
+    free(values);
+    free(ternary);
+}
+
+static inline void made_gguf(struct made_gguf *m)
+{
+    struct tg_error err;
+    struct made_tensor list[64];
+    const uint8_t *head;
+    size_t head_size, at;
+    if (!m->architecture) m->architecture = "bitnet-b1.58";
+    if (!m->ternary) m->ternary = "I2_S";
+    if (!m->layout) m->layout = "i2s";
+    if (!m->head) m->head = "F16";
+    struct tg_gguf_writer *w = tg_gguf_writer_create(32, &err);
+    assert_non_null(w);
+    made_metadata(m, w);
+    const size_t count = made_list(m, list);
+    for (size_t i = 0; i < count; i++)
+        assert_true(
+            tg_gguf_writer_tensor(w, list[i].name, list[i].type, list[i].rows, list[i].cols) > 0);
+    assert_int_equal(tg_gguf_writer_finish(w, &head, &head_size, &err), 0);
+    m->size = head_size;
+    for (size_t i = 0; i < count; i++)
+        m->size += (size_t)(tg_tensor_type_bytes(list[i].type, list[i].rows ? list[i].rows : 1,
+                                                 list[i].cols) +
+                            31) /
+                   32 * 32;
+    m->bytes = calloc(m->size, 1);
+    assert_non_null(m->bytes);
+    memcpy(m->bytes, head, head_size);
+    at = head_size;
+    for (size_t i = 0; i < count; i++) {
+        made_fill(m, &list[i], i + 1, m->bytes + at);
+        at += (size_t)(tg_tensor_type_bytes(list[i].type, list[i].rows ? list[i].rows : 1,
+                                            list[i].cols) +
+                       31) /
+              32 * 32;
+    }
+    tg_gguf_writer_destroy(w);
+}
+
+/* The place in the bytes where these stand, which must be there; `from` is where to begin. */
+static inline uint8_t *made_find(struct made_gguf *m, const char *bytes)
+{
+    uint8_t *found = memmem(m->bytes, m->size, bytes, strlen(bytes));
+    assert_non_null(found);
+    return found;
+}
+
+static inline void made_write(const struct made_gguf *m, const char *path)
+{
+    FILE *file = fopen(path, "wb");
+    assert_non_null(file);
+    assert_int_equal(fwrite(m->bytes, 1, m->size, file), m->size);
+    assert_int_equal(fclose(file), 0);
+}
+
+#endif

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/made_gguf.h"
+
+/* Reads what was made; the sentence if it is refused, else "". */
+static const char *read_made(struct made_gguf *m, struct tg_gguf **g, struct tg_network *n)
+{
+    static struct tg_error err;
+    made_gguf(m);
+    err.text[0] = 0;
+    if (tg_gguf_read(m->bytes, m->size, g, &err) < 0) fail_msg("%s", err.text);
+    tg_network_read(*g, n, &err);
+    return err.text;
+}
+
+static void end(struct made_gguf *m, struct tg_gguf *g, struct tg_network *n)
+{
+    if (n) tg_network_release(n);
+    tg_gguf_close(g);
+    free(m->bytes);
+}
+
+static void each_architecture_has_its_gate_and_pairing(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        enum tg_network_gate gate;
+        enum tg_network_pairing pairing;
+    } rows[] = {{"bitnet", TG_GATE_SILU, TG_PAIRING_HALVES},
+                {"bitnet-25", TG_GATE_SQUARED_RELU, TG_PAIRING_HALVES},
+                {"bitnet-b1.58", TG_GATE_SQUARED_RELU, TG_PAIRING_HALVES},
+                {"llama", TG_GATE_SILU, TG_PAIRING_NEIGHBOURS}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct made_gguf m = {.architecture = rows[i].name, .has_output = i == 3};
+        struct tg_gguf *g;
+        struct tg_network n;
+        assert_string_equal(read_made(&m, &g, &n), "");
+        assert_int_equal(n.architecture->gate, rows[i].gate);
+        assert_int_equal(n.architecture->pairing, rows[i].pairing);
+        assert_int_equal(n.hidden, MADE_HIDDEN);
+        assert_int_equal(n.key_value_heads, 2);
+        assert_int_equal(n.head_dimension, 64);
+        assert_int_equal(n.vocabulary, MADE_VOCABULARY);
+        assert_true(n.rope_base == 500000 && n.rope_dimensions == 64);
+        assert_int_equal(n.output != NULL, i == 3);
+        assert_non_null(n.blocks[1].attn_sub_norm);
+        end(&m, g, &n);
+    }
+}
+
+static void sub_norms_are_there_where_their_tensors_are(void **state)
+{
+    (void)state;
+    struct made_gguf m = {.architecture = "llama", .has_no_sub_norms = 1};
+    struct tg_gguf *g;
+    struct tg_network n;
+    assert_string_equal(read_made(&m, &g, &n), "");
+    assert_null(n.blocks[0].attn_sub_norm);
+    assert_null(n.blocks[0].ffn_sub_norm);
+    end(&m, g, &n);
+}
+
+static void a_model_that_would_be_computed_in_part_is_refused(void **state)
+{
+    (void)state;
+    static const char *const extras[] = {"blk.0.attn_q.bias", "blk.0.attn_q_norm.weight",
+                                         "blk.2.attn_q.weight", "cls.weight"};
+    for (size_t i = 0; i < sizeof extras / sizeof *extras; i++) {
+        struct made_gguf m = {.extra = extras[i]};
+        struct tg_gguf *g;
+        struct tg_network n;
+        char wanted[128];
+        snprintf(wanted, sizeof wanted, "tensor '%s' has no place in a bitnet-b1.58 of 2 blocks",
+                 extras[i]);
+        assert_string_equal(read_made(&m, &g, &n), wanted);
+        end(&m, g, NULL);
+    }
+}
+
+static void what_does_not_fit_together_is_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *find;
+        int at;
+        const char *bytes, *sentence;
+    } rows[] = {
+        {"bitnet-b1.58.block_count", 28, "\3", "there is no tensor 'blk.2.attn_norm.weight'"},
+        {"bitnet-b1.58.block_count", 28, "\1",
+         "tensor 'blk.1.attn_norm.weight' has no place in a bitnet-b1.58 of 1 blocks"},
+        {"bitnet-b1.58.attention.head_count_kv", 40, "\3", "4 heads cannot share 3"},
+        {"bitnet-b1.58.feed_forward_length", 36, "\1",
+         "tensor 'blk.0.ffn_sub_norm.weight' is 1 x 512, and must be 1 x 513"},
+        {"bitnet-b1.58.embedding_length", 22, "_lengtj", "there is no key"},
+        {"bitnet-b1.58.rope.dimension_count", 37, "\x7", "RoPE turns 7 numbers"},
+        {"blk.0.attn_q.weight", 6, "attm_q", "there is no tensor 'blk.0.attn_q.weight'"},
+        {"bitnet-b1.58", 0, "mamba-b1.580", "architecture 'mamba-b1.580' is not one of those"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct made_gguf m = {0};
+        struct tg_gguf *g;
+        struct tg_network n;
+        struct tg_error err;
+        made_gguf(&m);
+        memcpy(made_find(&m, rows[i].find) + rows[i].at, rows[i].bytes, strlen(rows[i].bytes));
+        if (tg_gguf_read(m.bytes, m.size, &g, &err) < 0) fail_msg("%s", err.text);
+        assert_int_equal(tg_network_read(g, &n, &err), -1);
+        if (!strstr(err.text, rows[i].sentence))
+            fail_msg("'%s' is not in '%s'", rows[i].sentence, err.text);
+        end(&m, g, NULL);
+    }
+}
+
+static void layouts_are_known_by_type_or_assumed(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *ternary, *layout;
+        int is_assumed;
+    } rows[] = {{"I2_S", "i2s", 1},
+                {"TL1", "tl1", 0},
+                {"TL2", "tl2", 0},
+                {"TQ1_0", "tq1", 0},
+                {"TQ2_0", "tq2", 0}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct made_gguf m = {.ternary = rows[i].ternary, .layout = rows[i].layout};
+        struct tg_gguf *g;
+        struct tg_network n;
+        struct tg_network_layout layout;
+        struct tg_error err = {""};
+        float scale = 0;
+        assert_string_equal(read_made(&m, &g, &n), "");
+        if (tg_network_find_layout(&n, NULL, &layout, &err) < 0) fail_msg("%s", err.text);
+        assert_string_equal(layout.format->name, rows[i].layout);
+        assert_int_equal(layout.is_assumed, rows[i].is_assumed);
+        assert_int_equal(tg_network_find_scale(&n, 1, TG_LAYER_ffn_up, &scale, &err), 0);
+        if (rows[i].ternary[1] == 'Q')
+            assert_true(scale == 1);
+        else
+            assert_true(scale >= 0.03f && scale <= 0.037f);
+        assert_int_equal(tg_network_find_layout(&n, "tq9", &layout, &err), -1);
+        end(&m, g, &n);
+    }
+}
+
+static void a_layout_of_type_36_can_be_named(void **state)
+{
+    (void)state;
+    struct made_gguf m = {.layout = "i2s64"};
+    struct tg_gguf *g;
+    struct tg_network n;
+    struct tg_network_layout layout;
+    struct tg_error err;
+    assert_string_equal(read_made(&m, &g, &n), "");
+    assert_int_equal(tg_network_find_layout(&n, "i2s64", &layout, &err), 0);
+    assert_string_equal(layout.format->name, "i2s64");
+    assert_false(layout.is_assumed);
+    assert_int_equal(tg_network_find_layout(&n, "tl1", &layout, &err), -1);
+    assert_string_equal(err.text, "the matrices of type 36 (I2_S) cannot lie as 'tl1'");
+    memset((void *)(uintptr_t)n.blocks[0].layers[TG_LAYER_attn_k]->data, 0xff, 32);
+    assert_int_equal(tg_network_find_layout(&n, NULL, &layout, &err), -1);
+    assert_string_equal(err.text,
+                        "tensor 'blk.0.attn_k.weight' has codes that no layout of type 36 has");
+    end(&m, g, &n);
+}
+
+static void type_39_of_llama_cpp_is_named_and_not_guessed(void **state)
+{
+    (void)state;
+    struct made_gguf m = {.ternary = "MXFP4", .layout = "i2s"};
+    struct tg_gguf *g;
+    struct tg_network n;
+    assert_string_equal(read_made(&m, &g, &n),
+                        "tensor 'blk.0.attn_q.weight' of type 39 is MXFP4 of llama.cpp by its "
+                        "34816 bytes, not the type of BitNet with that number");
+    end(&m, g, NULL);
+}
+
+static void scales_that_are_none_are_refused(void **state)
+{
+    (void)state;
+    struct made_gguf m = {.ternary = "TQ2_0", .layout = "tq2"};
+    struct tg_gguf *g;
+    struct tg_network n;
+    struct tg_error err;
+    float scale = -7;
+    assert_string_equal(read_made(&m, &g, &n), "");
+    uint8_t *block = m.bytes + n.blocks[0].layers[0]->offset;
+    memcpy(block + 64, "\0\x40", 2);
+    assert_int_equal(tg_network_find_scale(&n, 0, 0, &scale, &err), -1);
+    assert_string_equal(err.text,
+                        "tensor 'blk.0.attn_q.weight' has blocks of different scales, 2 and 1");
+    memcpy(block + 64, "\0\0", 2);
+    assert_int_equal(tg_network_find_scale(&n, 0, 0, &scale, &err), -1);
+    assert_string_equal(err.text,
+                        "tensor 'blk.0.attn_q.weight' has a block of scale 0 that is not 0");
+    memset(block, 0x55, 64);
+    assert_int_equal(tg_network_find_scale(&n, 0, 0, &scale, &err), 0);
+    assert_true(scale == 1);
+    end(&m, g, &n);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_architecture_has_its_gate_and_pairing),
+        cmocka_unit_test(sub_norms_are_there_where_their_tensors_are),
+        cmocka_unit_test(a_model_that_would_be_computed_in_part_is_refused),
+        cmocka_unit_test(what_does_not_fit_together_is_refused),
+        cmocka_unit_test(layouts_are_known_by_type_or_assumed),
+        cmocka_unit_test(a_layout_of_type_36_can_be_named),
+        cmocka_unit_test(type_39_of_llama_cpp_is_named_and_not_guessed),
+        cmocka_unit_test(scales_that_are_none_are_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

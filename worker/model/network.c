@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "worker/model/network.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/op.h"
+#include "worker/model/model.h"
+
+/* More than any model of these architectures has. */
+enum { BLOCKS_MOST = 1024, HEADS_MOST = 1024, VOCABULARY_MOST = 1 << 24, CONTEXT_MOST = 1 << 24 };
+
+static const struct tg_architecture architectures[] = {
+#define ARCHITECTURE(name, gate, pairing, source)                                                  \
+    {name, TG_GATE_##gate, TG_PAIRING_##pairing, source},
+#include "worker/model/architectures.def"
+#undef ARCHITECTURE
+};
+
+size_t tg_architecture_count(void)
+{
+    return sizeof architectures / sizeof *architectures;
+}
+
+const struct tg_architecture *tg_architecture_at(size_t i)
+{
+    assert(i < tg_architecture_count());
+    return &architectures[i];
+}
+
+/* What reading needs: the names of keys begin with that of the architecture. */
+struct source {
+    const struct tg_gguf *gguf;
+    char architecture[64];
+    size_t used; /* tensors */
+};
+
+static int count(const struct source *s, const char *key, bool is_optional, int64_t most,
+                 int64_t *out, struct tg_error *err)
+{
+    char name[128];
+    snprintf(name, sizeof name, "%s.%s", s->architecture, key);
+    return tg_gguf_get_count(s->gguf, name, is_optional, 1, most, out, err);
+}
+
+static int real(const struct source *s, const char *key, bool is_optional, double *out,
+                struct tg_error *err)
+{
+    char name[128];
+    snprintf(name, sizeof name, "%s.%s", s->architecture, key);
+    return tg_gguf_get_real(s->gguf, name, is_optional, out, err);
+}
+
+static int read_architecture(struct source *s, struct tg_network *n, struct tg_error *err)
+{
+    const size_t size = sizeof s->architecture;
+    if (tg_gguf_get_text(s->gguf, "general.architecture", false, s->architecture, size, err) < 0)
+        return -1;
+    for (size_t i = 0; i < tg_architecture_count(); i++)
+        if (strcmp(architectures[i].name, s->architecture) == 0)
+            n->architecture = &architectures[i];
+    if (!n->architecture)
+        return tg_fail(err, "architecture '%s' is not one of those that are computed here",
+                       s->architecture);
+    return 0;
+}
+
+/* RoPE may be turned at other speeds by more keys than are computed here. */
+static int read_rope(const struct source *s, struct tg_network *n, struct tg_error *err)
+{
+    char key[128], scaling[64] = "none";
+    double factor = 1;
+    n->rope_dimensions = n->head_dimension;
+    n->rope_base = 10000;
+    if (count(s, "rope.dimension_count", true, n->head_dimension, &n->rope_dimensions, err) < 0 ||
+        real(s, "rope.freq_base", true, &n->rope_base, err) < 0 ||
+        real(s, "rope.scaling.factor", true, &factor, err) < 0)
+        return -1;
+    snprintf(key, sizeof key, "%s.rope.scaling.type", s->architecture);
+    if (tg_gguf_get_text(s->gguf, key, true, scaling, sizeof scaling, err) < 0) return -1;
+    if (strcmp(scaling, "none") != 0 && factor != 1)
+        return tg_fail(err, "RoPE scaled '%s' by %g is not computed here", scaling, factor);
+    if (n->rope_dimensions % 2 != 0)
+        return tg_fail(err, "RoPE turns %" PRId64 " numbers of a head, which is odd",
+                       n->rope_dimensions);
+    return 0;
+}
+
+static int read_numbers(const struct source *s, struct tg_network *n, struct tg_error *err)
+{
+    int64_t value_length;
+    if (count(s, "embedding_length", false, TG_COLUMNS_MOST, &n->hidden, err) < 0 ||
+        count(s, "feed_forward_length", false, TG_COLUMNS_MOST, &n->ffn, err) < 0 ||
+        count(s, "block_count", false, BLOCKS_MOST, &n->layers, err) < 0 ||
+        count(s, "attention.head_count", false, HEADS_MOST, &n->heads, err) < 0)
+        return -1;
+    n->key_value_heads = n->heads;
+    n->head_dimension = n->hidden / n->heads;
+    n->context = 2048;
+    if (count(s, "attention.head_count_kv", true, n->heads, &n->key_value_heads, err) < 0 ||
+        count(s, "attention.key_length", true, TG_COLUMNS_MOST / n->heads, &n->head_dimension,
+              err) < 0 ||
+        count(s, "context_length", true, CONTEXT_MOST, &n->context, err) < 0 ||
+        real(s, "attention.layer_norm_rms_epsilon", false, &n->epsilon, err) < 0)
+        return -1;
+    value_length = n->head_dimension;
+    if (count(s, "attention.value_length", true, TG_COLUMNS_MOST, &value_length, err) < 0)
+        return -1;
+    if (value_length != n->head_dimension)
+        return tg_fail(err,
+                       "heads of %" PRId64 " keys and %" PRId64 " values are not computed here",
+                       n->head_dimension, value_length);
+    if (n->heads % n->key_value_heads != 0 || n->head_dimension < 1)
+        return tg_fail(err, "%" PRId64 " heads cannot share %" PRId64 " of keys and values",
+                       n->heads, n->key_value_heads);
+    return read_rope(s, n, err);
+}
+
+/* The tensor of that name and shape, or NULL in *out where it may be missing and is. */
+static int take(struct source *s, const char *name, bool is_optional, int64_t rows, int64_t cols,
+                const struct tg_gguf_tensor **out, struct tg_error *err)
+{
+    const struct tg_gguf_tensor *t = tg_gguf_tensor(s->gguf, name);
+    *out = t;
+    if (!t) return is_optional ? 0 : tg_fail(err, "there is no tensor '%s'", name);
+    s->used++;
+    if (t->dimensions[0] != cols || t->dimensions[1] != rows || t->dimensions[2] != 1 ||
+        t->dimensions[3] != 1)
+        return tg_fail(
+            err, "tensor '%s' is %" PRId64 " x %" PRId64 ", and must be %" PRId64 " x %" PRId64,
+            name, t->dimensions[1], t->dimensions[0], rows, cols);
+    return 0;
+}
+
+static bool is_one_of(const struct tg_gguf_tensor *t, const char *names)
+{
+    char word[32];
+    snprintf(word, sizeof word, " %s ", t->type ? t->type->name : "?");
+    return strstr(names, word) != NULL;
+}
+
+/* Numbers that are computed with as they are. */
+static int take_plain(struct source *s, const char *name, bool is_optional, int64_t cols,
+                      const struct tg_gguf_tensor **out, struct tg_error *err)
+{
+    if (take(s, name, is_optional, 1, cols, out, err) < 0) return -1;
+    if (*out && !is_one_of(*out, " F32 F16 BF16 "))
+        return tg_fail(err, "tensor '%s' is %s, and must be F32, F16 or BF16", name,
+                       (*out)->type ? (*out)->type->name : "of a type that is not known");
+    return 0;
+}
+
+static int take_table(struct source *s, const char *name, bool is_optional, int64_t rows,
+                      int64_t cols, const struct tg_gguf_tensor **out, struct tg_error *err)
+{
+    if (take(s, name, is_optional, rows, cols, out, err) < 0) return -1;
+    if (*out && !is_one_of(*out, " F32 F16 BF16 Q8_0 Q6_K "))
+        return tg_fail(err, "tensor '%s' is %s, and must be F32, F16, BF16, Q8_0 or Q6_K", name,
+                       (*out)->type ? (*out)->type->name : "of a type that is not known");
+    return 0;
+}
+
+/* A type of which two projects have given the number is told, not guessed. */
+static int fail_ternary(const struct tg_gguf_tensor *t, struct tg_error *err)
+{
+    const int length = (int)t->name.size;
+    if (t->type && t->type->origin == TG_ORIGIN_UPSTREAM)
+        return tg_fail(err,
+                       "tensor '%.*s' of type %" PRIu32 " is %s of llama.cpp by its %" PRIu64
+                       " bytes, not the type of BitNet with that number",
+                       length, t->name.bytes, t->number, t->type->name, t->room);
+    if (t->type)
+        return tg_fail(err, "tensor '%.*s' is %s, which is not ternary", length, t->name.bytes,
+                       t->type->name);
+    return tg_fail(err,
+                   "tensor '%.*s' is of type %" PRIu32 ", of which its %" PRIu64
+                   " bytes are no known matrix of %" PRId64 " x %" PRId64,
+                   length, t->name.bytes, t->number, t->room, t->dimensions[1], t->dimensions[0]);
+}
+
+void tg_network_shape(const struct tg_network *n, int layer, int64_t *rows, int64_t *cols)
+{
+    const int64_t hidden = n->hidden, ffn = n->ffn, heads = n->heads;
+    const int64_t key_value_heads = n->key_value_heads, head_dimension = n->head_dimension;
+    switch (layer) {
+#define LAYER(name, row_count, col_count)                                                          \
+    case TG_LAYER_##name:                                                                          \
+        *rows = row_count;                                                                         \
+        *cols = col_count;                                                                         \
+        return;
+#include "worker/model/layers.def"
+#undef LAYER
+    default: assert(false);
+    }
+}
+
+static int read_block(struct source *s, struct tg_network *n, int64_t i, struct tg_error *err)
+{
+    struct tg_network_block *b = &n->blocks[i];
+    const struct {
+        const char *name;
+        bool is_optional;
+        int64_t size;
+        const struct tg_gguf_tensor **tensor;
+    } norms[] = {{"attn_norm", false, n->hidden, &b->attn_norm},
+                 {"attn_sub_norm", true, n->heads * n->head_dimension, &b->attn_sub_norm},
+                 {"ffn_norm", false, n->hidden, &b->ffn_norm},
+                 {"ffn_sub_norm", true, n->ffn, &b->ffn_sub_norm}};
+    char name[96];
+    for (size_t k = 0; k < sizeof norms / sizeof *norms; k++) {
+        snprintf(name, sizeof name, "blk.%" PRId64 ".%s.weight", i, norms[k].name);
+        if (take_plain(s, name, norms[k].is_optional, norms[k].size, norms[k].tensor, err) < 0)
+            return -1;
+    }
+    for (int layer = 0; layer < TG_LAYERS; layer++) {
+        int64_t rows, cols;
+        tg_network_shape(n, layer, &rows, &cols);
+        if (rows > TG_COLUMNS_MOST || cols > TG_COLUMNS_MOST)
+            return tg_fail(err, "a matrix of %" PRId64 " x %" PRId64 " is too large", rows, cols);
+        snprintf(name, sizeof name, "blk.%" PRId64 ".%s.weight", i, tg_model_layer((size_t)layer));
+        if (take(s, name, false, rows, cols, &b->layers[layer], err) < 0) return -1;
+        if (!is_one_of(b->layers[layer], " I2_S TL1 TL2 TQ1_0 TQ2_0 "))
+            return fail_ternary(b->layers[layer], err);
+        snprintf(name, sizeof name, "blk.%" PRId64 ".%s.scale", i, tg_model_layer((size_t)layer));
+        if (take_plain(s, name, true, 1, &b->scales[layer], err) < 0) return -1;
+    }
+    return 0;
+}
+
+static int read_tensors(struct source *s, struct tg_network *n, struct tg_error *err)
+{
+    n->embedding = tg_gguf_tensor(s->gguf, "token_embd.weight");
+    if (n->embedding) n->vocabulary = n->embedding->dimensions[1];
+    if (n->vocabulary > VOCABULARY_MOST)
+        return tg_fail(err, "a vocabulary of %" PRId64 " is too large", n->vocabulary);
+    int64_t said = n->vocabulary;
+    if (count(s, "vocab_size", true, n->vocabulary, &said, err) < 0 ||
+        take_table(s, "token_embd.weight", false, n->vocabulary, n->hidden, &n->embedding, err) <
+            0 ||
+        take_plain(s, "output_norm.weight", false, n->hidden, &n->output_norm, err) < 0 ||
+        take_table(s, "output.weight", true, n->vocabulary, n->hidden, &n->output, err) < 0 ||
+        take_plain(s, "rope_freqs.weight", true, n->rope_dimensions / 2, &n->rope_factors, err) < 0)
+        return -1;
+    for (int64_t i = 0; i < n->layers; i++)
+        if (read_block(s, n, i, err) < 0) return -1;
+    return 0;
+}
+
+/* A model that is computed without one of its tensors is another model. */
+static int check_all_used(const struct source *s, const struct tg_network *n, struct tg_error *err)
+{
+    static const char *const kinds[] = {"attn_norm.weight", "attn_sub_norm.weight",
+                                        "ffn_norm.weight", "ffn_sub_norm.weight"};
+    if (s->used == s->gguf->tensor_count) return 0;
+    for (size_t i = 0; i < s->gguf->tensor_count; i++) {
+        const struct tg_gguf_text name = s->gguf->tensors[i].name;
+        char text[256], rest[256];
+        int64_t block;
+        bool is_known = tg_gguf_is(name, "token_embd.weight") ||
+                        tg_gguf_is(name, "output.weight") ||
+                        tg_gguf_is(name, "output_norm.weight") ||
+                        tg_gguf_is(name, "rope_freqs.weight");
+        snprintf(text, sizeof text, "%.*s", (int)name.size, name.bytes);
+        if (sscanf(text, "blk.%9" SCNd64 ".%200s", &block, rest) == 2 && block < n->layers) {
+            for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++)
+                is_known |= strcmp(rest, kinds[k]) == 0;
+            char *dot = strrchr(rest, '.');
+            const bool is_layer = dot &&
+                                  (strcmp(dot, ".weight") == 0 || strcmp(dot, ".scale") == 0);
+            if (is_layer) *dot = 0;
+            for (size_t k = 0; is_layer && k < tg_model_layer_count(); k++)
+                is_known |= strcmp(rest, tg_model_layer(k)) == 0;
+        }
+        if (!is_known)
+            return tg_fail(err, "tensor '%s' has no place in a %s of %" PRId64 " blocks", text,
+                           n->architecture->name, n->layers);
+    }
+    return 0;
+}
+
+int tg_network_read(const struct tg_gguf *gguf, struct tg_network *network, struct tg_error *err)
+{
+    struct source s = {.gguf = gguf};
+    struct tg_network n = {0};
+    if (read_architecture(&s, &n, err) < 0 || read_numbers(&s, &n, err) < 0) return -1;
+    n.blocks = calloc((size_t)n.layers, sizeof *n.blocks);
+    if (!n.blocks) return tg_fail(err, "out of memory");
+    if (read_tensors(&s, &n, err) < 0 || check_all_used(&s, &n, err) < 0) {
+        tg_network_release(&n);
+        return -1;
+    }
+    *network = n;
+    return 0;
+}
+
+void tg_network_release(struct tg_network *network)
+{
+    free(network->blocks);
+    network->blocks = NULL;
+}

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TG_WORKER_MODEL_NETWORK_H
+#define TG_WORKER_MODEL_NETWORK_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "kernels/format.h"
+#include "worker/model/gguf.h"
+
+/*
+ * The transformer that a GGUF file describes: its numbers, and which tensor is what.
+ *
+ *   tg_gguf_open -> tg_network_read -> ... -> tg_network_release -> tg_gguf_close
+ *
+ * Whether the tensors fit together is checked here: each that the architecture needs is there in
+ * its shape, and none that it does not know, since a model that is computed in part is another
+ * model. A block, with x of `hidden` numbers:
+ *
+ *   x += attn_output(attn_sub_norm(attention(rope(attn_q(n)), rope(attn_k(n)), attn_v(n))))
+ *   x += ffn_down(ffn_sub_norm(gate(ffn_gate(m)) * ffn_up(m)))      n = attn_norm(x), m =
+ * ffn_norm(x)
+ *
+ * and the logits are output(output_norm(x)), with the embedding for `output` where there is none.
+ */
+
+enum tg_network_gate { TG_GATE_SILU, TG_GATE_SQUARED_RELU };
+
+/* RoPE turns the numbers i and i + dimensions / 2 of a head, or 2 i and 2 i + 1. */
+enum tg_network_pairing { TG_PAIRING_HALVES, TG_PAIRING_NEIGHBOURS };
+
+struct tg_architecture {
+    const char *name;
+    enum tg_network_gate gate;
+    enum tg_network_pairing pairing;
+    const char *source;
+};
+
+/* The rows of architectures.def in order. */
+size_t tg_architecture_count(void);
+const struct tg_architecture *tg_architecture_at(size_t i);
+
+/* The rows of layers.def. */
+enum {
+#define LAYER(name, rows, cols) TG_LAYER_##name,
+#include "worker/model/layers.def"
+#undef LAYER
+    TG_LAYERS
+};
+
+/* A tensor that is not there is NULL: sub-norms, and scales beside their matrices. */
+struct tg_network_block {
+    const struct tg_gguf_tensor *attn_norm, *attn_sub_norm, *ffn_norm, *ffn_sub_norm;
+    const struct tg_gguf_tensor *layers[TG_LAYERS]; /* ternary */
+    const struct tg_gguf_tensor *scales[TG_LAYERS]; /* one number that multiplies the products */
+};
+
+struct tg_network {
+    const struct tg_architecture *architecture;
+    int64_t hidden, ffn, layers, heads, key_value_heads, head_dimension, vocabulary, context;
+    int64_t rope_dimensions; /* of each head that are turned, even */
+    double rope_base, epsilon;
+    const struct tg_gguf_tensor *embedding, *output_norm;
+    const struct tg_gguf_tensor *output;       /* NULL: tied to the embedding */
+    const struct tg_gguf_tensor *rope_factors; /* what frequencies are divided by, or NULL */
+    struct tg_network_block *blocks;
+};
+
+/* Of a file, which must stay open. Released by the caller; nothing to release after a failure. */
+int tg_network_read(const struct tg_gguf *gguf, struct tg_network *network, struct tg_error *err);
+
+void tg_network_release(struct tg_network *network);
+
+/* The shape of a row of layers.def in this network. */
+void tg_network_shape(const struct tg_network *network, int layer, int64_t *rows, int64_t *cols);
+
+/*
+ * How the ternary matrices of a network lie in memory. Type 36 (I2_S) is the number of several
+ * layouts, which no byte of a file tells apart: see kernels/detect.h. What shapes, codes and the
+ * zeros of rows leave is asked for i2s, the layout of all published files; anything else must be
+ * named, or is refused.
+ */
+struct tg_network_layout {
+    const struct tg_format *format;
+    uint64_t
+        possible;   /* the set of formats (kernels/detect.h) that evidence left; 0: by its type */
+    int is_assumed; /* one of several: not known, but that of all published files */
+};
+
+/* `named` is a row of formats.def for the matrices of type 36, or NULL. */
+int tg_network_find_layout(const struct tg_network *network, const char *named,
+                           struct tg_network_layout *layout, struct tg_error *err);
+
+/* The scale of a matrix: the number by which its weights -1, 0, +1 are multiplied. */
+int tg_network_find_scale(const struct tg_network *network, int64_t block, int layer, float *scale,
+                          struct tg_error *err);
+
+#endif
