@@ -26,6 +26,9 @@ if(TRITGATE_SANITIZE)
   target_link_options(tg_flags INTERFACE -fsanitize=address,undefined)
   target_compile_definitions(tg_flags INTERFACE TG_SANITIZED)
 endif()
+if(TRITGATE_FUZZ)
+  target_compile_options(tg_flags INTERFACE $<$<COMPILE_LANGUAGE:C>:-fsanitize=fuzzer-no-link>)
+endif()
 
 # tg_room(NAME [USES room ...] [LIBRARIES target ...]): a folder, built as a static library.
 function(tg_room name)

@@ -34,6 +34,7 @@ int tg_command_calibrate(int argc, char **argv);
 int tg_command_check(int argc, char **argv);
 int tg_command_matrix(int argc, char **argv);
 int tg_command_baseline(int argc, char **argv);
+int tg_command_model(int argc, char **argv);
 int tg_command_list(int argc, char **argv);
 
 /*

@@ -17,6 +17,7 @@ static const struct tg_command commands[] = {
     {"check", "compare kernels with their exact reference", tg_command_check},
     {"matrix", "list what a matrix asks, and who could run it", tg_command_matrix},
     {"baseline", "keep what runs measured, to compare with", tg_command_baseline},
+    {"model", "show, make and run whole models", tg_command_model},
     {"list", "print a table: kernels, metrics, facts, ...", tg_command_list},
 };
 

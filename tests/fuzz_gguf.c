@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stddef.h>
+#include <stdint.h>
+
+#include "worker/model/gguf.h"
+#include "worker/model/network.h"
+
+/* Any bytes as a file: refused with a sentence, or read without harm. For libFuzzer. */
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
+
+static void use(const struct tg_gguf *g)
+{
+    struct tg_network n;
+    struct tg_network_layout layout;
+    struct tg_error err;
+    float scale;
+
+    for (size_t i = 0; i < g->value_count; i++) {
+        const struct tg_gguf_value *v = &g->values[i];
+        const uint8_t *at = v->bytes;
+        double real;
+        int64_t count;
+        for (uint64_t k = 0; k < v->count && k < 64; k++) {
+            if (v->kind == TG_GGUF_STRING)
+                tg_gguf_next_text(v, &at);
+            else if (v->kind != TG_GGUF_ARRAY)
+                tg_gguf_count_at(v, k, &count), tg_gguf_real_at(v, k, &real);
+        }
+    }
+    if (tg_network_read(g, &n, &err) < 0) return;
+    if (tg_network_find_layout(&n, NULL, &layout, &err) == 0)
+        tg_network_find_scale(&n, 0, TG_LAYER_attn_k, &scale, &err);
+    tg_network_release(&n);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
+{
+    struct tg_gguf *g;
+    struct tg_error err;
+
+    if (tg_gguf_read(bytes, size, &g, &err) < 0) return 0;
+    use(g);
+    tg_gguf_close(g);
+    return 0;
+}
