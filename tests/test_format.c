@@ -53,6 +53,32 @@ static void i2s_packs_to_the_bytes_of_its_drawing(void **state)
     assert_memory_equal(packed, golden, sizeof golden);
 }
 
+static void a_float_a_weight_is_as_the_standard_says(void **state)
+{
+    static const int8_t ternary[3] = {-1, 0, 1};
+    static const uint32_t f32[3] = {0xbf800000, 0, 0x3f800000};
+    static const uint16_t f16[3] = {0xbc00, 0, 0x3c00}, bf16[3] = {0xbf80, 0, 0x3f80};
+    static const struct {
+        const char *name;
+        const void *golden;
+        size_t bytes;
+    } formats[] = {{"f32", f32, sizeof f32}, {"f16", f16, sizeof f16}, {"bf16", bf16, sizeof bf16}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof formats / sizeof *formats; i++) {
+        const struct tg_format *format = tg_format_find(formats[i].name);
+        uint8_t packed[12];
+        int8_t again[3];
+        assert_int_equal(format->packed_bytes(1, 3), formats[i].bytes);
+        format->pack(ternary, 1, 3, packed);
+        assert_memory_equal(packed, formats[i].golden, formats[i].bytes);
+        packed[formats[i].bytes / 3 * 2 - 1] ^= 0x80; /* a zero with a sign is none of them */
+        assert_int_equal(format->unpack(packed, 1, 3, again), 1);
+        packed[0] = 1;
+        assert_int_equal(format->unpack(packed, 3, 1, again), 0);
+    }
+}
+
 /* Packs and unpacks rows x cols, which leaves what follows the bytes and the weights as it was. */
 static void assert_returns(const struct tg_format *format, int64_t rows, int64_t cols)
 {
@@ -121,6 +147,7 @@ static void the_first_invalid_code_is_first_by_weight_and_not_by_byte(void **sta
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_float_a_weight_is_as_the_standard_says),
         cmocka_unit_test(rows_are_found_by_their_names_only),
         cmocka_unit_test(i2s_packs_to_the_bytes_of_its_drawing),
         cmocka_unit_test(every_format_returns_what_it_packed),
