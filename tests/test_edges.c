@@ -70,6 +70,16 @@ static void first_column_only(const struct tg_problem *p)
     tg_kernel_i2s_scalar(&one);
 }
 
+static void beside_its_rows(const struct tg_problem *p)
+{
+    float *results = p->results;
+    tg_kernel_f32_scalar(p);
+    for (int64_t i = 0; i < p->batch * p->rows; i++) {
+        const int64_t r = i % p->rows;
+        if (r == p->row_begin - 1 || r == p->row_end) results[i] = 0;
+    }
+}
+
 static void nothing(const struct tg_problem *p)
 {
     (void)p;
@@ -86,6 +96,18 @@ static void what_is_wrong_is_found_and_named(void **state)
                  "row 0 of column 0 differs (5x384, batch 2, rows 0 to 5, all +1 with 127)");
     assert_wrong(not_in_the_middle,
                  "it wrote outside its rows (16x640, batch 1, rows 5 to 11, random)");
+}
+
+/* Where results have a bound, their bytes are not the reference's; those outside are still seen. */
+static void results_with_a_bound_are_kept_to_their_rows(void **state)
+{
+    (void)state;
+    char reason[256];
+    struct tg_kernel k = *tg_kernel_find("f32_scalar");
+    assert_int_equal(tg_edges_check(&k, reason, sizeof reason), 9 * SHAPES);
+    k.run = beside_its_rows;
+    assert_int_equal(tg_edges_check(&k, reason, sizeof reason), -1);
+    assert_string_equal(reason, "it wrote outside its rows (16x5, batch 1, rows 5 to 11, random)");
 }
 
 static void the_stub_that_is_wrong_is_found(void **state)
@@ -138,6 +160,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_kernel_is_right_at_every_edge),
         cmocka_unit_test(what_is_wrong_is_found_and_named),
+        cmocka_unit_test(results_with_a_bound_are_kept_to_their_rows),
         cmocka_unit_test(the_stub_that_is_wrong_is_found),
         cmocka_unit_test(each_planted_error_is_found),
         cmocka_unit_test(an_operation_that_is_unknown_is_not_checked),

@@ -97,10 +97,13 @@ static void one_weight(int8_t *ternary, int8_t *activations, const struct trial 
     tg_fill_int8(3, activations, (size_t)t->inputs);
 }
 
-/* The activations as the operation has them: where they are not integers, those times 0.37. */
+/*
+ * The activations as the operation has them. Where these are no integers, halves are multiplied, so
+ * that sums are exact in any order, and what is rounded is no multiple of anything.
+ */
 static void fill_activations(const struct tg_op *op, const int8_t *plain, int64_t count, void *to)
 {
-    const float unit = op->activations->is_float ? 0.37f : 1;
+    const float unit = !op->activations->is_float ? 1 : op->has_weights ? 0.5f : 0.37f;
 
     for (int64_t i = 0; i < count; i++) op->activations->put(to, (size_t)i, (float)plain[i] * unit);
 }

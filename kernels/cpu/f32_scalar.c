@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <assert.h>
+
+#include "kernels/kernel.h"
+
+/*
+ * f32_scalar: dense product, one number at a time.
+ *
+ *   results[b][r] = sum over c of weight[r][c] * activations[b][c]
+ *
+ * In f32, from the first column to the last: each product and each addition rounds once.
+ */
+void tg_kernel_f32_scalar(const struct tg_problem *p)
+{
+    float *results = p->results;
+
+    assert(0 <= p->row_begin && p->row_begin <= p->row_end && p->row_end <= p->rows);
+    for (int64_t b = 0; b < p->batch; b++) {
+        const float *x = p->activations_f32 + b * p->cols;
+        for (int64_t r = p->row_begin; r < p->row_end; r++) {
+            const float *w = (const float *)(const void *)p->weights + r * p->cols;
+            float sum = 0;
+            for (int64_t c = 0; c < p->cols; c++) sum += w[c] * x[c];
+            results[b * p->rows + r] = sum;
+        }
+    }
+}
