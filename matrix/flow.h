@@ -73,10 +73,12 @@ struct tg_flow_level {
     const char *does;   /* in words */
     const char *method; /* its name in evidence lines */
     const char *cells;  /* "" if it is not one that cells can tell */
+    const char *same;   /* for each cell: the axes, and labels of kernels, that must be the same */
 };
 
 struct tg_flow_chain {
     const char *name;
+    bool is_for_each; /* told for each cell of its first level that was not measured (fallback.h) */
     struct tg_flow_level *levels;
     size_t level_count;
 };

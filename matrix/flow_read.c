@@ -101,16 +101,33 @@ static int list_of(struct reader *r, const struct tg_json *object, const char *k
     return 0;
 }
 
+/* Names of axes or of labels of kernels, with a blank between. */
+static int check_same(struct reader *r, const struct tg_json *object, const char *names)
+{
+    for (const char *p = names + strspn(names, " "); *p; p += strspn(p, " ")) {
+        char name[TG_TEXT_SIZE];
+        size_t length = strcspn(p, " ");
+        snprintf(name, sizeof name, "%.*s", (int)length, p);
+        p += length;
+        if (!tg_record_field(&tg_cell_type, name) &&
+            !tg_words_have_trait(r->words, "kernel", name, NULL))
+            return tg_json_fail(r->file, tg_json_get(object, "same"), r->err,
+                                "'%s' is no axis, and no label of a kernel", name);
+    }
+    return 0;
+}
+
 static int read_level(struct reader *r, const struct tg_json *object, void *item)
 {
-    static const char *const keys[] = {"level", "does", "method", "cells", NULL};
+    static const char *const keys[] = {"level", "does", "method", "cells", "same", NULL};
     static const char *const levels[] = {"primary", "alt1", "alt2", "skip", NULL};
     struct tg_flow_level *level = item;
     if (tg_json_only(r->file, object, keys, r->err) < 0 ||
         text_of(r, object, "level", NULL, &level->level) < 0 ||
         text_of(r, object, "does", NULL, &level->does) < 0 ||
         text_of(r, object, "method", level->does, &level->method) < 0 ||
-        cells_of(r, object, &level->cells) < 0)
+        text_of(r, object, "same", "", &level->same) < 0 ||
+        cells_of(r, object, &level->cells) < 0 || check_same(r, object, level->same) < 0)
         return -1;
     return is_among(level->level, levels)
                ? 0
@@ -120,10 +137,14 @@ static int read_level(struct reader *r, const struct tg_json *object, void *item
 
 static int read_chain(struct reader *r, const struct tg_json *object, void *item)
 {
-    static const char *const keys[] = {"name", "levels", NULL};
+    static const char *const keys[] = {"name", "levels", "each", NULL};
+    const struct tg_json *each = tg_json_get(object, "each");
     struct tg_flow_chain *chain = item;
     void *levels = NULL;
     int rc = tg_json_only(r->file, object, keys, r->err);
+    if (rc == 0 && each && tg_json_kind(each) != TG_JSON_BOOLEAN)
+        rc = tg_json_fail(r->file, each, r->err, "true or false is expected");
+    chain->is_for_each = each && tg_json_number(each) != 0;
     if (rc == 0) rc = text_of(r, object, "name", NULL, &chain->name);
     if (rc == 0)
         rc = list_of(r, object, "levels", sizeof *chain->levels, read_level, &levels,

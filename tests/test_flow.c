@@ -42,7 +42,8 @@ static const char whole[] =
     "\"dialect\": {\"colon\": \":\", \"unit\": \"tok/sec\"}, \"labels\": [\"state:ready\"],\n"
     "\"targets\": [\"NEXT → a\", \"LOOP → self\"],\n"
     "\"fallbacks\": [{\"name\": \"gpu\", \"levels\": [{\"level\": \"primary\", \"does\": \"d\"},"
-    " {\"level\": \"alt1\", \"does\": \"e\", \"method\": \"m\", \"cells\": \"device=cpu\"}]}],\n"
+    " {\"level\": \"alt1\", \"does\": \"e\", \"method\": \"m\", \"cells\": \"device=cpu\","
+    " \"same\": \"op batch\"}], \"each\": true}],\n"
     "\"skips\": [{\"reason\": \"no-gpu\", \"aliases\": [\"GPU gone\"], \"cells\":"
     " [\"kernel=*cuda*\"]}],\n"
     "\"surface\": [\"kernels/*\"],"
@@ -73,6 +74,8 @@ static void a_flow_is_read_whole(void **state)
     assert_int_equal(f->targets.count, 2);
     assert_string_equal(f->chains[0].levels[0].method, "d");
     assert_string_equal(f->chains[0].levels[1].cells, "device=cpu");
+    assert_string_equal(f->chains[0].levels[1].same, "op batch");
+    assert_true(f->chains[0].is_for_each);
     assert_string_equal(tg_flow_skip_find(f, "GPU gone")->reason, "no-gpu");
     assert_null(tg_flow_skip_find(f, "gpu gone"));
     assert_string_equal(f->components[0].cells, "op=product");
@@ -160,6 +163,11 @@ static const char *const refused[][2] = {
      "line 2: skips: reason 'a' is given twice"},
     {"\"skips\": [{\"reason\": \"a\", \"cells\": [\"colour=red\"]}]}",
      "line 2: skips[0].cells: unknown axis 'colour' in 'colour=red'"},
+    {"\"fallbacks\": [{\"name\": \"a\", \"each\": 1, \"levels\": []}]}",
+     "line 2: fallbacks[0].each: true or false is expected"},
+    {"\"fallbacks\": [{\"name\": \"a\", \"levels\": [{\"level\": \"alt1\", \"does\": "
+     "\"d\", \"same\": \"op colour\"}]}]}",
+     "line 2: fallbacks[0].levels[0].same: 'colour' is no axis, and no label of a kernel"},
     {"\"fallbacks\": [{\"name\": \"a\", \"levels\": [{\"level\": \"alt3\", \"does\": "
      "\"d\"}]}]}",
      "line 2: fallbacks[0].levels[0].level: a level is primary, alt1, alt2 or skip"},
