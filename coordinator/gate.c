@@ -313,6 +313,20 @@ static void find_date(const struct tg_run *run, struct tg_decision *d)
     }
 }
 
+/* What was measured instead of what could not be. */
+static int note_fallbacks(const struct tg_plan *plan, const struct tg_run *run,
+                          struct tg_decision *d, struct tg_error *err)
+{
+    const struct tg_flow *flow = &plan->policy.process;
+    char text[sizeof *d->notes];
+    if (tg_fallback_find(plan, run, d->verdicts, &d->fallbacks, &d->fallback_count, err) < 0)
+        return -1;
+    for (size_t k = 0; k < flow->chain_count; k++)
+        if (*tg_fallback_note(&flow->chains[k], d->fallbacks, d->fallback_count, text, sizeof text))
+            note(d, "%s", text);
+    return 0;
+}
+
 static int decide(const struct tg_plan *plan, const struct tg_run *run, const struct tg_rows *rows,
                   struct tg_decision *d, struct tg_error *err)
 {
@@ -352,6 +366,7 @@ static int decide(const struct tg_plan *plan, const struct tg_run *run, const st
         note(d, "cannot pass: a rule that the policy requires selects nothing");
         may_pass = false;
     }
+    if (note_fallbacks(plan, run, d, err) < 0) return -1;
     if (d->required == 0) note(d, "nothing that counts could be measured here");
     d->answer = answer_of(&plan->policy.limits, d, may_pass && all_there);
     if (!is_decidable) d->answer = TG_INCONCLUSIVE;
@@ -379,5 +394,6 @@ void tg_gate_release(struct tg_decision *decision)
 {
     free(decision->verdicts);
     free(decision->families);
+    free(decision->fallbacks);
     *decision = (struct tg_decision){0};
 }

@@ -6,6 +6,7 @@
 #include <stddef.h>
 
 #include "base/error.h"
+#include "coordinator/fallback.h"
 #include "coordinator/family.h"
 #include "coordinator/judge.h"
 #include "coordinator/plan.h"
@@ -37,6 +38,8 @@ struct tg_decision {
     size_t optional, optional_open; /* tests of optional rules; those of them that are unresolved */
     struct tg_family_verdict *families;
     size_t family_count, families_over;
+    struct tg_fallback *fallbacks; /* what was measured instead of what could not be */
+    size_t fallback_count;
     size_t unused_rules; /* rules that select nothing */
     char notes[32][400]; /* what a reader must know first, in order; note_count of them */
     size_t note_count;

@@ -134,6 +134,32 @@ static void put_families(FILE *out, const struct tg_decision *d)
     }
 }
 
+static void put_fallbacks(FILE *out, const struct tg_decision *d)
+{
+    char text[TG_CELL_TEXT_SIZE];
+    if (d->fallback_count)
+        fputs("\n## Not measured, and what was instead\n\n"
+              "| Cell | Tries | Reason | Method | Result | Cell instead |\n"
+              "|------|-------|--------|--------|--------|--------------|\n",
+              out);
+    for (size_t i = 0; i < d->fallback_count; i++) {
+        const struct tg_fallback *f = &d->fallbacks[i];
+        fputs("| ", out);
+        *text = 0;
+        tg_report_add_axes(f->cell, "", "", text, sizeof text);
+        tg_report_put(out, text);
+        fprintf(out, " | %zu | ", f->tries);
+        tg_report_put(out, f->reason);
+        fputs(" | ", out);
+        tg_report_put(out, f->level->method);
+        fprintf(out, " | %s | ", f->instead ? tg_gate_word(f->answer) : "skipped");
+        *text = 0;
+        if (f->instead) tg_report_add_axes(f->instead, "", "", text, sizeof text);
+        tg_report_put(out, text);
+        fputs(" |\n", out);
+    }
+}
+
 /* The flow's lines, set as they are. */
 static void put_lines(FILE *out, const struct tg_plan *plan, const struct tg_decision *d)
 {
@@ -169,6 +195,7 @@ void tg_report_markdown(FILE *out, const struct tg_plan *plan, const struct tg_d
     put_part(out, plan, d, TG_REPORT_SKIPPED, "Skipped: this run could not measure it");
     put_part(out, plan, d, TG_REPORT_SHADOWS, "Shadows: head against its own copy, not counted");
     put_families(out, d);
+    put_fallbacks(out, d);
     put_rules(out, plan, d);
     tg_report_flow_next(out, plan, d);
 

@@ -100,6 +100,25 @@ static void add_families(struct tg_json *root, const struct tg_decision *d)
     }
 }
 
+static void add_fallbacks(struct tg_json *root, const struct tg_decision *d)
+{
+    char text[TG_CELL_TEXT_SIZE];
+    struct tg_json *list = d->fallback_count ? tg_json_array(root, "fallbacks") : NULL;
+    for (size_t i = 0; i < d->fallback_count; i++) {
+        const struct tg_fallback *f = &d->fallbacks[i];
+        struct tg_json *item = tg_json_object(list, NULL);
+        tg_json_add_text(item, "chain", f->chain->name);
+        tg_json_add_text(item, "cell", tg_cell_text(f->cell, text));
+        tg_json_add_number(item, "tries", (double)f->tries);
+        tg_json_add_text(item, "reason", f->reason);
+        tg_json_add_text(item, "level", f->level->level);
+        tg_json_add_text(item, "method", f->level->method);
+        if (!f->instead) continue;
+        tg_json_add_text(item, "instead", tg_cell_text(f->instead, text));
+        tg_json_add_text(item, "result", tg_gate_word(f->answer));
+    }
+}
+
 void tg_report_receipt(FILE *out, const struct tg_plan *plan, const struct tg_decision *d)
 {
     struct tg_json *root = tg_json_object(NULL, NULL);
@@ -147,6 +166,7 @@ void tg_report_receipt(FILE *out, const struct tg_plan *plan, const struct tg_de
     tg_json_add_record(root, "limits", &tg_limits_type, &plan->policy.limits);
 
     add_families(root, d);
+    add_fallbacks(root, d);
     struct tg_json *list = tg_json_array(root, "verdicts");
     for (size_t i = 0; i < d->verdict_count; i++) add_verdict(list, plan, d, i);
     char *text = tg_json_print(root, true);

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# What the gate makes of the clock of a device: of lines from elsewhere, and of the fake device.
+# What the gate makes of a device, its clock and its absence: of lines from elsewhere, and of the fake
+# device.
 # shellcheck disable=SC1091
 . "$(dirname "$0")/lib.sh"
 
@@ -82,4 +83,25 @@ check 'is a clock effect' says '^  attention  fake_product, 64x256 .*clock effec
 check 'is decided so again' gives 0 "$TRITGATE" gate half
 check 'a device that is held down' gives 2 fake 'throttle=32' held
 check 'decides nothing' says '^  thermal  fake_product, 64x256 .*\(heat\); at most 20 % may be'
+
+# What stands in for a cell that the device did not measure.
+printf '{"tritgate_matrix": 1, "axes": {"probe": ["kernel"], "kernel": ["fake_product", "i2s_scalar"], "layer": ["64x256"]}}' >two.json
+cat >two_policy.json <<'JSON'
+{"tritgate_policy": 1, "flow": "f", "limits": {"budget_s": 60},
+ "rules": [{"rule": "floor", "metric": "kernel_accuracy", "limit": 0.9}],
+ "fallbacks": [{"name": "device", "each": true, "levels": [
+   {"level": "primary", "does": "the device", "cells": "device=fake"},
+   {"level": "alt1", "does": "the processor", "method": "cpu-fallback", "cells": "device=cpu", "same": "op layer batch"},
+   {"level": "skip", "does": "nothing"}]}]}
+JSON
+two() { # two MANNERS NAME
+    TRITGATE_FAKE_GPU="$1" "$TRITGATE" run two.json --policy two_policy.json --out "$2"
+}
+check 'a device that is in order needs nothing instead' gives 0 two '' whole
+check 'and says nothing of it' bash -c '! grep -q instead out'
+check 'a device that is not there' gives 2 two absent=1 absent
+check 'has a processor instead' says '^device: 1 cell was not measured; instead: 1 cpu-fallback$'
+check 'with tries, reason and result' grep -qE '^\| fake_product, 64x256 \| 1 \| skipped: there is no fake device \| cpu-fallback \| pass \| i2s_scalar, 64x256 \|$' absent/report.md
+check 'a device that breaks is tried twice, and fails' gives 1 two fault_after=1 broken
+check 'both are told' grep -qE '^\| fake_product, 64x256 \| 2 \| crashed: .* \| cpu-fallback \| pass \|' broken/report.md
 finish
