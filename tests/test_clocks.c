@@ -10,6 +10,9 @@
 
 #include <cmocka.h>
 
+#include "coordinator/rule.h"
+#include "kernels/fill.h"
+
 /* Which rounds are discarded for their clocks, of rounds that have nothing else. */
 
 enum { MOST = 40 };
@@ -165,6 +168,56 @@ static void discards_are_said_with_their_reasons(void **state)
                         "in 2 (hardware,power_brake)");
 }
 
+static double uniform(uint64_t *random)
+{
+    return (double)(tg_fill_next(random) >> 11) * 0x1p-53;
+}
+
+/* Clocks that fall and recover, and noise that grows as they do, drawn for one series. */
+static void draw_series(uint64_t *random, double values[MOST])
+{
+    double heat = 0;
+    for (int r = 0; r < MOST; r++) {
+        heat = 0.8 * heat + 0.09 * uniform(random);
+        of_rows[r].facts.sm_clock_hz = 1.5e9 * (1 - heat * uniform(random));
+        to_rows[r].facts.sm_clock_hz = 1.5e9 * (1 - heat * uniform(random));
+        double size = 0.005 + 0.1 * heat * uniform(random);
+        values[r] = log1p(0.02) + (uniform(random) < 0.5 ? -size : size);
+    }
+}
+
+/*
+ * Looked at after each round, with what is discarded then, as a run does: the evidence against a
+ * build at the tolerance goes over its line in at most alpha_fail of the series.
+ */
+static void discards_leave_the_error_rate_as_it_was(void **state)
+{
+    (void)state;
+    enum { SERIES = 2000 };
+    uint64_t random = 3;
+    int over = 0, discards_seen = 0;
+    for (int s = 0; s < SERIES; s++) {
+        double values[MOST], kept[MOST];
+        bool is_over = false;
+        draw_series(&random, values);
+        for (size_t n = 1; n <= MOST && !is_over; n++) {
+            struct tg_verdict v = tg_rule_no_verdict();
+            struct tg_evidence evidence = {
+                .limits = &limits, .required_count = 1, .values = kept, .is_brief = true};
+            look(n);
+            for (size_t r = 0; r < n; r++)
+                if (!discarded[r]) kept[evidence.count++] = values[r];
+            is_over = tg_rule_follow(&evidence, 1, 0, log1p(0.02), log1p(0.05), &v).is_over;
+        }
+        over += is_over;
+        discards_seen += (int)discards.rounds;
+    }
+    print_message("over: %d of %d, %.1f rounds discarded of %d\n", over, SERIES,
+                  (double)discards_seen / SERIES, MOST);
+    assert_true(discards_seen > 3 * SERIES);
+    assert_true(over <= 0.01 * SERIES);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup(name, begin)
@@ -178,6 +231,7 @@ int main(void)
         TEST(a_side_without_a_clock_is_not_looked_at),
         TEST(too_many_discards_are_thermal),
         TEST(discards_are_said_with_their_reasons),
+        TEST(discards_leave_the_error_rate_as_it_was),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
