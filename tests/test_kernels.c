@@ -239,6 +239,33 @@ static void every_kernel_is_right_on_8640_columns(void **state)
     try_every_kernel(&t);
 }
 
+/* Published shapes, whose tiles are larger than the smallest, and ranges within and across them. */
+static void lookup_kernels_are_right_in_published_tiles(void **state)
+{
+    static const struct trial trials[] = {
+        {1536, 1536, 2, 37, 150, AFTER, random_values},
+        {1536, 1536, 9, 480, 577, BEFORE, random_values},
+        {1024, 4096, 1, 240, 272, AFTER, random_values},
+        {1024, 4096, 6, 1000, 1024, AFTER, all_minus_one},
+        {3200, 3200, 1, 310, 390, AFTER, random_values},
+        {3200, 3200, 7, 3160, 3200, AFTER, random_values},
+    };
+    const struct tg_library *library = tritgate_kernels_v1();
+
+    (void)state;
+    for (uint64_t i = 0; i < library->kernel_count; i++) {
+        const struct tg_kernel *kernel = &library->kernels[i];
+        if (!kernel->run || !kernel->here() || strncmp(kernel->format, "tl", 2) != 0) continue;
+        if (strcmp(kernel->op, "product") != 0) continue;
+        for (size_t j = 0; j < sizeof trials / sizeof *trials; j++) {
+            const struct trial *t = &trials[j];
+            if (is_right(kernel, t)) continue;
+            fail_msg("%s, %ld x %ld, batch %ld", kernel->name, (long)t->rows, (long)t->cols,
+                     (long)t->batch);
+        }
+    }
+}
+
 static void a_row_range_leaves_the_other_rows_alone(void **state)
 {
     static const int64_t ranges[][2] = {{0, 1},  {0, 4},  {3, 4},  {5, 11},
@@ -299,6 +326,7 @@ int main(void)
         cmocka_unit_test(every_kernel_is_right_at_the_edges),
         cmocka_unit_test(every_kernel_is_right_on_small_multiples_of_its_columns),
         cmocka_unit_test(every_kernel_is_right_on_8640_columns),
+        cmocka_unit_test(lookup_kernels_are_right_in_published_tiles),
         cmocka_unit_test(a_row_range_leaves_the_other_rows_alone),
         cmocka_unit_test(no_sum_overflows_on_the_worst_operands),
         cmocka_unit_test(no_sum_overflows_at_the_limit_of_columns),
