@@ -4,30 +4,59 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "coordinator/command.h"
 #include "coordinator/model_show.h"
+#include "worker/model/model_cache.h"
+#include "worker/place.h"
 
 /* Whole models, as files. */
 
 struct options {
-    const char *verb, *name;
+    const char *verb, *name, *out, *cache, *ternary, *head, *seed;
+    int threads;
     bool json, tensors;
 };
 
-enum { TENSORS = 256 };
+enum { TENSORS = 256, OUT, SEED, TERNARY, HEAD, THREADS, CACHE };
 
 static const struct argp_option option_list[] = {
     {"json", 'j', NULL, 0, "show: as JSON, with all tensors", 0},
     {"tensors", TENSORS, NULL, 0, "show: all tensors", 0},
+    {"out", OUT, "FILE", 0, "make: the file to write", 0},
+    {"model-cache", CACHE, "DIR", 0, "make: keep it there, and print its path", 0},
+    {"seed", SEED, "N", 0, "make: of the weights (default: 1)", 0},
+    {"ternary", TERNARY, "TYPE", 0,
+     "make: I2_S, TL1, TL2, TQ1_0 or TQ2_0 (default: I2_S, or TL2 where I2_S cannot be)", 0},
+    {"head", HEAD, "TYPE", 0, "make: F16, BF16, F32, Q8_0 or Q6_K (default: F16)", 0},
+    {"threads", THREADS, "N", 0, "make: so many (default: one for each core)", 0},
     {0}};
+
+static const struct {
+    const char *verb, *needs;
+} verbs[] = {{"show", "a file"}, {"make", "the name of a model"}};
 
 static void check(struct argp_state *state, const struct options *o)
 {
-    if (!o->verb) argp_failure(state, TG_STATUS_USAGE, 0, "show is expected");
-    if (strcmp(o->verb, "show") != 0)
-        argp_failure(state, TG_STATUS_USAGE, 0, "no such verb '%s': show", o->verb);
-    if (!o->name) argp_failure(state, TG_STATUS_USAGE, 0, "%s needs a file", o->verb);
+    const char *needs = NULL;
+    if (!o->verb) argp_failure(state, TG_STATUS_USAGE, 0, "show or make is expected");
+    for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
+        if (strcmp(o->verb, verbs[i].verb) == 0) needs = verbs[i].needs;
+    if (!needs) argp_failure(state, TG_STATUS_USAGE, 0, "no such verb '%s': show or make", o->verb);
+    if (!o->name) argp_failure(state, TG_STATUS_USAGE, 0, "%s needs %s", o->verb, needs);
+    if (strcmp(o->verb, "make") == 0 && !o->out == !o->cache)
+        argp_failure(state, TG_STATUS_USAGE, 0, "make needs --out or --model-cache");
+}
+
+static int threads_of(struct argp_state *state, const char *arg)
+{
+    char *end;
+    const long threads = strtol(arg, &end, 10);
+    if (end == arg || *end || threads < 1 || threads > TG_PLACE_CORES)
+        argp_failure(state, TG_STATUS_USAGE, 0, "unusable threads '%s': 1 to %d", arg,
+                     TG_PLACE_CORES);
+    return (int)threads;
 }
 
 static error_t parse(int key, char *arg, struct argp_state *state)
@@ -36,11 +65,17 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     switch (key) {
     case 'j': o->json = true; return 0;
     case TENSORS: o->tensors = true; return 0;
+    case OUT: o->out = arg; return 0;
+    case CACHE: o->cache = arg; return 0;
+    case SEED: o->seed = tg_command_seed(state, arg); return 0;
+    case TERNARY: o->ternary = arg; return 0;
+    case HEAD: o->head = arg; return 0;
+    case THREADS: o->threads = threads_of(state, arg); return 0;
     case ARGP_KEY_ARG:
         if (!o->verb)
             o->verb = arg;
         else
-            tg_command_take(state, "file", &o->name, arg);
+            tg_command_take(state, "name", &o->name, arg);
         return 0;
     case ARGP_KEY_END: check(state, o); return 0;
     default: return ARGP_ERR_UNKNOWN;
@@ -50,10 +85,11 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 static const struct argp argp = {
     option_list,
     parse,
-    "show FILE",
-    "Whole models. show prints what a GGUF file holds, and whether and how it would be run "
+    "show FILE\nmake NAME --out FILE",
+    "Whole models. show prints what a GGUF file holds, and whether and how it would be run; make "
+    "writes a GGUF file of the shape of a row of 'tritgate list models', with random weights "
     "(docs/MODELS.md).\v"
-    "Exit status: 0, or 3 for a file that cannot be read.",
+    "Exit status: 0, 3 for a file or name that is unusable, 4 if the file could not be written.",
     NULL,
     NULL,
     NULL};
@@ -73,12 +109,41 @@ static int show(const struct options *o, struct tg_error *err)
     return 0;
 }
 
+static int make(const struct options *o, struct tg_error *err)
+{
+    struct tg_synthetic what = {tg_model_find(o->name), o->ternary, o->head,
+                                strtoull(o->seed, NULL, 10)};
+    struct tg_place place;
+    struct tg_pool *pool;
+    char path[4096];
+    bool was_made = true;
+    int threads = o->threads;
+    if (!what.model) {
+        tg_fail(err, "no such model '%s'; tritgate list models has them", o->name);
+        return TG_STATUS_USAGE;
+    }
+    if (!what.ternary) what.ternary = tg_synthetic_ternary(what.model);
+    if (tg_synthetic_check(&what, err) < 0) return TG_STATUS_USAGE;
+    if (threads == 0)
+        threads = tg_place_find(NULL, NULL, 0, &place, NULL) == 0 ? place.core_count : 1;
+    if (tg_pool_create(threads, NULL, &pool, err) < 0) return TG_STATUS_STOPPED;
+    const double began = tg_now();
+    int rc = o->cache ? tg_model_cache_get(o->cache, &what, pool, path, sizeof path, &was_made, err)
+                      : tg_synthetic_write(&what, pool, o->out, err);
+    tg_pool_destroy(pool);
+    if (rc < 0) return TG_STATUS_STOPPED;
+    if (o->cache) puts(path);
+    if (was_made) tg_log(TG_INFO, "%s made in %.1f s", o->name, tg_now() - began);
+    return 0;
+}
+
 int tg_command_model(int argc, char **argv)
 {
-    struct options options = {0};
+    struct options options = {.seed = "1", .head = "F16"};
     struct tg_error err = {""};
     argp_parse(&argp, argc, argv, 0, NULL, &options);
-    const int status = show(&options, &err);
+    const int status = strcmp(options.verb, "show") == 0 ? show(&options, &err)
+                                                         : make(&options, &err);
     if (status != 0) tg_log(TG_ERROR, "%s", err.text);
     return status;
 }

@@ -102,10 +102,18 @@ check 'matrix: smoke has at most 24 required tests' bash -c \
 check 'matrix: every kernel in both regimes' gives 0 "$TRITGATE" matrix "$TG_SOURCE/matrix/kernels.json"
 check 'with a set of matrices and two threads' says 'i2s_[a-z0-9]+, bitnet-2b, ffn_up, stream, threads=2'
 
-check 'model: no verb' refuses 'show is expected' "$TRITGATE" model
+check 'model: no verb' refuses 'show or make is expected' "$TRITGATE" model
 check 'model: an unknown one' refuses "no such verb 'walk'" "$TRITGATE" model walk
 check 'model show: no file' refuses "cannot open 'nowhere.gguf'" "$TRITGATE" model show nowhere.gguf
 check 'model show: another file' refuses "'good.json': is not a GGUF file" "$TRITGATE" model show good.json
+check 'model make: no such model' refuses "no such model 'x'" "$TRITGATE" model make x --out made
+check 'model make: where to' refuses 'make needs --out or --model-cache' "$TRITGATE" model make tiny
+check 'model make: a shape that a type cannot hold' refuses '8640 columns, which I2_S cannot hold' \
+    "$TRITGATE" model make bitnet-3b --ternary I2_S --out made
+check 'model make' gives 0 "$TRITGATE" model make tiny --model-cache models --head Q8_0
+check 'says where' says '^models/tiny-I2_S-Q8_0-1.1.gguf$'
+check 'and is shown' gives 0 "$TRITGATE" model show models/tiny-I2_S-Q8_0-1.1.gguf
+check 'as what it is' says '^like +tiny$'
 
 for command in run gate report import history cell calibrate check matrix baseline model list; do
     check "$command --help" gives 0 "$TRITGATE" "$command" --help

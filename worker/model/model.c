@@ -5,8 +5,10 @@
 #include <string.h>
 
 static const struct tg_model models[] = {
-#define MODEL(name, hidden, ffn, layers, heads, kv, dimension, vocabulary, source)                 \
-    {#name, hidden, ffn, layers, heads, kv, dimension, vocabulary, source},
+#define MODEL(name, hidden, ffn, layers, heads, kv, dimension, vocabulary, architecture, base,     \
+              context, is_tied, has_sub_norms, source)                                             \
+    {#name,        hidden, ffn,     layers,  heads,         kv,    dimension, vocabulary,          \
+     architecture, base,   context, is_tied, has_sub_norms, source},
 #include "worker/model/models.def"
 #undef MODEL
 };

@@ -2,16 +2,22 @@
 #ifndef TG_WORKER_MODEL_MODEL_H
 #define TG_WORKER_MODEL_MODEL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "base/error.h"
 
-/* The models whose shapes a cell may name, and the matrices in them. */
+/* The models whose shapes a cell may name, and the matrices in them; with what a whole one needs.
+ */
 
 struct tg_model {
     const char *name;
     int64_t hidden, ffn, layers, heads, key_value_heads, head_dimension, vocabulary;
+    const char *architecture; /* a row of architectures.def */
+    double rope_base;
+    int64_t context;
+    bool is_tied, has_sub_norms;
     const char *source;
 };
 

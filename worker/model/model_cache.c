@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "worker/model/model_cache.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Of the generator: another number, when the same seed makes other bytes. */
+enum { GENERATOR = 1 };
+
+/* Whether the file is there with as many bytes as it must have; a wrong one is removed. */
+static int look(const char *path, int64_t bytes, bool *is_there, struct tg_error *err)
+{
+    struct stat status;
+    *is_there = false;
+    if (stat(path, &status) < 0) {
+        if (errno == ENOENT) return 0;
+        return tg_fail(err, "cannot look at '%s': %s", path, strerror(errno));
+    }
+    *is_there = status.st_size == bytes;
+    return 0;
+}
+
+int tg_model_cache_get(const char *folder, const struct tg_synthetic *what, struct tg_pool *pool,
+                       char *path, size_t size, bool *was_made, struct tg_error *err)
+{
+    char lock[4096];
+    int64_t bytes;
+    bool is_there;
+    if (tg_synthetic_bytes(what, &bytes, err) < 0) return -1;
+    if (mkdir(folder, 0755) < 0 && errno != EEXIST)
+        return tg_fail(err, "cannot make folder '%s': %s", folder, strerror(errno));
+    const int length = snprintf(path, size, "%s/%s-%s-%s-%" PRIu64 ".%d.gguf", folder,
+                                what->model->name, what->ternary, what->head, what->seed,
+                                GENERATOR);
+    if (length < 0 || (size_t)length >= size || length + 6 > (int)sizeof lock)
+        return tg_fail(err, "the path of folder '%.100s' is too long", folder);
+    *was_made = false;
+    if (look(path, bytes, &is_there, err) < 0) return -1;
+    if (is_there) return 0;
+    snprintf(lock, sizeof lock, "%s.lock", path);
+    const int descriptor = open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    if (descriptor < 0) return tg_fail(err, "cannot make '%s': %s", lock, strerror(errno));
+    int rc = 0;
+    while (flock(descriptor, LOCK_EX) < 0 && rc == 0)
+        if (errno != EINTR) rc = tg_fail(err, "cannot lock '%s': %s", lock, strerror(errno));
+    if (rc == 0) rc = look(path, bytes, &is_there, err);
+    if (rc == 0 && !is_there) {
+        rc = tg_synthetic_write(what, pool, path, err);
+        *was_made = rc == 0;
+    }
+    close(descriptor);
+    return rc;
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TG_WORKER_MODEL_MODEL_CACHE_H
+#define TG_WORKER_MODEL_MODEL_CACHE_H
+
+#include <stddef.h>
+
+#include "base/error.h"
+#include "worker/model/synthetic.h"
+
+/*
+ * The folder of a node that keeps synthetic models, each made once: whoever needs one first makes
+ * it, under a lock of its name; who comes in the meantime waits and finds it. Files are only read
+ * then, by any number of processes, which so share their pages.
+ *
+ * A name has all that the bytes depend on, the version of the generator, too: what is there is what
+ * would be made.
+ */
+
+/*
+ * The path of a model in `folder`, which is made if need be. *was_made becomes whether this call
+ * made it; `pool` is for that.
+ */
+int tg_model_cache_get(const char *folder, const struct tg_synthetic *what, struct tg_pool *pool,
+                       char *path, size_t size, bool *was_made, struct tg_error *err);
+
+#endif
