@@ -24,7 +24,7 @@ markdown() { "$TRITGATE" report "$1" --imported --format markdown; }
 printf '{"tritgate_matrix": 1, "axes": {"probe": ["kernel"], "kernel": ["i2s_cuda"],
     "model": ["bitnet-2b"], "layer": ["attn_q"], "cache": ["hot"]}}\n' >one.json
 # Without what else the policy asks of such a cell.
-sed -e '/"floor"/d' -e '/"name": "gpu_leak"/d' "$TG_SOURCE/matrix/policy/gpu.json" >gpu.json
+sed -e '/"floor"/d' -e '/"name": "gpu_\(leak\|detect\)"/d' "$TG_SOURCE/matrix/policy/gpu.json" >gpu.json
 policy_of() { gives 0 "$TRITGATE" import "$1.jsonl" "$1" --matrix one.json --policy gpu.json; }
 # decides STATUS NAME [NAME=VALUE...]: such lines, imported as NAME, and what the gate makes of them.
 decides() {

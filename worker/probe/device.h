@@ -32,8 +32,14 @@ struct tg_device {
     const char *name;
     const char *meaning;
 
-    /* Sets the facts gpu and gpu_uuid. `state` is what the other functions are given. */
+    /* Sets the facts gpu, gpu_uuid and driver_s. `state` is what the other functions are given. */
     int (*open)(struct tg_facts *facts, void **state, struct tg_error *err);
+
+    /*
+     * Times how long it takes to find out which devices there are, `count` times; the driver runs
+     * by then. How long it took to start is the fact driver_s, which open sets.
+     */
+    void (*detect)(void *state, double *seconds, size_t count);
 
     /* What a kernel's problem has as its stream. */
     void *(*stream)(void *state);

@@ -101,6 +101,7 @@ static void name_device(struct tg_facts *facts)
 static int cuda_open(struct tg_facts *facts, void **state, struct tg_error *err)
 {
     int count = 0;
+    const double began = tg_now();
     if (failed(cudaGetDeviceCount(&count), "find a device", err) < 0) return -1;
     if (count == 0) return tg_fail(err, "CUDA: there is no device");
     struct cuda *c = (struct cuda *)calloc(1, sizeof *c);
@@ -117,10 +118,23 @@ static int cuda_open(struct tg_facts *facts, void **state, struct tg_error *err)
         cuda_close(c);
         return -1;
     }
+    facts->driver_s = tg_now() - began;
     name_device(facts);
     snprintf(c->uuid, sizeof c->uuid, "%s", facts->gpu_uuid);
     *state = c;
     return 0;
+}
+
+static void cuda_detect(void *opaque, double *seconds, size_t count)
+{
+    (void)opaque;
+    for (size_t i = 0; i < count; i++) {
+        int devices = 0, major = 0;
+        const int64_t began = tg_now_ns();
+        must(cudaGetDeviceCount(&devices), "count devices");
+        must(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0), "ask a device");
+        seconds[i] = (double)(tg_now_ns() - began) * 1e-9;
+    }
 }
 
 static void *cuda_stream(void *opaque)
@@ -304,12 +318,12 @@ static void cuda_look(void *opaque, struct tg_facts *facts)
 }
 
 extern "C" const struct tg_device tg_device_cuda = {
-    "cuda",           "the first CUDA device that the process may use",
-    cuda_open,        cuda_stream,
-    cuda_cache_bytes, cuda_allocate,
-    cuda_put,         cuda_get,
-    cuda_fill,        cuda_run,
-    cuda_time,        cuda_roof,
-    cuda_taken_bytes, cuda_look,
-    cuda_close,
+    "cuda",        "the first CUDA device that the process may use",
+    cuda_open,     cuda_detect,
+    cuda_stream,   cuda_cache_bytes,
+    cuda_allocate, cuda_put,
+    cuda_get,      cuda_fill,
+    cuda_run,      cuda_time,
+    cuda_roof,     cuda_taken_bytes,
+    cuda_look,     cuda_close,
 };

@@ -56,6 +56,7 @@ static int fake_open(struct tg_facts *facts, void **state, struct tg_error *err)
         free(f);
         return tg_fail(err, "there is no fake device");
     }
+    facts->driver_s = 0.001;
     snprintf(facts->gpu, sizeof facts->gpu, "fake");
     snprintf(facts->gpu_uuid, sizeof facts->gpu_uuid, "GPU-fake");
     *state = f;
@@ -67,6 +68,12 @@ static void fake_close(void *opaque)
     struct fake *f = opaque;
     for (int i = 0; i < f->count; i++) free(f->memory[i]);
     free(f);
+}
+
+static void fake_detect(void *opaque, double *seconds, size_t count)
+{
+    const struct fake *f = opaque;
+    for (size_t i = 0; i < count; i++) seconds[i] = f->manners.detect_s;
 }
 
 static void *fake_stream(void *opaque)
@@ -152,6 +159,7 @@ const struct tg_device tg_device_fake = {
     .name = "fake",
     .meaning = "none at all: the host's memory and clock, and manners on command, for tests",
     .open = fake_open,
+    .detect = fake_detect,
     .stream = fake_stream,
     .cache_bytes = fake_cache_bytes,
     .allocate = fake_allocate,

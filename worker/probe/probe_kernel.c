@@ -25,9 +25,10 @@
  * host's memory.
  */
 
-#define PAGE      4096
-#define POISON    0x5a
-#define SOME_ROWS 32 /* more than any kernel takes at once */
+#define PAGE       4096
+#define POISON     0x5a
+#define DETECTIONS 20
+#define SOME_ROWS  32 /* more than any kernel takes at once */
 
 struct state {
     struct tg_setup setup;
@@ -384,6 +385,16 @@ static int add_fixed(struct tg_measurement *m, const char *metric, double value,
     return 0;
 }
 
+/* The metric detect_time: of every round, for it is sampled. */
+static int time_detection(struct state *s, struct tg_measurement *m, struct tg_error *err)
+{
+    if (!s->upload.device) return 0;
+    struct tg_series *series = tg_measurement_add(m, "detect_time", DETECTIONS);
+    if (!series) return tg_fail(err, "out of memory");
+    s->upload.device->detect(s->upload.state, series->samples, DETECTIONS);
+    return 0;
+}
+
 /* The metrics that are the same in every round. */
 static int measure_fixed(struct state *s, struct tg_measurement *m, struct tg_error *err)
 {
@@ -411,6 +422,7 @@ static int kernel_check(void *opaque, struct tg_measurement *m, struct tg_error 
     if (m->outcome != TG_MEASURED) return 0;
     memcpy(s->kept, s->problem.results, (size_t)s->result_bytes);
     if (s->upload.device) s->upload.device->look(s->upload.state, &m->facts);
+    if (time_detection(s, m, err) < 0) return -1;
     if (s->setup.is_fixed && measure_fixed(s, m, err) < 0) return -1;
     return poison(s, err); /* so that what the timed calls leave is theirs */
 }
