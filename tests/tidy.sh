@@ -13,7 +13,8 @@ tested_elsewhere="\
 batch_avx512vnni test_kernels.c
 begin test_cli.sh
 command test_cli.sh
-tables_avx2 test_kernels.c"
+tables_avx2 test_kernels.c
+tables_avx512vnni test_kernels.c"
 
 rooms=(base matrix kernels results worker coordinator)
 mapfile -t sources < <(find "${rooms[@]}" -name '*.[ch]' -o -name '*.cu' -o -name '*.cuh' | sort)

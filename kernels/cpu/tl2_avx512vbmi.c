@@ -3,7 +3,7 @@
 #include <immintrin.h>
 
 #include "kernels/cpu/batch_avx512vnni.h"
-#include "kernels/cpu/tables_avx2.h"
+#include "kernels/cpu/tables_avx512vnni.h"
 #include "kernels/kernel.h"
 #include "kernels/tiles.h"
 
@@ -88,13 +88,9 @@ static void walk(struct run *run)
     run->signs += run->signs_step;
 }
 
-/* The sums of the rows of two stripes: four panels, as 32-bit numbers; and as halves. */
+/* The sums of the rows of two stripes: four panels. */
 struct sums {
     __m512i of[PANELS];
-};
-
-struct halves {
-    __m512i low, high;
 };
 
 /* A block of the first stripe below one of the second. */
@@ -112,7 +108,7 @@ static inline __m512i half_line(const int8_t *half)
 
 /* Adds what a line has at the places. */
 static inline __attribute__((always_inline)) void look_up(const int8_t *line, __m512i places,
-                                                          struct halves *sums)
+                                                          struct tg_tables_halves *sums)
 {
     const __m512i low = _mm512_permutexvar_epi8(places, half_line(line));
     const __m512i high = _mm512_permutexvar_epi8(places, half_line(line + 32));
@@ -125,17 +121,6 @@ static inline __attribute__((always_inline)) void look_up(const int8_t *line, __
 static inline __m512i chosen(__m512i mask, __m512i a, __m512i b)
 {
     return _mm512_ternarylogic_epi32(a, b, mask, 0xe4);
-}
-
-/* Adds halves to 16-bit sums of the first and the last 16 rows of each stripe. */
-static inline void join(const struct halves *halves, __m512i narrow[2])
-{
-    const __m512i scale = _mm512_set1_epi16(TG_TABLES_RADIX << 8 | 1);
-    const __m512i first = _mm512_unpacklo_epi8(halves->low, halves->high);
-    const __m512i last = _mm512_unpackhi_epi8(halves->low, halves->high);
-
-    narrow[0] = _mm512_add_epi16(narrow[0], _mm512_maddubs_epi16(scale, first));
-    narrow[1] = _mm512_add_epi16(narrow[1], _mm512_maddubs_epi16(scale, last));
 }
 
 static inline void widen(const __m512i narrow[2], struct sums *sums)
@@ -159,7 +144,7 @@ static inline __attribute__((always_inline)) void add_threes(const struct run ru
     const __m512i spread[2] = {
         _mm512_srlv_epi16(_mm512_shuffle_epi8(signs, _mm512_or_si512(low_bytes, one)), aside),
         _mm512_srlv_epi16(_mm512_shuffle_epi8(signs, low_bytes), aside)};
-    struct halves halves = {_mm512_setzero_si512(), _mm512_setzero_si512()};
+    struct tg_tables_halves halves = {_mm512_setzero_si512(), _mm512_setzero_si512()};
 
     for (int i = 0; i < 2; i++) {
         const __m512i in_place[4] = {_mm512_srli_epi16(spread[i], 2), spread[i],
@@ -175,7 +160,7 @@ static inline __attribute__((always_inline)) void add_threes(const struct run ru
             look_up(line + LINE_BYTES, chosen(four_bits, indices, in_place[2 * k + 1]), &halves);
         }
     }
-    join(&halves, narrow);
+    tg_tables_avx512vnni_join(&halves, narrow);
 }
 
 /* The blocks of 24 columns of two stripes, of the one stream that they are where tiles are small.
@@ -219,7 +204,7 @@ static inline void add_tail(const struct run runs[STRIPES], const int8_t *lines,
     __m512i narrow[2] = {_mm512_setzero_si512(), _mm512_setzero_si512()};
 
     for (int block = 0; block < 8; block += 4) {
-        struct halves halves = {_mm512_setzero_si512(), _mm512_setzero_si512()};
+        struct tg_tables_halves halves = {_mm512_setzero_si512(), _mm512_setzero_si512()};
         for (int i = block; i < block + 4; i++) {
             const __m512i indices = both(runs[0].indices + BLOCK_BYTES * i,
                                          runs[1].indices + BLOCK_BYTES * i);
@@ -228,7 +213,7 @@ static inline void add_tail(const struct run runs[STRIPES], const int8_t *lines,
             look_up(line, _mm512_and_si512(shifted, four_bits), &halves);
             look_up(line + LINE_BYTES, _mm512_and_si512(indices, four_bits), &halves);
         }
-        join(&halves, narrow);
+        tg_tables_avx512vnni_join(&halves, narrow);
     }
     widen(narrow, sums);
 }
@@ -401,20 +386,15 @@ static void cut_threes(const struct run *run, uint8_t *codes)
 /* Cuts the twos of 32 columns of a stripe into codes of one byte. */
 static void cut_twos(const struct run *run, uint8_t *codes)
 {
-    const __m512i two = _mm512_setr_epi32(0x000, 0x100, 0x200, 0x001, 0x101, 0x201, 0x002, 0x102,
-                                          0x202, 0, 0, 0, 0, 0, 0, 0);
-
     for (int block = 0; block < 8; block++) {
         const uint8_t *at = run->indices + BLOCK_BYTES * block;
         const __m256i bytes = _mm256_loadu_si256((const __m256i *)at);
         const __m256i indices = _mm256_permute4x64_epi64(bytes, 0xd8);
-        for (int panel = 0; panel < 2; panel++) {
-            const __m512i lanes = lanes_of(indices, panel);
-            const __m512i first = _mm512_permutexvar_epi32(_mm512_srli_epi32(lanes, 4), two);
-            const __m512i last = _mm512_permutexvar_epi32(lanes, two);
-            _mm512_store_si512(codes + TG_BATCH_STEP_BYTES * (2 * block + panel),
-                               _mm512_or_si512(first, _mm512_slli_epi32(last, 16)));
-        }
+        uint8_t *to = codes + 2 * TG_BATCH_STEP_BYTES * block;
+        const __m512i first = tg_tables_avx512vnni_codes(_mm256_castsi256_si128(indices));
+        const __m512i last = tg_tables_avx512vnni_codes(_mm256_extracti128_si256(indices, 1));
+        _mm512_store_si512(to, first);
+        _mm512_store_si512(to + TG_BATCH_STEP_BYTES, last);
     }
 }
 
