@@ -13,6 +13,8 @@ tested_elsewhere="\
 batch_avx512vnni test_kernels.c
 begin test_cli.sh
 command test_cli.sh
+fields_avx512vnni test_kernels.c
+groups test_format_i2s.c
 tables_avx2 test_kernels.c
 tables_avx512vnni test_kernels.c"
 

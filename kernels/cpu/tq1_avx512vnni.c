@@ -2,6 +2,7 @@
 #include <assert.h>
 #include <immintrin.h>
 
+#include "kernels/cpu/fields_avx512vnni.h"
 #include "kernels/kernel.h"
 
 /*
@@ -90,27 +91,13 @@ static inline __m512i joined(__v16si threefold, __v16si once)
     return _mm512_srai_epi32(_mm512_sub_epi32(all, (__m512i)once), 8);
 }
 
-static inline __m512i add_unpacked32(__m512i a, __m512i b)
-{
-    return _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
-}
-
-static inline __m512i add_unpacked64(__m512i a, __m512i b)
-{
-    return _mm512_add_epi32(_mm512_unpacklo_epi64(a, b), _mm512_unpackhi_epi64(a, b));
-}
-
 /* The sum of each row, one a lane. */
 static inline __m128i row_sums(const struct sums *sums)
 {
-    const __m512i rows01 = add_unpacked32(joined(sums->threefold[0], sums->once[0]),
-                                          joined(sums->threefold[1], sums->once[1]));
-    const __m512i rows23 = add_unpacked32(joined(sums->threefold[2], sums->once[2]),
-                                          joined(sums->threefold[3], sums->once[3]));
-    const __m512i quarters = add_unpacked64(rows01, rows23);
-    const __m256i halves = _mm256_add_epi32(_mm512_castsi512_si256(quarters),
-                                            _mm512_extracti64x4_epi64(quarters, 1));
-    return _mm_add_epi32(_mm256_castsi256_si128(halves), _mm256_extracti128_si256(halves, 1));
+    __m512i rows[TILE_ROWS];
+
+    for (int i = 0; i < TILE_ROWS; i++) rows[i] = joined(sums->threefold[i], sums->once[i]);
+    return tg_fields_avx512vnni_lane_sums(rows[0], rows[1], rows[2], rows[3]);
 }
 
 /* Sums of digit times activation of `rows` (1 or 4) neighbouring rows; the other lanes are 0. */
