@@ -7,8 +7,9 @@
 set(isa_table ${PROJECT_SOURCE_DIR}/kernels/isa.def)
 set(kernel_table ${PROJECT_SOURCE_DIR}/kernels/kernels.def)
 set(peak_table ${PROJECT_SOURCE_DIR}/kernels/peaks.def)
+set(vector_table ${PROJECT_SOURCE_DIR}/kernels/vectors.def)
 set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${isa_table} ${kernel_table}
-  ${peak_table})
+  ${peak_table} ${vector_table})
 
 string(TOLOWER "${CMAKE_SYSTEM_PROCESSOR}" processor)
 string(REGEX REPLACE "^amd64$" "x86_64" processor "${processor}")
@@ -83,6 +84,21 @@ foreach(row IN LISTS rows)
     list(APPEND kernel_sources ${source})
     set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS
       "-O3;-fno-sanitize=all;${${isa}_flags}")
+  endif()
+endforeach()
+
+file(STRINGS ${vector_table} rows REGEX "^VECTOR\\(")
+foreach(row IN LISTS rows)
+  string(REGEX MATCH "^VECTOR\\(${word}${word}" matched "${row}")
+  set(isa ${CMAKE_MATCH_1})
+  set(name ${CMAKE_MATCH_2})
+  if(NOT matched OR NOT DEFINED ${isa}_state)
+    message(FATAL_ERROR "${vector_table}: unusable row '${row}'")
+  endif()
+  set(source ${PROJECT_SOURCE_DIR}/kernels/${${isa}_folder}/vector_${name}.c)
+  if("${${isa}_state}" STREQUAL "BUILT")
+    list(APPEND kernel_sources ${source})
+    set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS "${${isa}_flags}")
   endif()
 endforeach()
 

@@ -48,16 +48,26 @@ static int64_t place(int64_t cols, int64_t r, int64_t c, int *shift)
     return step * STEP_BYTES + 4 * (r % PANEL_ROWS) + c % 4;
 }
 
+/* Four neighbouring weights of a row as codes, one a byte; their order is that of memory. */
+static uint32_t four_codes(const int8_t *weights)
+{
+    uint32_t four;
+
+    for (int k = 0; k < 4; k++) assert(-1 <= weights[k] && weights[k] <= 1);
+    memcpy(&four, weights, sizeof four);
+    return ((four & 0x7f7f7f7f) + 0x01010101) & 0x03030303; /* bytes 0xff, 0, 1 become 0, 1, 2 */
+}
+
 void tg_format_panel_pack(const int8_t *ternary, int64_t rows, int64_t cols, uint8_t *packed)
 {
     memset(packed, FOUR_ZEROS, (size_t)tg_format_panel_packed_bytes(rows, cols));
     for (int64_t r = 0; r < rows; r++) {
-        for (int64_t c = 0; c < cols; c++) {
-            const int8_t weight = ternary[r * cols + c];
+        for (int64_t c = 0; c < cols; c += STEP_COLUMNS) {
+            const int8_t *weights = ternary + r * cols + c;
             int shift;
-            uint8_t *byte = packed + place(cols, r, c, &shift);
-            assert(-1 <= weight && weight <= 1);
-            *byte = (uint8_t)((*byte & ~(3 << shift)) | (weight + 1) << shift);
+            const uint32_t codes = four_codes(weights) | four_codes(weights + 4) << 2 |
+                                   four_codes(weights + 8) << 4 | four_codes(weights + 12) << 6;
+            memcpy(packed + place(cols, r, c, &shift), &codes, sizeof codes);
         }
     }
 }

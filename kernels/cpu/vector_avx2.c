@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <immintrin.h>
+#include <math.h>
+
+#include "kernels/isa.h"
+#include "kernels/lanes.h"
+#include "kernels/vector.h"
+
+/*
+ * kernels/vector.h in registers of eight floats; eight of them are the 64 lanes of a sum. What is
+ * left at an end is copied and filled up with zeros. Without the instructions for it, a float16 is
+ * shifted into the place of a float and multiplied by 2^112, which is exact.
+ */
+
+enum { LANES = 8, PARTS = 8, STEP = LANES * PARTS };
+
+struct sums {
+    __m256 of[PARTS];
+};
+
+static inline struct sums nothing(void)
+{
+    struct sums s;
+    for (int k = 0; k < PARTS; k++) s.of[k] = _mm256_setzero_ps();
+    return s;
+}
+
+static inline __m256 product(__m256 sum, __m256 a, __m256 b)
+{
+    return _mm256_add_ps(sum, _mm256_mul_ps(a, b));
+}
+
+static inline float total(struct sums s)
+{
+    const __m256 low = _mm256_add_ps(_mm256_add_ps(s.of[0], s.of[2]),
+                                     _mm256_add_ps(s.of[4], s.of[6]));
+    const __m256 high = _mm256_add_ps(_mm256_add_ps(s.of[1], s.of[3]),
+                                      _mm256_add_ps(s.of[5], s.of[7]));
+    const __m256 eight = _mm256_add_ps(low, high);
+    const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+    const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps(two, two, 1)));
+}
+
+static inline struct sums add_step(struct sums s, const float *a, const float *b)
+{
+    for (int k = 0; k < PARTS; k++)
+        s.of[k] = product(s.of[k], _mm256_loadu_ps(a + LANES * k), _mm256_loadu_ps(b + LANES * k));
+    return s;
+}
+
+static inline struct sums add_products(struct sums s, const float *a, const float *b, int64_t n)
+{
+    int64_t i = 0;
+    for (; i + STEP <= n; i += STEP) s = add_step(s, a + i, b + i);
+    if (i < n) {
+        float rest[2][STEP] = {{0}};
+        memcpy(rest[0], a + i, (size_t)(n - i) * sizeof *a);
+        memcpy(rest[1], b + i, (size_t)(n - i) * sizeof *b);
+        s = add_step(s, rest[0], rest[1]);
+    }
+    return s;
+}
+
+static inline __m256 exponential(__m256 x)
+{
+    const __m256 magic = _mm256_set1_ps(12582912.0f);
+    const __m256 least = _mm256_set1_ps(-87.3f), most = _mm256_set1_ps(88.3f);
+    const __m256 clipped = _mm256_min_ps(_mm256_max_ps(x, least), most);
+    const __m256 t = _mm256_mul_ps(clipped, _mm256_set1_ps(1.44269504f));
+    const __m256 n = _mm256_sub_ps(_mm256_add_ps(t, magic), magic);
+    const __m256 high = _mm256_mul_ps(n, _mm256_set1_ps(0.693359375f));
+    const __m256 low = _mm256_mul_ps(n, _mm256_set1_ps(-2.12194440e-4f));
+    const __m256 r = _mm256_sub_ps(_mm256_sub_ps(clipped, high), low);
+    __m256 p = _mm256_set1_ps(1.9875691500e-4f);
+
+    p = product(_mm256_set1_ps(1.3981999507e-3f), p, r);
+    p = product(_mm256_set1_ps(8.3334519073e-3f), p, r);
+    p = product(_mm256_set1_ps(4.1665795894e-2f), p, r);
+    p = product(_mm256_set1_ps(1.6666665459e-1f), p, r);
+    p = product(_mm256_set1_ps(5.0000001201e-1f), p, r);
+    p = _mm256_add_ps(_mm256_mul_ps(p, _mm256_mul_ps(r, r)), r);
+    p = _mm256_add_ps(p, _mm256_set1_ps(1.0f));
+    const __m256i power = _mm256_slli_epi32(
+        _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127)), 23);
+    return _mm256_mul_ps(p, _mm256_castsi256_ps(power));
+}
+
+static inline __m256 magnitude(__m256 x)
+{
+    return _mm256_and_ps(x, _mm256_castsi256_ps(_mm256_set1_epi32(0x7fffffff)));
+}
+
+/* Eight numbers from i on, with `filler` where there are none. */
+static inline __m256 eight(const float *x, int64_t i, int64_t n, float filler)
+{
+    float rest[LANES];
+    if (i + LANES <= n) return _mm256_loadu_ps(x + i);
+    for (int k = 0; k < LANES; k++) rest[k] = i + k < n ? x[i + k] : filler;
+    return _mm256_loadu_ps(rest);
+}
+
+static inline void put_eight(float *out, int64_t i, int64_t n, __m256 values)
+{
+    float rest[LANES];
+    if (i + LANES <= n) {
+        _mm256_storeu_ps(out + i, values);
+        return;
+    }
+    _mm256_storeu_ps(rest, values);
+    for (int k = 0; i + k < n; k++) out[i + k] = rest[k];
+}
+
+static inline float largest_of(__m256 values)
+{
+    float each[LANES], most;
+    _mm256_storeu_ps(each, values);
+    most = each[0];
+    for (int k = 1; k < LANES; k++) most = each[k] > most ? each[k] : most;
+    return most;
+}
+
+static void norm(const float *x, const float *weight, float epsilon, int64_t n, float *out)
+{
+    const float sum = total(add_products(nothing(), x, x, n));
+    const __m256 factor = _mm256_set1_ps(1.0f / sqrtf(sum / (float)n + epsilon));
+    for (int64_t i = 0; i < n; i += LANES)
+        put_eight(out, i, n,
+                  _mm256_mul_ps(_mm256_mul_ps(eight(x, i, n, 0), factor), eight(weight, i, n, 0)));
+}
+
+static float quantise(const float *x, int64_t n, int8_t *out)
+{
+    __m256 largest = _mm256_setzero_ps();
+    for (int64_t i = 0; i < n; i += LANES)
+        largest = _mm256_max_ps(largest, magnitude(eight(x, i, n, 0)));
+    const double most = (double)largest_of(largest);
+    const float scale = (float)(127.0 / (most > 1e-5 ? most : 1e-5));
+    for (int64_t i = 0; i < n; i += LANES) {
+        const __m256i q = _mm256_cvtps_epi32(
+            _mm256_mul_ps(eight(x, i, n, 0), _mm256_set1_ps(scale)));
+        const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(q),
+                                              _mm256_extracti128_si256(q, 1));
+        int8_t rest[16];
+        _mm_storeu_si128((__m128i *)(void *)rest, _mm_packs_epi16(words, words));
+        memcpy(out + i, rest, (size_t)(n - i < LANES ? n - i : LANES));
+    }
+    return scale;
+}
+
+static void rescale(const int32_t *sums, float activation, float weight, int64_t n, float *out)
+{
+    const __m256 by = _mm256_set1_ps(activation), times = _mm256_set1_ps(weight);
+    int64_t i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        const __m256i sum = _mm256_loadu_si256((const __m256i *)(const void *)(sums + i));
+        _mm256_storeu_ps(out + i, _mm256_mul_ps(_mm256_div_ps(_mm256_cvtepi32_ps(sum), by), times));
+    }
+    for (; i < n; i++) out[i] = (float)sums[i] / activation * weight;
+}
+
+static void gate_silu(float *gate, const float *up, int64_t n)
+{
+    const __m256 one = _mm256_set1_ps(1.0f), zero = _mm256_setzero_ps();
+    for (int64_t i = 0; i < n; i += LANES) {
+        const __m256 g = eight(gate, i, n, 0);
+        const __m256 e = exponential(_mm256_sub_ps(zero, g));
+        const __m256 silu = _mm256_div_ps(g, _mm256_add_ps(one, e));
+        put_eight(gate, i, n, _mm256_mul_ps(silu, eight(up, i, n, 0)));
+    }
+}
+
+static void gate_squared_relu(float *gate, const float *up, int64_t n)
+{
+    for (int64_t i = 0; i < n; i += LANES) {
+        const __m256 g = _mm256_max_ps(eight(gate, i, n, 0), _mm256_setzero_ps());
+        put_eight(gate, i, n, _mm256_mul_ps(_mm256_mul_ps(g, g), eight(up, i, n, 0)));
+    }
+}
+
+static void softmax(float *x, int64_t n)
+{
+    struct sums s = nothing();
+    __m256 largest = _mm256_set1_ps(x[0]);
+    for (int64_t i = 0; i < n; i += LANES) largest = _mm256_max_ps(largest, eight(x, i, n, x[0]));
+    const __m256 most = _mm256_set1_ps(largest_of(largest));
+    for (int64_t i = 0; i < n; i += LANES) {
+        put_eight(x, i, n, exponential(_mm256_sub_ps(eight(x, i, n, 0), most)));
+        const int64_t k = i / LANES % PARTS;
+        s.of[k] = _mm256_add_ps(s.of[k], eight(x, i, n, 0));
+    }
+    const __m256 factor = _mm256_set1_ps(1.0f / total(s));
+    for (int64_t i = 0; i < n; i += LANES)
+        put_eight(x, i, n, _mm256_mul_ps(eight(x, i, n, 0), factor));
+}
+
+static void dots_f32(const void *rows, int64_t row_bytes, int64_t count, const float *x, int64_t n,
+                     float *out)
+{
+    for (int64_t r = 0; r < count; r++) {
+        const void *row = (const char *)rows + r * row_bytes;
+        out[r] = total(add_products(nothing(), row, x, n));
+    }
+}
+
+static inline __m256 eight_halves(const uint8_t *from)
+{
+    const __m256i bits = _mm256_cvtepu16_epi32(
+        _mm_loadu_si128((const __m128i *)(const void *)from));
+    const __m256i sign = _mm256_slli_epi32(_mm256_and_si256(bits, _mm256_set1_epi32(0x8000)), 16);
+    const __m256i rest = _mm256_slli_epi32(_mm256_and_si256(bits, _mm256_set1_epi32(0x7fff)), 13);
+    const __m256 size = _mm256_mul_ps(_mm256_castsi256_ps(rest), _mm256_set1_ps(0x1p112f));
+    return _mm256_or_ps(size, _mm256_castsi256_ps(sign));
+}
+
+static inline struct sums add_halves(struct sums s, const uint8_t *row, const float *x)
+{
+    for (int k = 0; k < PARTS; k++)
+        s.of[k] = product(s.of[k], eight_halves(row + 2 * LANES * k),
+                          _mm256_loadu_ps(x + LANES * k));
+    return s;
+}
+
+static void dots_f16(const void *rows, int64_t row_bytes, int64_t count, const float *x, int64_t n,
+                     float *out)
+{
+    for (int64_t r = 0; r < count; r++) {
+        const uint8_t *row = (const uint8_t *)rows + r * row_bytes;
+        struct sums s = nothing();
+        int64_t i = 0;
+        for (; i + STEP <= n; i += STEP) s = add_halves(s, row + 2 * i, x + i);
+        if (i < n) {
+            uint8_t halves[2 * STEP] = {0};
+            float rest[STEP] = {0};
+            memcpy(halves, row + 2 * i, (size_t)(2 * (n - i)));
+            memcpy(rest, x + i, (size_t)(n - i) * sizeof *x);
+            s = add_halves(s, halves, rest);
+        }
+        out[r] = total(s);
+    }
+}
+
+static inline void dots_blocks(void (*decode)(const uint8_t *, int64_t, float *),
+                               int64_t chunk_bytes, const void *rows, int64_t row_bytes,
+                               int64_t count, const float *x, int64_t n, float *out)
+{
+    for (int64_t r = 0; r < count; r++) {
+        const uint8_t *row = (const uint8_t *)rows + r * row_bytes;
+        struct sums s = nothing();
+        for (int64_t i = 0; i < n; i += TG_LANES_CHUNK, row += chunk_bytes) {
+            const int64_t part = n - i < TG_LANES_CHUNK ? n - i : TG_LANES_CHUNK;
+            float chunk[TG_LANES_CHUNK];
+            decode(row, part, chunk);
+            s = add_products(s, chunk, x + i, part);
+        }
+        out[r] = total(s);
+    }
+}
+
+static void dots_bf16(const void *rows, int64_t row_bytes, int64_t count, const float *x, int64_t n,
+                      float *out)
+{
+    dots_blocks(tg_lanes_decode_bf16, 512, rows, row_bytes, count, x, n, out);
+}
+
+static void dots_q8_0(const void *rows, int64_t row_bytes, int64_t count, const float *x, int64_t n,
+                      float *out)
+{
+    dots_blocks(tg_lanes_decode_q8_0, 272, rows, row_bytes, count, x, n, out);
+}
+
+static void dots_q6_k(const void *rows, int64_t row_bytes, int64_t count, const float *x, int64_t n,
+                      float *out)
+{
+    dots_blocks(tg_lanes_decode_q6_k, 210, rows, row_bytes, count, x, n, out);
+}
+
+static void mix_f32(const void *rows, int64_t row_bytes, int64_t count, const float *shares,
+                    int64_t n, float *out)
+{
+    for (int64_t i = 0; i < n; i += LANES) {
+        __m256 sum = _mm256_setzero_ps();
+        for (int64_t r = 0; r < count; r++) {
+            const void *row = (const char *)rows + r * row_bytes;
+            sum = product(sum, _mm256_set1_ps(shares[r]), eight(row, i, n, 0));
+        }
+        put_eight(out, i, n, sum);
+    }
+}
+
+static void mix_f16(const void *rows, int64_t row_bytes, int64_t count, const float *shares,
+                    int64_t n, float *out)
+{
+    const uint8_t *from = rows;
+    int64_t i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        __m256 sum = _mm256_setzero_ps();
+        for (int64_t r = 0; r < count; r++)
+            sum = product(sum, _mm256_set1_ps(shares[r]),
+                          eight_halves(from + r * row_bytes + 2 * i));
+        _mm256_storeu_ps(out + i, sum);
+    }
+    for (; i < n; i++) {
+        float sum = 0;
+        for (int64_t r = 0; r < count; r++)
+            sum += shares[r] * tg_lanes_f16(tg_lanes_u16(from + r * row_bytes + 2 * i));
+        out[i] = sum;
+    }
+}
+
+static void to_f16(const float *x, int64_t n, uint16_t *out)
+{
+    for (int64_t i = 0; i < n; i++) out[i] = tg_lanes_to_f16(x[i]);
+}
+
+const struct tg_vector tg_vector_avx2 = {
+    "avx2",    "eight lanes",     tg_isa_here_AVX2, norm,     quantise, rescale,
+    gate_silu, gate_squared_relu, softmax,          dots_f32, dots_f16, dots_bf16,
+    dots_q8_0, dots_q6_k,         mix_f32,          mix_f16,  to_f16};
