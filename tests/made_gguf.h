@@ -138,6 +138,10 @@ static inline void made_fill(const struct made_gguf *m, const struct made_tensor
     } else {
         const int64_t scale = tg_tensor_type_scale_at(t->type, rows, t->cols);
         tg_format_find(m->layout)->pack(ternary, rows, t->cols, to);
+        for (int64_t at = t->type->block_bytes;
+             at > 0 && at <= tg_tensor_type_bytes(t->type, rows, t->cols);
+             at += t->type->block_bytes)
+            memcpy(to + at - 2, "\0\x28", 2); /* 1/32 */
         if (scale >= 0) made_put_float(to + scale, 0.03f + 0.001f * (float)(seed % 7));
     }
     free(values);

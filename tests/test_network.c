@@ -135,7 +135,7 @@ static void layouts_are_known_by_type_or_assumed(void **state)
         assert_int_equal(layout.is_assumed, rows[i].is_assumed);
         assert_int_equal(tg_network_find_scale(&n, 1, TG_LAYER_ffn_up, &scale, &err), 0);
         if (rows[i].ternary[1] == 'Q')
-            assert_true(scale == 1);
+            assert_true(scale == 1.0f / 32);
         else
             assert_true(scale >= 0.03f && scale <= 0.037f);
         assert_int_equal(tg_network_find_layout(&n, "tq9", &layout, &err), -1);
@@ -189,14 +189,14 @@ static void scales_that_are_none_are_refused(void **state)
     memcpy(block + 64, "\0\x40", 2);
     assert_int_equal(tg_network_find_scale(&n, 0, 0, &scale, &err), -1);
     assert_string_equal(err.text,
-                        "tensor 'blk.0.attn_q.weight' has blocks of different scales, 2 and 1");
+                        "tensor 'blk.0.attn_q.weight' has blocks of different scales, 2 and 0.03125");
     memcpy(block + 64, "\0\0", 2);
     assert_int_equal(tg_network_find_scale(&n, 0, 0, &scale, &err), -1);
     assert_string_equal(err.text,
                         "tensor 'blk.0.attn_q.weight' has a block of scale 0 that is not 0");
     memset(block, 0x55, 64);
     assert_int_equal(tg_network_find_scale(&n, 0, 0, &scale, &err), 0);
-    assert_true(scale == 1);
+    assert_true(scale == 1.0f / 32);
     end(&m, g, &n);
 }
 

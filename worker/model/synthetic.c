@@ -259,6 +259,23 @@ static void encode(const struct tensor *t, const float *values, int64_t count, u
     }
 }
 
+/* Results are to be as large as activations. */
+static float scale_of(const struct tensor *t)
+{
+    return sqrtf(1.5f / (float)t->cols);
+}
+
+/* Some rows, the first of which is row `at` of the group; types of blocks have a scale in each. */
+static void pack_rows(const struct tg_format *format, const struct tensor *t, const int8_t *ternary,
+                      int64_t rows, int64_t at, uint8_t *group)
+{
+    uint8_t *to = group + format->packed_bytes(1, t->cols) * at;
+    const int64_t bytes = format->packed_bytes(rows, t->cols), block = t->type->block_bytes;
+    format->pack(ternary, rows, t->cols, to);
+    for (int64_t end = block; block > 0 && end <= bytes; end += block)
+        put_half(to + end - 2, scale_of(t));
+}
+
 static void make_blocks(void *work, int part)
 {
     const struct job *j = work;
@@ -272,9 +289,7 @@ static void make_blocks(void *work, int part)
         if (t->content == TERNARY) {
             int8_t *to = j->ternary + (linear ? part * BLOCK_ROWS : row) * t->cols;
             tg_fill_ternary(seed_of(j, block), to, (size_t)count);
-            if (linear)
-                j->plan->format->pack(to, count / t->cols, t->cols,
-                                      j->out + j->plan->format->packed_bytes(1, t->cols) * at);
+            if (linear) pack_rows(j->plan->format, t, to, count / t->cols, at, j->out);
         } else {
             float *to = j->values + part * BLOCK_ROWS * t->cols;
             tg_fill_normal(seed_of(j, block), to, (size_t)count);
@@ -302,7 +317,7 @@ static int write_tail(int descriptor, const struct tensor *t, int64_t written, s
     const int64_t scale_at = tg_tensor_type_scale_at(t->type, rows_of(t), t->cols);
     const int64_t bytes = tg_tensor_type_bytes(t->type, rows_of(t), t->cols);
     const int64_t end = (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-    const float scale = sqrtf(1.5f / (float)t->cols); /* results as large as activations */
+    const float scale = scale_of(t);
     uint8_t *tail = calloc(1, (size_t)(end - written) + 1);
     if (!tail) return tg_fail(err, "out of memory");
     if (t->content == TERNARY && scale_at >= 0)
