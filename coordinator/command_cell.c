@@ -16,18 +16,19 @@
 /* One cell in this process: by hand, or conducted by a rank (worker/conduct.h). */
 
 struct options {
-    const char *text, *library, *survey, *conducted, *seed;
+    const char *text, *library, *survey, *conducted, *device, *seed;
     size_t samples;
     bool gpus;
 };
 
-enum { LIBRARY = 256, SAMPLES, SEED, CONDUCTED, SURVEY, GPUS };
+enum { LIBRARY = 256, SAMPLES, SEED, CONDUCTED, DEVICE, SURVEY, GPUS };
 
 static const struct argp_option option_list[] = {
     {"library", LIBRARY, "LIB", 0, "whose kernels (default: those beside this program)", 0},
     {"samples", SAMPLES, "N", 0, "how many samples (default: 20)", 0},
     {"seed", SEED, "N", 0, "of the operands (default: 1)", 0},
     {"conducted", CONDUCTED, "PID", OPTION_HIDDEN, "talk with that parent", 0},
+    {"device", DEVICE, "NAME", OPTION_HIDDEN, "start its driver while that parent prepares", 0},
     {"survey", SURVEY, "LIB", OPTION_HIDDEN, "say what a library holds", 0},
     {"gpus", GPUS, NULL, OPTION_HIDDEN, "say what GPUs the driver has", 0},
     {0}};
@@ -39,6 +40,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     switch (key) {
     case LIBRARY: o->library = arg; return 0;
     case CONDUCTED: o->conducted = arg; return 0;
+    case DEVICE: o->device = arg; return 0;
     case SURVEY: o->survey = arg; return 0;
     case GPUS: o->gpus = true; return 0;
     case SEED: o->seed = tg_command_seed(state, arg); return 0;
@@ -139,7 +141,7 @@ int tg_command_cell(int argc, char **argv)
         status = tg_survey_answer_gpus(TG_ANSWER, &err) < 0 ? TG_STATUS_USAGE : 0;
     else if (options.conducted)
         status = tg_child_tie(strtol(options.conducted, NULL, 10), &err) < 0 ||
-                         tg_probe_run(&err) < 0
+                         tg_probe_run(options.device, &err) < 0
                      ? TG_STATUS_STOPPED
                      : 0;
     else

@@ -33,7 +33,8 @@ static inline int play_cell(char **argv)
     if (strcmp(argv[2], "--survey") == 0)
         return tg_survey_answer(argv[3], TG_ANSWER, &err) < 0 ? 3 : 0;
     if (strcmp(argv[2], "--conducted") != 0) return 3;
-    return tg_child_tie(strtol(argv[3], NULL, 10), &err) < 0 || tg_probe_run(&err) < 0 ? 4 : 0;
+    return tg_child_tie(strtol(argv[3], NULL, 10), &err) < 0 || tg_probe_run(NULL, &err) < 0 ? 4
+                                                                                             : 0;
 }
 
 /* The kernels of this build, which lie beside the program and not beside its tests. */

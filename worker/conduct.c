@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 #include "kernels/fill.h"
+#include "kernels/kernel.h"
 #include "results/stats.h"
 #include "worker/child.h"
 #include "worker/host.h"
@@ -141,8 +142,16 @@ static void start_side(struct round *r, int number)
     char parent[32];
     struct side *s = &r->sides[number];
     struct tg_error why;
+    const struct tg_kernel *kernel = tg_kernel_find(r->order->block.cells[number].kernel);
+    bool has_device = kernel && strcmp(kernel->device, "cpu") != 0;
     snprintf(parent, sizeof parent, "%ld", (long)getpid());
-    const char *const argv[] = {"/proc/self/exe", "cell", "--conducted", parent, NULL};
+    const char *const argv[] = {"/proc/self/exe",
+                                "cell",
+                                "--conducted",
+                                parent,
+                                has_device ? "--device" : NULL,
+                                has_device ? kernel->device : NULL,
+                                NULL};
     const int descriptors[] = {r->operands, tg_turns_descriptor(r->turns)};
     if (tg_child_start(argv, descriptors, 2, (size_t)r->padding[number], &s->child, &why) < 0) {
         skip_side(s, why.text);

@@ -26,6 +26,14 @@ const struct tg_device *tg_device_find(const char *name)
     return NULL;
 }
 
+void tg_device_wake(const char *name)
+{
+    const struct tg_device *device = tg_device_find(name);
+    struct tg_facts facts = {.host = ""};
+    void *state;
+    if (device && device->open(&facts, &state, NULL) == 0) device->close(state);
+}
+
 /* One call, as work. */
 struct one_call {
     const struct tg_kernel *kernel;

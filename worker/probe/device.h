@@ -84,6 +84,9 @@ const struct tg_device *tg_device_find(const char *name);
 size_t tg_device_count(void);
 const struct tg_device *tg_device_at(size_t i);
 
+/* Starts the driver of a device, if it can: what prevents it is said by the next that opens it. */
+void tg_device_wake(const char *name);
+
 /*
  * Calls the kernel once on a problem whose memory is the host's: here if the kernel is the host's,
  * else on a device that is opened for it, to which operands and results are copied before, and

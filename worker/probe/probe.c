@@ -20,6 +20,7 @@
 #include "worker/host.h"
 #include "worker/model/model.h"
 #include "worker/place.h"
+#include "worker/probe/device.h"
 #include "worker/probe/pool.h"
 #include "worker/probe/roof.h"
 #include "worker/turns.h"
@@ -286,7 +287,8 @@ static const char *look_at_threads(const struct process *p, cpu_set_t *together)
         threads++;
         if (thread != getpid() && !is_asleep(e->d_name))
             what = "its threads do not sleep beside the timed calls";
-        if (p->setup.core_count == 0 || sched_getaffinity(thread, sizeof bound, &bound) != 0)
+        if (p->setup.core_count == 0 || (has_device(p) && thread != getpid()) ||
+            sched_getaffinity(thread, sizeof bound, &bound) != 0)
             continue;
         if (CPU_COUNT(&bound) != 1) what = "it left the core that it was bound to";
         CPU_OR(together, together, &bound);
@@ -366,7 +368,7 @@ static int obey(struct process *p, const char *line, struct tg_error *err)
     return rc;
 }
 
-int tg_probe_run(struct tg_error *err)
+int tg_probe_run(const char *device, struct tg_error *err)
 {
     struct process p;
     char *line = NULL;
@@ -376,6 +378,7 @@ int tg_probe_run(struct tg_error *err)
     tg_measurement_init(&p.m);
     FILE *asked = fdopen(TG_ASK, "r");
     if (!asked) return tg_fail(err, "not conducted: descriptor %d is closed", TG_ASK);
+    if (device) tg_device_wake(device);
     while (rc == 0 && getline(&line, &size, asked) > 0) {
         rc = obey(&p, line, err);
         if (rc < 0) {

@@ -104,8 +104,11 @@ void tg_probe_setup_add(struct tg_json *object, const struct tg_setup *setup);
 int tg_probe_setup_read(const struct tg_json_file *file, struct tg_setup *setup,
                         struct tg_error *err);
 
-/* Runs a conducted process to its end: answers until descriptor 3 is closed. */
-int tg_probe_run(struct tg_error *err);
+/*
+ * Runs a conducted process to its end: answers until descriptor 3 is closed. The driver of `device`
+ * (NULL: of none) is started at once, so that the processes of a block do that at the same time.
+ */
+int tg_probe_run(const char *device, struct tg_error *err);
 
 /* Runs one cell by hand with so many samples; *m is to be freed. */
 int tg_probe_run_alone(const struct tg_setup *setup, size_t samples, struct tg_measurement *m,
