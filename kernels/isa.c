@@ -3,6 +3,9 @@
 
 #include <assert.h>
 #include <string.h>
+#ifdef __x86_64__
+#include <cpuid.h>
+#endif
 
 /*
  * The build says of each instruction set whether it is BUILT, UNBUILT (of another processor) or
@@ -55,4 +58,14 @@ const struct tg_isa *tg_isa_find(const char *name)
         if (strcmp(isas[i].name, name) == 0) return &isas[i];
     }
     return NULL;
+}
+
+int tg_isa_f16c(void)
+{
+#ifdef __x86_64__
+    unsigned eax, ebx, ecx, edx;
+    return __get_cpuid(1, &eax, &ebx, &ecx, &edx) && (ecx & bit_F16C) != 0;
+#else
+    return 0;
+#endif
 }

@@ -33,6 +33,9 @@ const struct tg_isa *tg_isa_at(size_t i);
  */
 int tg_isa_cuda(int least, int below);
 
+/* Whether this processor converts f16, which not all compilers know how to ask; 0 but on x86-64. */
+int tg_isa_f16c(void);
+
 /* The `here` of each row. */
 #define ISA(NAME, name, device, processor, flags, test) int tg_isa_here_##NAME(void);
 #include "kernels/isa.def"
