@@ -16,6 +16,7 @@ command test_cli.sh
 fields_avx512vnni test_kernels.c
 groups test_format_i2s.c
 lanes test_vector.c
+rows_avx512vnni test_kernels.c
 tables_avx2 test_kernels.c
 tables_avx512vnni test_kernels.c"
 

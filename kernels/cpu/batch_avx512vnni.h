@@ -60,6 +60,9 @@ struct tg_batch_avx512vnni {
     tg_batch_avx512vnni_cut_fn cut;
     int64_t column_multiple; /* itself a multiple of TG_BATCH_STEP_COLUMNS, at most 576 */
     int is_paired;           /* two panels are always cut together */
+
+    /* Of each 16 columns, those that codes have in their 16 places; NULL: in their order. */
+    const int8_t *within;
 };
 
 struct tg_batch_four_columns {
@@ -134,11 +137,13 @@ static inline int64_t tg_batch_avx512vnni_width(int64_t left)
 static inline __m128i tg_batch_avx512vnni_sixteen(const struct tg_batch_block *block,
                                                   int64_t column, int64_t c)
 {
-    const int64_t b = block->first + column;
+    const int64_t at = (block->first + column) * block->p->cols + block->chunk_from + c;
+    const int8_t *within = block->format->within;
 
     if (column >= block->columns) return _mm_setzero_si128();
-    return _mm_loadu_si128(
-        (const __m128i *)(block->p->activations + b * block->p->cols + block->chunk_from + c));
+    const __m128i activations = _mm_loadu_si128((const __m128i *)(block->p->activations + at));
+    if (!within) return activations;
+    return _mm_shuffle_epi8(activations, _mm_loadu_si128((const __m128i *)within));
 }
 
 /* Puts the chunk of four activation columns in the order in which a tile of that width has them. */

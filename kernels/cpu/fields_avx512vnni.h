@@ -41,6 +41,7 @@ enum {
     TG_FIELDS = 4,
     TG_FIELDS_ROWS = 4,
     TG_FIELDS_COLUMNS = 8, /* of activations at once */
+    TG_FIELDS_FEW = 5,     /* more of them are a batch for kernels/cpu/batch_avx512vnni.h */
     TG_FIELDS_BLOCK_COLS = 256,
     TG_FIELDS_AHEAD_BYTES = 8192,
     TG_FIELDS_ORDERED_BYTES = 1 << 17

@@ -3,6 +3,7 @@
 #include <immintrin.h>
 
 #include "kernels/cpu/fields_avx512vnni.h"
+#include "kernels/cpu/rows_avx512vnni.h"
 #include "kernels/kernel.h"
 
 /*
@@ -10,7 +11,8 @@
  *
  *   results[b][r] = sum over c of code[r][c] * activations[b][c] - sum over c of activations[b][c]
  *
- * As kernels/cpu/fields_avx512vnni.h says. 64 bytes of codes are two groups of 128 columns:
+ * As kernels/cpu/fields_avx512vnni.h says, and from six columns of activations on as
+ * kernels/cpu/rows_avx512vnni.h does. 64 bytes of codes are two groups of 128 columns:
  *
  *   codes          bytes 0..31          bytes 32..63
  *   & 11000000     columns   0.. 31     columns 128..159
@@ -18,7 +20,7 @@
  *   & 00001100     columns  64.. 95     columns 192..223
  *   & 00000011     columns  96..127     columns 224..255
  *
- * Limits: cols a multiple of 128, at most 2^17. 128 KiB of stack.
+ * Limits: cols a multiple of 128, at most 2^17. 206 KiB of stack.
  * Source: the layout is bitnet.cpp's, arXiv:2502.11880.
  */
 
@@ -34,8 +36,28 @@ static inline void order(const int8_t *activations, int64_t cols, __m512i ordere
     }
 }
 
+/* The four columns of field k of bytes 4d to 4d + 3. */
+static inline int four(int d, int k)
+{
+    return d / 8 * 32 + 8 * k + d % 8;
+}
+
+static void cut(const struct tg_problem *p, int64_t panel, int panels, int64_t from,
+                int64_t columns, uint8_t *codes)
+{
+    const struct tg_rows_avx512vnni format = {64, TG_FIELDS, tg_rows_avx512vnni_field, four};
+
+    tg_rows_avx512vnni_cut(&format, 16, p->cols / 4, p, panel, panels, from, columns, codes);
+}
+
 void tg_kernel_i2s_avx512vnni(const struct tg_problem *p)
 {
+    static const struct tg_batch_avx512vnni batch = {cut, TG_FIELDS_BLOCK_COLS, 0, NULL};
+
     assert(p->cols % 128 == 0);
-    tg_fields_avx512vnni_multiply(p, 64, p->cols / 4, order);
+    if (p->batch <= TG_FIELDS_FEW) {
+        tg_fields_avx512vnni_multiply(p, 64, p->cols / 4, order);
+    } else {
+        tg_batch_avx512vnni_multiply(p, &batch);
+    }
 }

@@ -148,7 +148,7 @@ static void cut(const struct tg_problem *p, int64_t panel, int panels, int64_t f
 
 void tg_kernel_panel_avx512vnni(const struct tg_problem *p)
 {
-    static const struct tg_batch_avx512vnni batch = {cut, STEP_COLUMNS, 0};
+    static const struct tg_batch_avx512vnni batch = {cut, STEP_COLUMNS, 0, NULL};
     const int64_t panel_begin = p->row_begin / LANES;
     const int64_t panel_end = (p->row_end + LANES - 1) / LANES;
 

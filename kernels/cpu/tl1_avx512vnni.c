@@ -232,7 +232,7 @@ static void cut(const struct tg_problem *p, int64_t panel, int panels, int64_t f
 void tg_kernel_tl1_avx512vnni(const struct tg_problem *p)
 {
     const struct tg_tiles t = tg_tiles_of_tl1(p->rows, p->cols);
-    const struct tg_batch_avx512vnni batch = {cut, t.cols < 16 ? 16 : t.cols, 1};
+    const struct tg_batch_avx512vnni batch = {cut, t.cols < 16 ? 16 : t.cols, 1, NULL};
 
     assert(p->cols % t.cols == 0 && p->cols < 1 << 23 && (t.stripe == 32 || t.stripe == 64));
     assert(0 <= p->row_begin && p->row_begin <= p->row_end && p->row_end <= p->rows);

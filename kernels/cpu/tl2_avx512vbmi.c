@@ -428,7 +428,7 @@ static void cut(const struct tg_problem *p, int64_t panel, int panels, int64_t f
 void tg_kernel_tl2_avx512vbmi(const struct tg_problem *p)
 {
     const struct tg_tiles_tl2 d = tg_tiles_divide_tl2(p->rows, p->cols);
-    const struct tg_batch_avx512vnni batch = {cut, d.threes.cols, 1};
+    const struct tg_batch_avx512vnni batch = {cut, d.threes.cols, 1, NULL};
 
     assert(p->cols % 32 == 0 && p->cols < 1 << 23);
     assert(0 <= p->row_begin && p->row_begin <= p->row_end && p->row_end <= p->rows);

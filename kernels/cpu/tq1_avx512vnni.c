@@ -3,6 +3,7 @@
 #include <immintrin.h>
 
 #include "kernels/cpu/fields_avx512vnni.h"
+#include "kernels/cpu/rows_avx512vnni.h"
 #include "kernels/kernel.h"
 
 /*
@@ -25,15 +26,25 @@
  *
  * but for digit 4 of bytes 48 to 51, which is no weight and meets 0.
  *
+ * From four columns of activations on digits are taken out once, by comparing, as
+ * kernels/cpu/rows_avx512vnni.h says.
+ *
  * Limits: cols a multiple of 256, at most 2^17: a block adds at most 256 * 2 * 128 * 20 to the
  * difference in a lane, and 512 blocks stay below 2^31, whatever the two sums wrap. The difference
  * is a multiple of 256 in each lane, so lanes are shifted before they are added. The ordered
- * activations are 160 KiB of stack, one column of that limit.
+ * activations are 160 KiB of stack, one column of that limit; a batch takes 206 KiB.
  * Source: the layout is ggml's; the sums without digits are ours.
  */
 
 enum { DIGITS = 5, TILE_ROWS = 4, TILE_COLUMNS = 8, AHEAD_BYTES = 8192 };
-enum { BLOCK_COLS = 256, BLOCK_BYTES = 54, CODE_LANES = 0x1fff, ORDERED_BLOCK = 64 * DIGITS };
+enum {
+    BLOCK_COLS = 256,
+    BLOCK_BYTES = 54,
+    CODE_LANES = 0x1fff,
+    CODE_WORDS = 13,
+    FEW_COLUMNS = 3,
+    ORDERED_BLOCK = 64 * DIGITS
+};
 enum { MOST_COLS = 1 << 17, ORDERED_BYTES = MOST_COLS / BLOCK_COLS * ORDERED_BLOCK };
 
 /* The accumulators of some rows, as dpbusd gives them: gcc 12 copies those whose type changes. */
@@ -176,12 +187,46 @@ static void tile(const struct tg_problem *p, int64_t first, int64_t columns)
     }
 }
 
+/* Takes the first digit out of bytes, and moves the others up. */
+static inline __m512i digit(__m512i *bytes, int k)
+{
+    const __mmask64 not_0 = _mm512_cmpge_epu8_mask(*bytes, _mm512_set1_epi8(86));
+    const __mmask64 is_2 = _mm512_cmpge_epu8_mask(*bytes, _mm512_set1_epi8((char)171));
+    const __m512i low = _mm512_maskz_set1_epi8(not_0, 1);
+
+    (void)k;
+    *bytes = _mm512_add_epi8(*bytes, _mm512_add_epi8(*bytes, *bytes));
+    return _mm512_mask_set1_epi8(low, is_2, 2);
+}
+
+/* The four columns of digit k of bytes 4d to 4d + 3, or -1. */
+static inline int four(int d, int k)
+{
+    if (d < 8) return 8 * k + d;
+    if (d < 12) return 40 + 4 * k + d - 8;
+    return k < 4 ? 60 + k : -1;
+}
+
+static void cut(const struct tg_problem *p, int64_t panel, int panels, int64_t from,
+                int64_t columns, uint8_t *codes)
+{
+    const struct tg_rows_avx512vnni format = {BLOCK_BYTES, DIGITS, digit, four};
+
+    tg_rows_avx512vnni_cut(&format, CODE_WORDS, p->cols / BLOCK_COLS * BLOCK_BYTES, p, panel,
+                           panels, from, columns, codes);
+}
+
 void tg_kernel_tq1_avx512vnni(const struct tg_problem *p)
 {
+    static const struct tg_batch_avx512vnni batch = {cut, BLOCK_COLS, 0, NULL};
     int64_t at_once = TILE_COLUMNS;
 
     assert(p->cols % BLOCK_COLS == 0 && p->cols <= MOST_COLS);
     assert(0 <= p->row_begin && p->row_begin <= p->row_end && p->row_end <= p->rows);
+    if (p->batch > FEW_COLUMNS) {
+        tg_batch_avx512vnni_multiply(p, &batch);
+        return;
+    }
     while (at_once * p->cols > MOST_COLS) at_once /= 2;
     for (int64_t b = 0; b < p->batch; b += at_once) {
         tile(p, b, p->batch - b < at_once ? p->batch - b : at_once);

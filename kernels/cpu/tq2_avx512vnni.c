@@ -3,6 +3,7 @@
 #include <immintrin.h>
 
 #include "kernels/cpu/fields_avx512vnni.h"
+#include "kernels/cpu/rows_avx512vnni.h"
 #include "kernels/kernel.h"
 
 /*
@@ -10,7 +11,8 @@
  *
  *   results[b][r] = sum over c of code[r][c] * activations[b][c] - sum over c of activations[b][c]
  *
- * As kernels/cpu/fields_avx512vnni.h says. The codes of a block of 256 columns are the first 64 of
+ * As kernels/cpu/fields_avx512vnni.h says, and from six columns of activations on as
+ * kernels/cpu/rows_avx512vnni.h does. The codes of a block of 256 columns are the first 64 of
  * its 66 bytes; the scale behind them is never loaded. Blocks of 66 bytes make most loads cross a
  * cache line.
  *
@@ -20,7 +22,7 @@
  *   & 00001100     columns  32.. 63     columns 160..191
  *   & 00000011     columns   0.. 31     columns 128..159
  *
- * Limits: cols a multiple of 256, at most 2^17. 128 KiB of stack.
+ * Limits: cols a multiple of 256, at most 2^17. 206 KiB of stack.
  * Source: the layout is ggml's.
  */
 
@@ -37,9 +39,31 @@ static inline void order(const int8_t *activations, int64_t cols, __m512i ordere
     }
 }
 
+/* The four columns of field k of bytes 4d to 4d + 3. */
+static inline int four(int d, int k)
+{
+    return d / 8 * 32 + 8 * (3 - k) + d % 8;
+}
+
+static void cut(const struct tg_problem *p, int64_t panel, int panels, int64_t from,
+                int64_t columns, uint8_t *codes)
+{
+    const struct tg_rows_avx512vnni format = {BLOCK_BYTES, TG_FIELDS, tg_rows_avx512vnni_field,
+                                              four};
+
+    tg_rows_avx512vnni_cut(&format, 16, p->cols / TG_FIELDS_BLOCK_COLS * BLOCK_BYTES, p, panel,
+                           panels, from, columns, codes);
+}
+
 void tg_kernel_tq2_avx512vnni(const struct tg_problem *p)
 {
+    static const struct tg_batch_avx512vnni batch = {cut, TG_FIELDS_BLOCK_COLS, 0, NULL};
+
     assert(p->cols % TG_FIELDS_BLOCK_COLS == 0);
-    tg_fields_avx512vnni_multiply(p, BLOCK_BYTES, p->cols / TG_FIELDS_BLOCK_COLS * BLOCK_BYTES,
-                                  order);
+    if (p->batch <= TG_FIELDS_FEW) {
+        tg_fields_avx512vnni_multiply(p, BLOCK_BYTES, p->cols / TG_FIELDS_BLOCK_COLS * BLOCK_BYTES,
+                                      order);
+    } else {
+        tg_batch_avx512vnni_multiply(p, &batch);
+    }
 }
