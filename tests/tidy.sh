@@ -13,6 +13,7 @@ tested_elsewhere="\
 batch_avx512vnni test_kernels.c
 begin test_cli.sh
 command test_cli.sh
+fields_avx2 test_kernels.c
 fields_avx512vnni test_kernels.c
 groups test_format_i2s.c
 lanes test_vector.c
