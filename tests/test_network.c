@@ -188,8 +188,8 @@ static void scales_that_are_none_are_refused(void **state)
     uint8_t *block = m.bytes + n.blocks[0].layers[0]->offset;
     memcpy(block + 64, "\0\x40", 2);
     assert_int_equal(tg_network_find_scale(&n, 0, 0, &scale, &err), -1);
-    assert_string_equal(
-        err.text, "tensor 'blk.0.attn_q.weight' has blocks of different scales, 2 and 0.03125");
+    assert_string_equal(err.text, "tensor 'blk.0.attn_q.weight' has blocks of different scales, 2 "
+                                  "and 0.03125");
     memcpy(block + 64, "\0\0", 2);
     assert_int_equal(tg_network_find_scale(&n, 0, 0, &scale, &err), -1);
     assert_string_equal(err.text,
