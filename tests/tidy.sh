@@ -85,6 +85,7 @@ doors() { # a library used elsewhere than at its door
         door("openssl/", "results/digest.c", "libcrypto")
         door("mpi", "worker/wire.c", "MPI")
         door("hwloc", "worker/place.c", "hwloc")
+        door("pcre2", "worker/model/pretokenizer.c", "PCRE2")
         door("cuda", "(kernels/cuda/[a-z0-9_]*|worker/probe/device_cuda).cuh?", "CUDA")
     }' "$work/code"
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <stdbool.h>
 #include <string.h>
 
+#include "worker/model/byte_text.h"
 #include "worker/model/synthetic.h"
 
 /*
@@ -11,32 +11,6 @@
 
 enum { BYTES = 256, LETTERS = 26, TOKEN_SIZE = 64, SPECIALS = 2 };
 enum { NORMAL = 1, CONTROL = 3 }; /* kinds of tokens, as llama.cpp numbers them */
-
-/*
- * How GPT-2 writes a byte as a character: the printable ones as they are, the others as the 256th
- * character and those behind it, in their order.
- */
-static int code_point(int byte)
-{
-    int others = 0;
-    for (int b = 0; b <= byte; b++) {
-        const bool is_printable = (b >= '!' && b <= '~') || (b >= 0xa1 && b <= 0xac) || b >= 0xae;
-        if (b == byte && is_printable) return b;
-        others += !is_printable;
-    }
-    return BYTES + others - 1;
-}
-
-static size_t put_character(int code, char *out)
-{
-    if (code < 0x80) {
-        out[0] = (char)code;
-        return 1;
-    }
-    out[0] = (char)(0xc0 | code >> 6);
-    out[1] = (char)(0x80 | (code & 63));
-    return 2;
-}
 
 /* The token `number` of those behind the bytes: which token it continues, and with which letter. */
 static void parts_of(int64_t number, int64_t *first, int *letter)
@@ -59,7 +33,7 @@ static size_t token(int64_t id, char out[TOKEN_SIZE], size_t *left)
         parts_of(id - BYTES, &first, &letters[count++]);
         id = first;
     }
-    size_t size = put_character(code_point((int)id), out);
+    size_t size = tg_byte_text_write((int)id, out);
     *left = 0;
     while (count > 0) {
         *left = size;
