@@ -6,7 +6,7 @@
 #
 #   tests/gpu_judge.sh TRITGATE BASE SLOWED [RUNS]    RUNS of each kind (default 20, 6 s each)
 #
-# BASE and SLOWED are kernel libraries; ./dev judge gpu makes both.
+# BASE and SLOWED are kernel libraries; ./dev gpu judge makes both.
 
 set -uo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
