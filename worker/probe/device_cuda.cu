@@ -168,18 +168,27 @@ static void wait_for(struct cuda *c)
     must(cudaStreamSynchronize(c->stream), "run a kernel");
 }
 
+/*
+ * In the stream, and waited for: a plain copy from memory that is not pinned may return before the
+ * device has it, and would then run beside the next kernel (CUDA runtime API, "API synchronization
+ * behavior").
+ */
+static int copy(struct cuda *c, void *to, const void *from, int64_t bytes, cudaMemcpyKind kind,
+                struct tg_error *err)
+{
+    int rc = failed(cudaMemcpyAsync(to, from, (size_t)bytes, kind, c->stream), "copy memory", err);
+    if (rc == 0) wait_for(c);
+    return rc;
+}
+
 static int cuda_put(void *opaque, void *to, const void *from, int64_t bytes, struct tg_error *err)
 {
-    wait_for((struct cuda *)opaque);
-    return failed(cudaMemcpy(to, from, (size_t)bytes, cudaMemcpyHostToDevice), "copy to the device",
-                  err);
+    return copy((struct cuda *)opaque, to, from, bytes, cudaMemcpyHostToDevice, err);
 }
 
 static int cuda_get(void *opaque, void *to, const void *from, int64_t bytes, struct tg_error *err)
 {
-    wait_for((struct cuda *)opaque);
-    return failed(cudaMemcpy(to, from, (size_t)bytes, cudaMemcpyDeviceToHost),
-                  "copy from the device", err);
+    return copy((struct cuda *)opaque, to, from, bytes, cudaMemcpyDeviceToHost, err);
 }
 
 static int cuda_fill(void *opaque, void *to, uint8_t byte, int64_t bytes, struct tg_error *err)
