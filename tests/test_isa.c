@@ -39,10 +39,12 @@ static void what_is_not_built_is_not_here(void **state)
     }
 }
 
-static void avx512_is_never_here_without_avx2(void **state)
+static void wider_sets_are_never_here_without_narrower(void **state)
 {
     (void)state;
     if (tg_isa_find("avx512vnni")->here()) assert_true(tg_isa_find("avx2")->here());
+    if (tg_isa_find("avx512vbmi")->here()) assert_true(tg_isa_find("avx512vnni")->here());
+    if (tg_isa_find("avxvnni")->here()) assert_true(tg_isa_find("avx2")->here());
 }
 
 int main(void)
@@ -51,7 +53,7 @@ int main(void)
         cmocka_unit_test(rows_are_found_by_their_names_only),
         cmocka_unit_test(every_machine_has_scalar),
         cmocka_unit_test(what_is_not_built_is_not_here),
-        cmocka_unit_test(avx512_is_never_here_without_avx2),
+        cmocka_unit_test(wider_sets_are_never_here_without_narrower),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
