@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "coordinator/command.h"
+#include "coordinator/model_run.h"
 #include "coordinator/model_show.h"
 #include "worker/model/model_cache.h"
 #include "worker/place.h"
@@ -31,6 +32,10 @@ static const struct argp_option option_list[] = {
      "make: I2_S, TL1, TL2, TQ1_0 or TQ2_0 (default: I2_S, or TL2 where I2_S cannot be)", 0},
     {"head", HEAD, "TYPE", 0, "make: F16, BF16, F32, Q8_0 or Q6_K (default: F16)", 0},
     {"threads", THREADS, "N", 0, "make: so many (default: one for each core)", 0},
+    {NULL, 0, NULL, 0, "run:", 1},
+#define OPTION(KEY, name, argument, meaning) {"--" name, 0, NULL, OPTION_DOC, meaning, 1},
+#include "coordinator/model_run.def"
+#undef OPTION
     {0}};
 
 static const struct {
@@ -40,10 +45,11 @@ static const struct {
 static void check(struct argp_state *state, const struct options *o)
 {
     const char *needs = NULL;
-    if (!o->verb) argp_failure(state, TG_STATUS_USAGE, 0, "show or make is expected");
+    if (!o->verb) argp_failure(state, TG_STATUS_USAGE, 0, "show, make or run is expected");
     for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
         if (strcmp(o->verb, verbs[i].verb) == 0) needs = verbs[i].needs;
-    if (!needs) argp_failure(state, TG_STATUS_USAGE, 0, "no such verb '%s': show or make", o->verb);
+    if (!needs)
+        argp_failure(state, TG_STATUS_USAGE, 0, "no such verb '%s': show, make or run", o->verb);
     if (!o->name) argp_failure(state, TG_STATUS_USAGE, 0, "%s needs %s", o->verb, needs);
     if (strcmp(o->verb, "make") == 0 && !o->out == !o->cache)
         argp_failure(state, TG_STATUS_USAGE, 0, "make needs --out or --model-cache");
@@ -85,7 +91,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 static const struct argp argp = {
     option_list,
     parse,
-    "show FILE\nmake NAME --out FILE",
+    "show FILE\nmake NAME --out FILE\nrun FILE --prompt TEXT",
     "Whole models. show prints what a GGUF file holds, and whether and how it would be run; make "
     "writes a GGUF file of the shape of a row of 'tritgate list models', with random weights "
     "(docs/MODELS.md).\v"
@@ -141,6 +147,11 @@ int tg_command_model(int argc, char **argv)
 {
     struct options options = {.seed = "1", .head = "F16"};
     struct tg_error err = {""};
+    static char title[] = "tritgate model run";
+    if (argc > 1 && strcmp(argv[1], "run") == 0) {
+        argv[1] = title;
+        return tg_model_run_command(argc - 1, argv + 1);
+    }
     argp_parse(&argp, argc, argv, 0, NULL, &options);
     const int status = strcmp(options.verb, "show") == 0 ? show(&options, &err)
                                                          : make(&options, &err);

@@ -102,7 +102,7 @@ check 'matrix: smoke has at most 24 required tests' bash -c \
 check 'matrix: every kernel in both regimes' gives 0 "$TRITGATE" matrix "$TG_SOURCE/matrix/kernels.json"
 check 'with a set of matrices and two threads' says 'i2s_[a-z0-9]+, bitnet-2b, ffn_up, stream, threads=2'
 
-check 'model: no verb' refuses 'show or make is expected' "$TRITGATE" model
+check 'model: no verb' refuses 'show, make or run is expected' "$TRITGATE" model
 check 'model: an unknown one' refuses "no such verb 'walk'" "$TRITGATE" model walk
 check 'model show: no file' refuses "cannot open 'nowhere.gguf'" "$TRITGATE" model show nowhere.gguf
 check 'model show: another file' refuses "'good.json': is not a GGUF file" "$TRITGATE" model show good.json

@@ -1,0 +1,361 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "coordinator/model_run.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "coordinator/command.h"
+#include "worker/model/pretokenizer.h"
+#include "worker/place.h"
+
+struct options {
+    const char *file, *prompt, *json, *kernel, *layout, *seed;
+    int64_t tokens, warmup, context;
+    int threads;
+    double temperature, top_p;
+    int64_t top_k;
+    bool is_wide, ignores_end;
+};
+
+enum {
+    BEFORE_KEYS = 255,
+#define OPTION(KEY, name, argument, meaning) KEY,
+#include "coordinator/model_run.def"
+#undef OPTION
+};
+
+enum { BATCH = 128, TOKENS_MOST = 1 << 20 };
+
+static const struct argp_option option_list[] = {
+#define OPTION(KEY, name, argument, meaning) {name, KEY, argument, 0, meaning, 0},
+#include "coordinator/model_run.def"
+#undef OPTION
+    {0}};
+
+static int64_t count_of(struct argp_state *state, const char *what, const char *arg, int64_t least,
+                        int64_t most)
+{
+    char *end;
+    const long long count = strtoll(arg, &end, 10);
+    if (end == arg || *end || count < least || count > most)
+        argp_failure(state, TG_STATUS_USAGE, 0, "unusable %s '%s': %" PRId64 " to %" PRId64, what,
+                     arg, least, most);
+    return count;
+}
+
+static double real_of(struct argp_state *state, const char *what, const char *arg, double most)
+{
+    char *end;
+    const double real = strtod(arg, &end);
+    if (end == arg || *end || !(real >= 0 && real <= most))
+        argp_failure(state, TG_STATUS_USAGE, 0, "unusable %s '%s': 0 to %g", what, arg, most);
+    return real;
+}
+
+static error_t parse_how(int key, char *arg, struct argp_state *state, struct options *o)
+{
+    switch (key) {
+    case KERNEL: o->kernel = arg; return 0;
+    case LAYOUT: o->layout = arg; return 0;
+    case THREADS: o->threads = (int)count_of(state, "threads", arg, 1, TG_PLACE_CORES); return 0;
+    case CONTEXT: o->context = count_of(state, "context", arg, 1, TOKENS_MOST); return 0;
+    case TEMPERATURE: o->temperature = real_of(state, "temperature", arg, 100); return 0;
+    case TOP_K: o->top_k = count_of(state, "top-k", arg, 0, TOKENS_MOST); return 0;
+    case TOP_P: o->top_p = real_of(state, "top-p", arg, 1); return 0;
+    case SEED: o->seed = tg_command_seed(state, arg); return 0;
+    case IGNORE_END: o->ignores_end = true; return 0;
+    case KV:
+        if (strcmp(arg, "f16") != 0 && strcmp(arg, "f32") != 0)
+            argp_failure(state, TG_STATUS_USAGE, 0, "unusable kv '%s': f16 or f32", arg);
+        o->is_wide = strcmp(arg, "f32") == 0;
+        return 0;
+    default: return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+    struct options *o = state->input;
+    switch (key) {
+    case PROMPT: o->prompt = arg; return 0;
+    case TOKENS: o->tokens = count_of(state, "tokens", arg, 1, TOKENS_MOST); return 0;
+    case WARMUP: o->warmup = count_of(state, "warmup-tokens", arg, 0, TOKENS_MOST); return 0;
+    case JSON: o->json = arg; return 0;
+    case ARGP_KEY_ARG: tg_command_take(state, "file", &o->file, arg); return 0;
+    case ARGP_KEY_END:
+        if (!o->file) o->file = getenv("BITNET_GGUF");
+        if (!o->file || !*o->file)
+            argp_failure(state, TG_STATUS_USAGE, 0, "run needs a file, or BITNET_GGUF");
+        return 0;
+    default: return parse_how(key, arg, state, o);
+    }
+}
+
+static const struct argp argp = {
+    option_list,
+    parse,
+    "FILE",
+    "Generates text with a GGUF file, and tells what each stage took (docs/MODELS.md). With "
+    "BITNET_DETERMINISTIC=1 the best token is always taken. FILE is BITNET_GGUF if it is not "
+    "given.\v"
+    "Exit status: 0, 3 for a file or option that is unusable, 4 if it could not go on.",
+    NULL,
+    NULL,
+    NULL};
+
+static double whole_ms(double seconds)
+{
+    return round(seconds * 1e3);
+}
+
+static double rate(double count, double seconds)
+{
+    return seconds > 0 ? count / seconds : 0;
+}
+
+/* Tokens that decoding made: all but the first. */
+static double decoded_of(const struct tg_generation *g)
+{
+    return g->tokens.count > 0 ? (double)g->tokens.count - 1 : 0;
+}
+
+/* Bytes as a text of JSON: what is no UTF-8 becomes U+FFFD. */
+static void add_bytes(struct tg_json *object, const char *key, const char *bytes)
+{
+    const size_t size = strlen(bytes);
+    char *text = malloc(3 * size + 1);
+    size_t out = 0;
+    for (size_t at = 0; text && at < size;) {
+        const size_t own = tg_pretokenizer_character((struct tg_gguf_text){bytes + at, size - at});
+        memcpy(text + out, own ? bytes + at : "\xef\xbf\xbd", own ? own : 3);
+        out += own ? own : 3;
+        at += own ? own : 1;
+    }
+    if (text) text[out] = 0;
+    tg_json_add_text(object, key, text ? text : "");
+    free(text);
+}
+
+static void add_own(struct tg_json *root, const struct tg_model_run_report *r)
+{
+    const struct tg_session *s = r->session;
+    const struct tg_generation *g = r->generation;
+    struct tg_json *own = tg_json_object(root, "tritgate");
+    const double decoded = decoded_of(g);
+    const int64_t position = (int64_t)(g->prompt.count + g->tokens.count / 2);
+    const double bytes = (double)tg_forward_token_bytes(s->forward, position);
+    const struct {
+        const char *name;
+        double value;
+    } numbers[] = {
+        {"load_s", s->load_s},
+        {"quantise_s", s->quantise_s},
+        {"tokenize_s", g->tokenize_s},
+        {"prefill_s", g->prefill_s},
+        {"first_token_s", g->first_token_s},
+        {"decode_s", g->decode_s},
+        {"choose_s", g->choose_s},
+        {"activations_s", g->stages.prepare},
+        {"products_s", g->stages.products},
+        {"attention_s", g->stages.attention},
+        {"head_s", g->stages.head},
+        {"prompt_tokens", (double)g->prompt.count},
+        {"prefill_rate", rate((double)g->prompt.count, g->prefill_s)},
+        {"decode_rate", rate(decoded, g->decode_s)},
+        {"token_s_p50", tg_session_token_s(g, 0.5)},
+        {"token_s_p95", tg_session_token_s(g, 0.95)},
+        {"token_bytes", bytes},
+        {"read_rate", r->read_rate},
+        {"bound_share", r->read_rate > 0 ? rate(decoded, g->decode_s) * bytes / r->read_rate : 0},
+        {"memory_bytes", (double)r->memory_bytes},
+        {"weight_bytes", (double)s->weights.bytes},
+        {"repacked_bytes", (double)s->weights.repacked},
+        {"threads", tg_pool_count(s->pool)}};
+    tg_json_add_boolean(own, "is_synthetic", tg_gguf_find(s->gguf, "tritgate.synthetic") != NULL);
+    tg_json_add_text(own, "kernel", s->weights.matrices[0].kernel->name);
+    tg_json_add_text(own, "layout", s->layout.format->name);
+    tg_json_add_boolean(own, "is_layout_assumed", s->layout.is_assumed);
+    tg_json_add_boolean(own, "has_ended", g->has_ended);
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        tg_json_add_number(own, numbers[i].name, numbers[i].value);
+}
+
+struct tg_json *tg_model_run_json(const struct tg_model_run_report *r)
+{
+    static const struct tg_generation nothing = {0};
+    const struct tg_generation *g = r->error ? &nothing : r->generation;
+    const double tokens = (double)g->tokens.count, decoded = decoded_of(g);
+    const double generation_s = g->first_token_s + g->decode_s - g->tokenize_s;
+    struct tg_json *root = tg_json_object(NULL, NULL);
+    tg_json_add_text(root, "model_path", r->path);
+    tg_json_add_number(root, "tokenizer_path", NAN); /* null */
+    add_bytes(root, "prompt", r->prompt);
+    add_bytes(root, "generated_text", r->text ? r->text : "");
+    tg_json_add_number(root, "tokens_generated", tokens);
+    tg_json_add_number(root, "warmup_tokens", (double)r->warmup_tokens);
+    tg_json_add_text(root, "device", "cpu");
+    tg_json_add_number(root, "vocab", r->error ? 0 : (double)r->session->network.vocabulary);
+    tg_json_add_text(root, "version", TRITGATE_VERSION);
+    struct tg_json *timing = tg_json_object(root, "timing");
+    tg_json_add_number(timing, "warmup_ms", whole_ms(r->warmup_s));
+    tg_json_add_number(timing, "prefill_ms", whole_ms(g->prefill_s));
+    tg_json_add_number(timing, "decode_ms", whole_ms(g->decode_s));
+    tg_json_add_number(timing, "generation_ms", whole_ms(generation_s));
+    tg_json_add_number(timing, "total_ms",
+                       whole_ms(r->error ? 0
+                                         : r->session->load_s + r->session->quantise_s +
+                                               r->warmup_s + g->tokenize_s + generation_s));
+    struct tg_json *performance = tg_json_object(root, "performance");
+    tg_json_add_number(performance, "tokens_per_sec", rate(decoded, g->decode_s));
+    tg_json_add_number(performance, "ms_per_token", 1e3 * rate(g->decode_s, decoded));
+    tg_json_add_number(performance, "total_tokens_per_sec",
+                       rate(tokens + (double)g->prompt.count, generation_s));
+    tg_json_add_boolean(root, "success", !r->error);
+    if (r->error)
+        tg_json_add_text(root, "error", r->error);
+    else
+        tg_json_add_number(root, "error", NAN);
+    if (!r->error) add_own(root, r);
+    return root;
+}
+
+static void print_stage(const char *name, double seconds, double total)
+{
+    printf("%-18s %9.4f s  %5.1f %%\n", name, seconds, 100 * rate(seconds, total));
+}
+
+void tg_model_run_print(const struct tg_model_run_report *r)
+{
+    const struct tg_session *s = r->session;
+    const struct tg_generation *g = r->generation;
+    const struct tg_forward_times *t = &g->stages;
+    const double forward = t->prepare + t->products + t->attention + t->head;
+    const double total = s->load_s + s->quantise_s + g->first_token_s + g->decode_s;
+    const double decoded = decoded_of(g), decode_rate = rate(decoded, g->decode_s);
+    const double bytes = (double)tg_forward_token_bytes(
+        s->forward, (int64_t)(g->prompt.count + g->tokens.count / 2));
+    print_stage("Model Load", s->load_s, total);
+    print_stage("Quantization", s->quantise_s, total);
+    print_stage("Tokenization", g->tokenize_s, total);
+    print_stage("Forward Pass", forward, total);
+    print_stage("  activations", t->prepare, total);
+    print_stage("  products", t->products, total);
+    print_stage("  attention", t->attention, total);
+    print_stage("  head", t->head, total);
+    print_stage("Generation", g->choose_s, total);
+    printf("prompt     %zu tokens, %.1f tokens/s, first token after %.4f s\n", g->prompt.count,
+           rate((double)g->prompt.count, g->prefill_s), g->first_token_s);
+    printf("generated  %zu tokens, %.2f tokens/s, p50 %.2f ms, p95 %.2f ms%s\n", g->tokens.count,
+           decode_rate, 1e3 * tg_session_token_s(g, 0.5), 1e3 * tg_session_token_s(g, 0.95),
+           g->has_ended ? ", ended" : "");
+    printf("memory     %.0f MB at most; %.0f MB read for a token", (double)r->memory_bytes / 1e6,
+           bytes / 1e6);
+    if (r->read_rate > 0)
+        printf(", %.0f %% of what %.1f GB/s allow", 100 * decode_rate * bytes / r->read_rate,
+               r->read_rate / 1e9);
+    printf("\nkernel     %s, %d thread%s, layout %s%s%s\n", s->weights.matrices[0].kernel->name,
+           tg_pool_count(s->pool), tg_pool_count(s->pool) == 1 ? "" : "s", s->layout.format->name,
+           s->layout.is_assumed ? " (assumed)" : "",
+           tg_gguf_find(s->gguf, "tritgate.synthetic") ? ", a synthetic model" : "");
+}
+
+/* The prompt's tokens, the room that is needed, and what is not counted. */
+static int warm_up(const struct options *o, struct tg_session *s, const struct tg_choice *choice,
+                   struct tg_model_run_report *r, struct tg_error *err)
+{
+    struct tg_generation g = {0};
+    const double began = tg_now();
+    if (o->warmup == 0) return 0;
+    const int rc = tg_session_generate(s, o->prompt, o->warmup, choice, true, &g, err);
+    r->warmup_s = tg_now() - began;
+    r->warmup_tokens = (int64_t)g.tokens.count;
+    tg_generation_release(&g);
+    return rc;
+}
+
+static int generate(const struct options *o, struct tg_session *s, struct tg_generation *g,
+                    struct tg_model_run_report *r, struct tg_error *err)
+{
+    const char *deterministic = getenv("BITNET_DETERMINISTIC");
+    const bool takes_best = deterministic && strcmp(deterministic, "1") == 0;
+    const struct tg_choice choice = {takes_best ? 0 : o->temperature, o->top_k, o->top_p,
+                                     strtoull(o->seed, NULL, 10)};
+    struct rusage usage;
+    size_t size;
+    if (warm_up(o, s, &choice, r, err) < 0 ||
+        tg_session_generate(s, o->prompt, o->tokens, &choice, o->ignores_end, g, err) < 0 ||
+        tg_tokenizer_decode(s->tokenizer, g->tokens.ids, g->tokens.count, false, &r->text, &size,
+                            err) < 0)
+        return -1;
+    r->session = s;
+    r->generation = g;
+    r->read_rate = tg_session_read_rate(s);
+    if (getrusage(RUSAGE_SELF, &usage) == 0) r->memory_bytes = usage.ru_maxrss * INT64_C(1024);
+    printf("%s%s\n\n", o->prompt, r->text);
+    tg_model_run_print(r);
+    return 0;
+}
+
+/* A byte of a text is a token at most, and specials are more than one. */
+static int64_t context_of(const struct options *o)
+{
+    const int64_t most = o->tokens > o->warmup ? o->tokens : o->warmup;
+    return o->context > 0 ? o->context : (int64_t)strlen(o->prompt) + most + 8;
+}
+
+static int open_session(const struct options *o, struct tg_session *s, struct tg_error *err)
+{
+    static struct tg_place place;
+    struct tg_session_options options = {.path = o->file,
+                                         .kernel = o->kernel,
+                                         .layout = o->layout,
+                                         .threads = o->threads,
+                                         .context = context_of(o),
+                                         .batch = BATCH,
+                                         .is_wide = o->is_wide};
+    const bool has_place = tg_place_find(NULL, 0, &place, NULL) == 0;
+    if (options.threads == 0) options.threads = has_place ? place.core_count : 1;
+    if (has_place && options.threads <= place.core_count) options.cores = place.cores;
+    if (options.cores && tg_place_bind(place.cores[0], err) < 0) return -1;
+    return tg_session_open(&options, s, err);
+}
+
+int tg_model_run_command(int argc, char **argv)
+{
+    struct options o = {.prompt = "The capital of France is",
+                        .tokens = 128,
+                        .top_k = 40,
+                        .top_p = 0.95,
+                        .seed = getenv("BITNET_SEED")};
+    struct tg_session s = {0};
+    struct tg_generation g = {0};
+    struct tg_error err = {""}, unwritten;
+    int status = 0;
+    if (!o.seed || !*o.seed || strspn(o.seed, "0123456789") != strlen(o.seed)) o.seed = "42";
+    argp_parse(&argp, argc, argv, 0, NULL, &o);
+    struct tg_model_run_report r = {.path = o.file, .prompt = o.prompt};
+    if (open_session(&o, &s, &err) < 0)
+        status = TG_STATUS_USAGE;
+    else if (generate(&o, &s, &g, &r, &err) < 0)
+        status = TG_STATUS_STOPPED;
+    if (status != 0) r.error = err.text;
+    if (o.json) {
+        struct tg_json *json = tg_model_run_json(&r);
+        if (tg_json_write(json, o.json, &unwritten) < 0) {
+            tg_log(TG_ERROR, "%s", unwritten.text);
+            if (status == 0) status = TG_STATUS_STOPPED;
+        }
+        tg_json_free(json);
+    }
+    if (r.error) tg_log(TG_ERROR, "%s", r.error);
+    free(r.text);
+    tg_generation_release(&g);
+    tg_session_close(&s);
+    return status;
+}

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "coordinator/model_run.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "worker/model/synthetic.h"
+
+static char path[] = "/tmp/tg_model_run_XXXXXX";
+
+/* As text and back: numbers are written, not kept. */
+static struct tg_json_file printed(const struct tg_model_run_report *report)
+{
+    struct tg_json *json = tg_model_run_json(report);
+    char *text = tg_json_print(json, true);
+    struct tg_json_file file;
+    struct tg_error err;
+    if (tg_json_parse(text, &file, &err) < 0) fail_msg("%s", err.text);
+    free(text);
+    tg_json_free(json);
+    return file;
+}
+
+static double number(const struct tg_json *object, const char *key)
+{
+    const struct tg_json *value = tg_json_get(object, key);
+    assert_non_null(value);
+    assert_int_equal(tg_json_kind(value), TG_JSON_NUMBER);
+    return tg_json_number(value);
+}
+
+static void the_json_has_the_fields_of_the_benchmark_report(void **state)
+{
+    (void)state;
+    static const char *const timings[] = {"warmup_ms", "prefill_ms", "decode_ms", "generation_ms",
+                                          "total_ms"};
+    const struct tg_synthetic what = {tg_model_find("tiny"), "I2_S", "F16", 5};
+    const struct tg_session_options options = {
+        .path = path, .threads = 1, .context = 64, .batch = 8};
+    const struct tg_choice best = {0};
+    struct tg_generation g = {0};
+    struct tg_session s;
+    struct tg_pool *pool;
+    struct tg_error err;
+    assert_int_equal(tg_pool_create(1, NULL, &pool, &err), 0);
+    assert_int_equal(tg_synthetic_write(&what, pool, path, &err), 0);
+    tg_pool_destroy(pool);
+    assert_int_equal(tg_session_open(&options, &s, &err), 0);
+    assert_int_equal(tg_session_generate(&s, "abc", 16, &best, true, &g, &err), 0);
+    char text[] = "x\xff\n\xc3\xa9";
+    const struct tg_model_run_report report = {path,   "abc", text, &s,   &g,
+                                               0.0125, 4,     2e9,  1000, NULL};
+    struct tg_json_file file = printed(&report);
+    const struct tg_json *o = file.root, *own = tg_json_get(o, "tritgate");
+    assert_string_equal(tg_json_text(tg_json_get(o, "generated_text")), "x\xef\xbf\xbd\n\xc3\xa9");
+    assert_int_equal(tg_json_kind(tg_json_get(o, "tokenizer_path")), TG_JSON_NULL);
+    assert_int_equal(tg_json_kind(tg_json_get(o, "error")), TG_JSON_NULL);
+    assert_true(number(o, "tokens_generated") == 16 && number(o, "vocab") == 2048);
+    assert_true(number(o, "warmup_tokens") == 4);
+    for (size_t i = 0; i < sizeof timings / sizeof *timings; i++) {
+        const double ms = number(tg_json_get(o, "timing"), timings[i]);
+        assert_true(ms >= 0 && ms == (double)(long)ms);
+    }
+    assert_true(number(tg_json_get(o, "timing"), "warmup_ms") == 13);
+    const struct tg_json *performance = tg_json_get(o, "performance");
+    const double rate = number(performance, "tokens_per_sec");
+    assert_true(rate > 0.999 * 15 / g.decode_s && rate < 1.001 * 15 / g.decode_s);
+    assert_true(number(performance, "ms_per_token") > 0);
+    assert_true(number(performance, "total_tokens_per_sec") > 0);
+    assert_true(number(own, "token_bytes") > 0 && number(own, "bound_share") > 0);
+    assert_int_equal(tg_json_number(tg_json_get(own, "is_synthetic")), 1);
+    tg_json_release(&file);
+    tg_generation_release(&g);
+    tg_session_close(&s);
+}
+
+static void a_failure_is_told_in_the_same_form(void **state)
+{
+    (void)state;
+    const struct tg_model_run_report report = {.path = "x", .prompt = "p", .error = "no such file"};
+    struct tg_json_file file = printed(&report);
+    assert_int_equal(tg_json_number(tg_json_get(file.root, "success")), 0);
+    assert_string_equal(tg_json_text(tg_json_get(file.root, "error")), "no such file");
+    assert_true(number(file.root, "tokens_generated") == 0);
+    assert_null(tg_json_get(file.root, "tritgate"));
+    tg_json_release(&file);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_json_has_the_fields_of_the_benchmark_report),
+        cmocka_unit_test(a_failure_is_told_in_the_same_form),
+    };
+    close(mkstemp(path));
+    const int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    unlink(path);
+    return failed;
+}

@@ -1,0 +1,69 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Whole models from the command line: made, shown, run, and what is refused.
+# shellcheck disable=SC1091
+. "$(dirname "$0")/lib.sh"
+
+model() { "$TRITGATE" model "$@"; }
+
+# text OUT: what was generated, without the table.
+text() { sed '/^Model Load/,$d' "$1"; }
+
+check 'a model is made' gives 0 model make tiny --out tiny.gguf --seed 3
+check 'and runs' gives 0 model run tiny.gguf --tokens 20 --threads 1 --json run.json --ignore-end
+for stage in 'Model Load' Quantization Tokenization 'Forward Pass' Generation; do
+    check "the stage $stage is told" says "^$stage +[0-9.]+ s"
+done
+check 'as a synthetic model' says 'a synthetic model$'
+check 'in the JSON, too' grep -q '"is_synthetic": true' run.json
+check 'with all tokens' grep -q '"tokens_generated": 20,' run.json
+text out >wanted
+check 'with a text' test -s wanted
+for threads in 2 3; do
+    check "with $threads threads" gives 0 model run tiny.gguf --tokens 20 --threads $threads --ignore-end
+    text out >got
+    check 'it is the same text' cmp wanted got
+done
+for kernel in i2s_scalar tl2_scalar panel_scalar; do
+    check "with $kernel" gives 0 model run tiny.gguf --tokens 20 --kernel $kernel --ignore-end
+    text out >got
+    check 'it is the same text' cmp wanted got
+done
+
+for types in 'TL1 BF16' 'TL2 Q8_0' 'TQ1_0 Q6_K' 'TQ2_0 F32'; do
+    check "$types is made" gives 0 model make tiny --out other.gguf --ternary "${types% *}" --head "${types#* }"
+    check 'and runs' gives 0 model run other.gguf --tokens 4
+done
+
+check 'tokens are drawn' gives 0 model run tiny.gguf --tokens 20 --temperature 1.5 --ignore-end
+text out >drawn
+check 'others than the best' bash -c '! cmp -s wanted drawn'
+check 'by BITNET_SEED' gives 0 env BITNET_SEED=42 "$TRITGATE" model run tiny.gguf --tokens 20 --temperature 1.5 --ignore-end
+text out >got
+check 'whose default is 42' cmp drawn got
+check 'another seed' gives 0 env BITNET_SEED=7 "$TRITGATE" model run tiny.gguf --tokens 20 --temperature 1.5 --ignore-end
+text out >got
+check 'draws another text' bash -c '! cmp -s drawn got'
+check 'BITNET_DETERMINISTIC=1' gives 0 env BITNET_DETERMINISTIC=1 "$TRITGATE" model run tiny.gguf --tokens 20 --temperature 1.5 --ignore-end
+text out >got
+check 'takes the best' cmp wanted got
+check 'BITNET_GGUF names the file' gives 0 env BITNET_GGUF=tiny.gguf "$TRITGATE" model run --tokens 2
+
+check 'no file' refuses 'run needs a file, or BITNET_GGUF' env -u BITNET_GGUF "$TRITGATE" model run
+check 'a file that is not there' refuses "cannot open 'nowhere.gguf'" model run nowhere.gguf --json failed.json
+check 'which the JSON tells' grep -q '"success": false' failed.json
+check 'no such kernel' refuses "no kernel 'x'" model run tiny.gguf --kernel x
+check 'a kernel that is none of products' refuses 'computes no ternary product' model run tiny.gguf --kernel i2s_scalar_unpack
+check 'a layout that it cannot have' refuses "cannot lie as 'tl1'" model run tiny.gguf --layout tl1
+check 'a file that was cut' bash -c 'head -c 400000 "$1" >cut.gguf' - tiny.gguf
+check 'is refused' refuses "'cut.gguf'" model run cut.gguf
+check 'too many threads' refuses "unusable threads '0'" model run tiny.gguf --threads 0
+check 'a context that is too small' gives 4 model run tiny.gguf --context 3
+
+check 'the cache of a node' gives 0 model make tiny --model-cache cache
+check 'says where' says '^cache/tiny-I2_S-F16-1.1.gguf$'
+for i in 1 2 3 4; do model make tiny --model-cache cache --seed 9 >"path$i" 2>"log$i" & done
+wait
+check 'of four makers one makes it' test "$(cat log? | grep -c 'tiny made')" = 1
+check 'and all have it' test "$(sort -u path? | wc -l)" = 1
+finish

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "worker/model/session.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "worker/model/synthetic.h"
+
+static char path[] = "/tmp/tg_session_XXXXXX";
+
+static void make(void)
+{
+    const struct tg_synthetic what = {tg_model_find("tiny"), "I2_S", "F16", 5};
+    struct tg_pool *pool;
+    struct tg_error err;
+    assert_int_equal(tg_pool_create(1, NULL, &pool, &err), 0);
+    if (tg_synthetic_write(&what, pool, path, &err) < 0) fail_msg("%s", err.text);
+    tg_pool_destroy(pool);
+}
+
+static void open_with(struct tg_session *s, int threads, const char *kernel)
+{
+    const struct tg_session_options options = {
+        .path = path, .kernel = kernel, .threads = threads, .context = 100, .batch = 8};
+    struct tg_error err;
+    if (tg_session_open(&options, s, &err) < 0) fail_msg("%s", err.text);
+}
+
+static struct tg_generation generate(struct tg_session *s, double temperature)
+{
+    const struct tg_choice choice = {temperature, 40, 0.95, 42};
+    struct tg_generation g = {0};
+    struct tg_error err;
+    if (tg_session_generate(s, "ternary weights", 24, &choice, true, &g, &err) < 0)
+        fail_msg("%s", err.text);
+    assert_int_equal(g.tokens.count, 24);
+    return g;
+}
+
+static void the_same_seed_gives_the_same_tokens_each_time_and_for_any_threads(void **state)
+{
+    (void)state;
+    static const char *const kernels[] = {NULL, "i2s_scalar", "panel_scalar"};
+    make();
+    for (int temperature = 0; temperature < 2; temperature++) {
+        struct tg_generation first = {0};
+        for (int i = 0; i < 6; i++) {
+            struct tg_session s;
+            open_with(&s, 1 + i % 3, kernels[i / 2]);
+            for (int again = 0; again < 2; again++) {
+                struct tg_generation g = generate(&s, temperature);
+                if (!first.tokens.ids) first = generate(&s, temperature);
+                assert_memory_equal(g.tokens.ids, first.tokens.ids, 24 * sizeof(int32_t));
+                tg_generation_release(&g);
+            }
+            tg_session_close(&s);
+        }
+        tg_generation_release(&first);
+    }
+}
+
+static void times_add_up(void **state)
+{
+    (void)state;
+    struct tg_session s;
+    make();
+    open_with(&s, 2, NULL);
+    struct tg_generation g = generate(&s, 0);
+    double sum = 0;
+    for (int i = 0; i < 23; i++) sum += g.token_s[i];
+    assert_true(sum > 0 && sum <= g.decode_s * 1.000001 && sum >= g.decode_s * 0.999999);
+    assert_true(g.first_token_s >= g.tokenize_s + g.prefill_s);
+    assert_true(tg_session_token_s(&g, 0.5) <= tg_session_token_s(&g, 0.95));
+    const struct tg_forward_times *t = &g.stages;
+    const double stages = t->prepare + t->products + t->attention + t->head;
+    assert_true(stages > 0 && stages <= g.prefill_s + g.decode_s);
+    assert_true(s.load_s > 0 && s.quantise_s > 0);
+    assert_true(tg_session_read_rate(&s) > 0);
+    tg_generation_release(&g);
+    tg_session_close(&s);
+}
+
+static void what_ends_a_text_ends_it(void **state)
+{
+    (void)state;
+    struct tg_session s;
+    struct tg_error err;
+    const struct tg_choice best = {0};
+    make();
+    open_with(&s, 1, NULL);
+    struct tg_generation g = generate(&s, 0), ended = {0};
+    /* The same again, with a token that is new where it comes for the one that ends a text. */
+    size_t at_token = 1;
+    while (at_token < 23 && g.tokens.ids[at_token] == g.tokens.ids[0]) at_token++;
+    assert_true(at_token < g.tokens.count);
+    uint8_t *copy = malloc(s.gguf->size);
+    memcpy(copy, s.gguf->bytes, s.gguf->size);
+    const char key[] = "tokenizer.ggml.eos_token_id";
+    uint8_t *at = memmem(copy, s.gguf->size, key, strlen(key));
+    memcpy(at + strlen(key) + 4, &g.tokens.ids[at_token], 4);
+    FILE *file = fopen(path, "wb");
+    assert_int_equal(fwrite(copy, 1, s.gguf->size, file), s.gguf->size);
+    fclose(file);
+    const int32_t first = g.tokens.ids[0];
+    tg_generation_release(&g);
+    tg_session_close(&s);
+    free(copy);
+    open_with(&s, 1, NULL);
+    assert_int_equal(tg_session_generate(&s, "ternary weights", 24, &best, false, &ended, &err), 0);
+    assert_true(ended.has_ended);
+    assert_int_equal(ended.tokens.count, at_token);
+    for (size_t i = 0; i < at_token; i++) assert_int_equal(ended.tokens.ids[i], first);
+    tg_generation_release(&ended);
+    tg_session_close(&s);
+}
+
+static void what_cannot_be_opened_leaves_nothing_open(void **state)
+{
+    (void)state;
+    const struct tg_session_options nowhere = {
+        .path = "/nowhere", .threads = 1, .context = 8, .batch = 8};
+    const struct tg_session_options kernel = {
+        .path = path, .kernel = "x", .threads = 1, .context = 8, .batch = 8};
+    const struct tg_choice best = {0};
+    struct tg_generation g = {0};
+    struct tg_session s;
+    struct tg_error err;
+    make();
+    assert_int_equal(tg_session_open(&nowhere, &s, &err), -1);
+    assert_null(s.gguf);
+    assert_int_equal(tg_session_open(&kernel, &s, &err), -1);
+    assert_non_null(strstr(err.text, "no kernel 'x'"));
+    open_with(&s, 1, NULL);
+    assert_int_equal(tg_session_generate(&s, "abcabcabc", 100, &best, true, &g, &err), -1);
+    assert_non_null(strstr(err.text, "do not fit in a context of 100"));
+    assert_null(g.tokens.ids);
+    tg_session_close(&s);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_same_seed_gives_the_same_tokens_each_time_and_for_any_threads),
+        cmocka_unit_test(times_add_up),
+        cmocka_unit_test(what_ends_a_text_ends_it),
+        cmocka_unit_test(what_cannot_be_opened_leaves_nothing_open),
+    };
+    close(mkstemp(path));
+    const int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    unlink(path);
+    return failed;
+}

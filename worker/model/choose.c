@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "worker/model/choose.h"
+
+#include <stdlib.h>
+
+#include "kernels/fill.h"
+#include "kernels/vector.h"
+
+struct candidate {
+    float logit;
+    int32_t id;
+};
+
+int32_t tg_choose_best(const float *logits, int64_t vocabulary)
+{
+    int64_t best = 0;
+    for (int64_t i = 1; i < vocabulary; i++)
+        if (logits[i] > logits[best]) best = i;
+    return (int32_t)best;
+}
+
+/* The better first; of equal ones the first of the vocabulary. */
+static int by_logit(const void *a, const void *b)
+{
+    const struct candidate *one = a, *other = b;
+    if (one->logit != other->logit) return one->logit > other->logit ? -1 : 1;
+    return (one->id > other->id) - (one->id < other->id);
+}
+
+/* How many of the best there are until their shares sum up to top_p; at least one. */
+static int64_t count_of(const float *shares, int64_t count, double top_p)
+{
+    double sum = 0;
+    for (int64_t i = 0; i < count; i++) {
+        sum += (double)shares[i];
+        if (sum >= top_p) return i + 1;
+    }
+    return count;
+}
+
+static int64_t draw(const float *shares, int64_t count, uint64_t *seed)
+{
+    double total = 0, sum = 0;
+    for (int64_t i = 0; i < count; i++) total += (double)shares[i];
+    const double at = (double)(tg_fill_next(seed) >> 11) * 0x1p-53 * total;
+    for (int64_t i = 0; i < count; i++) {
+        sum += (double)shares[i];
+        if (at < sum) return i;
+    }
+    return count - 1;
+}
+
+int32_t tg_choose_token(const float *logits, int64_t vocabulary, struct tg_choice *choice,
+                        struct tg_error *err)
+{
+    if (choice->temperature <= 0) return tg_choose_best(logits, vocabulary);
+    struct candidate *candidates = malloc((size_t)vocabulary * sizeof *candidates);
+    float *shares = malloc((size_t)vocabulary * sizeof *shares);
+    int32_t id = -1;
+    if (candidates && shares) {
+        int64_t count = choice->top_k > 0 && choice->top_k < vocabulary ? choice->top_k
+                                                                        : vocabulary;
+        for (int64_t i = 0; i < vocabulary; i++)
+            candidates[i] = (struct candidate){logits[i], (int32_t)i};
+        qsort(candidates, (size_t)vocabulary, sizeof *candidates, by_logit);
+        for (int64_t i = 0; i < count; i++)
+            shares[i] = candidates[i].logit / (float)choice->temperature;
+        tg_vector_widest()->softmax(shares, count);
+        count = count_of(shares, count, choice->top_p);
+        id = candidates[draw(shares, count, &choice->seed)].id;
+    } else {
+        tg_fail(err, "out of memory");
+    }
+    free(candidates);
+    free(shares);
+    return id;
+}

@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "worker/model/session.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "kernels/peak.h"
+
+static int open_file(const struct tg_session_options *o, struct tg_session *s, struct tg_error *err)
+{
+    const double began = tg_now();
+    if (tg_gguf_open(o->path, &s->gguf, err) < 0) return -1;
+    if (tg_network_read(s->gguf, &s->network, err) < 0 ||
+        tg_network_find_layout(&s->network, o->layout, &s->layout, err) < 0 ||
+        (!o->has_no_text && tg_tokenizer_open(s->gguf, &s->tokenizer, err) < 0))
+        return tg_fail_in(err, "'%s'", o->path);
+    if (s->tokenizer && tg_tokenizer_count(s->tokenizer) > s->network.vocabulary)
+        return tg_fail(err, "'%s': %" PRId64 " tokens are more than the %" PRId64 " of the head",
+                       o->path, tg_tokenizer_count(s->tokenizer), s->network.vocabulary);
+    s->load_s = tg_now() - began;
+    return 0;
+}
+
+static int open_weights(const struct tg_session_options *o, struct tg_session *s,
+                        struct tg_error *err)
+{
+    const struct tg_forward_options options = {o->context, o->batch, o->is_wide, NULL};
+    const double began = tg_now();
+    if (tg_pool_create(o->threads, o->cores, &s->pool, err) < 0) return -1;
+    if (tg_weights_load(&s->network, &s->layout, tritgate_kernels_v1(), o->kernel, s->pool,
+                        &s->weights, err) < 0)
+        return tg_fail_in(err, "'%s'", o->path);
+    tg_pool_rest(s->pool);
+    s->quantise_s = tg_now() - began;
+    if (tg_forward_open(&s->network, &s->weights, s->pool, &options, &s->forward, err) < 0)
+        return -1;
+    s->load_s += tg_now() - began - s->quantise_s;
+    return 0;
+}
+
+int tg_session_open(const struct tg_session_options *options, struct tg_session *session,
+                    struct tg_error *err)
+{
+    *session = (struct tg_session){0}; /* what is opened points into it */
+    if (open_file(options, session, err) == 0 && open_weights(options, session, err) == 0) return 0;
+    tg_session_close(session);
+    return -1;
+}
+
+static struct tg_forward_times since(struct tg_forward_times now, struct tg_forward_times then)
+{
+    return (struct tg_forward_times){now.prepare - then.prepare, now.products - then.products,
+                                     now.attention - then.attention, now.head - then.head};
+}
+
+static int prefill(struct tg_session *s, struct tg_generation *g, const char *text, float *logits,
+                   struct tg_error *err)
+{
+    const double began = tg_now();
+    if (text && tg_tokenizer_encode(s->tokenizer, text, strlen(text), true, &g->prompt, err) < 0)
+        return -1;
+    if (g->prompt.count == 0) return tg_fail(err, "the prompt has no tokens");
+    const double encoded = tg_now();
+    tg_forward_rewind(s->forward, 0);
+    if (tg_forward_run(s->forward, g->prompt.ids, (int64_t)g->prompt.count, logits, 1, err) < 0)
+        return -1;
+    g->tokenize_s = encoded - began;
+    g->prefill_s = tg_now() - encoded;
+    return 0;
+}
+
+/* Chooses a token; *is_end becomes whether it ends the text. */
+static int choose(struct tg_session *s, struct tg_generation *g, struct tg_choice *choice,
+                  const float *logits, int32_t *id, struct tg_error *err)
+{
+    const double began = tg_now();
+    *id = tg_choose_token(logits, s->network.vocabulary, choice, err);
+    g->choose_s += tg_now() - began;
+    return *id < 0 ? -1 : 0;
+}
+
+static int decode(struct tg_session *s, struct tg_generation *g, int64_t most,
+                  struct tg_choice *choice, bool ignores_end, float *logits, struct tg_error *err)
+{
+    double before = 0, began = tg_now();
+    int32_t id;
+    for (int64_t i = 0; i < most; i++) {
+        if (i > 0 && tg_forward_run(s->forward, &g->tokens.ids[i - 1], 1, logits, 1, err) < 0)
+            return -1;
+        if (choose(s, g, choice, logits, &id, err) < 0) return -1;
+        const double now = tg_now();
+        g->has_ended = !ignores_end && s->tokenizer && tg_tokenizer_is_end(s->tokenizer, id);
+        if (g->has_ended) break;
+        g->tokens.ids[g->tokens.count++] = id;
+        if (i == 0)
+            g->first_token_s = g->tokenize_s + g->prefill_s + now - began;
+        else
+            g->token_s[i - 1] = now - before;
+        if (i == 0) began = now;
+        before = now;
+    }
+    g->decode_s = g->tokens.count > 0 ? before - began : 0;
+    return 0;
+}
+
+int tg_session_generate(struct tg_session *s, const char *text, int64_t most,
+                        const struct tg_choice *choice, bool ignores_end,
+                        struct tg_generation *generation, struct tg_error *err)
+{
+    struct tg_generation g = *generation;
+    struct tg_choice own = *choice;
+    const struct tg_forward_times then = tg_forward_times(s->forward);
+    float *logits = malloc((size_t)s->network.vocabulary * sizeof *logits);
+    assert(most > 0);
+    g.tokens.ids = malloc((size_t)most * sizeof *g.tokens.ids);
+    g.tokens.room = (size_t)most;
+    g.token_s = malloc((size_t)most * sizeof *g.token_s);
+    int rc = logits && g.tokens.ids && g.token_s ? 0 : tg_fail(err, "out of memory");
+    if (rc == 0) rc = prefill(s, &g, text, logits, err);
+    if (rc == 0) rc = decode(s, &g, most, &own, ignores_end, logits, err);
+    free(logits);
+    g.stages = since(tg_forward_times(s->forward), then);
+    if (rc < 0) tg_generation_release(&g);
+    *generation = g;
+    return rc;
+}
+
+static int by_size(const void *a, const void *b)
+{
+    const double one = *(const double *)a, other = *(const double *)b;
+    return (one > other) - (one < other);
+}
+
+double tg_session_token_s(const struct tg_generation *g, double p)
+{
+    const size_t count = g->tokens.count > 0 ? g->tokens.count - 1 : 0;
+    double *sorted = malloc((count + 1) * sizeof *sorted), value = 0;
+    if (sorted && count > 0) {
+        memcpy(sorted, g->token_s, count * sizeof *sorted);
+        qsort(sorted, count, sizeof *sorted, by_size);
+        value = sorted[(size_t)(p * (double)(count - 1) + 0.5)];
+    }
+    free(sorted);
+    return value;
+}
+
+struct reading {
+    const uint8_t *from;
+    int64_t words, threads;
+    _Atomic uint64_t seen; /* so that reading is not left out */
+};
+
+static void read_some(void *work, int part)
+{
+    struct reading *r = work;
+    const int64_t words = r->words / r->threads / 8 * 8;
+    r->seen ^= tg_peak_widest()->read((const uint64_t *)(const void *)r->from + part * words,
+                                      words);
+}
+
+double tg_session_read_rate(struct tg_session *s)
+{
+    const struct tg_gguf_tensor *head = s->network.output ? s->network.output
+                                                          : s->network.embedding;
+    const uint8_t *begin = (const uint8_t *)(((uintptr_t)head->data + 63) / 64 * 64);
+    struct reading r = {begin, (head->bytes - 64) / 8, tg_pool_count(s->pool), 0};
+    double best = 0;
+    if (s->weights.region_bytes > (size_t)head->bytes || head->bytes < 4096) {
+        r.from = s->weights.region;
+        r.words = (int64_t)s->weights.region_bytes / 8;
+    }
+    if (!r.from || r.words < 8 * r.threads) return 0;
+    for (int i = 0; i < 3; i++) {
+        const double began = tg_now();
+        tg_pool_run(s->pool, read_some, &r);
+        const double rate = 8 * (double)r.words / (tg_now() - began);
+        if (rate > best) best = rate;
+    }
+    tg_pool_rest(s->pool);
+    return best;
+}
+
+void tg_generation_release(struct tg_generation *g)
+{
+    tg_tokens_release(&g->prompt);
+    tg_tokens_release(&g->tokens);
+    free(g->token_s);
+    *g = (struct tg_generation){0};
+}
+
+void tg_session_close(struct tg_session *s)
+{
+    tg_forward_close(s->forward);
+    if (s->weights.matrices || s->weights.region) tg_weights_release(&s->weights);
+    tg_pool_destroy(s->pool);
+    tg_tokenizer_close(s->tokenizer);
+    if (s->network.blocks) tg_network_release(&s->network);
+    tg_gguf_close(s->gguf);
+    *s = (struct tg_session){0};
+}

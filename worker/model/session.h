@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TG_WORKER_MODEL_SESSION_H
+#define TG_WORKER_MODEL_SESSION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "worker/model/choose.h"
+#include "worker/model/forward.h"
+#include "worker/model/tokenizer.h"
+
+/*
+ * A model that is ready to run, from its file to its threads, and what an inference with it took:
+ *
+ *   open -> generate, generate, ... -> close
+ *
+ * Each generation begins with an empty context. Times are of the steady clock, in seconds.
+ */
+
+struct tg_session_options {
+    const char *path;
+    const char *kernel; /* of the ternary products; NULL: a fast one of this machine */
+    const char *layout; /* of matrices of type 36; NULL: as the file shows */
+    const int *cores;   /* one for each thread, of which the caller is on the first; or NULL */
+    int threads;
+    int64_t context, batch; /* tokens kept, and computed together, at most */
+    bool is_wide;           /* keys and values are float32, else float16 */
+    bool has_no_text;       /* the file's tokenizer is not opened */
+};
+
+struct tg_session {
+    struct tg_gguf *gguf;
+    struct tg_network network;
+    struct tg_network_layout layout;
+    struct tg_tokenizer *tokenizer; /* NULL if it was not opened */
+    struct tg_pool *pool;
+    struct tg_weights weights;
+    struct tg_forward *forward;
+    double load_s;     /* the file mapped, its values read */
+    double quantise_s; /* ternary matrices packed for their kernels */
+};
+
+/* *session stays where it is until it is closed; after a failure there is nothing to close. */
+int tg_session_open(const struct tg_session_options *options, struct tg_session *session,
+                    struct tg_error *err);
+
+struct tg_generation {
+    struct tg_tokens prompt;
+    struct tg_tokens tokens; /* that were generated; the one that ends a text is not among them */
+    bool has_ended;          /* by such a token */
+    double *token_s;         /* what each took, from the second on: tokens.count - 1 */
+    double tokenize_s;       /* the prompt to tokens */
+    double prefill_s;        /* the prompt computed */
+    double first_token_s;    /* from the text to the first token: these two, and choosing it */
+    double decode_s;         /* from the first token to the last */
+    double choose_s;         /* of that and of the first: choosing tokens */
+    struct tg_forward_times stages; /* of prefill and decode */
+};
+
+/*
+ * Generates at most `most` tokens behind a text, or behind prompt->ids if text is NULL (then
+ * generation->prompt has been filled by the caller). With ignores_end, what ends a text is a token
+ * like any other, so that measurements have as many as they ask for. To be released.
+ */
+int tg_session_generate(struct tg_session *session, const char *text, int64_t most,
+                        const struct tg_choice *choice, bool ignores_end,
+                        struct tg_generation *generation, struct tg_error *err);
+
+/* The p-th part (0..1) of the times of tokens, in order; 0 if there are none. */
+double tg_session_token_s(const struct tg_generation *generation, double p);
+
+/* Bytes a second that all threads read of the model's own pages: the best of three goes. */
+double tg_session_read_rate(struct tg_session *session);
+
+void tg_generation_release(struct tg_generation *generation);
+
+/* May be called on what was never opened, if it was 0 throughout. */
+void tg_session_close(struct tg_session *session);
+
+#endif
