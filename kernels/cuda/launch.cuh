@@ -23,13 +23,14 @@ static inline void tg_cuda_launched(cudaError_t error)
  * Launches `kernel` so that it may begin before the one ahead of it in the stream has ended, where
  * the chip can do that (9.0 and later): the kernel then calls tg_cuda_wait before it touches what
  * others write, and may read what nobody writes (weights) before. Elsewhere the launch is a usual
- * one and tg_cuda_wait does nothing.
+ * one and tg_cuda_wait does nothing. Clusters of more than one block are of 9.0 and later.
  *
  * Source: CUDA C++ programming guide, "Programmatic dependent launch and synchronization".
  */
 template <typename... Parameters, typename... Arguments>
-static void tg_cuda_launch(void (*kernel)(Parameters...), dim3 grid, dim3 block,
-                           size_t shared_bytes, void *stream, Arguments... arguments)
+static void tg_cuda_launch_clusters(void (*kernel)(Parameters...), dim3 grid, dim3 block,
+                                    dim3 cluster, size_t shared_bytes, void *stream,
+                                    const Arguments &...arguments)
 {
     static int major = -1;
     if (major < 0) {
@@ -38,17 +39,28 @@ static void tg_cuda_launch(void (*kernel)(Parameters...), dim3 grid, dim3 block,
         tg_cuda_launched(cudaDeviceGetAttribute(&found, cudaDevAttrComputeCapabilityMajor, device));
         major = found;
     }
-    cudaLaunchAttribute overlap = {};
-    overlap.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-    overlap.val.programmaticStreamSerializationAllowed = 1;
+    cudaLaunchAttribute attributes[2] = {};
+    attributes[0].id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    attributes[0].val.programmaticStreamSerializationAllowed = 1;
+    attributes[1].id = cudaLaunchAttributeClusterDimension;
+    attributes[1].val.clusterDim.x = cluster.x;
+    attributes[1].val.clusterDim.y = cluster.y;
+    attributes[1].val.clusterDim.z = cluster.z;
     cudaLaunchConfig_t launch = {};
     launch.gridDim = grid;
     launch.blockDim = block;
     launch.dynamicSmemBytes = shared_bytes;
     launch.stream = (cudaStream_t)stream;
-    launch.attrs = &overlap;
-    launch.numAttrs = major >= 9 ? 1 : 0;
+    launch.attrs = attributes;
+    launch.numAttrs = major < 9 ? 0 : cluster.x * cluster.y * cluster.z == 1 ? 1 : 2;
     tg_cuda_launched(cudaLaunchKernelEx(&launch, kernel, Parameters(arguments)...));
+}
+
+template <typename... Parameters, typename... Arguments>
+static void tg_cuda_launch(void (*kernel)(Parameters...), dim3 grid, dim3 block,
+                           size_t shared_bytes, void *stream, const Arguments &...arguments)
+{
+    tg_cuda_launch_clusters(kernel, grid, block, dim3(1), shared_bytes, stream, arguments...);
 }
 
 /* The next kernel in the stream may begin as soon as every block has said this, or has ended. */
