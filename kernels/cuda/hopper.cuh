@@ -195,8 +195,8 @@ static __device__ void tg_hopper_multiply_add(int (&sums)[TOKENS / 2], const uin
     TG_NAMES32 ",%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47,%48,%49,%50,%51," \
                "%52,%53,%54,%55,%56,%57,%58,%59,%60,%61,%62,%63"
 
-/* The upper half of a tile's name: 1024 bytes from eight tokens to the next, swizzled by 128. */
-#define TG_TILE(low) (1ull << 62 | 64ull << 32 | 1ull << 16 | (low))
+/* A tile's descriptor: 1024 bytes from eight tokens to the next eight, swizzled by 128 bytes. */
+#define TG_TILE(low) (1ull << 62 | 64ull << 32 | 1ull << 16 | ((low)&0x3fffu))
 
 #define TG_MULTIPLY_ADD(TOKENS, NAMES, OPERANDS, SUMS)                                             \
     template <>                                                                                    \
