@@ -245,6 +245,7 @@ static int place_tensors(struct tg_gguf *g, uint64_t data, struct tg_error *err)
         else if (data > g->size || t->offset >= g->size - data)
             rc = tg_fail(err, "tensor '%.*s' is beyond the end of the file", (int)t->name.size,
                          t->name.bytes);
+        if (rc < 0) break;
         t->offset += data;
         t->data = g->bytes + t->offset;
     }

@@ -149,7 +149,7 @@ void tg_tokenizer_close(struct tg_tokenizer *t)
     if (!t) return;
     tg_pretokenizer_close(t->pretokenizer);
     tg_token_table_destroy(t->ranks);
-    free(t->list.tokens);
+    tg_token_list_release(&t->list);
     free(t->specials);
     free(t);
 }
