@@ -81,6 +81,8 @@ fake() { # fake MANNERS NAME: a run with a fake device of these manners
 check 'a head whose device has half the clock' gives 0 fake "only=$digest clock_hz=0.85e9" half
 check 'is a clock effect' says '^  attention  fake_product, 64x256 .*clock effect: .* clock 850 MHz against 1700'
 check 'is decided so again' gives 0 "$TRITGATE" gate half
+check 'a head that works outside of its stream is wrong' gives 1 fake "only=$digest strays=1" strays
+check 'and says so' says 'fake_product, 64x256 .*it works outside of the stream'
 check 'a device that is held down' gives 2 fake 'throttle=32' held
 check 'decides nothing' says '^  thermal  fake_product, 64x256 .*\(heat\); at most 20 % may be'
 

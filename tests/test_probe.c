@@ -288,6 +288,24 @@ static void a_kernel_that_goes_wrong_while_it_is_timed_is_wrong(void **state)
     tg_measurement_free(&m);
 }
 
+/* A kernel that launches into a stream of its own: in no graph, so in no time, and yet right. */
+static void what_works_outside_of_its_stream_is_wrong(void **state)
+{
+    (void)state;
+    struct tg_measurement m;
+    struct tg_error err;
+    const struct tg_kernel *kernel = tg_kernel_find("fake_product");
+    if (!kernel || !kernel->run) skip();
+    struct tg_setup setup = setup_of("probe=kernel kernel=fake_product layer=64x256");
+    setenv("TRITGATE_FAKE_GPU", "strays=1", 1);
+    if (tg_probe_run_alone(&setup, 5, &m, &err) < 0) fail_msg("%s", err.text);
+    unsetenv("TRITGATE_FAKE_GPU");
+    assert_int_equal(m.outcome, TG_WRONG);
+    assert_non_null(strstr(m.reason, "outside of the stream"));
+    assert_null(tg_measurement_series(&m, "call_time"));
+    tg_measurement_free(&m);
+}
+
 static void the_short_check_compares_one_column_and_the_last_rows(void **state)
 {
     (void)state;
@@ -434,6 +452,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(an_operation_on_tokens_has_a_row_for_each_of_its_batch),
         cmocka_unit_test(what_is_wrong_has_no_samples),
         cmocka_unit_test(a_kernel_that_goes_wrong_while_it_is_timed_is_wrong),
+        cmocka_unit_test(what_works_outside_of_its_stream_is_wrong),
         cmocka_unit_test(the_short_check_compares_one_column_and_the_last_rows),
         cmocka_unit_test(operands_depend_on_their_seed_alone),
         cmocka_unit_test(what_cannot_be_run_is_said_why),

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -104,6 +105,25 @@ static void results_are_those_of_the_last_call(void **state)
     tg_upload_close(&upload);
 }
 
+static bool touches_results_when_put(const char *manners)
+{
+    bool touched = false;
+    struct tg_upload upload = made(manners, 0);
+    assert_int_equal(tg_upload_poison(&upload, 0x5a, NULL), 0);
+    tg_upload_rehearse(&upload);
+    assert_int_equal(tg_upload_fetch(&upload, results, NULL), 0);
+    for (int i = 0; i < ROWS; i++) touched = touched || results[i] != 0x5a5a5a5a;
+    tg_upload_close(&upload);
+    return touched;
+}
+
+static void a_call_that_is_only_put_touches_nothing_in_its_stream(void **state)
+{
+    (void)state;
+    assert_false(touches_results_when_put(""));
+    assert_true(touches_results_when_put("strays=1"));
+}
+
 static void a_leak_is_found_to_the_byte_and_none_is_invented(void **state)
 {
     (void)state;
@@ -136,6 +156,7 @@ int main(void)
         cmocka_unit_test(a_kernel_of_the_host_uploads_nothing),
         cmocka_unit_test(one_matrix_or_a_set_larger_than_asked_is_walked_in_turn),
         cmocka_unit_test(results_are_those_of_the_last_call),
+        cmocka_unit_test(a_call_that_is_only_put_touches_nothing_in_its_stream),
         cmocka_unit_test(a_leak_is_found_to_the_byte_and_none_is_invented),
         cmocka_unit_test(a_set_that_does_not_fit_is_refused),
     };

@@ -59,6 +59,12 @@ struct tg_device {
     void (*run)(void *state, const struct tg_device_work *work, int64_t first, int64_t calls);
 
     /*
+     * Puts one call as a sample's are put, without letting it begin, and waits for whatever began
+     * all the same: nothing, where a kernel keeps to the stream of its problem.
+     */
+    void (*rehearse)(void *state, const struct tg_device_work *work);
+
+    /*
      * One sample: with the device busy before, an untimed call, number `first`, then `calls` timed
      * as one interval by the device's clock, with nothing of the host in between.
      */

@@ -128,6 +128,12 @@ static void fake_run(void *opaque, const struct tg_device_work *work, int64_t fi
     abort();
 }
 
+static void fake_rehearse(void *opaque, const struct tg_device_work *work)
+{
+    const struct fake *f = opaque;
+    if (f->manners.strays) work->put(work->state, 0, 1);
+}
+
 /* A lower clock makes a call as much longer. */
 static struct tg_turn fake_time(void *opaque, const struct tg_device_work *work, int64_t first,
                                 int64_t calls)
@@ -167,6 +173,7 @@ const struct tg_device tg_device_fake = {
     .get = fake_copy,
     .fill = fake_fill,
     .run = fake_run,
+    .rehearse = fake_rehearse,
     .time = fake_time,
     .roof = fake_roof,
     .taken_bytes = fake_taken_bytes,

@@ -412,6 +412,26 @@ static int measure_fixed(struct state *s, struct tg_measurement *m, struct tg_er
     return 0;
 }
 
+/*
+ * Poisons the results, so that what the timed calls leave is theirs. On a device nothing may touch
+ * them before a sample begins: what runs outside of the stream is in no sample's time, and may run
+ * in the other side's.
+ */
+static int check_stream(struct state *s, struct tg_measurement *m, struct tg_error *err)
+{
+    const uint8_t *results = s->problem.results;
+    if (poison(s, err) < 0) return -1;
+    if (!s->upload.device) return 0;
+    tg_upload_rehearse(&s->upload);
+    if (tg_upload_fetch(&s->upload, s->problem.results, err) < 0) return -1;
+    for (int64_t i = 0; i < s->result_bytes; i++) {
+        if (results[i] == POISON) continue;
+        is_wrong(m, "it works outside of the stream that it was given, where it is not timed");
+        return 0;
+    }
+    return 0;
+}
+
 static int kernel_check(void *opaque, struct tg_measurement *m, struct tg_error *err)
 {
     struct state *s = opaque;
@@ -424,7 +444,7 @@ static int kernel_check(void *opaque, struct tg_measurement *m, struct tg_error 
     if (s->upload.device) s->upload.device->look(s->upload.state, &m->facts);
     if (time_detection(s, m, err) < 0) return -1;
     if (s->setup.is_fixed && measure_fixed(s, m, err) < 0) return -1;
-    return poison(s, err); /* so that what the timed calls leave is theirs */
+    return check_stream(s, m, err);
 }
 
 /*

@@ -73,6 +73,12 @@ void tg_upload_run(struct tg_upload *u, int64_t first, int64_t calls)
     u->device->run(u->state, &work, first, calls);
 }
 
+void tg_upload_rehearse(struct tg_upload *u)
+{
+    const struct tg_device_work work = {put_calls, u};
+    u->device->rehearse(u->state, &work);
+}
+
 int tg_upload_fetch(struct tg_upload *u, void *results, struct tg_error *err)
 {
     return u->device->get(u->state, results, u->problem.results, u->result_bytes, err);

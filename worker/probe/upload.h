@@ -14,7 +14,8 @@
  * the activations, and the results. The two processes of a block each have their own: nothing of a
  * device's memory is shared.
  *
- *   open -> copy -> poison, run, fetch -> time, time, ... -> fetch -> close
+ *   open -> copy -> poison, run, fetch -> poison, rehearse, fetch -> time, time, ... -> fetch ->
+ * close
  */
 
 struct tg_upload {
@@ -47,6 +48,9 @@ int tg_upload_poison(struct tg_upload *upload, uint8_t byte, struct tg_error *er
 
 /* Makes calls first..first+calls-1 and waits for their end: call i is of matrix i of the walk. */
 void tg_upload_run(struct tg_upload *upload, int64_t first, int64_t calls);
+
+/* Puts a call and lets it not begin (see tg_device.rehearse). */
+void tg_upload_rehearse(struct tg_upload *upload);
 
 /* Copies the results to the host. */
 int tg_upload_fetch(struct tg_upload *upload, void *results, struct tg_error *err);
