@@ -134,6 +134,18 @@ static void a_leak_is_found_to_the_byte_and_none_is_invented(void **state)
     tg_upload_close(&leaks);
 }
 
+/* A call takes the least there is, and a device shows the pieces only. */
+static void a_small_leak_is_found_though_memory_is_given_out_in_pieces(void **state)
+{
+    (void)state;
+    struct tg_upload leaks = made("leak_bytes=512 piece_bytes=2097152", 0);
+    struct tg_upload tight = made("piece_bytes=2097152", 0);
+    assert_true(tg_upload_leak(&leaks) > 0);
+    assert_true(tg_upload_leak(&tight) == 0);
+    tg_upload_close(&leaks);
+    tg_upload_close(&tight);
+}
+
 static void a_set_that_does_not_fit_is_refused(void **state)
 {
     struct tg_upload upload;
@@ -158,6 +170,7 @@ int main(void)
         cmocka_unit_test(results_are_those_of_the_last_call),
         cmocka_unit_test(a_call_that_is_only_put_touches_nothing_in_its_stream),
         cmocka_unit_test(a_leak_is_found_to_the_byte_and_none_is_invented),
+        cmocka_unit_test(a_small_leak_is_found_though_memory_is_given_out_in_pieces),
         cmocka_unit_test(a_set_that_does_not_fit_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -89,7 +89,8 @@ static int64_t fake_cache_bytes(void *opaque)
 static int64_t fake_taken_bytes(void *opaque)
 {
     const struct fake *f = opaque;
-    return f->bytes + f->calls * f->manners.leak_bytes;
+    const int64_t piece = f->manners.piece_bytes > 0 ? f->manners.piece_bytes : 1;
+    return f->bytes + (f->calls * f->manners.leak_bytes + piece - 1) / piece * piece;
 }
 
 static int fake_allocate(void *opaque, int64_t bytes, void **memory, struct tg_error *err)

@@ -5,8 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LINE         256 /* matrices begin at multiples of it */
-#define LEAK_CALLS   64  /* as many as show a leak, for memory is given out in larger pieces */
+#include "base/clock.h"
+
+#define LINE         256  /* matrices begin at multiples of it */
+#define LEAK_CALLS   4096 /* as many as show a leak, for memory is given out in larger pieces */
+#define LEAK_AT_ONCE 64
+#define LEAK_S       0.1
 #define LEAK_WINDOWS 3
 
 int tg_upload_open(const struct tg_kernel *kernel, struct tg_facts *facts, struct tg_upload *upload,
@@ -94,11 +98,13 @@ double tg_upload_leak(struct tg_upload *u)
 {
     double least = INFINITY;
     for (int i = 0; i < LEAK_WINDOWS; i++) {
-        int64_t before = u->device->taken_bytes(u->state);
-        tg_upload_run(u, 0, LEAK_CALLS);
+        double begun_s = tg_now();
+        int64_t calls = 0, before = u->device->taken_bytes(u->state);
+        for (; calls < LEAK_CALLS && tg_now() - begun_s < LEAK_S; calls += LEAK_AT_ONCE)
+            tg_upload_run(u, 0, LEAK_AT_ONCE);
         int64_t after = u->device->taken_bytes(u->state);
         if (before < 0 || after < 0) return NAN;
-        double grown = after > before ? (double)(after - before) / LEAK_CALLS : 0;
+        double grown = after > before ? (double)(after - before) / (double)calls : 0;
         least = fmin(least, grown);
     }
     return least;

@@ -60,7 +60,9 @@ struct tg_turn tg_upload_time(struct tg_upload *upload, int64_t first, int64_t c
 
 /*
  * The metric gpu_leak: bytes of the device's memory that a call leaves taken, the least of three
- * times 64 calls, for others may take memory meanwhile. NAN if the device does not tell.
+ * times 4096 calls, for others may take memory meanwhile. A device gives memory out in pieces of 2
+ * MiB, of which no call is given less than 512 bytes: so many calls fill one. Slow ones are fewer,
+ * as many as a tenth of a second takes. NAN if the device does not tell.
  */
 double tg_upload_leak(struct tg_upload *upload);
 
