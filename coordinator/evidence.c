@@ -87,12 +87,17 @@ static void tell(struct tg_rounds *rounds, const struct tg_measurement *m)
         if ((unsigned char)*c < ' ' || *c == 0x7f) *c = ' ';
 }
 
-/* Whether two nodes, or two devices of one, measured the two sides: those are not compared. */
-static bool is_apart(const struct tg_facts *of, const struct tg_facts *to)
+/*
+ * Whether two nodes, or two devices of one, measured the two sides: those are not compared. A
+ * kernel and the host's may be; one kernel on a device and on none, or an unknown one, may not.
+ */
+static bool is_apart(const struct tg_measurement *of, const struct tg_measurement *to)
 {
-    bool on_devices = strcmp(of->gpu_uuid, "unknown") != 0 && strcmp(to->gpu_uuid, "unknown") != 0;
-    return strcmp(of->host, to->host) != 0 ||
-           (on_devices && strcmp(of->gpu_uuid, to->gpu_uuid) != 0);
+    bool on_devices = strcmp(of->facts.gpu_uuid, "unknown") != 0 &&
+                      strcmp(to->facts.gpu_uuid, "unknown") != 0;
+    bool is_same_kernel = strcmp(of->cell.kernel, to->cell.kernel) == 0;
+    return strcmp(of->facts.host, to->facts.host) != 0 ||
+           ((on_devices || is_same_kernel) && strcmp(of->facts.gpu_uuid, to->facts.gpu_uuid) != 0);
 }
 
 /* The value of a round in the rule's second metric, NAN if it has none. */
@@ -157,7 +162,7 @@ static void take_round(const struct tg_measurement *of, const struct tg_measurem
     } else if (of->unpaired || (to && to->unpaired)) {
         rounds->since_broken = 0;
         rounds->hollow++;
-    } else if (to && is_apart(&of->facts, &to->facts)) {
+    } else if (to && is_apart(of, to)) {
         rounds->since_broken = 0;
         rounds->apart++;
     } else {

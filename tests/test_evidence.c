@@ -304,6 +304,26 @@ static void what_was_unpaired_gives_no_value(void **state)
 }
 
 /* A reason comes from a child or from elsewhere, and reports print it. */
+static void sides_of_two_devices_or_of_one_and_none_are_not_compared(void **state)
+{
+    (void)state;
+    static const char *const uuids[][2] = {
+        {"GPU-1", "GPU-1"}, {"GPU-1", "GPU-2"}, {"GPU-1", "unknown"}, {"unknown", "GPU-1"}};
+    static const size_t apart[] = {0, 1, 1, 1}, of_kernels[] = {0, 1, 0, 0};
+    for (size_t i = 0; i < sizeof uuids / sizeof *uuids; i++) {
+        for (int is_kernels = 0; is_kernels <= 1; is_kernels++) {
+            size_t test = is_kernels ? kernels : pair;
+            tg_store_release(&run);
+            made_round(&run, &plan, test, 0, 0);
+            for (size_t side = 0; side < 2; side++)
+                snprintf(run.rows[side].facts.gpu_uuid, TG_TEXT_SIZE, "%s", uuids[i][side]);
+            gather(test, false);
+            assert_int_equal(rounds.apart, is_kernels ? of_kernels[i] : apart[i]);
+            assert_int_equal(rounds.count, 1 - rounds.apart);
+        }
+    }
+}
+
 static void a_reason_is_one_line(void **state)
 {
     (void)state;
@@ -330,6 +350,7 @@ int main(void)
         cmocka_unit_test(a_quad_that_is_not_whole_gives_no_value),
         cmocka_unit_test(a_quad_in_another_order_gives_no_value),
         TEST(what_was_unpaired_gives_no_value),
+        TEST(sides_of_two_devices_or_of_one_and_none_are_not_compared),
         TEST(a_reason_is_one_line),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

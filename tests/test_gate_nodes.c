@@ -206,13 +206,16 @@ static void sides_of_two_nodes_are_no_round(void **state)
         "not decided after 0 rounds; the sides of 30 others were measured on two nodes or devices");
 }
 
-/* A device beside another one in the same node is another machine; the CPU beside it is not. */
+/* A device beside another one in the same node is another machine, and so is one beside none. */
 static void sides_of_two_devices_are_no_round(void **state)
 {
     (void)state;
     begin(POLICY("", ""), 1, NULL);
     for (size_t t = 0; t < 4; t++) made_rounds(&run, &plan, t, 0, 30, 0.1, 0.001);
     for (size_t i = 0; i < run.count; i += 2)
+        snprintf(run.rows[i].facts.gpu_uuid, TG_TEXT_SIZE, "GPU-1");
+    assert_int_equal(decide_run(), TG_INCONCLUSIVE);
+    for (size_t i = 1; i < run.count; i += 2)
         snprintf(run.rows[i].facts.gpu_uuid, TG_TEXT_SIZE, "GPU-1");
     assert_int_equal(decide_run(), TG_FAIL);
     for (size_t i = 1; i < run.count; i += 2)
