@@ -375,6 +375,11 @@ static void what_cannot_be_run_is_said_why(void **state)
     snprintf(setup.library, sizeof setup.library, "/nowhere.so");
     assert_int_equal(tg_probe_run_alone(&setup, 1, NULL, &err), -1);
     assert_memory_equal(err.text, "'/nowhere.so' is not a kernel library", 37);
+    setup = setup_of("probe=kernel kernel=i2s_scalar layer=1x128");
+    snprintf(setup.library, sizeof setup.library, "%s", foreign_library("moved"));
+    assert_int_equal(tg_probe_run_alone(&setup, 1, NULL, &err), -1);
+    assert_string_equal(err.text, "kernel 'i2s_scalar' runs on 'fake' in this library, and on "
+                                  "'cpu' in this program");
 }
 
 /* Starts a conducted process and gives its answer to each line; "" when it died. */

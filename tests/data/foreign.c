@@ -40,6 +40,15 @@ const struct tg_library *tritgate_kernels_v1(void)
                                             .run = do_nothing,
                                             .here = is_here,
                                             .column_multiple = 128};
+    /* By its name the host's. */
+    static const struct tg_kernel moved = {.name = "i2s_scalar",
+                                           .op = "product",
+                                           .format = "i2s",
+                                           .isa = "fake",
+                                           .device = "fake",
+                                           .run = do_nothing,
+                                           .here = is_here,
+                                           .column_multiple = 128};
     static struct tg_library library;
 
     library.abi = is("newer") ? TG_LIBRARY_ABI + 1 : TG_LIBRARY_ABI;
@@ -48,7 +57,7 @@ const struct tg_library *tritgate_kernels_v1(void)
     library.build = "foreign";
     library.is_debug = 1;
     library.injected_percent = 7;
-    library.kernels = &kernel;
-    library.kernel_count = is("cuda");
+    library.kernels = is("moved") ? &moved : &kernel;
+    library.kernel_count = is("cuda") || is("moved");
     return is("empty") ? NULL : &library;
 }

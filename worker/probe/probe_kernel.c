@@ -84,6 +84,12 @@ static int open_kernel(struct state *s, struct tg_measurement *m, struct tg_erro
         return tg_fail(err, "kernel '%s' cannot run here", cell->kernel);
     s->op = tg_op_find(s->kernel->op);
     if (!s->op) return tg_fail(err, "no operation '%s' in this program", s->kernel->op);
+    /* By its own row this program bounds a process and starts a driver; two clocks do not compare.
+     */
+    const struct tg_kernel *own = tg_kernel_find(cell->kernel);
+    if (own && strcmp(own->device, s->kernel->device) != 0)
+        return tg_fail(err, "kernel '%s' runs on '%s' in this library, and on '%s' in this program",
+                       cell->kernel, s->kernel->device, own->device);
     snprintf(facts->isa_requested, sizeof facts->isa_requested, "%s", s->kernel->isa);
 
     struct tg_problem *p = &s->problem;
