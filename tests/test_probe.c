@@ -306,6 +306,28 @@ static void what_works_outside_of_its_stream_is_wrong(void **state)
     tg_measurement_free(&m);
 }
 
+/* As of a conducted cell: cycles of some samples, or of none that took a time, are none. */
+static void a_clock_that_cannot_be_read_in_every_sample_gives_no_cycles(void **state)
+{
+    (void)state;
+    static const char *const manners[] = {"low_hz=1.5e9", "low_hz=0"};
+    const struct tg_kernel *kernel = tg_kernel_find("fake_product");
+    if (!kernel || !kernel->run) skip();
+    for (int i = 0; i < 2; i++) {
+        struct tg_measurement m;
+        struct tg_error err;
+        struct tg_setup setup = setup_of("probe=kernel kernel=fake_product layer=64x256");
+        setenv("TRITGATE_FAKE_GPU", manners[i], 1);
+        if (tg_probe_run_alone(&setup, 6, &m, &err) < 0) fail_msg("%s", err.text);
+        unsetenv("TRITGATE_FAKE_GPU");
+        assert_int_equal(m.outcome, TG_MEASURED);
+        assert_int_equal(tg_measurement_series(&m, "call_time")->count, 6);
+        assert_int_equal(tg_measurement_series(&m, "call_cycles") != NULL, i == 0);
+        assert_int_equal(m.facts.sm_clock_hz > 0, i == 0);
+        tg_measurement_free(&m);
+    }
+}
+
 static void the_short_check_compares_one_column_and_the_last_rows(void **state)
 {
     (void)state;
@@ -458,6 +480,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(what_is_wrong_has_no_samples),
         cmocka_unit_test(a_kernel_that_goes_wrong_while_it_is_timed_is_wrong),
         cmocka_unit_test(what_works_outside_of_its_stream_is_wrong),
+        cmocka_unit_test(a_clock_that_cannot_be_read_in_every_sample_gives_no_cycles),
         cmocka_unit_test(the_short_check_compares_one_column_and_the_last_rows),
         cmocka_unit_test(operands_depend_on_their_seed_alone),
         cmocka_unit_test(what_cannot_be_run_is_said_why),

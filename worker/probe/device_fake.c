@@ -146,7 +146,8 @@ static struct tg_turn fake_time(void *opaque, const struct tg_device_work *work,
     int64_t begun = tg_now_ns();
     fake_run(f, work, first + 1, calls);
     double seconds = (double)(tg_now_ns() - begun) * 1e-9 / (double)calls;
-    return (struct tg_turn){.seconds = seconds * NOMINAL_HZ / hz, .begun = begun, .clock_hz = hz};
+    if (hz > 0) seconds *= NOMINAL_HZ / hz;
+    return (struct tg_turn){.seconds = seconds, .begun = begun, .clock_hz = hz};
 }
 
 static void fake_roof(void *opaque, const struct tg_roof_call *call, struct tg_facts *facts)

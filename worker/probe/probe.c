@@ -400,6 +400,7 @@ static int sample_alone(struct process *p, size_t samples, struct tg_error *err)
     struct tg_series *s = tg_measurement_add(&p->m, "call_time", samples);
     double calls = ceil(p->setup.sample_s / p->m.facts.call_s);
     double *clocks = calloc(samples + 1, sizeof *clocks);
+    bool has_clock = samples > 0; /* in every one of them */
     p->m.facts.calls = calls < 1 ? 1 : calls > 1e6 ? 1000000 : (int64_t)calls;
     for (size_t i = 0; s && clocks && i < samples; i++) {
         struct tg_turn turn = take_sample(p, p->m.facts.calls);
@@ -407,8 +408,10 @@ static int sample_alone(struct process *p, size_t samples, struct tg_error *err)
         s->turns[i] = (int64_t)i;
         s->begun[i] = turn.begun;
         clocks[i] = turn.clock_hz;
+        has_clock = has_clock && isfinite(turn.clock_hz) && turn.clock_hz > 0;
     }
-    bool is_told = s && clocks, has_clock = is_told && clocks[0] > 0;
+    bool is_told = s && clocks;
+    has_clock = has_clock && is_told;
     struct tg_series *c = has_clock ? tg_measurement_add(&p->m, "call_cycles", samples) : NULL;
     const struct tg_series *times = tg_measurement_series(&p->m, "call_time");
     for (size_t i = 0; c && i < samples; i++) {
