@@ -33,24 +33,28 @@ static double median_of(const double *values, size_t count)
     return count ? tg_stats_median(values, count) : NAN;
 }
 
-/* What the rows say of canaries and limit, where they all say the same. */
+/*
+ * What the rows say of canaries and limit, where they all say the same. Canaries run on the host's
+ * cores and take along nothing of what a device did.
+ */
 static void name_canary(const struct tg_measurement *const *mine, size_t count,
                         struct tg_candidate *c)
 {
-    size_t dot = 0, move = 0;
+    size_t dot = 0, move = 0, on_device = 0;
     snprintf(c->canary, sizeof c->canary, "unknown");
     for (size_t i = 0; i < count; i++) {
         const char *canary = mine[i]->facts.canary;
         const char *limit = mine[i]->facts.limited_by;
         if (i == 0) snprintf(c->canary, sizeof c->canary, "%s", canary);
         if (strcmp(c->canary, canary) != 0) snprintf(c->canary, sizeof c->canary, "unknown");
+        on_device += strcmp(mine[i]->facts.gpu, "unknown") != 0;
         dot += strcmp(limit, "dot") == 0;
         move += strcmp(limit, "read") == 0 || strcmp(limit, "write") == 0;
     }
     snprintf(c->limited_by, sizeof c->limited_by, "%s",
-             strcmp(c->canary, "unknown") == 0 || dot + move == 0 ? "none"
-             : dot > move                                         ? "dot"
-                                                                  : "read");
+             on_device || strcmp(c->canary, "unknown") == 0 || dot + move == 0 ? "none"
+             : dot > move                                                      ? "dot"
+                                                                               : "read");
 }
 
 int tg_candidate_take(const struct tg_measurement *const rows[], size_t count,

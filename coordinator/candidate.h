@@ -24,7 +24,7 @@ struct tg_candidate {
     int64_t rounds;                        /* that it is of, 0 if there were too few */
     double value, canary_dot, canary_read; /* as in struct tg_baseline_value */
     char canary[TG_TEXT_SIZE];             /* which canaries ran, "unknown" if none, or several */
-    char limited_by[TG_TEXT_SIZE];         /* "dot" or "read", "none" if that is not known */
+    char limited_by[TG_TEXT_SIZE]; /* "dot" or "read"; "none" if that is not known, or a device's */
 };
 
 /* What the `count` rows of its block say of a cell, for a metric. */

@@ -122,6 +122,10 @@ static void canaries_are_taken_along(void **state)
     assert_true(fabs(taken.canary_read - log(3e-4)) < 1e-12);
     assert_string_equal(take(0, 1).limited_by, "dot");
 
+    /* A device's limit is none of the host's, whose canaries would excuse it. */
+    for (size_t i = 0; i < run.count; i++) snprintf(run.rows[i].facts.gpu, TG_TEXT_SIZE, "H100");
+    assert_string_equal(take(0, 3).limited_by, "none");
+    for (size_t i = 0; i < run.count; i++) snprintf(run.rows[i].facts.gpu, TG_TEXT_SIZE, "unknown");
     snprintf(run.rows[0].facts.canary, sizeof run.rows[0].facts.canary, "0000000000000000");
     taken = take(0, 3);
     assert_string_equal(taken.canary, "unknown");
