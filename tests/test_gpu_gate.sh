@@ -63,6 +63,18 @@ check 'the lines in another order' policy_of again
 check 'are the same run' gives 2 "$TRITGATE" gate again --imported
 check 'decided in the same words' diff first out
 
+# What the matrix asks of kernels in 16 bits is decided on, here as far as tests are made.
+cp "$TRITGATE_LIB" base.so && printf y >>base.so
+check 'the matrix of kernels on a GPU' gives 0 "$TRITGATE" matrix "$TG_SOURCE/matrix/gpu.json" --base base.so
+for kernel in f16_cuda bf16_cuda; do
+    check "$kernel is held against f32_cuda" says "^test  ratio call_time: $kernel vs f32_cuda, bitnet-2b, ffn_up"
+    check "$kernel is held against base" says "^test  noninferior call_time: $kernel"
+done
+for policy in integrative generative; do
+    check "$policy with them" gives 0 "$TRITGATE" matrix "$TG_SOURCE/matrix/gpu.json" --policy "$policy"
+    check 'has them beside f32' says '^test  ratio call_time: bf16_cuda vs f32_cuda'
+done
+
 # Real rounds on the fake device. The two libraries are the same code, and different files.
 cp "$TRITGATE_LIB" head.so && printf x >>head.so
 digest=$(sha256sum head.so | cut -c1-16)
