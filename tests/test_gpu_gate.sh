@@ -95,6 +95,8 @@ check 'is a clock effect' says '^  attention  fake_product, 64x256 .*clock effec
 check 'is decided so again' gives 0 "$TRITGATE" gate half
 check 'a head that works outside of its stream is wrong' gives 1 fake "only=$digest strays=1" strays
 check 'and says so' says 'fake_product, 64x256 .*it works outside of the stream'
+check 'a head that reads before what is ahead of it has written is wrong' gives 1 fake "only=$digest hasty=1" hasty
+check 'and says so' says 'fake_product, 64x256 .*differs from the reference'
 check 'a device that is held down' gives 2 fake 'throttle=32' held
 check 'decides nothing' says '^  thermal  fake_product, 64x256 .*\(heat\); at most 20 % may be'
 

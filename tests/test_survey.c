@@ -316,12 +316,12 @@ static void a_kernel_of_a_gpu_needs_one_with_room(void **state)
         {"probe=kernel kernel=later layer=1x128", none, none, 0},
         {"probe=kernel kernel=later layer=1x128", "",
          "instruction set 'cuda_sm90a' is not on this machine", 0},
-        /* 100 x 256 weights of 2 bits, 3 columns of int8 and of int32, twice. */
+        /* 100 x 256 weights of 2 bits, 3 columns of int8 twice and of int32, all twice. */
         {"probe=kernel kernel=there layer=100x256 batch=3", "", NULL,
-         2 * (100 * 64 + 3 * (256 + 400))},
+         2 * (100 * 64 + 3 * (2 * 256 + 400))},
         {"probe=kernel kernel=there layer=100x256 batch=3", "",
-         "16736 bytes of the GPU's memory are needed, 16735 are free",
-         2 * (100 * 64 + 3 * (256 + 400)) - 1},
+         "18272 bytes of the GPU's memory are needed, 18271 are free",
+         2 * (100 * 64 + 3 * (2 * 256 + 400)) - 1},
         {"probe=kernel kernel=cpu layer=100x256 batch=3", "", NULL, 1},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {

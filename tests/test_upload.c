@@ -53,7 +53,7 @@ static struct tg_upload made(const char *manners, int64_t over_bytes)
         tg_upload_copy(&upload, &what, &facts, &err) < 0)
         fail_msg("%s", err.text);
     assert_string_equal(facts.gpu, "fake");
-    assert_int_equal(facts.gpu_bytes, 256 * upload.count + COLS + (int64_t)sizeof results);
+    assert_int_equal(facts.gpu_bytes, 256 * upload.count + 2 * COLS + (int64_t)sizeof results);
     return upload;
 }
 
@@ -103,6 +103,27 @@ static void results_are_those_of_the_last_call(void **state)
     assert_int_equal(tg_upload_fetch(&upload, results, NULL), 0);
     assert_memory_equal(results, wanted, sizeof wanted);
     tg_upload_close(&upload);
+}
+
+static void a_call_reads_what_is_written_ahead_of_it_if_it_waits(void **state)
+{
+    static const char *const manners[] = {"", "hasty=1"};
+    int32_t wanted[ROWS];
+    struct tg_problem reference;
+    (void)state;
+    from(&reference, 0);
+    reference.results = wanted;
+    tg_op_find("product")->reference(ternary, &reference, 0);
+    for (int i = 0; i < 2; i++) {
+        struct tg_upload upload = made(manners[i], 0);
+        assert_int_equal(tg_upload_relay(&upload, 0, 0x5a, NULL), 0);
+        assert_int_equal(tg_upload_fetch(&upload, results, NULL), 0);
+        assert_int_equal(memcmp(results, wanted, sizeof wanted) == 0, i == 0);
+        tg_upload_run(&upload, 0, 1); /* they are as they were */
+        assert_int_equal(tg_upload_fetch(&upload, results, NULL), 0);
+        assert_memory_equal(results, wanted, sizeof wanted);
+        tg_upload_close(&upload);
+    }
 }
 
 static bool touches_results_when_put(const char *manners)
@@ -168,6 +189,7 @@ int main(void)
         cmocka_unit_test(a_kernel_of_the_host_uploads_nothing),
         cmocka_unit_test(one_matrix_or_a_set_larger_than_asked_is_walked_in_turn),
         cmocka_unit_test(results_are_those_of_the_last_call),
+        cmocka_unit_test(a_call_reads_what_is_written_ahead_of_it_if_it_waits),
         cmocka_unit_test(a_call_that_is_only_put_touches_nothing_in_its_stream),
         cmocka_unit_test(a_leak_is_found_to_the_byte_and_none_is_invented),
         cmocka_unit_test(a_small_leak_is_found_though_memory_is_given_out_in_pieces),

@@ -272,8 +272,7 @@ static bool has_pattern(const struct tg_cell *cell, char *reason, size_t size)
     return false;
 }
 
-/* Whether both processes of a block have room on the GPU: a matrix, activations and results each.
- */
+/* Whether both processes have room on the GPU: a matrix, activations twice, and results each. */
 static bool has_room(const struct tg_survey *survey, const struct tg_survey_kernel *k,
                      const struct tg_cell *cell, int64_t rows, int64_t cols, char *reason,
                      size_t size)
@@ -283,7 +282,7 @@ static bool has_room(const struct tg_survey *survey, const struct tg_survey_kern
     const struct tg_problem one = {.rows = rows, .cols = cols, .batch = 1};
     if (strcmp(k->device, "cuda") != 0 || survey->gpu_bytes <= 0 || !format || !op) return true;
     double need = 2 * ((double)format->packed_bytes(rows, cols) +
-                       (double)cell->batch * ((double)tg_op_activation_bytes(op, &one) +
+                       (double)cell->batch * (2 * (double)tg_op_activation_bytes(op, &one) +
                                               (double)op->result_bytes(&one)));
     if (need <= (double)survey->gpu_bytes) return true;
     snprintf(reason, size, "%.0f bytes of the GPU's memory are needed, %lld are free", need,

@@ -59,6 +59,14 @@ struct tg_device {
     void (*run)(void *state, const struct tg_device_work *work, int64_t first, int64_t calls);
 
     /*
+     * Copies within the device, as a kernel does that lets the next begin at once and ends late;
+     * then makes a call and returns when it has ended. One that waits for what is ahead of it in
+     * its stream finds the copy.
+     */
+    void (*relay)(void *state, void *to, const void *from, int64_t bytes,
+                  const struct tg_device_work *work, int64_t first);
+
+    /*
      * Puts one call as a sample's are put, without letting it begin, and waits for whatever began
      * all the same: nothing, where a kernel keeps to the stream of its problem.
      */

@@ -129,6 +129,15 @@ static void fake_run(void *opaque, const struct tg_device_work *work, int64_t fi
     abort();
 }
 
+static void fake_relay(void *opaque, void *to, const void *from, int64_t bytes,
+                       const struct tg_device_work *work, int64_t first)
+{
+    struct fake *f = opaque;
+    if (f->manners.hasty) fake_run(f, work, first, 1);
+    memcpy(to, from, (size_t)bytes);
+    if (!f->manners.hasty) fake_run(f, work, first, 1);
+}
+
 static void fake_rehearse(void *opaque, const struct tg_device_work *work)
 {
     const struct fake *f = opaque;
@@ -175,6 +184,7 @@ const struct tg_device tg_device_fake = {
     .get = fake_copy,
     .fill = fake_fill,
     .run = fake_run,
+    .relay = fake_relay,
     .rehearse = fake_rehearse,
     .time = fake_time,
     .roof = fake_roof,

@@ -84,8 +84,7 @@ static int open_kernel(struct state *s, struct tg_measurement *m, struct tg_erro
         return tg_fail(err, "kernel '%s' cannot run here", cell->kernel);
     s->op = tg_op_find(s->kernel->op);
     if (!s->op) return tg_fail(err, "no operation '%s' in this program", s->kernel->op);
-    /* By its own row this program bounds a process and starts a driver; two clocks do not compare.
-     */
+    /* By its own row this program bounds a process; and two clocks do not compare. */
     const struct tg_kernel *own = tg_kernel_find(cell->kernel);
     if (own && strcmp(own->device, s->kernel->device) != 0)
         return tg_fail(err, "kernel '%s' runs on '%s' in this library, and on '%s' in this program",
@@ -279,15 +278,16 @@ static bool kernel_sample(void *opaque, int64_t first, int64_t calls, struct tg_
     return true;
 }
 
-/* One call whose results the host then has. */
+/* A call, of what is written right ahead of it, whose results the host then has. */
 static int call_once(struct state *s, int64_t number, struct tg_error *err)
 {
     if (!s->upload.device) {
         kernel_call(s, number % s->operands.count, 1);
         return 0;
     }
-    tg_upload_run(&s->upload, number % s->upload.count, 1);
-    return tg_upload_fetch(&s->upload, s->problem.results, err);
+    return tg_upload_relay(&s->upload, number % s->upload.count, POISON, err) < 0
+               ? -1
+               : tg_upload_fetch(&s->upload, s->problem.results, err);
 }
 
 static void kernel_rest(void *opaque)

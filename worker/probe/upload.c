@@ -30,6 +30,7 @@ int tg_upload_copy(struct tg_upload *u, const struct tg_upload_from *from, struc
     const int64_t stride = (from->packed_bytes + LINE - 1) / LINE * LINE;
     void *set, *activations, *results;
     u->packed_bytes = from->packed_bytes;
+    u->activation_bytes = from->activation_bytes;
     u->result_bytes = from->result_bytes;
     u->count = from->over_bytes > 0 ? from->over_bytes / from->packed_bytes + 1 : 1;
     if (from->over_bytes > 0 && u->count < 2) u->count = 2;
@@ -37,6 +38,7 @@ int tg_upload_copy(struct tg_upload *u, const struct tg_upload_from *from, struc
     if (!u->walk) return tg_fail(err, "out of memory");
     if (u->device->allocate(u->state, stride * u->count, &set, err) < 0 ||
         u->device->allocate(u->state, from->activation_bytes, &activations, err) < 0 ||
+        u->device->allocate(u->state, from->activation_bytes, &u->activations, err) < 0 ||
         u->device->allocate(u->state, from->result_bytes, &results, err) < 0)
         return -1;
     for (int64_t i = 0; i < u->count; i++) {
@@ -50,9 +52,12 @@ int tg_upload_copy(struct tg_upload *u, const struct tg_upload_from *from, struc
     u->problem.activations = activations;
     u->problem.results = results;
     u->problem.stream = u->device->stream(u->state);
-    facts->gpu_bytes = stride * u->count + from->activation_bytes + from->result_bytes;
+    facts->gpu_bytes = stride * u->count + 2 * from->activation_bytes + from->result_bytes;
     return u->device->put(u->state, activations, from->problem->activations, from->activation_bytes,
-                          err);
+                          err) < 0
+               ? -1
+               : u->device->put(u->state, u->activations, from->problem->activations,
+                                from->activation_bytes, err);
 }
 
 int tg_upload_poison(struct tg_upload *u, uint8_t byte, struct tg_error *err)
@@ -75,6 +80,18 @@ void tg_upload_run(struct tg_upload *u, int64_t first, int64_t calls)
 {
     const struct tg_device_work work = {put_calls, u};
     u->device->run(u->state, &work, first, calls);
+}
+
+int tg_upload_relay(struct tg_upload *u, int64_t first, uint8_t byte, struct tg_error *err)
+{
+    const struct tg_device_work work = {put_calls, u};
+    void *activations = (void *)(uintptr_t)u->problem.activations;
+    tg_upload_run(u, first, 1); /* a kernel's first launch loads it, and is late itself */
+    if (tg_upload_poison(u, byte, err) < 0 ||
+        u->device->fill(u->state, activations, byte, u->activation_bytes, err) < 0)
+        return -1;
+    u->device->relay(u->state, activations, u->activations, u->activation_bytes, &work, first);
+    return 0;
 }
 
 void tg_upload_rehearse(struct tg_upload *u)

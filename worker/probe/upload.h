@@ -14,7 +14,7 @@
  * the activations, and the results. The two processes of a block each have their own: nothing of a
  * device's memory is shared.
  *
- *   open -> copy -> poison, run, fetch -> poison, rehearse, fetch -> time, time, ... -> fetch ->
+ *   open -> copy -> poison, relay, fetch -> poison, rehearse, fetch -> time, time, ... -> fetch ->
  * close
  */
 
@@ -23,7 +23,8 @@ struct tg_upload {
     void *state;
     const struct tg_kernel *kernel;
     struct tg_problem problem; /* its pointers are the device's */
-    int64_t packed_bytes, result_bytes;
+    void *activations;         /* once more, for tg_upload_relay */
+    int64_t packed_bytes, activation_bytes, result_bytes;
     int64_t count; /* matrices */
     const uint8_t **walk;
 };
@@ -48,6 +49,13 @@ int tg_upload_poison(struct tg_upload *upload, uint8_t byte, struct tg_error *er
 
 /* Makes calls first..first+calls-1 and waits for their end: call i is of matrix i of the walk. */
 void tg_upload_run(struct tg_upload *upload, int64_t first, int64_t calls);
+
+/*
+ * Makes call number `first` twice, the second time on activations that something ahead of it in the
+ * stream writes: until then every byte of them, and of the results, is `byte` (see
+ * tg_device.relay).
+ */
+int tg_upload_relay(struct tg_upload *upload, int64_t first, uint8_t byte, struct tg_error *err);
 
 /* Puts a call and lets it not begin (see tg_device.rehearse). */
 void tg_upload_rehearse(struct tg_upload *upload);
