@@ -53,9 +53,10 @@ static void calls_and_quads_follow_from_the_time_of_a_call(void **state)
         {{0x1p18, 0}, 0, {1, 0}, 5},
     };
     const struct tg_limits l = limits();
+    const double none[] = {0, 0};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         const double call_s[] = {rows[i].call[0] * UNIT, rows[i].call[1] * UNIT};
-        struct tg_sampling plan = tg_sampler_plan(&l, call_s, rows[i].same_kernel);
+        struct tg_sampling plan = tg_sampler_plan(&l, call_s, none, rows[i].same_kernel);
         if (plan.calls[0] != rows[i].calls[0] || plan.calls[1] != rows[i].calls[1] ||
             plan.quads != rows[i].quads)
             fail_msg("row %zu: %lld and %lld calls, %lld quads", i, (long long)plan.calls[0],
@@ -63,12 +64,25 @@ static void calls_and_quads_follow_from_the_time_of_a_call(void **state)
     }
 }
 
+/* A device is kept busy around each sample: a round of it has fewer quads, not more seconds. */
+static void what_a_sample_takes_besides_its_calls_counts(void **state)
+{
+    (void)state;
+    const struct tg_limits l = limits();
+    const double call_s[] = {64 * UNIT, 64 * UNIT};
+    /* 262144 / (2 * 320 + 2 * 320 + 2 * 15104) = 8, and with both sides so long less than 5. */
+    const double one[] = {15104 * UNIT, 0}, both[] = {15104 * UNIT, 15104 * UNIT};
+    assert_int_equal(tg_sampler_plan(&l, call_s, one, 1).quads, 8);
+    assert_int_equal(tg_sampler_plan(&l, call_s, one, 1).calls[0], 4);
+    assert_int_equal(tg_sampler_plan(&l, call_s, both, 1).quads, 5);
+}
+
 static void a_call_that_takes_no_time_is_repeated_often(void **state)
 {
     (void)state;
     const struct tg_limits l = limits();
     const double call_s[] = {0, 0};
-    struct tg_sampling plan = tg_sampler_plan(&l, call_s, 0);
+    struct tg_sampling plan = tg_sampler_plan(&l, call_s, call_s, 0);
     assert_int_equal(plan.calls[0], 1000000);
     assert_int_equal(plan.quads, 5);
 }
@@ -123,6 +137,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(calls_and_quads_follow_from_the_time_of_a_call),
+        cmocka_unit_test(what_a_sample_takes_besides_its_calls_counts),
         cmocka_unit_test(a_call_that_takes_no_time_is_repeated_often),
         cmocka_unit_test(every_quad_is_abba_or_baab_by_a_fair_coin),
         cmocka_unit_test(a_draw_is_repeated_by_its_seed_and_moves_it_on),

@@ -18,6 +18,7 @@
 #include "results/stats.h"
 #include "worker/child.h"
 #include "worker/host.h"
+#include "worker/probe/device.h"
 #include "worker/probe/probe.h"
 #include "worker/sampler.h"
 #include "worker/turns.h"
@@ -309,11 +310,16 @@ static void await_turns(struct round *r)
 
 static void sample(struct round *r)
 {
-    double call_s[2] = {r->sides[0].m->facts.call_s,
-                        r->count == 2 ? r->sides[1].m->facts.call_s : 0};
+    double call_s[2] = {0, 0}, beside_s[2] = {0, 0};
     const struct tg_cell *cells = r->order->block.cells;
     bool same = r->count == 2 && strcmp(cells[0].kernel, cells[1].kernel) == 0;
-    struct tg_sampling plan = tg_sampler_plan(&r->bench->limits, call_s, same);
+    for (int i = 0; i < r->count; i++) {
+        const struct tg_kernel *kernel = tg_kernel_find(cells[i].kernel);
+        const struct tg_device *device = kernel ? tg_device_find(kernel->device) : NULL;
+        call_s[i] = r->sides[i].m->facts.call_s;
+        beside_s[i] = device ? device->beside_s : 0;
+    }
+    struct tg_sampling plan = tg_sampler_plan(&r->bench->limits, call_s, beside_s, same);
     uint8_t *order = malloc((size_t)plan.quads * 4);
     if (!order) return;
     tg_sampler_draw(&r->draws, plan.quads, r->count, order);

@@ -15,7 +15,7 @@ static int64_t calls_of(double sample_s, double call_s)
 }
 
 struct tg_sampling tg_sampler_plan(const struct tg_limits *limits, const double call_s[2],
-                                   int same_kernel)
+                                   const double beside_s[2], int same_kernel)
 {
     struct tg_sampling plan = {.calls = {calls_of(limits->sample_s, call_s[0]), 0}};
     double quad_s = 0;
@@ -28,7 +28,8 @@ struct tg_sampling tg_sampler_plan(const struct tg_limits *limits, const double 
         plan.calls[0] = plan.calls[1] = most;
     }
     for (int side = 0; side < 2; side++)
-        if (plan.calls[side]) quad_s += 2 * (double)(plan.calls[side] + 1) * call_s[side];
+        if (plan.calls[side])
+            quad_s += 2 * ((double)(plan.calls[side] + 1) * call_s[side] + beside_s[side]);
     if (!plan.calls[1]) quad_s *= 2; /* alone, it takes all four samples */
     double quads = quad_s > 0 ? floor(limits->round_s / quad_s) : 0;
     if (quads < (double)limits->quads_min) quads = (double)limits->quads_min;

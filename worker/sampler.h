@@ -15,13 +15,14 @@ struct tg_sampling {
 
 /*
  * Plans a round from the time of one call of each side, in seconds (the second is 0 if there is one
- * side only). A sample is one untimed call, then `calls` timed as one interval of at least
- * limits->sample_s for the faster side. Sides that run the same kernel make the same number of
- * calls, so that they do the same. Four samples, two of each side, are a quad; as many quads as fit
- * in limits->round_s are taken, within quads_min and quads_max.
+ * side only), and what a sample of it takes besides its calls, such as keeping a device busy. A
+ * sample is one untimed call, then `calls` timed as one interval of at least limits->sample_s for
+ * the faster side. Sides that run the same kernel make the same number of calls, so that they do
+ * the same. Four samples, two of each side, are a quad; as many quads as fit in limits->round_s are
+ * taken, within quads_min and quads_max.
  */
 struct tg_sampling tg_sampler_plan(const struct tg_limits *limits, const double call_s[2],
-                                   int same_kernel);
+                                   const double beside_s[2], int same_kernel);
 
 /*
  * Draws the order of `quads` quads, ABBA or BAAB by a fair coin each, into order[4 * quads]; with

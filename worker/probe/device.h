@@ -31,6 +31,7 @@ struct tg_device_work {
 struct tg_device {
     const char *name;
     const char *meaning;
+    double beside_s; /* what a sample takes at least besides its calls */
 
     /* Sets the facts gpu, gpu_uuid and driver_s. `state` is what the other functions are given. */
     int (*open)(struct tg_facts *facts, void **state, struct tg_error *err);
