@@ -405,6 +405,25 @@ static void a_set_that_does_not_fit_is_skipped_with_the_bytes_it_needs(void **st
     free_both(m);
 }
 
+/* The host has one matrix of it, however large a set the host's own cells would have. */
+static void the_set_of_a_device_is_no_memory_of_the_host(void **state)
+{
+    (void)state;
+    struct tg_bench bench = make_bench();
+    const struct tg_kernel *kernel = tg_kernel_find("fake_product");
+    struct tg_order order = make_order("kernel=fake_product cache=stream",
+                                       "kernel=fake_product build=copy cache=stream");
+    struct tg_measurement m[2];
+    if (!kernel || !kernel->run) skip();
+    bench.limits.stream_bytes = INT64_C(1) << 50;
+    conduct(&bench, &order, m);
+    for (int i = 0; i < 2; i++) {
+        if (m[i].outcome != TG_MEASURED) fail_msg("side %d: %s", i, m[i].reason);
+        assert_true(m[i].facts.set_share >= 4);
+    }
+    free_both(m);
+}
+
 static void a_kernel_that_breaks_over_a_set_is_found(void **state)
 {
     (void)state;
@@ -456,6 +475,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(sides_with_threads_take_turns_on_the_same_cores),
         cmocka_unit_test(sides_that_stream_share_a_set),
         cmocka_unit_test(a_set_that_does_not_fit_is_skipped_with_the_bytes_it_needs),
+        cmocka_unit_test(the_set_of_a_device_is_no_memory_of_the_host),
         cmocka_unit_test(a_kernel_that_breaks_over_a_set_is_found),
         cmocka_unit_test(threads_of_a_kernel_s_own_are_found_among_those_of_its_cell),
     };

@@ -133,6 +133,13 @@ static void ask(struct side *s, const char *what, const struct tg_setup *setup, 
     tg_json_free(root);
 }
 
+/* The device that a cell's kernel runs on, NULL for the host. */
+static const struct tg_device *device_of(const struct tg_cell *cell)
+{
+    const struct tg_kernel *kernel = tg_kernel_find(cell->kernel);
+    return kernel ? tg_device_find(kernel->device) : NULL;
+}
+
 static double deadline(const struct round *r)
 {
     return tg_now() + r->bench->limits.deadline_s;
@@ -314,8 +321,7 @@ static void sample(struct round *r)
     const struct tg_cell *cells = r->order->block.cells;
     bool same = r->count == 2 && strcmp(cells[0].kernel, cells[1].kernel) == 0;
     for (int i = 0; i < r->count; i++) {
-        const struct tg_kernel *kernel = tg_kernel_find(cells[i].kernel);
-        const struct tg_device *device = kernel ? tg_device_find(kernel->device) : NULL;
+        const struct tg_device *device = device_of(&cells[i]);
         call_s[i] = r->sides[i].m->facts.call_s;
         beside_s[i] = device ? device->beside_s : 0;
     }
@@ -358,6 +364,7 @@ static bool fits(struct round *r)
         const struct tg_cell *cell = &r->order->block.cells[i];
         int64_t bytes = tg_probe_bytes(cell);
         int64_t over = tg_probe_set_bytes(cell, cache_of(r, cell), r->bench->limits.stream_bytes);
+        if (device_of(cell)) over = 0; /* its set is there */
         if (bytes > r->private_bytes) r->private_bytes = bytes;
         if (over > set) set = over;
     }
