@@ -30,13 +30,19 @@ if(TRITGATE_FUZZ)
   target_compile_options(tg_flags INTERFACE $<$<COMPILE_LANGUAGE:C>:-fsanitize=fuzzer-no-link>)
 endif()
 
-# tg_room(NAME [USES room ...] [LIBRARIES target ...]): a folder, built as a static library.
+# tg_room(NAME [USES room ...] [LIBRARIES target ...]): a folder, built as a static library. Of CUDA
+# sources those named forward_* have instructions of 9.0.
 function(tg_room name)
   cmake_parse_arguments(room "" "" "USES;LIBRARIES" ${ARGN})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/${name}/*.c)
   if(CMAKE_CUDA_COMPILER)
     file(GLOB_RECURSE cuda_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/${name}/*.cu)
     list(APPEND sources ${cuda_sources})
+    set(hopper_flags ${CUDA_flags})
+    list(FILTER hopper_flags INCLUDE REGEX "compute_90")
+    set_source_files_properties(${cuda_sources} PROPERTIES COMPILE_OPTIONS "${CUDA_flags}")
+    list(FILTER cuda_sources INCLUDE REGEX "/forward_[a-z_]*\\.cu$")
+    set_source_files_properties(${cuda_sources} PROPERTIES COMPILE_OPTIONS "${hopper_flags}")
   endif()
   list(FILTER sources EXCLUDE REGEX "/coordinator/main\\.c$")
   if(NOT TRITGATE_STUBS)
@@ -44,7 +50,6 @@ function(tg_room name)
   endif()
   add_library(${name} STATIC ${sources})
   target_compile_options(${name} PRIVATE # kernels: CMake's -O3
-    $<$<AND:$<CONFIG:Release>,$<COMPILE_LANGUAGE:C>>:-O2>
-    "$<$<COMPILE_LANGUAGE:CUDA>:${CUDA_flags}>")
+    $<$<AND:$<CONFIG:Release>,$<COMPILE_LANGUAGE:C>>:-O2>)
   target_link_libraries(${name} PUBLIC ${room_USES} m PRIVATE tg_flags ${room_LIBRARIES})
 endfunction()
