@@ -15,7 +15,7 @@
 #include "worker/place.h"
 
 struct options {
-    const char *file, *prompt, *json, *kernel, *layout, *seed;
+    const char *file, *prompt, *json, *device, *kernel, *layout, *seed;
     int64_t tokens, warmup, context;
     int threads;
     double temperature, top_p;
@@ -61,6 +61,7 @@ static double real_of(struct argp_state *state, const char *what, const char *ar
 static error_t parse_how(int key, char *arg, struct argp_state *state, struct options *o)
 {
     switch (key) {
+    case DEVICE: o->device = strcmp(arg, "cpu") == 0 ? NULL : arg; return 0;
     case KERNEL: o->kernel = arg; return 0;
     case LAYOUT: o->layout = arg; return 0;
     case THREADS: o->threads = (int)count_of(state, "threads", arg, 1, TG_PLACE_CORES); return 0;
@@ -142,6 +143,12 @@ static void add_bytes(struct tg_json *object, const char *key, const char *bytes
     free(text);
 }
 
+/* The kernel of the ternary products, or the device, which has its own. */
+static const char *computer_of(const struct tg_session *s)
+{
+    return s->device ? s->device->name : s->weights.matrices[0].kernel->name;
+}
+
 static void add_own(struct tg_json *root, const struct tg_model_run_report *r)
 {
     const struct tg_session *s = r->session;
@@ -149,7 +156,7 @@ static void add_own(struct tg_json *root, const struct tg_model_run_report *r)
     struct tg_json *own = tg_json_object(root, "tritgate");
     const double decoded = decoded_of(g);
     const int64_t position = (int64_t)(g->prompt.count + g->tokens.count / 2);
-    const double bytes = (double)tg_forward_token_bytes(s->forward, position);
+    const double bytes = (double)tg_session_token_bytes(s, position);
     const struct {
         const char *name;
         double value;
@@ -165,6 +172,11 @@ static void add_own(struct tg_json *root, const struct tg_model_run_report *r)
         {"products_s", g->stages.products},
         {"attention_s", g->stages.attention},
         {"head_s", g->stages.head},
+        {"device_load_s", g->device.load},
+        {"copy_in_s", g->device.copy_in},
+        {"device_prompt_s", g->device.prompt},
+        {"device_step_s", g->device.step},
+        {"copy_out_s", g->device.copy_out},
         {"prompt_tokens", (double)g->prompt.count},
         {"prefill_rate", rate((double)g->prompt.count, g->prefill_s)},
         {"decode_rate", rate(decoded, g->decode_s)},
@@ -178,7 +190,7 @@ static void add_own(struct tg_json *root, const struct tg_model_run_report *r)
         {"repacked_bytes", (double)s->weights.repacked},
         {"threads", tg_pool_count(s->pool)}};
     tg_json_add_boolean(own, "is_synthetic", tg_gguf_find(s->gguf, "tritgate.synthetic") != NULL);
-    tg_json_add_text(own, "kernel", s->weights.matrices[0].kernel->name);
+    tg_json_add_text(own, "kernel", computer_of(s));
     tg_json_add_text(own, "layout", s->layout.format->name);
     tg_json_add_boolean(own, "is_layout_assumed", s->layout.is_assumed);
     tg_json_add_boolean(own, "has_ended", g->has_ended);
@@ -199,7 +211,8 @@ struct tg_json *tg_model_run_json(const struct tg_model_run_report *r)
     add_bytes(root, "generated_text", r->text ? r->text : "");
     tg_json_add_number(root, "tokens_generated", tokens);
     tg_json_add_number(root, "warmup_tokens", (double)r->warmup_tokens);
-    tg_json_add_text(root, "device", "cpu");
+    tg_json_add_text(root, "device",
+                     !r->error && r->session->device ? r->session->device->name : "cpu");
     tg_json_add_number(root, "vocab", r->error ? 0 : (double)r->session->network.vocabulary);
     tg_json_add_text(root, "version", TRITGATE_VERSION);
     struct tg_json *timing = tg_json_object(root, "timing");
@@ -235,19 +248,28 @@ void tg_model_run_print(const struct tg_model_run_report *r)
     const struct tg_session *s = r->session;
     const struct tg_generation *g = r->generation;
     const struct tg_forward_times *t = &g->stages;
-    const double forward = t->prepare + t->products + t->attention + t->head;
+    const struct tg_forward_device_times *d = &g->device;
+    const double forward = t->prepare + t->products + t->attention + t->head + d->copy_in +
+                           d->prompt + d->step + d->copy_out;
     const double total = s->load_s + s->quantise_s + g->first_token_s + g->decode_s;
     const double decoded = decoded_of(g), decode_rate = rate(decoded, g->decode_s);
-    const double bytes = (double)tg_forward_token_bytes(
-        s->forward, (int64_t)(g->prompt.count + g->tokens.count / 2));
+    const double bytes = (double)tg_session_token_bytes(
+        s, (int64_t)(g->prompt.count + g->tokens.count / 2));
     print_stage("Model Load", s->load_s, total);
     print_stage("Quantization", s->quantise_s, total);
     print_stage("Tokenization", g->tokenize_s, total);
     print_stage("Forward Pass", forward, total);
-    print_stage("  activations", t->prepare, total);
-    print_stage("  products", t->products, total);
-    print_stage("  attention", t->attention, total);
-    print_stage("  head", t->head, total);
+    if (s->device) {
+        print_stage("  copy in", d->copy_in, total);
+        print_stage("  prompt", d->prompt, total);
+        print_stage("  single tokens", d->step, total);
+        print_stage("  copy out", d->copy_out, total);
+    } else {
+        print_stage("  activations", t->prepare, total);
+        print_stage("  products", t->products, total);
+        print_stage("  attention", t->attention, total);
+        print_stage("  head", t->head, total);
+    }
     print_stage("Generation", g->choose_s, total);
     printf("prompt     %zu tokens, %.1f tokens/s, first token after %.4f s\n", g->prompt.count,
            rate((double)g->prompt.count, g->prefill_s), g->first_token_s);
@@ -259,9 +281,9 @@ void tg_model_run_print(const struct tg_model_run_report *r)
     if (r->read_rate > 0)
         printf(", %.0f %% of what %.1f GB/s allow", 100 * decode_rate * bytes / r->read_rate,
                r->read_rate / 1e9);
-    printf("\nkernel     %s, %d thread%s, layout %s%s%s\n", s->weights.matrices[0].kernel->name,
-           tg_pool_count(s->pool), tg_pool_count(s->pool) == 1 ? "" : "s", s->layout.format->name,
-           s->layout.is_assumed ? " (assumed)" : "",
+    printf("\n%-10s %s, %d thread%s, layout %s%s%s\n", s->device ? "device" : "kernel",
+           computer_of(s), tg_pool_count(s->pool), tg_pool_count(s->pool) == 1 ? "" : "s",
+           s->layout.format->name, s->layout.is_assumed ? " (assumed)" : "",
            tg_gguf_find(s->gguf, "tritgate.synthetic") ? ", a synthetic model" : "");
 }
 
@@ -295,7 +317,7 @@ static int generate(const struct options *o, struct tg_session *s, struct tg_gen
         return -1;
     r->session = s;
     r->generation = g;
-    r->read_rate = tg_session_read_rate(s);
+    r->read_rate = s->device ? 0 : tg_session_read_rate(s);
     if (getrusage(RUSAGE_SELF, &usage) == 0) r->memory_bytes = usage.ru_maxrss * INT64_C(1024);
     printf("%s%s\n\n", o->prompt, r->text);
     tg_model_run_print(r);
@@ -313,6 +335,7 @@ static int open_session(const struct options *o, struct tg_session *s, struct tg
 {
     static struct tg_place place;
     struct tg_session_options options = {.path = o->file,
+                                         .device = o->device,
                                          .kernel = o->kernel,
                                          .layout = o->layout,
                                          .threads = o->threads,

@@ -121,6 +121,31 @@ static void what_ends_a_text_ends_it(void **state)
     tg_session_close(&s);
 }
 
+static void a_device_generates_and_its_copies_are_told(void **state)
+{
+    (void)state;
+    const struct tg_session_options options = {
+        .path = path, .threads = 1, .context = 100, .batch = 8, .device = "cuda"};
+    struct tg_session s;
+    struct tg_error err;
+    make();
+    if (tg_session_open(&options, &s, &err) < 0) {
+        print_message("%s\n", err.text);
+        skip();
+    }
+    for (int temperature = 0; temperature < 2; temperature++) {
+        struct tg_generation one = generate(&s, temperature), other = generate(&s, temperature);
+        assert_memory_equal(one.tokens.ids, other.tokens.ids, 24 * sizeof(int32_t));
+        const struct tg_forward_device_times t = one.device;
+        assert_true(t.load > 0 && t.copy_in > 0 && t.prompt > 0 && t.step > 0 && t.copy_out > 0);
+        assert_true(t.copy_in + t.prompt + t.step + t.copy_out <= one.first_token_s + one.decode_s);
+        tg_generation_release(&one);
+        tg_generation_release(&other);
+    }
+    assert_true(tg_session_token_bytes(&s, 9) > s.weights.bytes);
+    tg_session_close(&s);
+}
+
 static void what_cannot_be_opened_leaves_nothing_open(void **state)
 {
     (void)state;
@@ -128,11 +153,15 @@ static void what_cannot_be_opened_leaves_nothing_open(void **state)
         .path = "/nowhere", .threads = 1, .context = 8, .batch = 8};
     const struct tg_session_options kernel = {
         .path = path, .kernel = "x", .threads = 1, .context = 8, .batch = 8};
+    const struct tg_session_options device = {
+        .path = path, .threads = 1, .context = 8, .batch = 8, .device = "abacus"};
     const struct tg_choice best = {0};
     struct tg_generation g = {0};
     struct tg_session s;
     struct tg_error err;
     make();
+    assert_int_equal(tg_session_open(&device, &s, &err), -1);
+    assert_non_null(strstr(err.text, "this program runs no models on 'abacus'"));
     assert_int_equal(tg_session_open(&nowhere, &s, &err), -1);
     assert_null(s.gguf);
     assert_int_equal(tg_session_open(&kernel, &s, &err), -1);
@@ -150,6 +179,7 @@ int main(void)
         cmocka_unit_test(the_same_seed_gives_the_same_tokens_each_time_and_for_any_threads),
         cmocka_unit_test(times_add_up),
         cmocka_unit_test(what_ends_a_text_ends_it),
+        cmocka_unit_test(a_device_generates_and_its_copies_are_told),
         cmocka_unit_test(what_cannot_be_opened_leaves_nothing_open),
     };
     close(mkstemp(path));

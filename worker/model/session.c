@@ -24,19 +24,41 @@ static int open_file(const struct tg_session_options *o, struct tg_session *s, s
     return 0;
 }
 
-static int open_weights(const struct tg_session_options *o, struct tg_session *s,
+static int open_forward(const struct tg_session_options *o, struct tg_session *s,
                         struct tg_error *err)
 {
     const struct tg_forward_options options = {o->context, o->batch, o->is_wide, NULL};
+    return s->device
+               ? s->device->open(&s->network, &s->weights, &options, &s->on_device, err)
+               : tg_forward_open(&s->network, &s->weights, s->pool, &options, &s->forward, err);
+}
+
+/* The kernel whose matrices a device takes is the host's own choice. */
+static int find_device(const struct tg_session_options *o, struct tg_session *s,
+                       const char **kernel, struct tg_error *err)
+{
+    *kernel = o->kernel;
+    if (!o->device) return 0;
+    s->device = tg_forward_device_find(o->device);
+    if (!s->device) return tg_fail(err, "this program runs no models on '%s'", o->device);
+    if (o->kernel) return tg_fail(err, "a kernel is named for the host only, not for a device");
+    *kernel = "i2s_scalar";
+    return 0;
+}
+
+static int open_weights(const struct tg_session_options *o, struct tg_session *s,
+                        struct tg_error *err)
+{
     const double began = tg_now();
+    const char *kernel;
+    if (find_device(o, s, &kernel, err) < 0) return -1;
     if (tg_pool_create(o->threads, o->cores, &s->pool, err) < 0) return -1;
-    if (tg_weights_load(&s->network, &s->layout, tritgate_kernels_v1(), o->kernel, s->pool,
+    if (tg_weights_load(&s->network, &s->layout, tritgate_kernels_v1(), kernel, s->pool,
                         &s->weights, err) < 0)
         return tg_fail_in(err, "'%s'", o->path);
     tg_pool_rest(s->pool);
     s->quantise_s = tg_now() - began;
-    if (tg_forward_open(&s->network, &s->weights, s->pool, &options, &s->forward, err) < 0)
-        return -1;
+    if (open_forward(o, s, err) < 0) return -1;
     s->load_s += tg_now() - began - s->quantise_s;
     return 0;
 }
@@ -56,6 +78,29 @@ static struct tg_forward_times since(struct tg_forward_times now, struct tg_forw
                                      now.attention - then.attention, now.head - then.head};
 }
 
+/* What was spent since the generation began, whose times are those of that moment. */
+static void take_times(const struct tg_session *s, struct tg_generation *g)
+{
+    const struct tg_forward_device_times then = g->device;
+    if (!s->device) {
+        g->stages = since(tg_forward_times(s->forward), g->stages);
+        return;
+    }
+    g->device = s->device->times(s->on_device);
+    g->device.copy_in -= then.copy_in;
+    g->device.prompt -= then.prompt;
+    g->device.step -= then.step;
+    g->device.copy_out -= then.copy_out;
+}
+
+/* Tokens, and the logits of the last one. */
+static int run(struct tg_session *s, const int32_t *tokens, int64_t count, float *logits,
+               struct tg_error *err)
+{
+    return s->device ? s->device->run(s->on_device, tokens, count, logits, 1, err)
+                     : tg_forward_run(s->forward, tokens, count, logits, 1, err);
+}
+
 static int prefill(struct tg_session *s, struct tg_generation *g, const char *text, float *logits,
                    struct tg_error *err)
 {
@@ -64,9 +109,11 @@ static int prefill(struct tg_session *s, struct tg_generation *g, const char *te
         return -1;
     if (g->prompt.count == 0) return tg_fail(err, "the prompt has no tokens");
     const double encoded = tg_now();
-    tg_forward_rewind(s->forward, 0);
-    if (tg_forward_run(s->forward, g->prompt.ids, (int64_t)g->prompt.count, logits, 1, err) < 0)
-        return -1;
+    if (s->device)
+        s->device->rewind(s->on_device, 0);
+    else
+        tg_forward_rewind(s->forward, 0);
+    if (run(s, g->prompt.ids, (int64_t)g->prompt.count, logits, err) < 0) return -1;
     g->tokenize_s = encoded - began;
     g->prefill_s = tg_now() - encoded;
     return 0;
@@ -82,15 +129,24 @@ static int choose(struct tg_session *s, struct tg_generation *g, struct tg_choic
     return *id < 0 ? -1 : 0;
 }
 
+/* The token behind the last one; a device that takes the best one chooses it itself. */
+static int next(struct tg_session *s, struct tg_generation *g, struct tg_choice *choice,
+                float *logits, int32_t *id, struct tg_error *err)
+{
+    const size_t count = g->tokens.count;
+    if (s->device && count > 0 && choice->temperature <= 0)
+        return s->device->generate(s->on_device, 1, id, err);
+    if (count > 0 && run(s, &g->tokens.ids[count - 1], 1, logits, err) < 0) return -1;
+    return choose(s, g, choice, logits, id, err);
+}
+
 static int decode(struct tg_session *s, struct tg_generation *g, int64_t most,
                   struct tg_choice *choice, bool ignores_end, float *logits, struct tg_error *err)
 {
     double before = 0, began = tg_now();
     int32_t id;
     for (int64_t i = 0; i < most; i++) {
-        if (i > 0 && tg_forward_run(s->forward, &g->tokens.ids[i - 1], 1, logits, 1, err) < 0)
-            return -1;
-        if (choose(s, g, choice, logits, &id, err) < 0) return -1;
+        if (next(s, g, choice, logits, &id, err) < 0) return -1;
         const double now = tg_now();
         g->has_ended = !ignores_end && s->tokenizer && tg_tokenizer_is_end(s->tokenizer, id);
         if (g->has_ended) break;
@@ -112,9 +168,12 @@ int tg_session_generate(struct tg_session *s, const char *text, int64_t most,
 {
     struct tg_generation g = *generation;
     struct tg_choice own = *choice;
-    const struct tg_forward_times then = tg_forward_times(s->forward);
     float *logits = malloc((size_t)s->network.vocabulary * sizeof *logits);
     assert(most > 0);
+    if (s->device)
+        g.device = s->device->times(s->on_device);
+    else
+        g.stages = tg_forward_times(s->forward);
     g.tokens.ids = malloc((size_t)most * sizeof *g.tokens.ids);
     g.tokens.room = (size_t)most;
     g.token_s = malloc((size_t)most * sizeof *g.token_s);
@@ -122,10 +181,16 @@ int tg_session_generate(struct tg_session *s, const char *text, int64_t most,
     if (rc == 0) rc = prefill(s, &g, text, logits, err);
     if (rc == 0) rc = decode(s, &g, most, &own, ignores_end, logits, err);
     free(logits);
-    g.stages = since(tg_forward_times(s->forward), then);
+    take_times(s, &g);
     if (rc < 0) tg_generation_release(&g);
     *generation = g;
     return rc;
+}
+
+int64_t tg_session_token_bytes(const struct tg_session *s, int64_t position)
+{
+    return s->device ? s->device->token_bytes(s->on_device, position)
+                     : tg_forward_token_bytes(s->forward, position);
 }
 
 static int by_size(const void *a, const void *b)
@@ -193,6 +258,7 @@ void tg_generation_release(struct tg_generation *g)
 
 void tg_session_close(struct tg_session *s)
 {
+    if (s->device) s->device->close(s->on_device);
     tg_forward_close(s->forward);
     if (s->weights.matrices || s->weights.region) tg_weights_release(&s->weights);
     tg_pool_destroy(s->pool);

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "worker/model/choose.h"
 #include "worker/model/forward.h"
+#include "worker/model/forward_device.h"
 #include "worker/model/tokenizer.h"
 
 /*
@@ -27,6 +28,7 @@ struct tg_session_options {
     int64_t context, batch; /* tokens kept, and computed together, at most */
     bool is_wide;           /* keys and values are float32, else float16 */
     bool has_no_text;       /* the file's tokenizer is not opened */
+    const char *device;     /* that computes, a row of forward_devices.def; NULL: the host */
 };
 
 struct tg_session {
@@ -36,8 +38,10 @@ struct tg_session {
     struct tg_tokenizer *tokenizer; /* NULL if it was not opened */
     struct tg_pool *pool;
     struct tg_weights weights;
-    struct tg_forward *forward;
-    double load_s;     /* the file mapped, its values read */
+    struct tg_forward *forward;             /* NULL if a device computes: */
+    const struct tg_forward_device *device; /* then this, and its state; else NULL */
+    void *on_device;
+    double load_s;     /* the file mapped, its values read; on a device, copied there */
     double quantise_s; /* ternary matrices packed for their kernels */
 };
 
@@ -55,7 +59,8 @@ struct tg_generation {
     double first_token_s;    /* from the text to the first token: these two, and choosing it */
     double decode_s;         /* from the first token to the last */
     double choose_s;         /* of that and of the first: choosing tokens */
-    struct tg_forward_times stages; /* of prefill and decode */
+    struct tg_forward_times stages;        /* of prefill and decode */
+    struct tg_forward_device_times device; /* instead, where a device computes */
 };
 
 /*
@@ -69,6 +74,9 @@ int tg_session_generate(struct tg_session *session, const char *text, int64_t mo
 
 /* The p-th part (0..1) of the times of tokens, in order; 0 if there are none. */
 double tg_session_token_s(const struct tg_generation *generation, double p);
+
+/* Bytes that one token at this position reads: matrices, head, keys and values. */
+int64_t tg_session_token_bytes(const struct tg_session *session, int64_t position);
 
 /* Bytes a second that all threads read of the model's own pages: the best of three goes. */
 double tg_session_read_rate(struct tg_session *session);
