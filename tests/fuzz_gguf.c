@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 
 #include "worker/model/gguf.h"
 #include "worker/model/network.h"
+#include "worker/model/tokenizer.h"
 
 /* Any bytes as a file: refused with a sentence, or read without harm. For libFuzzer. */
 
@@ -34,6 +36,24 @@ static void use(const struct tg_gguf *g)
     tg_network_release(&n);
 }
 
+/* The vocabulary, and a text with it. */
+static void use_tokenizer(const struct tg_gguf *g)
+{
+    static const char text[] = " It's 123 <s>\xff\xe2\x96\x81\n";
+    struct tg_tokenizer *t;
+    struct tg_tokens tokens = {0};
+    struct tg_error err;
+    char *again;
+    size_t size;
+
+    if (tg_tokenizer_open(g, &t, &err) < 0) return;
+    if (tg_tokenizer_encode(t, text, sizeof text - 1, true, &tokens, &err) == 0 &&
+        tg_tokenizer_decode(t, tokens.ids, tokens.count, true, &again, &size, &err) == 0)
+        free(again);
+    tg_tokens_release(&tokens);
+    tg_tokenizer_close(t);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
     struct tg_gguf *g;
@@ -41,6 +61,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 
     if (tg_gguf_read(bytes, size, &g, &err) < 0) return 0;
     use(g);
+    use_tokenizer(g);
     tg_gguf_close(g);
     return 0;
 }

@@ -203,8 +203,8 @@ static void dots_f16(const void *rows, int64_t row_bytes, int64_t count, const f
         struct sums s = nothing();
         int64_t i = 0;
         for (; i + STEP <= n; i += STEP) {
-            _mm_prefetch((const char *)row + 2 * i + AHEAD_BYTES, _MM_HINT_T0);
-            _mm_prefetch((const char *)row + 2 * i + AHEAD_BYTES + 64, _MM_HINT_T0);
+            _mm_prefetch((const char *)row + 2 * i + AHEAD_BYTES, _MM_HINT_T1);
+            _mm_prefetch((const char *)row + 2 * i + AHEAD_BYTES + 64, _MM_HINT_T1);
             for (int k = 0; k < PARTS; k++)
                 s.of[k] = product(s.of[k], sixteen_halves(row + 2 * (i + LANES * k)),
                                   _mm512_loadu_ps(x + i + LANES * k));

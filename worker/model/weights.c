@@ -10,11 +10,12 @@
 #include <string.h>
 #include <sys/mman.h>
 
-/*
- * Kernels for whole models, the fastest first: docs/KERNELS.md has what they reach, one column and
- * many, from memory and from caches.
- */
-static const char *const fastest[] = {"panel_avx512vnni", "panel_avx2"};
+/* Kernels for whole models, the fastest first: for batches, and for single tokens. */
+static const struct {
+    const char *many, *one;
+} fastest[] = {{"panel_avx512vnni", "panel_avx512vnni_stream"},
+               {"panel_avxvnni", "panel_avxvnni"},
+               {"panel_avx2", "panel_avx2"}};
 
 enum { ALIGNMENT = 64, LOADERS_MOST = 4 };
 
@@ -45,17 +46,20 @@ static int find_named(const struct tg_library *library, const char *name, int64_
     return 0;
 }
 
-/* Without a name: a fast one, or the scalar one of the file's own format, which always fits. */
-static int find_kernel(const struct tg_library *library, const struct tg_format *format,
-                       const char *name, int64_t cols, const struct tg_kernel **kernel,
-                       struct tg_error *err)
+/* Without a name: fast ones, or the scalar one of the file's own format, which always fits. */
+static int find_kernels(const struct tg_library *library, const struct tg_format *format,
+                        const char *name, struct tg_matrix *m, struct tg_error *err)
 {
     char plain[64];
-    if (name) return find_named(library, name, cols, kernel, err);
-    for (size_t i = 0; i < sizeof fastest / sizeof *fastest; i++)
-        if (find_named(library, fastest[i], cols, kernel, NULL) == 0) return 0;
     snprintf(plain, sizeof plain, "%s_scalar", format->name);
-    return find_named(library, plain, cols, kernel, err);
+    for (size_t i = 0; !name && i < sizeof fastest / sizeof *fastest; i++) {
+        if (find_named(library, fastest[i].many, m->cols, &m->kernel, NULL) < 0) continue;
+        if (find_named(library, fastest[i].one, m->cols, &m->one, NULL) < 0) m->one = m->kernel;
+        return 0;
+    }
+    if (find_named(library, name ? name : plain, m->cols, &m->kernel, err) < 0) return -1;
+    m->one = m->kernel;
+    return 0;
 }
 
 /* How a matrix of the file becomes weights: the fastest kernel that unpacks its format, or NULL. */
@@ -158,7 +162,7 @@ static int plan(struct load *l, const struct tg_library *library, const char *na
         struct tg_matrix *m = &w->matrices[i];
         m->rows = t->dimensions[1];
         m->cols = t->dimensions[0];
-        if (find_kernel(library, l->format, name, m->cols, &m->kernel, err) < 0 ||
+        if (find_kernels(library, l->format, name, m, err) < 0 ||
             tg_network_find_scale(l->network, i / TG_LAYERS, (int)(i % TG_LAYERS), &m->scale, err) <
                 0)
             return -1;

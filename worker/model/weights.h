@@ -22,6 +22,8 @@
 
 struct tg_matrix {
     const struct tg_kernel *kernel;
+    const struct tg_kernel
+        *one; /* of the same format, for one token: its weights come from memory */
     const uint8_t *packed;
     int64_t rows, cols, packed_bytes;
     float scale;
@@ -38,7 +40,8 @@ struct tg_weights {
 
 /*
  * `kernel` is a row of the library that computes the ternary product, or NULL: then each matrix has
- * the first that this machine can run of those that are known to be fast, and that can hold it.
+ * the first that this machine can run of those that are known to be fast, and that can hold it,
+ * and perhaps another one for single tokens.
  */
 int tg_weights_load(const struct tg_network *network, const struct tg_network_layout *layout,
                     const struct tg_library *library, const char *kernel, struct tg_pool *pool,
