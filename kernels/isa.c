@@ -6,6 +6,9 @@
 #ifdef __x86_64__
 #include <cpuid.h>
 #endif
+#ifdef __aarch64__
+#include <sys/auxv.h>
+#endif
 
 /*
  * The build says of each instruction set whether it is BUILT, UNBUILT (of another processor) or

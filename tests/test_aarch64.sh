@@ -23,7 +23,11 @@ on() { # on PROCESSOR STATUS WHAT...: exact must exit so on that processor
     shift
     gives "$1" qemu-aarch64 -cpu "$processor" "$work/build/exact" "${@:2}"
 }
-check 'every kernel is right' on max 0 scalar
-check 'those of other processors are not there' on max 2 avx2
+check 'every kernel is right on a processor that has all' on max 0 neon neondot scalar
+for kernel in i2s_neon i2s64_neondot; do
+    check "$kernel was tried" grep -qx "$kernel: right" out
+done
+check 'without dot products' on cortex-a57 0 neon
+check 'those are not called' on cortex-a57 2 neondot
 check 'a wrong kernel is found' on max 1 stub_wrong
 finish

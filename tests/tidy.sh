@@ -15,6 +15,7 @@ begin test_cli.sh
 command test_cli.sh
 fields_avx2 test_kernels.c
 fields_avx512vnni test_kernels.c
+fields_neon test_aarch64.sh
 groups test_format_i2s.c
 lanes test_vector.c
 rows_avx512vnni test_kernels.c
