@@ -23,10 +23,12 @@ on() { # on PROCESSOR STATUS WHAT...: exact must exit so on that processor
     shift
     gives "$1" qemu-aarch64 -cpu "$processor" "$work/build/exact" "${@:2}"
 }
-check 'every kernel is right on a processor that has all' on max 0 neon neondot scalar
-for kernel in i2s_neon i2s64_neondot; do
+check 'every kernel is right on a processor that has all' on max 0 neon neondot i8mm scalar
+for kernel in i2s_neon i2s64_neondot panel_i8mm; do
     check "$kernel was tried" grep -qx "$kernel: right" out
 done
+check 'without the matrix instructions' on neoverse-n1 0 neon neondot
+check 'those are not called' on neoverse-n1 2 i8mm
 check 'without dot products' on cortex-a57 0 neon
 check 'those are not called' on cortex-a57 2 neondot
 check 'a wrong kernel is found' on max 1 stub_wrong
