@@ -24,7 +24,7 @@ on() { # on PROCESSOR STATUS WHAT...: exact must exit so on that processor
     gives "$1" qemu-aarch64 -cpu "$processor" "$work/build/exact" "${@:2}"
 }
 check 'every kernel is right on a processor that has all' on max 0 neon neondot i8mm scalar
-for kernel in i2s_neon i2s64_neondot panel_i8mm; do
+for kernel in i2s_neon i2s64_neondot panel_i8mm tl1_neon; do
     check "$kernel was tried" grep -qx "$kernel: right" out
 done
 check 'without the matrix instructions' on neoverse-n1 0 neon neondot
