@@ -16,7 +16,7 @@ target_compile_options(tg_flags INTERFACE "$<$<COMPILE_LANGUAGE:C>:-Wall;-Wextra
 -Wno-missing-field-initializers;-ffp-contract=off>"
   $<$<AND:$<COMPILE_LANGUAGE:C>,$<C_COMPILER_ID:GNU>>:-Wno-format-truncation>
   "$<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall,-Wextra;-Werror=all-warnings>")
-target_link_options(tg_flags INTERFACE -Wl,--as-needed)
+target_link_options(tg_flags INTERFACE $<$<PLATFORM_ID:Linux>:-Wl,--as-needed>)
 if(TRITGATE_WERROR)
   target_compile_options(tg_flags INTERFACE $<$<COMPILE_LANGUAGE:C>:-Werror>)
 endif()
