@@ -18,6 +18,10 @@
  * 16 neighbouring bytes of codes is 16 neighbouring bytes of it. Codes are not shifted: a field
  * that is 4, 16 or 64 times too large is summed for itself, and divided at the end.
  *
+ * All blocks read the token at once, and a part of the last cache has each of its lines: with
+ * several copies, of which a block reads one, fewer wait for the same part. They are written by the
+ * kernel before, `stride` numbers from each other.
+ *
  * Limits: cols a multiple of 128; rows even, pairs a multiple of 4.
  */
 
@@ -42,6 +46,8 @@ struct tg_decode_product {
     int units; /* rows, or pairs of rows */
     int slots;
     int is_squared_relu, has_dry_run;
+    int x_copies, out_copies; /* one after the other: see below */
+    int64_t x_stride, out_stride;
 };
 
 /* Bytes that a warp fetches at once, and those that a block has in shared memory. */
@@ -162,14 +168,16 @@ static __device__ inline void tg_decode_finish(const struct tg_decode_product &p
                                                const float *before)
 {
     if (KIND == TG_DECODE_GATE) {
-        p.out[unit] = tg_token_gate(p.is_squared_relu, tg_token_real(one, scale, p.scales[0]),
-                                    tg_token_real(two, scale, p.scales[1]));
+        const float gated = tg_token_gate(p.is_squared_relu, tg_token_real(one, scale, p.scales[0]),
+                                          tg_token_real(two, scale, p.scales[1]));
+        for (int i = 0; i < p.out_copies; i++) p.out[i * p.out_stride + unit] = gated;
         return;
     }
     const float y = tg_token_real(one, scale, tg_decode_scale(p, unit));
     const float z = tg_token_real(two, scale, tg_decode_scale(p, unit + 1));
-    p.out[unit] = KIND == TG_DECODE_ADD ? before[0] + y : y;
-    p.out[unit + 1] = KIND == TG_DECODE_ADD ? before[1] + z : z;
+    const float2 both = KIND == TG_DECODE_ADD ? make_float2(before[0] + y, before[1] + z)
+                                              : make_float2(y, z);
+    for (int i = 0; i < p.out_copies; i++) *(float2 *)(p.out + i * p.out_stride + unit) = both;
 }
 
 /*
@@ -226,7 +234,8 @@ __global__ static void __launch_bounds__(TG_DECODE_THREADS, VECTORS <= 4 ? 2 : 1
     tg_cuda_let_next();
 #pragma unroll 1
     for (int pass = p.has_dry_run ? 0 : 1; pass < 2; pass++) {
-        const float *from = pass == 0 ? (const float *)p.weights : p.x;
+        const float *from = pass == 0 ? (const float *)p.weights
+                                      : p.x + blockIdx.x % p.x_copies * p.x_stride;
         if (pass == 1) tg_cuda_wait();
 #pragma unroll
         for (int i = 0; i < VECTORS; i++) {
