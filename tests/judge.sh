@@ -27,7 +27,8 @@ slowed="i2s_avx2 i2s_scalar_unpack"
 unslowed="i2s_scalar"
 for percent in 3 7; do
     cmake -S . -B "build/slow$percent" -G Ninja -DCMAKE_BUILD_TYPE=Release -DBUILD_TESTING=OFF \
-        -DTRITGATE_INJECT_SLOWDOWN="$percent" -DTRITGATE_INJECT_ONLY="$slowed" >/dev/null 2>&1 &&
+        -DTRITGATE_CUDA=OFF -DTRITGATE_INJECT_SLOWDOWN="$percent" \
+        -DTRITGATE_INJECT_ONLY="$slowed" >/dev/null 2>&1 &&
         cmake --build "build/slow$percent" --target tritgate-kernels >/dev/null || exit 1
 done
 base=$work/base.so

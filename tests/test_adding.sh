@@ -14,7 +14,7 @@ copy() {
 # build FOLDER: only what is needed, unoptimised; again only what has changed.
 build() {
     if [[ ! -e $1/build/build.ninja ]]; then
-        cmake -S "$1" -B "$1/build" -G Ninja -DCMAKE_BUILD_TYPE=Debug -DBUILD_TESTING=OFF || return
+        cmake -S "$1" -B "$1/build" -G Ninja -DCMAKE_BUILD_TYPE=Debug -DBUILD_TESTING=OFF -DTRITGATE_CUDA=OFF || return
     fi
     cmake --build "$1/build" --target tritgate tritgate-kernels
 }
