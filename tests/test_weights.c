@@ -67,6 +67,7 @@ static void every_format_of_a_file_loads_into_every_kernel(void **state)
                     -1);
                 assert_memory_equal(wanted, got, (size_t)(x->rows * x->cols));
                 assert_int_equal((uintptr_t)x->packed % 64, 0);
+                assert_string_equal(x->one->format, x->kernel->format);
                 assert_true(x->scale > 0.029f && x->scale < 0.04f);
                 bytes += x->packed_bytes;
             }

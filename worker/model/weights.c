@@ -15,7 +15,9 @@ static const struct {
     const char *many, *one;
 } fastest[] = {{"panel_avx512vnni", "panel_avx512vnni_stream"},
                {"panel_avxvnni", "panel_avxvnni"},
-               {"panel_avx2", "panel_avx2"}};
+               {"panel_avx2", "panel_avx2"},
+               {"panel_i8mm", "panel_neondot"},
+               {"panel_neondot", "panel_neondot"}};
 
 enum { ALIGNMENT = 64, LOADERS_MOST = 4 };
 
