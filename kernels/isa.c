@@ -72,3 +72,13 @@ int tg_isa_f16c(void)
     return 0;
 #endif
 }
+
+int tg_isa_avxvnni(void)
+{
+#ifdef __x86_64__
+    unsigned eax, ebx, ecx, edx;
+    return __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) && (eax & 1u << 4) != 0;
+#else
+    return 0;
+#endif
+}

@@ -36,6 +36,9 @@ int tg_isa_cuda(int least, int below);
 /* Whether this processor converts f16, which not all compilers know how to ask; 0 but on x86-64. */
 int tg_isa_f16c(void);
 
+/* The same of dpbusd without AVX-512: clang 14 does not know its name. */
+int tg_isa_avxvnni(void);
+
 /* The `here` of each row. */
 #define ISA(NAME, name, device, processor, flags, test) int tg_isa_here_##NAME(void);
 #include "kernels/isa.def"
