@@ -65,23 +65,19 @@ static inline __attribute__((always_inline)) void look_up(int stripe, const uint
                        _mm256_and_si256(indices, four_bits), sums);
 }
 
-/* Adds so many blocks, few enough for bytes, to both registers' 16-bit sums. */
-static inline __attribute__((always_inline)) void add_few(int stripe, const uint8_t *blocks,
-                                                          int64_t begin, int64_t end,
-                                                          const int8_t *lines, __m256i narrow[2][2])
+/* Adds `count` blocks from block i, even, on, few enough for bytes, to one register's sums. */
+static inline __attribute__((always_inline)) void add_few(int stripe, const uint8_t *bytes,
+                                                          int64_t i, int64_t count,
+                                                          const int8_t *lines, __m256i narrow[2])
 {
     const __m256i zero = _mm256_setzero_si256();
-    struct tg_tables_avx2_halves halves[2] = {{zero, zero}, {zero, zero}};
+    struct tg_tables_avx2_halves halves = {zero, zero};
 
-    for (int64_t i = begin; i < end; i++) {
-        const int8_t *line = lines + (stripe == 32 ? i : i / 2) * LINE_BYTES;
-        const uint8_t *block = blocks + BLOCK_BYTES * i;
-        _mm_prefetch((const char *)block + AHEAD_BYTES, _MM_HINT_T0);
-        look_up(stripe, block, line, i, &halves[0]);
-        look_up(stripe, block + 32, line, i, &halves[1]);
+    for (int64_t k = 0; k < count; k++) {
+        const int8_t *line = lines + (stripe == 32 ? i + k : (i + k) / 2) * LINE_BYTES;
+        look_up(stripe, bytes + BLOCK_BYTES * (i + k), line, k, &halves);
     }
-    tg_tables_avx2_join(&halves[0], narrow[0]);
-    tg_tables_avx2_join(&halves[1], narrow[1]);
+    tg_tables_avx2_join(&halves, narrow);
 }
 
 /* Adds blocks that follow each other, from an even one on; a line has two where a stripe is 64. */
@@ -95,9 +91,17 @@ add_run(int stripe, const uint8_t *blocks, int64_t count, const int8_t *lines, s
         __m256i narrow[2][2] = {{zero, zero}, {zero, zero}};
         int64_t i = begin;
         for (; i + JOINED_BLOCKS <= end; i += JOINED_BLOCKS) {
-            add_few(stripe, blocks, i, i + JOINED_BLOCKS, lines, narrow);
+            for (int k = 0; k < JOINED_BLOCKS; k++) {
+                const uint8_t *ahead = blocks + BLOCK_BYTES * (i + k) + AHEAD_BYTES;
+                _mm_prefetch((const char *)ahead, _MM_HINT_T0);
+            }
+            add_few(stripe, blocks, i, JOINED_BLOCKS, lines, narrow[0]);
+            add_few(stripe, blocks + 32, i, JOINED_BLOCKS, lines, narrow[1]);
         }
-        if (i < end) add_few(stripe, blocks, i, end, lines, narrow);
+        if (i < end) {
+            add_few(stripe, blocks, i, end - i, lines, narrow[0]);
+            add_few(stripe, blocks + 32, i, end - i, lines, narrow[1]);
+        }
         for (int k = 0; k < 2; k++) {
             __m256i eights[2] = {zero, zero};
             tg_tables_avx2_widen(narrow[k][0], eights);
