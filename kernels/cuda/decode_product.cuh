@@ -18,9 +18,9 @@
  * 16 neighbouring bytes of codes is 16 neighbouring bytes of it. Codes are not shifted: a field
  * that is 4, 16 or 64 times too large is summed for itself, and divided at the end.
  *
- * All blocks read the token at once, and a part of the last cache has each of its lines: with
- * several copies, of which a block reads one, fewer wait for the same part. They are written by the
- * kernel before, `stride` numbers from each other.
+ * All blocks read the token at once, and a part of the last cache has each of its lines: copies, of
+ * which a block reads one, are there so that fewer wait for the same part. They are written by the
+ * kernel before, `stride` numbers from each other. What they and the dry run bring is not measured.
  *
  * Limits: cols a multiple of 128; rows even, pairs a multiple of 4.
  */
