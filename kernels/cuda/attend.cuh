@@ -26,11 +26,10 @@ struct tg_attend_call {      /* what the kernels of attention have in common */
     const float2 *turns;     /* [context][turned / 2] cosine and sine */
     __half *keys, *values;   /* [key-value heads][context][dimension] */
     float *out;              /* [token][heads][dimension] */
-    int64_t out_stride;      /* of one token: numbers from a copy to the next of out_copies */
     const int32_t *position; /* of the first token, in device memory */
     int heads, key_value_heads, dimension, turned, context;
     int has_neighbours; /* pairs are 2i and 2i + 1, else i and i + turned / 2 */
-    int tokens, out_copies;
+    int tokens;
     float score_scale; /* log2(e) / sqrt(dimension): exponentials are of 2 */
 };
 

@@ -208,11 +208,9 @@ __global__ static void __launch_bounds__(TG_DECODE_ATTENTION_THREADS)
     const int of_block = (HEADS * a.dimension + parts - 1) / parts;
     for (int i = threadIdx.x; i < of_block; i += blockDim.x) {
         const int at = part * of_block + i, h = at / a.dimension;
-        if (h >= HEADS) continue;
-        const float mixed = tg_decode_join_blocks(room.whole + h * (2 + a.dimension),
-                                                  at % a.dimension);
-        for (int copy = 0; copy < a.out_copies; copy++)
-            a.out[copy * a.out_stride + head * HEADS * a.dimension + at] = mixed;
+        if (h < HEADS)
+            a.out[head * HEADS * a.dimension + at] = tg_decode_join_blocks(
+                room.whole + h * (2 + a.dimension), at % a.dimension);
     }
     tg_cluster_meet();
 }

@@ -18,10 +18,6 @@
  * 16 neighbouring bytes of codes is 16 neighbouring bytes of it. Codes are not shifted: a field
  * that is 4, 16 or 64 times too large is summed for itself, and divided at the end.
  *
- * All blocks read the token at once, and a part of the last cache has each of its lines: copies, of
- * which a block reads one, are there so that fewer wait for the same part. They are written by the
- * kernel before, `stride` numbers from each other. What they and the dry run bring is not measured.
- *
  * Limits: cols a multiple of 128; rows even, pairs a multiple of 4.
  */
 
@@ -45,9 +41,7 @@ struct tg_decode_product {
     int cols;
     int units; /* rows, or pairs of rows */
     int slots;
-    int is_squared_relu, has_dry_run;
-    int x_copies, out_copies; /* one after the other: see below */
-    int64_t x_stride, out_stride;
+    int is_squared_relu;
 };
 
 /* Bytes that a warp fetches at once, and those that a block has in shared memory. */
@@ -83,16 +77,16 @@ static __device__ inline void tg_decode_fetch(const struct tg_decode_product &p,
 
 /*
  * The product of two rows by LANES lanes, each of which has the sums at the end. A row has `chunks`
- * of 16 bytes; those before `end` are taken.
+ * of 16 bytes.
  */
 template <int LANES>
 static __device__ inline void tg_decode_rows(const uint4 *first, const uint4 *second, const int4 *x,
-                                             int chunks, int end, int32_t *one, int32_t *two)
+                                             int chunks, int32_t *one, int32_t *two)
 {
     int32_t a[4] = {}, b[4] = {};
     const uint32_t mask = 0x03030303u;
 #pragma unroll 2
-    for (int c = threadIdx.x % LANES; c < end; c += LANES) {
+    for (int c = threadIdx.x % LANES; c < chunks; c += LANES) {
         const uint4 u = first[c], v = second[c];
 #pragma unroll
         for (int f = 0; f < 4; f++) {
@@ -168,59 +162,47 @@ static __device__ inline void tg_decode_finish(const struct tg_decode_product &p
                                                const float *before)
 {
     if (KIND == TG_DECODE_GATE) {
-        const float gated = tg_token_gate(p.is_squared_relu, tg_token_real(one, scale, p.scales[0]),
-                                          tg_token_real(two, scale, p.scales[1]));
-        for (int i = 0; i < p.out_copies; i++) p.out[i * p.out_stride + unit] = gated;
+        p.out[unit] = tg_token_gate(p.is_squared_relu, tg_token_real(one, scale, p.scales[0]),
+                                    tg_token_real(two, scale, p.scales[1]));
         return;
     }
     const float y = tg_token_real(one, scale, tg_decode_scale(p, unit));
     const float z = tg_token_real(two, scale, tg_decode_scale(p, unit + 1));
-    const float2 both = KIND == TG_DECODE_ADD ? make_float2(before[0] + y, before[1] + z)
-                                              : make_float2(y, z);
-    for (int i = 0; i < p.out_copies; i++) *(float2 *)(p.out + i * p.out_stride + unit) = both;
+    p.out[unit] = KIND == TG_DECODE_ADD ? before[0] + y : y;
+    p.out[unit + 1] = KIND == TG_DECODE_ADD ? before[1] + z : z;
 }
 
-/*
- * All tiles of a warp, or, if is_dry, the code of one: of the token itself instead of weights, and
- * nothing is written.
- */
+/* All tiles of a warp. */
 template <int KIND>
 static __device__ inline void tg_decode_tiles(const struct tg_decode_product &p,
                                               const struct tg_decode_room &r, struct tg_token token,
-                                              float2 before, bool is_dry)
+                                              float2 before)
 {
     constexpr int LANES = KIND == TG_DECODE_GATE ? 8 : 32, UNITS = KIND == TG_DECODE_GATE ? 4 : 2;
     const int lane = threadIdx.x % 32, group = lane / LANES, chunks = p.cols / 64;
-    const int row = is_dry ? 0 : chunks;
-    const int end = !is_dry ? r.end : threadIdx.x < 128 ? r.begin + 1 : r.begin;
 #pragma unroll 1
-    for (int i = 0, tile = r.begin; tile < end; i++, tile += TG_DECODE_WARPS) {
+    for (int i = 0, tile = r.begin; tile < r.end; i++, tile += TG_DECODE_WARPS) {
         const int slot = i % p.slots, unit = tile * UNITS + group;
-        const uint4 *codes = (const uint4 *)(is_dry ? (uint8_t *)r.token
-                                                    : r.slots + slot * r.tile_bytes);
+        const uint4 *codes = (const uint4 *)(r.slots + slot * r.tile_bytes);
         float old[2] = {before.x, before.y};
         int32_t one, two;
         if (KIND == TG_DECODE_ADD && i > 0) {
             old[0] = __ldcg(p.out + unit);
             old[1] = __ldcg(p.out + unit + 1);
         }
-        if (!is_dry) tg_barrier_wait(r.barriers + slot, i / p.slots % 2);
-        tg_decode_rows<LANES>(codes + group * row,
-                              codes + (KIND == TG_DECODE_GATE ? 4 + group : 1) * row,
-                              (const int4 *)r.token, chunks, is_dry ? LANES : chunks, &one, &two);
+        tg_barrier_wait(r.barriers + slot, i / p.slots % 2);
+        tg_decode_rows<LANES>(codes + group * chunks,
+                              codes + (KIND == TG_DECODE_GATE ? 4 + group : 1) * chunks,
+                              (const int4 *)r.token, chunks, &one, &two);
         __syncwarp();
-        if (lane == 0 && !is_dry && tile + p.slots * TG_DECODE_WARPS < end)
+        if (lane == 0 && tile + p.slots * TG_DECODE_WARPS < r.end)
             tg_decode_fetch<KIND>(p, tile + p.slots * TG_DECODE_WARPS,
                                   r.slots + slot * r.tile_bytes, r.barriers + slot);
-        if (lane % LANES == 0 && (!is_dry || one == INT32_MIN))
+        if (lane % LANES == 0)
             tg_decode_finish<KIND>(p, unit, one - token.sum, two - token.sum, token.scale, old);
     }
 }
 
-/*
- * While it waits for the kernel ahead, a block runs dry: then the instructions are in the caches of
- * its multiprocessor when they are needed.
- */
 template <int KIND, int VECTORS>
 __global__ static void __launch_bounds__(TG_DECODE_THREADS, VECTORS <= 4 ? 2 : 1)
     tg_decode_product_kernel(const struct tg_decode_product p)
@@ -232,26 +214,19 @@ __global__ static void __launch_bounds__(TG_DECODE_THREADS, VECTORS <= 4 ? 2 : 1
     if (threadIdx.x % 32 == 0) tg_decode_fetch_first<KIND>(p, r);
     __syncwarp();
     tg_cuda_let_next();
-#pragma unroll 1
-    for (int pass = p.has_dry_run ? 0 : 1; pass < 2; pass++) {
-        const float *from = pass == 0 ? (const float *)p.weights
-                                      : p.x + blockIdx.x % p.x_copies * p.x_stride;
-        if (pass == 1) tg_cuda_wait();
+    tg_cuda_wait();
 #pragma unroll
-        for (int i = 0; i < VECTORS; i++) {
-            const int j = i * TG_DECODE_THREADS + (int)threadIdx.x;
-            x[i] = j < columns ? __ldcg((const float4 *)from + j) : float4();
-            weights[i] = p.norm && j < columns ? __ldg((const float4 *)p.norm + j) : float4();
-        }
-        if (KIND == TG_DECODE_ADD && pass == 1 && r.begin < r.end)
-            before = __ldcg((const float2 *)p.out + r.begin);
-        const struct tg_token token = tg_token_round<VECTORS, TG_DECODE_THREADS>(
-            x, weights, p.norm != NULL, p.cols, p.epsilon, r.sums, [=](int j, int32_t four) {
-                r.token[j % 32 / 8 * (p.cols / 16) + j / 32 * 8 + j % 8] = four;
-            });
-        tg_decode_tiles<KIND>(p, r, token, before, pass == 0);
-        if (pass == 0) __syncthreads();
+    for (int i = 0; i < VECTORS; i++) {
+        const int j = i * TG_DECODE_THREADS + (int)threadIdx.x;
+        x[i] = j < columns ? __ldcg((const float4 *)p.x + j) : float4();
+        weights[i] = p.norm && j < columns ? __ldg((const float4 *)p.norm + j) : float4();
     }
+    if (KIND == TG_DECODE_ADD && r.begin < r.end) before = __ldcg((const float2 *)p.out + r.begin);
+    const struct tg_token token = tg_token_round<VECTORS, TG_DECODE_THREADS>(
+        x, weights, p.norm != NULL, p.cols, p.epsilon, r.sums, [=](int j, int32_t four) {
+            r.token[j % 32 / 8 * (p.cols / 16) + j / 32 * 8 + j % 8] = four;
+        });
+    tg_decode_tiles<KIND>(p, r, token, before);
 }
 
 /*
@@ -267,7 +242,6 @@ static void tg_decode_product_of(const struct tg_decode_product *call, int proce
     const int blocks = tiles < processors ? tiles : processors;
     const int of_block = (tiles + blocks - 1) / blocks;
     const int vectors = (p.cols / 4 + TG_DECODE_THREADS - 1) / TG_DECODE_THREADS;
-    p.has_dry_run = 1;
     p.slots = (of_block + TG_DECODE_WARPS - 1) / TG_DECODE_WARPS;
     if (p.slots > TG_DECODE_SLOTS) p.slots = TG_DECODE_SLOTS;
     while (p.slots > 1 && 2 * tg_decode_shared_bytes(KIND, p.cols, p.slots) > shared_most)

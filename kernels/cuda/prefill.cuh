@@ -97,13 +97,13 @@ __global__ static void __launch_bounds__(TG_PREFILL_THREADS)
 
 __global__ static void __launch_bounds__(TG_PREFILL_THREADS)
     tg_prefill_embed_kernel(const int32_t *tokens, const int32_t *position, const __half *embedding,
-                            float *x, int cols, int64_t stride)
+                            float *x, int cols)
 {
     tg_cuda_let_next();
     tg_cuda_wait();
     const __half *row = embedding + (int64_t)tokens[*position + blockIdx.x] * cols;
     for (int i = threadIdx.x; i < cols; i += TG_PREFILL_THREADS)
-        x[blockIdx.y * stride + (int64_t)blockIdx.x * cols + i] = __half2float(row[i]);
+        x[(int64_t)blockIdx.x * cols + i] = __half2float(row[i]);
 }
 
 struct tg_prefill_place {
@@ -182,14 +182,12 @@ __global__ static void __launch_bounds__(TG_PREFILL_WARPS * 32)
         for (int i = 0; i < 8; i++) a.out[at + h * a.dimension + d + i] = t.values[h][i] / t.sum[h];
 }
 
-/* `count` tokens from the position on, in `copies` that are `stride` numbers from each other. */
 static inline void tg_prefill_embed(const int32_t *tokens, const int32_t *position,
                                     const __half *embedding, float *x, int cols, int count,
-                                    int copies, int64_t stride, void *stream)
+                                    void *stream)
 {
-    tg_cuda_launch(tg_prefill_embed_kernel, dim3((unsigned)count, (unsigned)copies),
-                   dim3(TG_PREFILL_THREADS), 0, stream, tokens, position, embedding, x, cols,
-                   stride);
+    tg_cuda_launch(tg_prefill_embed_kernel, dim3((unsigned)count), dim3(TG_PREFILL_THREADS), 0,
+                   stream, tokens, position, embedding, x, cols);
 }
 
 template <int KIND>

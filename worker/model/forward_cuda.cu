@@ -91,10 +91,10 @@ static void have_all(struct tg_cuda_forward *f)
     if (n->output) have(f, &f->head, n->vocabulary * n->hidden);
     have(f, &f->turns, f->options.context * n->rope_dimensions / 2);
     have(f, &f->output_norm, n->hidden);
-    have(f, &f->x, TG_CUDA_COPIES * tg_cuda_stride(n->hidden));
+    have(f, &f->x, n->hidden);
     have(f, &f->qkv, qkv);
-    have(f, &f->mixed, TG_CUDA_COPIES * tg_cuda_stride(inner));
-    have(f, &f->gated, TG_CUDA_COPIES * tg_cuda_stride(n->ffn));
+    have(f, &f->mixed, inner);
+    have(f, &f->gated, n->ffn);
     have(f, &f->logits, n->vocabulary);
     have(f, &f->best, TG_HEAD_BLOCKS * f->processors);
     have(f, &f->tokens, f->options.context + 1);

@@ -21,9 +21,6 @@ extern "C" {
  * through the ternary products of the table of kernels, with what is between in prefill.cuh.
  */
 
-/* Of what one token's kernels give each other; one begins at a multiple of 256 bytes. */
-#define TG_CUDA_COPIES 4
-
 struct tg_cuda_block {
     uint8_t *qkv, *output, *pair, *down; /* matrices of one input lie one after the other */
     float *attn_norm, *attn_sub_norm, *ffn_norm, *ffn_sub_norm; /* sub-norms may be NULL */
@@ -64,12 +61,6 @@ static inline int64_t tg_cuda_inner(const struct tg_network *n)
 static inline int64_t tg_cuda_shared(const struct tg_network *n)
 {
     return n->key_value_heads * n->head_dimension;
-}
-
-/* Numbers from one copy to the next. */
-static inline int64_t tg_cuda_stride(int64_t count)
-{
-    return (count + 63) / 64 * 64;
 }
 
 /*

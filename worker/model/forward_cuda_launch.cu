@@ -22,8 +22,6 @@ static struct tg_attend_call attend_of(const struct tg_cuda_forward *f,
     a.context = (int)f->options.context;
     a.has_neighbours = n->architecture->pairing == TG_PAIRING_NEIGHBOURS;
     a.tokens = tokens;
-    a.out_copies = TG_CUDA_COPIES;
-    a.out_stride = tg_cuda_stride(tg_cuda_inner(n));
     a.score_scale = (float)(M_LOG2E / sqrt((double)n->head_dimension));
     return a;
 }
@@ -63,10 +61,6 @@ static void multiply(const struct tg_cuda_forward *f, const struct tg_cuda_block
     p.out = out;
     p.epsilon = (float)f->n->epsilon;
     p.cols = (int)cols;
-    p.x_copies = TG_CUDA_COPIES;
-    p.x_stride = tg_cuda_stride(cols);
-    p.out_copies = kind == TG_DECODE_STORE ? 1 : TG_CUDA_COPIES;
-    p.out_stride = tg_cuda_stride(kind == TG_DECODE_GATE ? rows : all);
     p.units = (int)(kind == TG_DECODE_GATE ? rows : all);
     p.is_squared_relu = f->n->architecture->gate == TG_GATE_SQUARED_RELU;
     tg_decode_product(kind, &p, f->processors, f->shared_most, f->stream);
@@ -75,8 +69,7 @@ static void multiply(const struct tg_cuda_forward *f, const struct tg_cuda_block
 void tg_cuda_launch_step(const struct tg_cuda_forward *f)
 {
     const struct tg_decode_head h = head_of(f);
-    tg_prefill_embed(f->tokens, f->place, f->embedding, f->x, h.cols, 1, TG_CUDA_COPIES,
-                     tg_cuda_stride(h.cols), f->stream);
+    tg_prefill_embed(f->tokens, f->place, f->embedding, f->x, h.cols, 1, f->stream);
     for (int64_t i = 0; i < f->n->layers; i++) {
         const struct tg_cuda_block *b = &f->blocks[i];
         const struct tg_attend_call a = attend_of(f, b, 1);
@@ -162,8 +155,7 @@ void tg_cuda_launch_batch(const struct tg_cuda_forward *f, int tokens)
     r.product_scales = f->scales;
     r.matrix_scales[0] = f->blocks[f->n->layers - 1].scales[TG_LAYER_ffn_down];
     r.cols = (int)f->n->hidden;
-    tg_prefill_embed(f->tokens, f->place, f->embedding, f->batch_x, r.cols, tokens, 1, 0,
-                     f->stream);
+    tg_prefill_embed(f->tokens, f->place, f->embedding, f->batch_x, r.cols, tokens, f->stream);
     for (int64_t i = 0; i < f->n->layers; i++) launch_block(f, i, tokens);
     tg_prefill_add(&r, tokens, f->stream);
 }
