@@ -56,11 +56,13 @@ static double own_bytes(const struct tg_cell *cell, int64_t rows, int64_t cols)
     const struct tg_kernel *kernel = tg_kernel_find(cell->kernel);
     if (!kernel) return 0;
     const struct tg_op *op = tg_op_find(kernel->op);
+    /* Columns that the format does not have are refused later, with that reason. */
+    const int64_t multiple = kernel->column_multiple, whole = (cols / multiple + 1) * multiple;
     const struct tg_problem p = {.rows = op->has_weights ? rows : cell->batch,
-                                 .cols = cols,
+                                 .cols = whole,
                                  .batch = op->has_weights ? cell->batch : 1};
     /* Packed and mapped; filled and mapped; results, those wanted, those kept. */
-    return 2.0 * (double)kernel->packed_bytes(p.rows, cols) +
+    return 2.0 * (double)kernel->packed_bytes(p.rows, whole) +
            2.0 * (double)tg_op_activation_bytes(op, &p) + 3.0 * (double)op->result_bytes(&p);
 }
 
