@@ -24,6 +24,7 @@ struct reference_matrix {
 
 struct reference {
     const struct tg_network *n;
+    bool is_plain;   /* activations are not rounded */
     bool has_halves; /* keys and values are rounded to float16, as what is kept of them is */
     struct reference_matrix matrices[REFERENCE_BLOCKS][TG_LAYERS];
     /* kept of each block and token */
@@ -31,7 +32,7 @@ struct reference {
     double result[REFERENCE_BLOCKS][REFERENCE_TOKENS][REFERENCE_WIDE];
     double keys[REFERENCE_BLOCKS][REFERENCE_TOKENS][REFERENCE_WIDE];
     double values[REFERENCE_BLOCKS][REFERENCE_TOKENS][REFERENCE_WIDE];
-    int8_t q[REFERENCE_BLOCKS][REFERENCE_POINTS][REFERENCE_TOKENS][REFERENCE_WIDE];
+    double q[REFERENCE_BLOCKS][REFERENCE_POINTS][REFERENCE_TOKENS][REFERENCE_WIDE];
     double scales[REFERENCE_BLOCKS][REFERENCE_POINTS][REFERENCE_TOKENS];
 };
 
@@ -91,20 +92,20 @@ static inline void reference_quantise(struct reference *r, int64_t block, int po
     for (int64_t i = 0; i < count; i++) most = fmax(most, fabs(x[i]));
     r->scales[block][point][token] = 127 / most;
     for (int64_t i = 0; i < count; i++)
-        r->q[block][point][token][i] = (int8_t)rint(x[i] * 127 / most);
+        r->q[block][point][token][i] = r->is_plain ? x[i] * 127 / most : rint(x[i] * 127 / most);
 }
 
 static inline void reference_product(const struct reference *r, int64_t block, int point,
                                      int64_t token, int layer, double *out)
 {
     const struct reference_matrix *m = &r->matrices[block][layer];
-    const int8_t *q = r->q[block][point][token];
+    const double *q = r->q[block][point][token];
     int64_t rows, cols;
     tg_network_shape(r->n, layer, &rows, &cols);
     for (int64_t row = 0; row < rows; row++) {
-        int64_t sum = 0;
+        double sum = 0; /* exact, where all are integers */
         for (int64_t c = 0; c < cols; c++) sum += m->ternary[row * cols + c] * q[c];
-        out[row] = (double)sum / r->scales[block][point][token] * m->scale;
+        out[row] = sum / r->scales[block][point][token] * m->scale;
     }
 }
 

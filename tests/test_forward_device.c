@@ -198,7 +198,7 @@ static void what_a_device_cannot_run_is_refused(void **state)
     (void)state;
     if (!tg_forward_device_find("cuda")) skip();
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        const struct tg_forward_options options = {TOKENS, 4, bad[i].is_wide, NULL};
+        const struct tg_forward_options options = {TOKENS, 4, bad[i].is_wide, NULL, false};
         struct tg_error err;
         struct both b = {.made = bad[i].made};
         load(&b, bad[i].kernel);

@@ -5,18 +5,13 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "base/clock.h"
 #include "worker/model/attention.h"
+#include "worker/model/head.h"
 
 /* Of a batch, tokens are shared out from this many on; below, one thread is sooner done. */
 enum { ALIGNMENT = 64, SHARED_TOKENS = 4 };
-
-#define LARGE_PAGE (INT64_C(2) << 20)
-
-typedef void (*dots_fn)(const void *rows, int64_t row_bytes, int64_t count, const float *x,
-                        int64_t n, float *out);
 
 struct norms {
     float *attn, *attn_sub, *ffn, *ffn_sub; /* a sub-norm may be NULL */
@@ -35,14 +30,14 @@ struct tg_forward {
 
     struct norms *norms; /* of each block */
     float *output_norm, *norm_numbers;
-    const struct tg_gguf_tensor *head;
-    uint8_t *head_copy; /* in large pages */
-    int64_t head_row_bytes, table_row_bytes;
-    dots_fn head_dots;
+    struct tg_head head;
+    int64_t table_row_bytes; /* of the embedding */
 
     /* of a batch: tokens x width */
     float *x, *queries, *keys, *values, *mixed, *gate, *up, *result;
     int8_t *activations;
+    float *plain;                   /* instead of these, where they are not rounded */
+    int8_t *ternary;                /* weights of one matrix, likewise */
     float *scales;                  /* of activations, one a token */
     int32_t *sums;                  /* of up to three products at once */
     float *scratch, *scores, *last; /* of each thread: widest vector, context; of the head */
@@ -61,6 +56,17 @@ static int64_t most_sums(const struct tg_network *n)
     const int64_t heads = (n->heads + 2 * n->key_value_heads) * n->head_dimension;
     const int64_t pair = 2 * n->ffn > n->hidden ? 2 * n->ffn : n->hidden;
     return heads > pair ? heads : pair;
+}
+
+/* Weights of the largest matrix. */
+static int64_t largest(const struct tg_weights *w)
+{
+    int64_t most = 0;
+    for (int64_t i = 0; i < w->count; i++) {
+        const int64_t weights = w->matrices[i].rows * w->matrices[i].cols;
+        if (weights > most) most = weights;
+    }
+    return most;
 }
 
 static void *have(struct tg_forward *f, int64_t count, size_t size)
@@ -93,8 +99,13 @@ static int open_buffers(struct tg_forward *f, struct tg_error *err)
     const void *const all[] = {f->x,    f->queries, f->keys,        f->values, f->mixed,
                                f->gate, f->up,      f->result,      f->scales, f->sums,
                                f->last, f->scratch, f->activations, f->scores};
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-        if (!all[i]) return tg_fail(err, "%" PRId64 " bytes of memory are not to be had", f->bytes);
+    if (f->options.is_plain) {
+        f->plain = have(f, batch * widest(n), sizeof(float));
+        f->ternary = have(f, largest(f->weights), 1);
+    }
+    bool is_there = !f->options.is_plain || (f->plain && f->ternary);
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) is_there = is_there && all[i];
+    if (!is_there) return tg_fail(err, "%" PRId64 " bytes of memory are not to be had", f->bytes);
     return 0;
 }
 
@@ -127,52 +138,12 @@ static int open_norms(struct tg_forward *f, struct tg_error *err)
     return 0;
 }
 
-static int64_t up_to_page(int64_t bytes)
-{
-    return (bytes + LARGE_PAGE - 1) / LARGE_PAGE * LARGE_PAGE;
-}
-
-/*
- * The head is read once a token, as a whole: from pages of 4 KiB, as a file has them, that is a
- * sixth slower.
- */
-static void copy_some(void *work, int part)
-{
-    struct tg_forward *f = work;
-    int64_t begin, end;
-    tg_pool_rows(f->network->vocabulary, tg_pool_count(f->pool), part, &begin, &end);
-    memcpy(f->head_copy + begin * f->head_row_bytes, f->head->data + begin * f->head_row_bytes,
-           (size_t)((end - begin) * f->head_row_bytes));
-}
-
 static int open_head(struct tg_forward *f, struct tg_error *err)
 {
     const struct tg_network *n = f->network;
-    const struct tg_vector *v = f->options.vector;
-    const struct {
-        const char *type;
-        dots_fn dots;
-    } rows[] = {{"F32", v->dots_f32},
-                {"F16", v->dots_f16},
-                {"BF16", v->dots_bf16},
-                {"Q8_0", v->dots_q8_0},
-                {"Q6_K", v->dots_q6_k}};
-    f->head = n->output ? n->output : n->embedding;
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        if (strcmp(rows[i].type, f->head->type->name) == 0) f->head_dots = rows[i].dots;
-    f->head_row_bytes = f->head->bytes / n->vocabulary;
     f->table_row_bytes = n->embedding->bytes / n->vocabulary;
-    if (!f->head_dots) return tg_fail(err, "no head of %s is computed", f->head->type->name);
-    f->head_copy = mmap(NULL, (size_t)up_to_page(f->head->bytes), PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (f->head_copy == MAP_FAILED) {
-        f->head_copy = NULL;
-        return tg_fail(err, "%" PRId64 " bytes for the head are not to be had", f->head->bytes);
-    }
-    madvise(f->head_copy, (size_t)up_to_page(f->head->bytes), MADV_HUGEPAGE); /* if there are any */
-    tg_pool_run(f->pool, copy_some, f);
-    tg_pool_rest(f->pool);
-    f->bytes += up_to_page(f->head->bytes);
+    if (tg_head_open(n, f->options.vector, f->pool, &f->head, err) < 0) return -1;
+    f->bytes += f->head.bytes;
     return 0;
 }
 
@@ -238,6 +209,7 @@ static void prepare_some(void *work, int part)
             v->norm(x, p->norm, (float)f->network->epsilon, p->width, scratch);
             x = scratch;
         }
+        if (f->plain) memcpy(f->plain + t * p->width, x, (size_t)p->width * sizeof *x);
         f->scales[t] = v->quantise(x, p->width, f->activations + t * p->width);
     }
 }
@@ -261,6 +233,7 @@ struct products {
     int count;
     int64_t tokens;
     enum after after;
+    int at; /* the matrix in turn, where activations are not rounded */
 };
 
 static void finish_rows(const struct products *p, int64_t token, int64_t rows, int64_t begin,
@@ -305,10 +278,36 @@ static void multiply_some(void *work, int part)
         finish_rows(p, t, p->matrices[0]->rows, begin, end);
 }
 
+/* One matrix with activations that were not rounded: each weight is 1, 0 or -1 in float. */
+static void multiply_plainly(void *work, int part)
+{
+    const struct products *p = work;
+    struct tg_forward *f = p->f;
+    const struct tg_matrix *m = p->matrices[p->at];
+    float *row = f->scratch + part * widest(f->network),
+          *sums = f->scores + part * f->options.context;
+    int64_t begin, end;
+    tg_pool_rows(m->rows, tg_pool_count(f->pool), part, &begin, &end);
+    for (int64_t r = begin; r < end; r++) {
+        for (int64_t c = 0; c < m->cols; c++) row[c] = f->ternary[r * m->cols + c];
+        f->options.vector->dots_f32(f->plain, m->cols * (int64_t)sizeof *row, p->tokens, row,
+                                    m->cols, sums);
+        for (int64_t t = 0; t < p->tokens; t++) p->out[p->at][t * m->rows + r] = sums[t] * m->scale;
+    }
+    for (int64_t t = 0; p->at + 1 == p->count && p->after != NOTHING && t < p->tokens; t++)
+        finish_rows(p, t, m->rows, begin, end);
+}
+
 static void multiply(struct products *p)
 {
     const double began = tg_now();
-    tg_pool_run(p->f->pool, multiply_some, p);
+    struct tg_forward *f = p->f;
+    if (!f->plain) tg_pool_run(f->pool, multiply_some, p);
+    for (p->at = 0; f->plain && p->at < p->count; p->at++) {
+        const struct tg_matrix *m = p->matrices[p->at];
+        tg_format_find(m->kernel->format)->unpack(m->packed, m->rows, m->cols, f->ternary);
+        tg_pool_run(f->pool, multiply_plainly, p);
+    }
     p->f->times.products += tg_now() - began;
 }
 
@@ -385,29 +384,12 @@ static void run_block(struct tg_forward *f, int64_t block, int64_t tokens)
     see(f, block, TG_POINT_RESULT, tokens, n->hidden);
 }
 
-struct head {
-    struct tg_forward *f;
-    float *logits;
-};
-
-static void head_some(void *work, int part)
-{
-    const struct head *h = work;
-    struct tg_forward *f = h->f;
-    int64_t begin, end;
-    tg_pool_rows(f->network->vocabulary, tg_pool_count(f->pool), part, &begin, &end);
-    if (begin < end)
-        f->head_dots(f->head_copy + begin * f->head_row_bytes, f->head_row_bytes, end - begin,
-                     f->last, f->network->hidden, h->logits + begin);
-}
-
 static void run_head(struct tg_forward *f, int64_t token, float *logits)
 {
-    struct head h = {f, logits};
     const double began = tg_now();
     f->options.vector->norm(f->x + token * f->network->hidden, f->output_norm,
                             (float)f->network->epsilon, f->network->hidden, f->last);
-    tg_pool_run(f->pool, head_some, &h);
+    tg_head_run(&f->head, f->pool, f->last, logits);
     f->times.head += tg_now() - began;
 }
 
@@ -472,7 +454,7 @@ struct tg_forward_times tg_forward_times(const struct tg_forward *f)
 int64_t tg_forward_token_bytes(const struct tg_forward *f, int64_t position)
 {
     const struct tg_network *n = f->network;
-    return f->weights->bytes + f->head->bytes +
+    return f->weights->bytes + f->head.tensor->bytes +
            2 * n->layers * n->key_value_heads * n->head_dimension * f->attention.number_bytes *
                (position + 1);
 }
@@ -485,12 +467,12 @@ int64_t tg_forward_bytes(const struct tg_forward *f)
 void tg_forward_close(struct tg_forward *f)
 {
     if (!f) return;
-    void *const all[] = {f->x,           f->queries, f->keys,  f->values,
-                         f->mixed,       f->gate,    f->up,    f->result,
-                         f->scales,      f->sums,    f->last,  f->scratch,
-                         f->activations, f->scores,  f->norms, f->norm_numbers};
+    void *const all[] = {
+        f->x,           f->queries, f->keys,   f->values,       f->mixed, f->gate,
+        f->up,          f->result,  f->scales, f->sums,         f->last,  f->scratch,
+        f->activations, f->scores,  f->norms,  f->norm_numbers, f->plain, f->ternary};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
     tg_attention_close(&f->attention);
-    if (f->head_copy) munmap(f->head_copy, (size_t)up_to_page(f->head->bytes));
+    tg_head_close(&f->head);
     free(f);
 }

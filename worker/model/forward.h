@@ -33,6 +33,7 @@ struct tg_forward_options {
     int64_t batch;                  /* tokens that are computed together at most */
     bool is_wide;                   /* keys and values are float32, else float16 */
     const struct tg_vector *vector; /* NULL: the widest of this machine */
+    bool is_plain; /* activations are not rounded to int8: a reference, and far slower */
 };
 
 /* Where time goes, in seconds, summed up over runs. */

@@ -27,7 +27,7 @@ static int open_file(const struct tg_session_options *o, struct tg_session *s, s
 static int open_forward(const struct tg_session_options *o, struct tg_session *s,
                         struct tg_error *err)
 {
-    const struct tg_forward_options options = {o->context, o->batch, o->is_wide, NULL};
+    const struct tg_forward_options options = {o->context, o->batch, o->is_wide, NULL, o->is_plain};
     return s->device
                ? s->device->open(&s->network, &s->weights, &options, &s->on_device, err)
                : tg_forward_open(&s->network, &s->weights, s->pool, &options, &s->forward, err);
@@ -53,8 +53,8 @@ static int open_weights(const struct tg_session_options *o, struct tg_session *s
     const char *kernel;
     if (find_device(o, s, &kernel, err) < 0) return -1;
     if (tg_pool_create(o->threads, o->cores, &s->pool, err) < 0) return -1;
-    if (tg_weights_load(&s->network, &s->layout, tritgate_kernels_v1(), kernel, s->pool,
-                        &s->weights, err) < 0)
+    const struct tg_library *library = o->library ? o->library : tritgate_kernels_v1();
+    if (tg_weights_load(&s->network, &s->layout, library, kernel, s->pool, &s->weights, err) < 0)
         return tg_fail_in(err, "'%s'", o->path);
     tg_pool_rest(s->pool);
     s->quantise_s = tg_now() - began;
@@ -191,6 +191,44 @@ int64_t tg_session_token_bytes(const struct tg_session *s, int64_t position)
 {
     return s->device ? s->device->token_bytes(s->on_device, position)
                      : tg_forward_token_bytes(s->forward, position);
+}
+
+/* Of the ternary matrices: packed, and the weights of the largest, which each loader unpacks. */
+static double packed_bytes(const struct tg_session_size *size, double *most)
+{
+    double sum = 0;
+    *most = 0;
+    for (size_t i = 0; i < tg_model_layer_count(); i++) {
+        int64_t rows, cols;
+        if (tg_model_shape(size->model->name, tg_model_layer(i), &rows, &cols, NULL) < 0) continue;
+        const double weights = (double)rows * (double)cols;
+        const int64_t multiple = size->kernel ? size->kernel->column_multiple : 1;
+        const double packed = size->kernel && cols % multiple == 0
+                                  ? (double)size->kernel->packed_bytes(rows, cols)
+                                  : weights / 4;
+        sum += (double)size->model->layers * (packed + 64);
+        if (weights > *most) *most = weights;
+    }
+    return sum;
+}
+
+int64_t tg_session_bytes(const struct tg_session_size *size)
+{
+    enum { LOADERS = 4, FILE_BYTES = 96 << 20 }; /* vocabulary, merges, what libraries have */
+    const struct tg_model *m = size->model;
+    const double wide = (double)(m->ffn > m->hidden ? m->ffn : m->hidden) + (double)m->hidden;
+    const double kept = 2.0 * (double)m->key_value_heads * (double)m->head_dimension * 2;
+    const double head = 2.0 * (double)m->hidden * (double)m->vocabulary;
+    double most, bytes = packed_bytes(size, &most);
+    const double pass = head + (double)size->context * (double)m->layers * kept +
+                        (double)size->batch * wide * 40;
+    const double threads = (double)size->threads;
+    const double check = threads * (most + 64 * wide); /* while nothing is loaded any more */
+    const double load = (threads < LOADERS ? threads : LOADERS) * most;
+    bytes += pass + (check > load ? check : load) + threads * TG_POOL_STACK_BYTES + FILE_BYTES +
+             4.0 * (double)m->vocabulary;
+    if (size->has_plain) bytes += pass + most + 8.0 * (double)size->context * (double)m->vocabulary;
+    return bytes < 9e18 ? (int64_t)bytes : INT64_MAX;
 }
 
 static int by_size(const void *a, const void *b)

@@ -9,6 +9,7 @@
 #include "worker/model/choose.h"
 #include "worker/model/forward.h"
 #include "worker/model/forward_device.h"
+#include "worker/model/model.h"
 #include "worker/model/tokenizer.h"
 
 /*
@@ -22,11 +23,13 @@
 struct tg_session_options {
     const char *path;
     const char *kernel; /* of the ternary products; NULL: a fast one of this machine */
-    const char *layout; /* of matrices of type 36; NULL: as the file shows */
-    const int *cores;   /* one for each thread, of which the caller is on the first; or NULL */
+    const struct tg_library *library; /* whose kernel that is; NULL: this program's own */
+    const char *layout;               /* of matrices of type 36; NULL: as the file shows */
+    const int *cores; /* one for each thread, of which the caller is on the first; or NULL */
     int threads;
     int64_t context, batch; /* tokens kept, and computed together, at most */
     bool is_wide;           /* keys and values are float32, else float16 */
+    bool is_plain;          /* activations are not rounded: a reference */
     bool has_no_text;       /* the file's tokenizer is not opened */
     const char *device;     /* that computes, a row of forward_devices.def; NULL: the host */
 };
@@ -77,6 +80,19 @@ double tg_session_token_s(const struct tg_generation *generation, double p);
 
 /* Bytes that one token at this position reads: matrices, head, keys and values. */
 int64_t tg_session_token_bytes(const struct tg_session *session, int64_t position);
+
+/* What the memory of a session depends on; a kernel of NULL is one of two bits a weight. */
+struct tg_session_size {
+    const struct tg_model *model;
+    const struct tg_kernel *kernel;
+    int64_t context, batch;
+    int threads;
+    bool has_plain; /* and a second forward pass, whose activations are not rounded */
+};
+
+/* Bytes of private memory that a session of a synthetic model needs, at most, while it is opened.
+ */
+int64_t tg_session_bytes(const struct tg_session_size *size);
 
 /* Bytes a second that all threads read of the model's own pages: the best of three goes. */
 double tg_session_read_rate(struct tg_session *session);

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "worker/model/head.h"
+
+#include <inttypes.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#define LARGE_PAGE (INT64_C(2) << 20)
+
+struct work {
+    const struct tg_head *head;
+    int threads;
+    const float *x;
+    float *logits;
+};
+
+static void copy_some(void *opaque, int part)
+{
+    const struct work *w = opaque;
+    const struct tg_head *h = w->head;
+    int64_t begin, end;
+    tg_pool_rows(h->network->vocabulary, w->threads, part, &begin, &end);
+    memcpy(h->copy + begin * h->row_bytes, h->tensor->data + begin * h->row_bytes,
+           (size_t)((end - begin) * h->row_bytes));
+}
+
+static void run_some(void *opaque, int part)
+{
+    const struct work *w = opaque;
+    const struct tg_head *h = w->head;
+    int64_t begin, end;
+    tg_pool_rows(h->network->vocabulary, w->threads, part, &begin, &end);
+    if (begin < end)
+        h->dots(h->copy + begin * h->row_bytes, h->row_bytes, end - begin, w->x, h->network->hidden,
+                w->logits + begin);
+}
+
+int tg_head_open(const struct tg_network *network, const struct tg_vector *v, struct tg_pool *pool,
+                 struct tg_head *head, struct tg_error *err)
+{
+    struct tg_head h = {network, network->output ? network->output : network->embedding};
+    const struct {
+        const char *type;
+        void (*dots)(const void *rows, int64_t row_bytes, int64_t count, const float *x, int64_t n,
+                     float *out);
+    } rows[] = {{"F32", v->dots_f32},
+                {"F16", v->dots_f16},
+                {"BF16", v->dots_bf16},
+                {"Q8_0", v->dots_q8_0},
+                {"Q6_K", v->dots_q6_k}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (strcmp(rows[i].type, h.tensor->type->name) == 0) h.dots = rows[i].dots;
+    if (!h.dots) return tg_fail(err, "no head of %s is computed", h.tensor->type->name);
+    h.row_bytes = h.tensor->bytes / network->vocabulary;
+    h.bytes = (h.tensor->bytes + LARGE_PAGE - 1) / LARGE_PAGE * LARGE_PAGE;
+    h.copy = mmap(NULL, (size_t)h.bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+                  0);
+    if (h.copy == MAP_FAILED)
+        return tg_fail(err, "%" PRId64 " bytes for the head are not to be had", h.tensor->bytes);
+    madvise(h.copy, (size_t)h.bytes, MADV_HUGEPAGE); /* if there are any */
+    struct work w = {.head = &h, .threads = tg_pool_count(pool)};
+    tg_pool_run(pool, copy_some, &w);
+    tg_pool_rest(pool);
+    *head = h;
+    return 0;
+}
+
+void tg_head_run(const struct tg_head *head, struct tg_pool *pool, const float *x, float *logits)
+{
+    struct work w = {head, tg_pool_count(pool), x, logits};
+    tg_pool_run(pool, run_some, &w);
+}
+
+void tg_head_close(struct tg_head *head)
+{
+    if (head->copy) munmap(head->copy, (size_t)head->bytes);
+    *head = (struct tg_head){0};
+}
