@@ -18,6 +18,7 @@
 #include "results/measurement.h"
 #include "results/metric.h"
 #include "worker/model/model.h"
+#include "worker/model/profile.h"
 #include "worker/probe/probe.h"
 #include "worker/seat.h"
 
@@ -187,6 +188,16 @@ static void fill_model(size_t i, struct row *row)
     set(row, 7, m->source);
 }
 
+static void fill_profile(size_t i, struct row *row)
+{
+    const struct tg_profile *p = tg_profile_at(i);
+    set(row, 0, p->name);
+    set_number(row, 1, p->prompt);
+    set_number(row, 2, p->tokens);
+    set(row, 3, p->metric);
+    set(row, 4, p->meaning);
+}
+
 static void fill_probe(size_t i, struct row *row)
 {
     set(row, 0, tg_probe_at(i)->name);
@@ -230,6 +241,10 @@ static const struct table tables[] = {
      tg_model_count,
      fill_model},
     {"probes", {"name", "meaning"}, tg_probe_count, fill_probe},
+    {"profiles",
+     {"name", "prompt", "new_tokens", "metric", "meaning"},
+     tg_profile_count,
+     fill_profile},
     {"rules", {"name", "cells", "reading", "meaning"}, tg_rule_count, fill_rule},
     {"reports", {"name", "file", "meaning"}, tg_report_count, fill_report},
     {"watch", {"name", "kind", "default", "unit", "meaning"}, watch_count, fill_watch},
@@ -320,7 +335,7 @@ int tg_command_list(int argc, char **argv)
                                      parse,
                                      "TABLE",
                                      "Prints a table: axes, kernels, formats, ops, isas, metrics, "
-                                     "facts, gpus, hardware, limits, models, probes, "
+                                     "facts, gpus, hardware, limits, models, probes, profiles, "
                                      "rules, reports or watch.\v"
                                      "Exit status: 0, or 3 for a table that is not there.",
                                      NULL,

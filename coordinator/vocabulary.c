@@ -10,6 +10,8 @@
 #include "kernels/kernel.h"
 #include "results/metric.h"
 #include "worker/model/model.h"
+#include "worker/model/model_source.h"
+#include "worker/model/profile.h"
 #include "worker/probe/probe.h"
 
 struct list {
@@ -60,7 +62,10 @@ static void add_tables(struct list *list)
     add(list, "cache", "stream", "");
     for (size_t i = 0; i < tg_probe_count(); i++) add(list, "probe", tg_probe_at(i)->name, "");
     for (size_t i = 0; i < tg_model_count(); i++) add(list, "model", tg_model_at(i)->name, "");
+    add(list, "model", TG_MODEL_FILE, "");
     for (size_t i = 0; i < tg_model_layer_count(); i++) add(list, "layer", tg_model_layer(i), "");
+    for (size_t i = 0; i < tg_profile_count(); i++)
+        add(list, "profile", tg_profile_at(i)->name, "");
     for (size_t i = 0; i < tg_rule_count(); i++) {
         snprintf(traits, sizeof traits, "cells=%s reading=%s", tg_rule_at(i)->cells,
                  tg_rule_at(i)->reading);

@@ -26,23 +26,44 @@ static int look(const char *path, int64_t bytes, bool *is_there, struct tg_error
     return 0;
 }
 
-int tg_model_cache_get(const char *folder, const struct tg_synthetic *what, struct tg_pool *pool,
-                       char *path, size_t size, bool *was_made, struct tg_error *err)
+/* The folder of a path, and those that it is in. */
+static int make_folders(char *path, struct tg_error *err)
 {
-    char lock[4096];
+    int rc = 0;
+    for (char *slash = strchr(path + 1, '/'); slash && rc == 0; slash = strchr(slash + 1, '/')) {
+        *slash = 0;
+        if (mkdir(path, 0755) < 0 && errno != EEXIST)
+            rc = tg_fail(err, "cannot make folder '%s': %s", path, strerror(errno));
+        *slash = '/';
+    }
+    return rc;
+}
+
+int tg_model_cache_find(const char *folder, const struct tg_synthetic *what, char *path,
+                        size_t size, bool *is_there, struct tg_error *err)
+{
     int64_t bytes;
-    bool is_there;
     if (tg_synthetic_bytes(what, &bytes, err) < 0) return -1;
-    if (mkdir(folder, 0755) < 0 && errno != EEXIST)
-        return tg_fail(err, "cannot make folder '%s': %s", folder, strerror(errno));
     const int length = snprintf(path, size, "%s/%s-%s-%s-%" PRIu64 ".%d.gguf", folder,
                                 what->model->name, what->ternary, what->head, what->seed,
                                 GENERATOR);
-    if (length < 0 || (size_t)length >= size || length + 6 > (int)sizeof lock)
+    if (length < 0 || (size_t)length >= size || length >= 4096)
         return tg_fail(err, "the path of folder '%.100s' is too long", folder);
+    return look(path, bytes, is_there, err);
+}
+
+int tg_model_cache_get(const char *folder, const struct tg_synthetic *what, struct tg_pool *pool,
+                       char *path, size_t size, bool *was_made, struct tg_error *err)
+{
+    char lock[4096 + 8];
+    int64_t bytes;
+    bool is_there;
     *was_made = false;
-    if (look(path, bytes, &is_there, err) < 0) return -1;
+    if (tg_model_cache_find(folder, what, path, size, &is_there, err) < 0 ||
+        tg_synthetic_bytes(what, &bytes, err) < 0)
+        return -1;
     if (is_there) return 0;
+    if (make_folders(path, err) < 0) return -1;
     snprintf(lock, sizeof lock, "%s.lock", path);
     const int descriptor = open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
     if (descriptor < 0) return tg_fail(err, "cannot make '%s': %s", lock, strerror(errno));

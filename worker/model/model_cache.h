@@ -2,6 +2,7 @@
 #ifndef TG_WORKER_MODEL_MODEL_CACHE_H
 #define TG_WORKER_MODEL_MODEL_CACHE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/error.h"
@@ -15,6 +16,10 @@
  * A name has all that the bytes depend on, the version of the generator, too: what is there is what
  * would be made.
  */
+
+/* The path of a model in `folder`, and whether it is there; nothing is made. */
+int tg_model_cache_find(const char *folder, const struct tg_synthetic *what, char *path,
+                        size_t size, bool *is_there, struct tg_error *err);
 
 /*
  * The path of a model in `folder`, which is made if need be. *was_made becomes whether this call

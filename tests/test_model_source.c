@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "worker/model/model_source.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static struct tg_model_source source;
+static char path[4096];
+static bool is_there;
+static struct tg_error err;
+
+static int find(const char *model)
+{
+    return tg_model_source_find(&source, model, path, sizeof path, &is_there, &err);
+}
+
+static void what_is_asked_for_comes_before_the_environment(void **state)
+{
+    (void)state;
+    setenv("TRITGATE_MODEL_CACHE", "/of/environment", 1);
+    setenv("BITNET_GGUF", "/theirs.gguf", 1);
+    tg_model_source_init(&source, "", "");
+    assert_string_equal(source.cache, "/of/environment");
+    assert_string_equal(source.file, "/theirs.gguf");
+    tg_model_source_init(&source, "/asked", "/own.gguf");
+    assert_string_equal(source.cache, "/asked");
+    assert_string_equal(source.file, "/own.gguf");
+    unsetenv("TRITGATE_MODEL_CACHE");
+    unsetenv("BITNET_GGUF");
+    tg_model_source_init(&source, "", "");
+    assert_memory_equal(source.cache, "/var/tmp/tritgate-", 18);
+    assert_string_equal(source.file, "");
+}
+
+/* A shape that a real model has is that of a synthetic one; the real one has a name of its own. */
+static void a_row_of_models_is_never_the_file_of_the_run(void **state)
+{
+    (void)state;
+    tg_model_source_init(&source, "/nowhere", "/proc/self/exe");
+    assert_int_equal(find("bitnet-2b"), 0);
+    assert_memory_equal(path, "/nowhere/bitnet-2b-I2_S-F16-1.", 30);
+    assert_false(is_there);
+    assert_int_equal(find("bitnet-3b"), 0);
+    assert_memory_equal(path, "/nowhere/bitnet-3b-TL2-F16-1.", 29);
+    assert_int_equal(find("gguf"), 0);
+    assert_string_equal(path, "/proc/self/exe");
+    assert_true(is_there);
+}
+
+static void what_no_file_can_have_is_refused(void **state)
+{
+    (void)state;
+    tg_model_source_init(&source, "/nowhere", "");
+    assert_int_equal(find("gguf"), -1);
+    assert_string_equal(err.text,
+                        "there is no model file: neither --model nor BITNET_GGUF names one");
+    assert_int_equal(find("bitnet-9b"), -1);
+    assert_string_equal(err.text, "no such model 'bitnet-9b'");
+    tg_model_source_init(&source, "/nowhere", "/not/there.gguf");
+    assert_int_equal(find("gguf"), 0);
+    assert_false(is_there);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_asked_for_comes_before_the_environment),
+        cmocka_unit_test(a_row_of_models_is_never_the_file_of_the_run),
+        cmocka_unit_test(what_no_file_can_have_is_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

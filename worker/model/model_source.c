@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "worker/model/model_source.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "worker/model/model_cache.h"
+
+void tg_model_source_init(struct tg_model_source *source, const char *cache, const char *file)
+{
+    const char *folder = *cache ? cache : getenv("TRITGATE_MODEL_CACHE");
+    const char *named = *file ? file : getenv("BITNET_GGUF");
+    if (folder && *folder)
+        snprintf(source->cache, sizeof source->cache, "%s", folder);
+    else
+        snprintf(source->cache, sizeof source->cache, "/var/tmp/tritgate-%ld/models",
+                 (long)getuid());
+    snprintf(source->file, sizeof source->file, "%s", named ? named : "");
+}
+
+int tg_model_source_find(const struct tg_model_source *source, const char *model, char *path,
+                         size_t size, bool *is_there, struct tg_error *err)
+{
+    if (strcmp(model, TG_MODEL_FILE) == 0) {
+        if (!*source->file)
+            return tg_fail(err,
+                           "there is no model file: neither --model nor BITNET_GGUF names one");
+        snprintf(path, size, "%s", source->file);
+        *is_there = access(path, R_OK) == 0;
+        return 0;
+    }
+    const struct tg_model *row = tg_model_find(model);
+    if (!row) return tg_fail(err, "no such model '%s'", model);
+    const struct tg_synthetic what = {row, tg_synthetic_ternary(row), "F16", 1};
+    return tg_model_cache_find(source->cache, &what, path, size, is_there, err);
+}
