@@ -40,7 +40,8 @@ static void every_probe_is_found_by_its_name(void **state)
     for (size_t i = 0; i < tg_probe_count(); i++) {
         const struct tg_probe *probe = tg_probe_at(i);
         assert_ptr_equal(tg_probe_find(probe->name), probe);
-        assert_true(probe->prepare && probe->check && probe->call && probe->rest && probe->close);
+        assert_true(probe->metric && probe->bytes && probe->prepare && probe->check);
+        assert_true(probe->roof && probe->sample && probe->recheck && probe->close);
         assert_true(*probe->meaning);
     }
     assert_ptr_equal(tg_probe_find("kernel"), &tg_probe_kernel);

@@ -109,7 +109,9 @@ static void take_answer(struct round *r, struct side *s, double deadline_s)
         bury(s, TG_CHILD_DIED, 0);
         snprintf(s->m->reason, sizeof s->m->reason, "an answer that cannot be read: %s", why.text);
     } else {
-        tg_measurement_drop(&said, "call_time"); /* times are taken from the table of turns */
+        /* Times are taken from the table of turns. */
+        const char *metric = tg_probe_metric(&r->order->block.cells[s - r->sides]);
+        if (metric) tg_measurement_drop(&said, metric);
         tg_measurement_drop(&said, "call_cycles");
         tg_measurement_free(s->m);
         *s->m = said;
@@ -236,8 +238,8 @@ static void warm(struct round *r)
 }
 
 /*
- * Copies a side's samples from the table of turns: the seconds of each, or, for a device with a
- * clock, its cycles. Returns NULL if a turn has no clock, or without memory.
+ * Copies a side's samples from the table of turns: what the metric is of the seconds of each, or,
+ * for a device with a clock, its cycles. Returns NULL if a turn has no clock, or without memory.
  */
 static const struct tg_series *take_series(struct round *r, int number, const char *metric,
                                            bool in_cycles)
@@ -254,7 +256,8 @@ static const struct tg_series *take_series(struct round *r, int number, const ch
     for (size_t i = 0; s && i < turns; i++) {
         struct tg_turn turn = tg_turns_taken(r->turns, i);
         if (tg_turns_side(r->turns, i) != number || !(turn.seconds > 0)) continue;
-        s->samples[k] = in_cycles ? turn.seconds * turn.clock_hz : turn.seconds;
+        s->samples[k] = in_cycles ? turn.seconds * turn.clock_hz
+                                  : tg_probe_value(&r->order->block.cells[number], turn.seconds);
         s->turns[k] = (int64_t)i;
         s->begun[k++] = turn.begun;
     }
@@ -266,7 +269,7 @@ static void take_samples(struct round *r, int number)
 {
     struct tg_facts *facts = &r->sides[number].m->facts;
     const struct tg_series *cycles;
-    take_series(r, number, "call_time", false);
+    take_series(r, number, tg_probe_metric(&r->order->block.cells[number]), false);
     if (!(cycles = take_series(r, number, "call_cycles", true))) return;
     double *clocks = malloc(cycles->count * sizeof *clocks);
     if (!clocks) return;
@@ -319,6 +322,8 @@ static void sample(struct round *r)
 {
     double call_s[2] = {0, 0}, beside_s[2] = {0, 0};
     const struct tg_cell *cells = r->order->block.cells;
+    for (int i = 0; i < r->count; i++)
+        if (isnan(r->sides[i].m->facts.call_s)) return; /* nothing of it is timed */
     bool same = r->count == 2 && strcmp(cells[0].kernel, cells[1].kernel) == 0;
     for (int i = 0; i < r->count; i++) {
         const struct tg_device *device = device_of(&cells[i]);

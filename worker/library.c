@@ -7,6 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "results/digest.h"
+
 /* Whether a kernel's code is not in the file of the table: that file's digest would say nothing. */
 static int lies_elsewhere(const struct tg_library *library, const void *table)
 {
@@ -40,6 +42,24 @@ int tg_library_open(const char *path, const struct tg_library **library, struct 
         return tg_fail(err, "a kernel of '%s' lies in another file, whose digest is not known",
                        path);
     *library = found;
+    return 0;
+}
+
+int tg_library_open_kernel(const char *path, const char *name, struct tg_facts *facts,
+                           const struct tg_library **library, const struct tg_kernel **kernel,
+                           struct tg_error *err)
+{
+    const struct tg_library *opened;
+    if (tg_library_open(path, &opened, err) < 0 || tg_digest_file(path, facts->library, err) < 0)
+        return -1;
+    facts->injected_percent = opened->injected_percent;
+    facts->is_debug = opened->is_debug;
+    const struct tg_kernel *found = tg_library_find(opened, name);
+    if (!found) return tg_fail(err, "no kernel '%s' in this library", name);
+    if (!found->run || !found->here()) return tg_fail(err, "kernel '%s' cannot run here", name);
+    snprintf(facts->isa_requested, sizeof facts->isa_requested, "%s", found->isa);
+    *library = opened;
+    *kernel = found;
     return 0;
 }
 

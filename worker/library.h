@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "kernels/kernel.h"
+#include "results/measurement.h"
 
 /*
  * A build of the kernels, opened from its file. Only a child opens one: a foreign file may do
@@ -15,6 +16,13 @@
  * the process ends.
  */
 int tg_library_open(const char *path, const struct tg_library **library, struct tg_error *err);
+
+/*
+ * Opens it and finds a kernel of it, which must run here; the facts become what is known of both.
+ */
+int tg_library_open_kernel(const char *path, const char *name, struct tg_facts *facts,
+                           const struct tg_library **library, const struct tg_kernel **kernel,
+                           struct tg_error *err);
 
 /* The row of that name, or NULL. */
 const struct tg_kernel *tg_library_find(const struct tg_library *library, const char *name);

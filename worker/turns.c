@@ -121,6 +121,11 @@ int tg_turns_await(struct tg_turns *turns, int side, int64_t *calls, int64_t *be
     }
 }
 
+size_t tg_turns_now(const struct tg_turns *turns)
+{
+    return atomic_load(&turns->table->turn);
+}
+
 void tg_turns_pass(struct tg_turns *turns, struct tg_turn taken)
 {
     struct table *t = turns->table;

@@ -42,6 +42,9 @@ void tg_turns_lay(struct tg_turns *turns, const uint8_t *order, size_t count,
  */
 int tg_turns_await(struct tg_turns *turns, int side, int64_t *calls, int64_t *before);
 
+/* The turn that was awaited: its place in the order. */
+size_t tg_turns_now(const struct tg_turns *turns);
+
 /* Writes down the sample of the turn awaited, and passes on. */
 void tg_turns_pass(struct tg_turns *turns, struct tg_turn taken);
 

@@ -10,7 +10,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "kernels/canary.h"
 #include "kernels/fill.h"
+#include "kernels/kernel.h"
+#include "worker/model/model.h"
+#include "worker/probe/pool.h"
 
 #define PAGE 4096
 #define LINE 64
@@ -158,4 +162,36 @@ void tg_operands_close(struct tg_operands *operands)
     unmap(operands);
     free(operands->walk);
     operands->walk = NULL;
+}
+
+/* What a kernel that this program knows has beyond what a product of two bits a weight has. */
+static double own_bytes(const struct tg_cell *cell, int64_t rows, int64_t cols)
+{
+    const struct tg_kernel *kernel = tg_kernel_find(cell->kernel);
+    if (!kernel) return 0;
+    const struct tg_op *op = tg_op_find(kernel->op);
+    /* Columns that the format does not have are refused later, with that reason. */
+    const int64_t multiple = kernel->column_multiple, whole = (cols / multiple + 1) * multiple;
+    const struct tg_problem p = {.rows = op->has_weights ? rows : cell->batch,
+                                 .cols = whole,
+                                 .batch = op->has_weights ? cell->batch : 1};
+    /* Packed and mapped; filled and mapped; results, those wanted, those kept. */
+    return 2.0 * (double)kernel->packed_bytes(p.rows, whole) +
+           2.0 * (double)tg_op_activation_bytes(op, &p) + 3.0 * (double)op->result_bytes(&p);
+}
+
+int64_t tg_operands_bytes(const struct tg_cell *cell)
+{
+    int64_t rows, cols;
+    if (tg_model_shape(cell->model, cell->layer, &rows, &cols, NULL) < 0) return -1;
+    if (cell->batch > 100000000) return INT64_MAX;
+    /*
+     * Plain weights, unpacked ones, packed ones, results beside wanted results, the canary's, the
+     * stacks of threads.
+     */
+    double bytes = 2.5 * (double)rows * (double)cols +
+                   (double)cell->batch * ((double)cols * 9 + (double)rows * 8) +
+                   2.0 * (double)rows * (double)cols + own_bytes(cell, rows, cols) +
+                   TG_CANARY_BYTES + (double)(cell->threads - 1) * TG_POOL_STACK_BYTES;
+    return bytes < 9e18 ? (int64_t)bytes : INT64_MAX;
 }

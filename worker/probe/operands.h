@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "matrix/cell.h"
 
 /*
  * The memory that calls read: one packed matrix, or a set of equal ones, and the activations. Both
@@ -56,6 +57,12 @@ int tg_operands_open(struct tg_operands *operands, const struct tg_operands_from
 
 /* Reads all of the set. Returns the first matrix that differs from the first one, or -1. */
 int64_t tg_operands_check(const struct tg_operands *operands);
+
+/*
+ * Bytes of private memory that a process with operands of this cell's kernel needs, at most; -1 if
+ * its matrix has no shape.
+ */
+int64_t tg_operands_bytes(const struct tg_cell *cell);
 
 /* May be called on what was never opened, if it was 0 throughout. */
 void tg_operands_close(struct tg_operands *operands);

@@ -14,14 +14,12 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "kernels/canary.h"
 #include "kernels/kernel.h"
+#include "results/metric.h"
 #include "results/stats.h"
 #include "worker/host.h"
-#include "worker/model/model.h"
 #include "worker/place.h"
 #include "worker/probe/device.h"
-#include "worker/probe/pool.h"
 #include "worker/probe/roof.h"
 #include "worker/turns.h"
 
@@ -50,36 +48,25 @@ const struct tg_probe *tg_probe_at(size_t i)
     return probes[i];
 }
 
-/* What a kernel that this program knows has beyond what a product of two bits a weight has. */
-static double own_bytes(const struct tg_cell *cell, int64_t rows, int64_t cols)
-{
-    const struct tg_kernel *kernel = tg_kernel_find(cell->kernel);
-    if (!kernel) return 0;
-    const struct tg_op *op = tg_op_find(kernel->op);
-    /* Columns that the format does not have are refused later, with that reason. */
-    const int64_t multiple = kernel->column_multiple, whole = (cols / multiple + 1) * multiple;
-    const struct tg_problem p = {.rows = op->has_weights ? rows : cell->batch,
-                                 .cols = whole,
-                                 .batch = op->has_weights ? cell->batch : 1};
-    /* Packed and mapped; filled and mapped; results, those wanted, those kept. */
-    return 2.0 * (double)kernel->packed_bytes(p.rows, whole) +
-           2.0 * (double)tg_op_activation_bytes(op, &p) + 3.0 * (double)op->result_bytes(&p);
-}
-
 int64_t tg_probe_bytes(const struct tg_cell *cell)
 {
-    int64_t rows, cols;
-    if (tg_model_shape(cell->model, cell->layer, &rows, &cols, NULL) < 0) return -1;
-    if (cell->batch > 100000000) return INT64_MAX;
-    /*
-     * Plain weights, unpacked ones, packed ones, results beside wanted results, the canary's, the
-     * stacks of threads.
-     */
-    double bytes = 2.5 * (double)rows * (double)cols +
-                   (double)cell->batch * ((double)cols * 9 + (double)rows * 8) +
-                   2.0 * (double)rows * (double)cols + own_bytes(cell, rows, cols) +
-                   TG_CANARY_BYTES + (double)(cell->threads - 1) * TG_POOL_STACK_BYTES;
-    return bytes < 9e18 ? (int64_t)bytes : INT64_MAX;
+    const struct tg_probe *probe = tg_probe_find(cell->probe);
+    return probe ? probe->bytes(cell) : -1;
+}
+
+const char *tg_probe_metric(const struct tg_cell *cell)
+{
+    const struct tg_probe *probe = tg_probe_find(cell->probe);
+    double done;
+    return probe ? probe->metric(cell, &done) : NULL;
+}
+
+double tg_probe_value(const struct tg_cell *cell, double call_s)
+{
+    double done = 1;
+    const char *name = tg_probe_find(cell->probe)->metric(cell, &done);
+    const struct tg_metric *metric = tg_metric_find(name);
+    return metric->better == TG_HIGHER ? done / call_s : call_s;
 }
 
 int64_t tg_probe_set_bytes(const struct tg_cell *cell, int64_t cache_bytes, int64_t stream_bytes)
@@ -106,6 +93,7 @@ void tg_probe_setup_add(struct tg_json *object, const struct tg_setup *setup)
     char text[TG_CELL_TEXT_SIZE];
     tg_json_add_text(object, "cell", tg_cell_text(&setup->cell, text));
     tg_json_add_text(object, "library", setup->library);
+    tg_json_add_text(object, "model_path", setup->model_path);
     tg_json_add_text(object, "seed", setup->seed);
     tg_json_add_text(object, "operands_digest", setup->operands_digest);
     tg_json_add_boolean(object, "is_complete", setup->is_complete);
@@ -130,6 +118,8 @@ int tg_probe_setup_read(const struct tg_json_file *file, struct tg_setup *setup,
     if (tg_cell_parse(tg_json_text(tg_json_get(object, "cell")), &setup->cell, err) < 0) return -1;
     snprintf(setup->library, sizeof setup->library, "%s",
              tg_json_text(tg_json_get(object, "library")));
+    snprintf(setup->model_path, sizeof setup->model_path, "%s",
+             tg_json_text(tg_json_get(object, "model_path")));
     snprintf(setup->seed, sizeof setup->seed, "%s", tg_json_text(tg_json_get(object, "seed")));
     snprintf(setup->operands_digest, sizeof setup->operands_digest, "%s",
              tg_json_text(tg_json_get(object, "operands_digest")));
@@ -242,7 +232,7 @@ static void warm_up(struct process *p)
 static int check_and_warm(struct process *p, struct tg_error *err)
 {
     if (p->probe->check(p->state, &p->m, err) < 0) return -1;
-    if (p->m.outcome != TG_MEASURED) return 0;
+    if (p->m.outcome != TG_MEASURED || !tg_probe_metric(&p->setup.cell)) return 0;
     tg_roof_time_canaries(&p->m.facts);
     warm_up(p);
     p->probe->roof(p->state, p->next, &p->m.facts);
@@ -334,8 +324,11 @@ static int take_turns(struct process *p, int side, struct tg_error *err)
     int64_t calls;
     if (tg_turns_attach(TG_TURNS, &turns, err) < 0) return -1;
     /* Calls are numbered over both sides: one would find in the cache what the other just read. */
-    while (tg_turns_await(turns, side, &calls, &p->next))
-        tg_turns_pass(turns, take_sample(p, calls));
+    while (tg_turns_await(turns, side, &calls, &p->next)) {
+        struct tg_turn taken = take_sample(p, calls);
+        if (p->probe->note) p->probe->note(p->state, tg_turns_now(turns), &taken);
+        tg_turns_pass(turns, taken);
+    }
     tg_turns_close(turns);
     read_usage(p);
     p->probe->recheck(p->state, &p->m);
@@ -396,37 +389,50 @@ int tg_probe_run(const char *device, struct tg_error *err)
     return rc;
 }
 
-/* Samples without another side: times, and cycles where the cell has a clock of its own. */
-static int sample_alone(struct process *p, size_t samples, struct tg_error *err)
+/* The cycles of samples, where each has a clock beside it; clocks[i] is that of sample i, or 0. */
+static int add_cycles(struct process *p, const struct tg_series *times, double *clocks,
+                      struct tg_error *err)
 {
-    struct tg_series *s = tg_measurement_add(&p->m, "call_time", samples);
-    double calls = ceil(p->setup.sample_s / p->m.facts.call_s);
-    double *clocks = calloc(samples + 1, sizeof *clocks);
-    bool has_clock = samples > 0; /* in every one of them */
-    p->m.facts.calls = calls < 1 ? 1 : calls > 1e6 ? 1000000 : (int64_t)calls;
-    for (size_t i = 0; s && clocks && i < samples; i++) {
-        struct tg_turn turn = take_sample(p, p->m.facts.calls);
-        s->samples[i] = turn.seconds;
-        s->turns[i] = (int64_t)i;
-        s->begun[i] = turn.begun;
-        clocks[i] = turn.clock_hz;
-        has_clock = has_clock && isfinite(turn.clock_hz) && turn.clock_hz > 0;
-    }
-    bool is_told = s && clocks;
-    has_clock = has_clock && is_told;
-    struct tg_series *c = has_clock ? tg_measurement_add(&p->m, "call_cycles", samples) : NULL;
-    const struct tg_series *times = tg_measurement_series(&p->m, "call_time");
-    for (size_t i = 0; c && i < samples; i++) {
+    const size_t samples = times->count;
+    for (size_t i = 0; i < samples; i++)
+        if (!isfinite(clocks[i]) || !(clocks[i] > 0)) return 0;
+    struct tg_series *c = tg_measurement_add(&p->m, "call_cycles", samples);
+    if (!c) return tg_fail(err, "out of memory");
+    times = tg_measurement_series(&p->m, "call_time");
+    for (size_t i = 0; i < samples; i++) {
         c->samples[i] = times->samples[i] * clocks[i];
         c->turns[i] = times->turns[i];
         c->begun[i] = times->begun[i];
     }
-    if (has_clock) p->m.facts.sm_clock_hz = tg_stats_median(clocks, samples);
+    p->m.facts.sm_clock_hz = tg_stats_median(clocks, samples);
+    return 0;
+}
+
+/* Samples without another side, and cycles where the cell has a clock of its own. */
+static int sample_alone(struct process *p, size_t samples, struct tg_error *err)
+{
+    const char *metric = tg_probe_metric(&p->setup.cell);
+    double calls = ceil(p->setup.sample_s / p->m.facts.call_s);
+    if (!metric) return 0; /* nothing of it is timed */
+    struct tg_series *s = tg_measurement_add(&p->m, metric, samples);
+    double *clocks = calloc(samples + 1, sizeof *clocks);
+    p->m.facts.calls = calls < 1 ? 1 : calls > 1e6 ? 1000000 : (int64_t)calls;
+    for (size_t i = 0; s && clocks && i < samples; i++) {
+        struct tg_turn turn = take_sample(p, p->m.facts.calls);
+        if (p->probe->note) p->probe->note(p->state, i, &turn);
+        s->samples[i] = tg_probe_value(&p->setup.cell, turn.seconds);
+        s->turns[i] = (int64_t)i;
+        s->begun[i] = turn.begun;
+        clocks[i] = turn.clock_hz;
+    }
+    int rc = s && clocks ? 0 : tg_fail(err, "out of memory");
+    if (rc == 0 && samples > 0 && strcmp(metric, "call_time") == 0)
+        rc = add_cycles(p, s, clocks, err);
     free(clocks);
-    if (!is_told || (has_clock && !c)) return tg_fail(err, "out of memory");
+    if (rc < 0) return -1;
     p->probe->recheck(p->state, &p->m);
     if (p->m.outcome != TG_WRONG) return 0;
-    tg_measurement_drop(&p->m, "call_time");
+    tg_measurement_drop(&p->m, metric);
     tg_measurement_drop(&p->m, "call_cycles");
     return 0;
 }

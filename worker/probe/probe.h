@@ -24,6 +24,7 @@
 struct tg_setup {
     struct tg_cell cell;
     char library[4096];      /* whose kernels */
+    char model_path[4096];   /* the file of a whole model, else "" */
     char seed[TG_TEXT_SIZE]; /* of the operands, decimal */
     bool is_complete;        /* compare every result; else those of one column and the last rows */
     bool is_maker; /* make the shared operands; else take them if they would be the same */
@@ -44,6 +45,16 @@ enum { TG_ASK = 3, TG_ANSWER = 4, TG_OPERANDS = 5, TG_TURNS = 6 };
 struct tg_probe {
     const char *name;
     const char *meaning;
+    bool has_model; /* it needs the file of a whole model */
+
+    /*
+     * The metric that samples of a cell give, and what of it one call does: a rate is `done` over
+     * the seconds of a call. NULL where the cell gives none.
+     */
+    const char *(*metric)(const struct tg_cell *cell, double *done);
+
+    /* Bytes of private memory that a process for this cell needs at most; -1 if that is unknown. */
+    int64_t (*bytes)(const struct tg_cell *cell);
 
     /* Makes or maps the operands. `operands` is a descriptor to share them through, or -1. */
     int (*prepare)(const struct tg_setup *setup, int operands, struct tg_measurement *m,
@@ -66,13 +77,16 @@ struct tg_probe {
     void (*call)(void *state, int64_t first, int64_t calls);
 
     /*
-     * One sample by another clock than the host's, if the cell has one: an untimed call, number
-     * first, then `calls` timed. Else returns false.
+     * One sample in a way of its own, as by another clock than the host's: what is untimed first,
+     * as call number `first`, then `calls` timed. Returns false where the common way is to be gone.
      */
     bool (*sample)(void *state, int64_t first, int64_t calls, struct tg_turn *turn);
 
     /* After each sample: whatever else could run must sleep, for it is the other side's turn. */
     void (*rest)(void *state);
+
+    /* Writes down what else is known of a sample, taken at this turn. NULL: nothing. */
+    void (*note)(void *state, size_t turn, const struct tg_turn *taken);
 
     /* Compares again, what the timed calls have left: may set the outcome `wrong` and its reason.
      */
@@ -90,6 +104,10 @@ const struct tg_probe *tg_probe_at(size_t i);
 
 /* Bytes of private memory that a process for this cell needs, at most; -1 if that is unknown. */
 int64_t tg_probe_bytes(const struct tg_cell *cell);
+
+/* The metric of a cell's samples, NULL if it has none; and its value where a call took so long. */
+const char *tg_probe_metric(const struct tg_cell *cell);
+double tg_probe_value(const struct tg_cell *cell, double call_s);
 
 /*
  * Bytes that the set of matrices of this cell is to be larger than: four times the caches, as far

@@ -72,16 +72,9 @@ static void kernel_close(void *opaque)
 static int open_kernel(struct state *s, struct tg_measurement *m, struct tg_error *err)
 {
     const struct tg_cell *cell = &s->setup.cell;
-    struct tg_facts *facts = &m->facts;
-    if (tg_library_open(s->setup.library, &s->library, err) < 0 ||
-        tg_digest_file(s->setup.library, facts->library, err) < 0)
+    if (tg_library_open_kernel(s->setup.library, cell->kernel, &m->facts, &s->library, &s->kernel,
+                               err) < 0)
         return -1;
-    facts->injected_percent = s->library->injected_percent;
-    facts->is_debug = s->library->is_debug;
-    s->kernel = tg_library_find(s->library, cell->kernel);
-    if (!s->kernel) return tg_fail(err, "no kernel '%s' in this library", cell->kernel);
-    if (!s->kernel->run || !s->kernel->here())
-        return tg_fail(err, "kernel '%s' cannot run here", cell->kernel);
     s->op = tg_op_find(s->kernel->op);
     if (!s->op) return tg_fail(err, "no operation '%s' in this program", s->kernel->op);
     /* By its own row this program bounds a process; and two clocks do not compare. */
@@ -89,8 +82,6 @@ static int open_kernel(struct state *s, struct tg_measurement *m, struct tg_erro
     if (own && strcmp(own->device, s->kernel->device) != 0)
         return tg_fail(err, "kernel '%s' runs on '%s' in this library, and on '%s' in this program",
                        cell->kernel, s->kernel->device, own->device);
-    snprintf(facts->isa_requested, sizeof facts->isa_requested, "%s", s->kernel->isa);
-
     struct tg_problem *p = &s->problem;
     if (tg_model_shape(cell->model, cell->layer, &p->rows, &p->cols, err) < 0) return -1;
     if (p->cols > TG_COLUMNS_MOST)
@@ -485,9 +476,18 @@ static void kernel_roof(void *opaque, int64_t first, struct tg_facts *facts)
     tg_pool_rest(s->pool);
 }
 
+static const char *kernel_metric(const struct tg_cell *cell, double *done)
+{
+    (void)cell;
+    *done = 1;
+    return "call_time";
+}
+
 const struct tg_probe tg_probe_kernel = {
     .name = "kernel",
     .meaning = "calls of one kernel on operands from a seed",
+    .metric = kernel_metric,
+    .bytes = tg_operands_bytes,
     .prepare = kernel_prepare,
     .check = kernel_check,
     .roof = kernel_roof,

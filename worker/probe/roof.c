@@ -221,6 +221,11 @@ void tg_roof_limit(const struct tg_roof_call *call, struct tg_facts *facts)
     }
 }
 
+double tg_roof_dot_rate(struct tg_pool *pool)
+{
+    return dot_rate(tg_peak_widest(), pool);
+}
+
 void tg_roof_measure(const struct tg_roof_call *call, struct tg_pool *pool, struct tg_facts *facts)
 {
     const struct tg_peak *peak = tg_peak_widest();

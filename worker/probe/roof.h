@@ -60,4 +60,7 @@ void tg_roof_limit(const struct tg_roof_call *call, struct tg_facts *facts);
  */
 void tg_roof_measure(const struct tg_roof_call *call, struct tg_pool *pool, struct tg_facts *facts);
 
+/* Multiply-adds of int8 a second, in registers, of all threads of the pool; NAN if unknown. */
+double tg_roof_dot_rate(struct tg_pool *pool);
+
 #endif
