@@ -116,6 +116,19 @@ int64_t tg_host_memory(void)
     return available;
 }
 
+void tg_host_process_memory(int64_t *held, int64_t *peak)
+{
+    char line[256];
+    long long kilobytes;
+    FILE *f = fopen("/proc/self/status", "r");
+    *held = *peak = -1;
+    while (f && fgets(line, sizeof line, f)) {
+        if (sscanf(line, "VmHWM: %lld kB", &kilobytes) == 1) *peak = kilobytes * 1024;
+        if (sscanf(line, "RssAnon: %lld kB", &kilobytes) == 1) *held = kilobytes * 1024;
+    }
+    if (f) fclose(f);
+}
+
 /* The first line of a file below `root`, or NULL. */
 static char *line_below(const char *root, const char *path, char *line, int size)
 {

@@ -25,6 +25,12 @@ double tg_host_steal(void);
 int64_t tg_host_memory(void);
 
 /*
+ * Bytes of memory that this process has for itself, without pages of files, and the most that it
+ * had, with them. What is unknown is -1.
+ */
+void tg_host_process_memory(int64_t *held, int64_t *peak);
+
+/*
  * What this machine is, from the files of /proc and /sys below `root`: "" but in tests. The
  * governor is that of the first core: the class of a machine is of all its cores, not of the one
  * timed.

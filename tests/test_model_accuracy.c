@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "worker/probe/model_accuracy.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+static void what_is_the_same_has_no_distance(void **state)
+{
+    (void)state;
+    const float x[] = {1, 2, 3, -1, 0, 5};
+    struct tg_model_accuracy a;
+    tg_model_accuracy_compare(x, x, 2, 3, &a);
+    assert_true(fabs(a.cosine - 1) < 1e-15 && a.agreement == 1 && a.divergence == 0);
+}
+
+/* Two tokens: p = 3/4 and 1/4 where the other has them the other way round: ln(3) / 2. */
+static void distances_are_those_of_their_formulas(void **state)
+{
+    (void)state;
+    const float three = logf(3), own[] = {0, three, 2, 0}, wanted[] = {three, 0, 1, 0};
+    struct tg_model_accuracy a;
+    tg_model_accuracy_compare(own, wanted, 1, 2, &a);
+    assert_true(fabs(a.cosine) < 1e-7 && a.agreement == 0);
+    assert_true(fabs(a.divergence - log(3) / 2) < 1e-6);
+    tg_model_accuracy_compare(own, wanted, 2, 2, &a);
+    assert_true(fabs(a.cosine) < 1e-7 && a.agreement == 0.5); /* the least, and the share */
+    const double p = 1 / (1 + exp(-1)), q = 1 / (1 + exp(-2));
+    const double second = p * log(p / q) + (1 - p) * log((1 - p) / (1 - q));
+    assert_true(fabs(a.divergence - (log(3) / 2 + second) / 2) < 1e-6);
+}
+
+static void large_logits_do_not_overflow(void **state)
+{
+    (void)state;
+    const float own[] = {3e4f, 1, -3e4f}, wanted[] = {3e4f, 2, -3e4f};
+    struct tg_model_accuracy a;
+    tg_model_accuracy_compare(own, wanted, 1, 3, &a);
+    assert_true(isfinite(a.divergence) && a.divergence >= 0 && a.agreement == 1);
+}
+
+static void what_is_not_finite_agrees_with_nothing(void **state)
+{
+    (void)state;
+    const float good[] = {1, 2};
+    const float bad[][2] = {{NAN, 2}, {1, INFINITY}, {0, 0}};
+    for (int i = 0; i < 3; i++) {
+        struct tg_model_accuracy a;
+        tg_model_accuracy_compare(bad[i], good, 1, 2, &a);
+        assert_true(a.cosine == -1 && a.agreement == 0 && isinf(a.divergence));
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_the_same_has_no_distance),
+        cmocka_unit_test(distances_are_those_of_their_formulas),
+        cmocka_unit_test(large_logits_do_not_overflow),
+        cmocka_unit_test(what_is_not_finite_agrees_with_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

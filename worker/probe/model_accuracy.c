@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "worker/probe/model_accuracy.h"
+
+#include <math.h>
+#include <stdbool.h>
+
+/* ln of the sum of exp, without overflow. */
+static double log_sum(const float *x, int64_t n)
+{
+    double most = -INFINITY, sum = 0;
+    for (int64_t i = 0; i < n; i++) most = fmax(most, (double)x[i]);
+    for (int64_t i = 0; i < n; i++) sum += exp((double)x[i] - most);
+    return most + log(sum);
+}
+
+static double divergence_of(const float *x, const float *reference, int64_t n)
+{
+    double own = log_sum(x, n), theirs = log_sum(reference, n), sum = 0;
+    for (int64_t i = 0; i < n; i++) {
+        double p = (double)reference[i] - theirs, q = (double)x[i] - own;
+        sum += exp(p) * (p - q);
+    }
+    return fmax(sum, 0); /* what is below is rounding */
+}
+
+/* One position: its cosine, and whether the best token is the same. */
+static double cosine_of(const float *x, const float *reference, int64_t n, bool *is_same)
+{
+    double product = 0, squares[2] = {0, 0};
+    int64_t best = 0, wanted = 0;
+    for (int64_t i = 0; i < n; i++) {
+        product += (double)x[i] * (double)reference[i];
+        squares[0] += (double)x[i] * (double)x[i];
+        squares[1] += (double)reference[i] * (double)reference[i];
+        if (x[i] > x[best]) best = i;
+        if (reference[i] > reference[wanted]) wanted = i;
+    }
+    *is_same = best == wanted;
+    return product / sqrt(squares[0] * squares[1]);
+}
+
+void tg_model_accuracy_compare(const float *logits, const float *reference, int64_t positions,
+                               int64_t vocabulary, struct tg_model_accuracy *accuracy)
+{
+    struct tg_model_accuracy a = {.cosine = 1};
+    for (int64_t p = 0; p < positions; p++) {
+        const float *x = logits + p * vocabulary, *wanted = reference + p * vocabulary;
+        bool is_same;
+        double cosine = cosine_of(x, wanted, vocabulary, &is_same);
+        bool is_finite = isfinite(cosine);
+        a.cosine = fmin(a.cosine, is_finite ? cosine : -1);
+        a.agreement += is_finite && is_same;
+        a.divergence += is_finite ? divergence_of(x, wanted, vocabulary) : INFINITY;
+    }
+    a.agreement /= (double)positions;
+    a.divergence /= (double)positions;
+    *accuracy = a;
+}

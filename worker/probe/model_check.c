@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "worker/probe/model_check.h"
+
+#include <inttypes.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/fill.h"
+#include "kernels/op.h"
+
+enum { TOKENS = 2, ALIGNMENT = 64, POISON = 0x5a };
+
+struct work {
+    const struct tg_session *session;
+    struct tg_model_check *check;
+    int64_t most_weights, most_cols, most_rows; /* of the largest matrices */
+    _Atomic int64_t next, end;                  /* matrices */
+    _Atomic int64_t checked;
+    atomic_flag is_told;
+    _Atomic bool has_no_memory;
+};
+
+/* What one thread works with. */
+struct bench {
+    int8_t *ternary, *activations;
+    int32_t *results, *wanted;
+};
+
+static void find_largest(struct work *w)
+{
+    const struct tg_weights *weights = &w->session->weights;
+    for (int64_t i = 0; i < weights->count; i++) {
+        const struct tg_matrix *m = &weights->matrices[i];
+        if (m->rows * m->cols > w->most_weights) w->most_weights = m->rows * m->cols;
+        if (m->rows > w->most_rows) w->most_rows = m->rows;
+        if (m->cols > w->most_cols) w->most_cols = m->cols;
+    }
+}
+
+static void *have(int64_t bytes)
+{
+    return aligned_alloc(ALIGNMENT, ((size_t)bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT);
+}
+
+/* The first difference is told; of several threads only one writes. */
+static void tell(struct work *w, int64_t matrix, int64_t row, const struct tg_kernel *kernel)
+{
+    if (atomic_flag_test_and_set(&w->is_told)) return;
+    snprintf(w->check->reason, sizeof w->check->reason,
+             "row %" PRId64 " of %s of block %" PRId64 " by %s differs from the reference", row,
+             tg_model_layer((size_t)(matrix % TG_LAYERS)), matrix / TG_LAYERS, kernel->name);
+}
+
+/* A kernel's products of so many tokens with one matrix, against the reference. */
+static void compare(struct work *w, const struct bench *b, int64_t matrix,
+                    const struct tg_kernel *kernel, int64_t tokens)
+{
+    const struct tg_matrix *m = &w->session->weights.matrices[matrix];
+    struct tg_problem seen = {.weights = m->packed,
+                              .activations = b->activations,
+                              .results = b->results,
+                              .rows = m->rows,
+                              .cols = m->cols,
+                              .batch = tokens,
+                              .row_end = m->rows};
+    struct tg_problem wanted = seen;
+    wanted.results = b->wanted;
+    memset(b->results, POISON, (size_t)(tokens * m->rows) * sizeof *b->results);
+    kernel->run(&seen);
+    for (int64_t t = 0; t < tokens; t++) {
+        tg_op_product_reference(b->ternary, &wanted, t);
+        int64_t row = tg_op_product_differs(&seen, b->wanted, t);
+        if (row >= 0) tell(w, matrix, row, kernel);
+    }
+    atomic_fetch_add(&w->checked, tokens * m->rows);
+}
+
+static void check_matrix(struct work *w, const struct bench *b, int64_t matrix)
+{
+    const struct tg_session *s = w->session;
+    const struct tg_matrix *m = &s->weights.matrices[matrix];
+    const struct tg_gguf_tensor *t =
+        s->network.blocks[matrix / TG_LAYERS].layers[matrix % TG_LAYERS];
+    s->layout.format->unpack(t->data, m->rows, m->cols, b->ternary);
+    tg_fill_int8(w->check->seed + (uint64_t)matrix, b->activations, (size_t)(TOKENS * m->cols));
+    compare(w, b, matrix, m->one, 1);
+    compare(w, b, matrix, m->kernel, TOKENS);
+}
+
+static void check_some(void *opaque, int part)
+{
+    struct work *w = opaque;
+    struct bench b = {have(w->most_weights), have(TOKENS * w->most_cols),
+                      have(TOKENS * w->most_rows * (int64_t)sizeof(int32_t)),
+                      have(TOKENS * w->most_rows * (int64_t)sizeof(int32_t))};
+    (void)part;
+    if (!b.ternary || !b.activations || !b.results || !b.wanted)
+        atomic_store(&w->has_no_memory, true);
+    for (int64_t i;
+         !atomic_load(&w->has_no_memory) && (i = atomic_fetch_add(&w->next, 1)) < w->end;)
+        check_matrix(w, &b, i);
+    free(b.ternary);
+    free(b.activations);
+    free(b.results);
+    free(b.wanted);
+}
+
+int tg_model_check_products(const struct tg_session *session, struct tg_model_check *check,
+                            struct tg_error *err)
+{
+    struct work w = {.session = session, .check = check, .is_told = ATOMIC_FLAG_INIT};
+    w.next = check->first_block * TG_LAYERS;
+    w.end = (check->first_block + check->blocks) * TG_LAYERS;
+    check->reason[0] = 0;
+    find_largest(&w);
+    tg_pool_run(session->pool, check_some, &w);
+    tg_pool_rest(session->pool);
+    check->checked = w.checked;
+    return w.has_no_memory ? tg_fail(err, "not enough memory to check the products") : 0;
+}
