@@ -24,7 +24,8 @@ static int hear_announcements(struct tg_work *w, struct tg_error *err)
     w->worker_count = tg_crew_count(w->crew);
     if (!w->workers) w->workers = calloc(w->worker_count, sizeof *w->workers);
     if (!w->workers) return tg_fail(err, "out of memory");
-    return tg_crew_announce(w->crew, w->head, w->base, w->workers, err);
+    const struct tg_summons summons = {w->head, w->base, w->model, w->model_cache};
+    return tg_crew_announce(w->crew, &summons, w->workers, err);
 }
 
 /* An absolute path, so that workers with another working directory find it. */
@@ -34,6 +35,21 @@ static int absolute(const char *path, char *out, struct tg_error *err)
     if (!resolved) return tg_fail(err, "cannot open library '%s': %s", path, strerror(errno));
     snprintf(out, 4096, "%s", resolved);
     free(resolved);
+    return 0;
+}
+
+/* The paths of models that the command line names, absolute; "" where it does not. */
+static int find_models(struct tg_work *w, struct tg_error *err)
+{
+    const struct tg_wishes *o = w->wishes;
+    char *resolved = o->model ? realpath(o->model, NULL) : NULL;
+    if (o->model && !resolved)
+        return tg_fail(err, "cannot open model '%s': %s", o->model, strerror(errno));
+    snprintf(w->model, sizeof w->model, "%s", resolved ? resolved : "");
+    free(resolved);
+    if (o->model_cache && *o->model_cache != '/')
+        return tg_fail(err, "the model cache '%s' is no absolute path", o->model_cache);
+    snprintf(w->model_cache, sizeof w->model_cache, "%s", o->model_cache ? o->model_cache : "");
     return 0;
 }
 
@@ -204,7 +220,7 @@ int tg_begin(struct tg_work *w, struct tg_error *err)
     struct tg_asked asked = {.is_same = o->is_same, .is_fail_fast = o->is_fail_fast};
     if (tg_run_directory_can_write(o->json, err) < 0) return -1;
     if (read_texts(w, err) < 0 || ask_guard(w, err) < 0 || draw_seed(o, asked.seed, err) < 0 ||
-        find_libraries(w, err) < 0 || hear_announcements(w, err) < 0)
+        find_libraries(w, err) < 0 || find_models(w, err) < 0 || hear_announcements(w, err) < 0)
         return -1;
     if ((o->filter && strlen(o->filter) >= sizeof asked.filter) ||
         (o->step && strlen(o->step) >= sizeof asked.step))
@@ -238,7 +254,12 @@ int tg_begin_again(struct tg_work *w, struct tg_error *err)
     const struct tg_capability *first = &w->plan.workers[0];
     snprintf(w->head, sizeof w->head, "%s", first->head.path);
     if (first->has_base) snprintf(w->base, sizeof w->base, "%s", first->base.path);
+    if (find_models(w, err) < 0) return -1;
+    if (!*w->model) snprintf(w->model, sizeof w->model, "%s", first->head.model_path);
     if (hear_announcements(w, err) < 0) return -1;
+    for (size_t i = 0; i < w->worker_count; i++)
+        if (strcmp(w->workers[i].head.model_digest, first->head.model_digest) != 0)
+            return tg_fail(err, "the model of the run was changed since it was begun");
     for (size_t i = 0; i < w->worker_count; i++)
         if (strcmp(w->workers[i].head.digest, first->head.digest) != 0 ||
             strcmp(w->workers[i].base.digest, first->base.digest) != 0)

@@ -20,7 +20,7 @@
 /* What the command line says; NULL or 0 where it does not. */
 struct tg_wishes {
     const char *matrix, *policy, *out, *base, *head, *filter, *seed, *json, *resume, *accept,
-        *changed, *step;
+        *changed, *step, *model, *model_cache;
     const char *inherit[TG_INHERIT_MOST];
     size_t inherit_count;
     const char *baseline, *history; /* stores */
@@ -35,7 +35,7 @@ struct tg_work {
     struct tg_crew *crew;
     struct tg_capability *workers;
     size_t worker_count;
-    char directory[4096], head[4096], base[4096];
+    char directory[4096], head[4096], base[4096], model[4096], model_cache[4096];
     struct tg_run run; /* texts, and the rows of earlier attempts */
     struct tg_plan plan;
     int64_t attempt;

@@ -11,6 +11,7 @@
 #include "worker/library.h"
 #include "worker/probe/probe.h"
 #include "worker/seat.h"
+#include "worker/supply.h"
 #include "worker/survey.h"
 
 /* One cell in this process: by hand, or conducted by a rank (worker/conduct.h). */
@@ -72,7 +73,7 @@ static const struct argp argp = {
 
 /* Whether this machine can run it; the survey opens the library in a process of its own. */
 static int check_cell(const struct tg_setup *setup, const struct tg_seat *seat,
-                      struct tg_error *err)
+                      const struct tg_model_source *models, struct tg_error *err)
 {
     struct tg_survey survey;
     struct tg_words words;
@@ -80,6 +81,7 @@ static int check_cell(const struct tg_setup *setup, const struct tg_seat *seat,
     if (tg_survey_take(setup->library, &survey, err) < 0) return -1;
     const struct tg_survey *surveys[] = {&survey};
     tg_seat_mark(seat, &survey);
+    tg_survey_mark_model(&survey, models);
     int rc = tg_vocabulary_gather(surveys, 1, &words, err);
     if (rc == 0) {
         rc = tg_cell_check(&setup->cell, &words, err);
@@ -117,7 +119,17 @@ static int run_by_hand(const struct options *o, struct tg_error *err)
     memcpy(setup.cores, seat.place.cores, sizeof setup.cores);
     if (setup.cell.threads <= seat.place.core_count)
         setup.cache_bytes = seat.place.cache_bytes[setup.cell.threads - 1];
-    if (check_cell(&setup, &seat, err) < 0) return TG_STATUS_USAGE;
+    struct tg_model_source models;
+    struct tg_limits limits;
+    int64_t bytes;
+    tg_model_source_init(&models, "", "");
+    tg_record_init(&tg_limits_type, &limits);
+    if (check_cell(&setup, &seat, &models, err) < 0) return TG_STATUS_USAGE;
+    if (tg_probe_find(setup.cell.probe)->has_model &&
+        tg_supply_model(&models, setup.cell.model,
+                        seat.place.core_count > 0 ? seat.place.core_count : 1, limits.make_s,
+                        setup.model_path, sizeof setup.model_path, &bytes, err) < 0)
+        return TG_STATUS_USAGE;
     if (seat.place.gpu >= 0) setenv("CUDA_VISIBLE_DEVICES", seat.gpu.uuid, 1);
     snprintf(setup.seed, sizeof setup.seed, "%s", o->seed);
     if (tg_probe_run_alone(&setup, o->samples, &m, err) < 0) return TG_STATUS_USAGE;

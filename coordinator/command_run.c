@@ -21,6 +21,8 @@ enum {
     BASE,
     BASELINE,
     HEAD,
+    MODEL,
+    MODEL_CACHE,
     SAME,
     FAIL_FAST,
     BUDGET,
@@ -43,6 +45,9 @@ static const struct argp_option option_list[] = {
     {"base", BASE, "LIB", 0, "the older build's libtritgate-kernels.so to compare with", 0},
     {"baseline", BASELINE, "DIR", 0, "a store of baselines to compare with (tritgate baseline)", 0},
     {"head", HEAD, "LIB", 0, "the build to judge (default: the one beside this program)", 0},
+    {"model", MODEL, "FILE", 0, "the file of the model 'gguf' (default: BITNET_GGUF)", 0},
+    {"model-cache", MODEL_CACHE, "DIR", 0,
+     "of each node, for synthetic models (default: /var/tmp/tritgate-<user>/models)", 0},
     {"same", SAME, NULL, 0, "base and head are meant to be the same file (A/A)", 0},
     {"fail-fast", FAIL_FAST, NULL, 0, "measure no more once a test has failed the run", 0},
     {"budget", BUDGET, "SECONDS", 0, "measure no longer than this (default: the policy's)", 0},
@@ -68,6 +73,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case BASE: o->base = arg; return 0;
     case BASELINE: o->baseline = arg; return 0;
     case HEAD: o->head = arg; return 0;
+    case MODEL: o->model = arg; return 0;
+    case MODEL_CACHE: o->model_cache = arg; return 0;
     case SAME: o->is_same = true; return 0;
     case FAIL_FAST: o->is_fail_fast = true; return 0;
     case FILTER: o->filter = arg; return 0;
@@ -94,8 +101,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
                           o->seed || o->is_same || o->is_fail_fast || o->accept || o->changed ||
                           o->inherit_count || o->step || o->history || o->baseline))
             argp_failure(state, TG_STATUS_USAGE, 0,
-                         "--resume goes on as the run was begun; only --budget and --json may"
-                         " be given with it");
+                         "--resume goes on as the run was begun; only --budget, --json, --model and"
+                         " --model-cache may be given with it");
         if (o->base && o->baseline)
             argp_failure(state, TG_STATUS_USAGE, 0,
                          "either --base or --baseline: head is compared with one build");

@@ -81,13 +81,15 @@ static int hear_one(struct tg_crew *crew, struct tg_capability *workers, struct 
     return rc;
 }
 
-int tg_crew_announce(struct tg_crew *crew, const char *head, const char *base,
+int tg_crew_announce(struct tg_crew *crew, const struct tg_summons *summons,
                      struct tg_capability *workers, struct tg_error *err)
 {
     struct tg_json *root = tg_json_object(NULL, NULL);
     tg_json_add_text(root, "do", "announce");
-    tg_json_add_text(root, "head", head);
-    tg_json_add_text(root, "base", base);
+    tg_json_add_text(root, "head", summons->head);
+    tg_json_add_text(root, "base", summons->base);
+    tg_json_add_text(root, "model", summons->model);
+    tg_json_add_text(root, "model_cache", summons->model_cache);
     char *message = tg_json_print(root, false);
     int rc = tg_crew_tell_all(crew, message, err);
     free(message);

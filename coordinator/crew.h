@@ -27,11 +27,17 @@ int tg_crew_tell_all(struct tg_crew *crew, const char *message, struct tg_error 
 int tg_crew_hear(struct tg_crew *crew, double deadline_s, size_t *worker, char **answer,
                  struct tg_error *err);
 
+/* What workers are told before they say what they can do; "" for none, or for their own choice. */
+struct tg_summons {
+    const char *head, *base;         /* libraries */
+    const char *model, *model_cache; /* the run's own model file; the folder of synthetic ones */
+};
+
 /*
- * Has every worker say what it can do with these libraries ("": none). `workers` has one element a
+ * Has every worker say what it can do with these libraries and models. `workers` has one element a
  * worker, all zero or what they said before, which is released.
  */
-int tg_crew_announce(struct tg_crew *crew, const char *head, const char *base,
+int tg_crew_announce(struct tg_crew *crew, const struct tg_summons *summons,
                      struct tg_capability *workers, struct tg_error *err);
 
 /* Accepts NULL. Does not close the wire, nor tell the workers anything. */

@@ -127,6 +127,9 @@ static int check_workers(const struct tg_plan *p, struct tg_error *err)
         if (strcmp(w->head.digest, first->head.digest) != 0)
             return tg_fail(err, "head on node '%s' is not the file it is on node '%s'", w->host,
                            first->host);
+        if (strcmp(w->head.model_digest, first->head.model_digest) != 0)
+            return tg_fail(err, "the model file on node '%s' is not that on node '%s'", w->host,
+                           first->host);
         if (w->has_base != first->has_base ||
             (w->has_base && strcmp(w->base.digest, first->base.digest) != 0))
             return tg_fail(err, "base on node '%s' is not the file it is on node '%s'", w->host,

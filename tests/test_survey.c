@@ -250,7 +250,8 @@ static void what_a_machine_cannot_run_has_its_reason(void **state)
         {"elsewhere", "product", "i2s", "amx", "cpu", true, false, 128},
         {"new", "product", "i2s", "scalar", "cpu", true, true, 128},
     };
-    const struct tg_survey head = {.kernels = head_kernels, .count = 4, .cores = 2};
+    const struct tg_survey head = {
+        .kernels = head_kernels, .count = 4, .cores = 2, .no_model = "there is none"};
     const struct tg_survey base = {.kernels = head_kernels, .count = 3};
     static const struct {
         const char *cell, *reason; /* NULL: it can be run */
@@ -287,6 +288,42 @@ static void what_a_machine_cannot_run_has_its_reason(void **state)
         assert_int_equal(tg_cell_parse(rows[i].cell, &cell, NULL), 0);
         bool can = tg_survey_can_run(&head, rows[i].has_base ? &base : NULL, &cell, reason,
                                      sizeof reason);
+        if (can != (rows[i].reason == NULL)) fail_msg("%s: %s", rows[i].cell, reason);
+        if (!can) assert_string_equal(reason, rows[i].reason);
+    }
+}
+
+static void a_whole_model_needs_a_profile_and_a_kernel_that_holds_its_layers(void **state)
+{
+    (void)state;
+    struct tg_survey_kernel kernels[] = {
+        {"here", "product", "i2s", "scalar", "cpu", true, true, 128}};
+    const struct tg_survey head = {
+        .kernels = kernels, .count = 1, .cores = 2, .no_model = "there is none"};
+    static const struct {
+        const char *cell, *reason; /* NULL: it can be run */
+    } rows[] = {
+        {"probe=model kernel=here model=bitnet-2b profile=decode_32", NULL},
+        {"probe=model kernel=here model=bitnet-2b profile=decode_32 threads=2", NULL},
+        {"probe=model kernel=here model=gguf profile=decode_32", "there is none"},
+        {"probe=model kernel=here model=bitnet-2b", "profile '' is unknown"},
+        {"probe=model kernel=here model=bitnet-2b layer=attn_q profile=decode_32",
+         "layer 'attn_q' is none of a whole model"},
+        {"probe=model kernel=here model=bitnet-2b profile=decode_32 batch=8",
+         "profile 'decode_32' says itself what is computed"},
+        {"probe=model kernel=here model=tiny profile=long_context_4096",
+         "profile long_context_4096 needs a context of 4096, tiny has 512"},
+        {"probe=model kernel=here model=bitnet-3b profile=decode_32",
+         "8640 columns of ffn_down are not a multiple of 128, as format i2s needs"},
+        {"probe=model kernel=here model=bitnet-9b profile=decode_32", "no such model 'bitnet-9b'"},
+        {"probe=kernel kernel=here layer=1x128 profile=decode_32",
+         "profile 'decode_32' is of whole models"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct tg_cell cell;
+        char reason[256] = "";
+        assert_int_equal(tg_cell_parse(rows[i].cell, &cell, NULL), 0);
+        bool can = tg_survey_can_run(&head, NULL, &cell, reason, sizeof reason);
         if (can != (rows[i].reason == NULL)) fail_msg("%s: %s", rows[i].cell, reason);
         if (!can) assert_string_equal(reason, rows[i].reason);
     }
@@ -366,6 +403,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(cuda_is_not_started_where_it_is_to_show_nothing),
         cmocka_unit_test(a_text_that_is_no_survey_is_refused),
         cmocka_unit_test(what_a_machine_cannot_run_has_its_reason),
+        cmocka_unit_test(a_whole_model_needs_a_profile_and_a_kernel_that_holds_its_layers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

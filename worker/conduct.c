@@ -21,12 +21,14 @@
 #include "worker/probe/device.h"
 #include "worker/probe/probe.h"
 #include "worker/sampler.h"
+#include "worker/supply.h"
 #include "worker/turns.h"
 
 #define EXIT_WITHIN_S 1
 #define PADDING_MOST  4096
 #define OFFSETS       64 /* cache lines of a page */
 #define SPARE_BYTES   (INT64_C(1) << 29)
+#define FILE_COPIES   3
 
 /* One cell of the block: its process, and what is known of it so far. */
 struct side {
@@ -40,6 +42,7 @@ struct round {
     struct side sides[2];
     int count, first; /* cells; the side that starts and makes the operands */
     int64_t padding[2], offset, private_bytes;
+    char models[2][4096]; /* files of whole models, "" for none */
     uint64_t draws;
     int operands;
     struct tg_turns *turns;
@@ -200,6 +203,7 @@ static void prepare_side(struct round *r, int number, bool is_maker, const char 
     setup.cell = r->order->block.cells[number];
     bool is_base = strcmp(setup.cell.build, "base") == 0;
     snprintf(setup.library, sizeof setup.library, "%s", is_base ? bench->base : bench->head);
+    snprintf(setup.model_path, sizeof setup.model_path, "%s", r->models[number]);
     snprintf(setup.seed, sizeof setup.seed, "%" PRIu64, r->order->seed);
     snprintf(setup.operands_digest, sizeof setup.operands_digest, "%s", digest);
     setup.is_complete = r->order->is_complete;
@@ -361,6 +365,29 @@ static void mark_pair(struct round *r)
     }
 }
 
+/* The files of whole models: whether they are there; else every cell is skipped. */
+static bool has_models(struct round *r)
+{
+    const struct tg_bench *bench = r->bench;
+    const int threads = bench->place.core_count > 0 ? bench->place.core_count : 1;
+    struct tg_error why;
+    for (int i = 0; i < r->count; i++) {
+        const struct tg_cell *cell = &r->order->block.cells[i];
+        int64_t bytes;
+        if (!tg_probe_find(cell->probe) || !tg_probe_find(cell->probe)->has_model) continue;
+        if (tg_supply_model(&bench->models, cell->model, threads, bench->limits.make_s,
+                            r->models[i], sizeof r->models[i], &bytes, &why) == 0) {
+            /* Of a file of others: its weights packed anew, its head, and all else. */
+            if (tg_probe_bytes(cell) < 0 && FILE_COPIES * bytes > r->private_bytes)
+                r->private_bytes = FILE_COPIES * bytes;
+            continue;
+        }
+        for (int k = 0; k < r->count; k++) skip_side(&r->sides[k], why.text);
+        return false;
+    }
+    return true;
+}
+
 /* Whether the block's processes fit into the memory that there is; else every cell is skipped. */
 static bool fits(struct round *r)
 {
@@ -421,7 +448,7 @@ int tg_conduct(const struct tg_bench *bench, const struct tg_order *order,
         r.sides[i].m = &measurements[i];
         fill_facts(&r, &r.sides[i]);
     }
-    if (fits(&r)) conduct(&r);
+    if (has_models(&r) && fits(&r)) conduct(&r);
     for (int i = 0; i < r.count; i++) fill_facts(&r, &r.sides[i]);
     mark_pair(&r);
     tg_turns_close(r.turns);

@@ -9,6 +9,7 @@
 #include "matrix/policy.h"
 #include "matrix/spec.h"
 #include "results/measurement.h"
+#include "worker/model/model_source.h"
 #include "worker/place.h"
 
 /*
@@ -33,7 +34,8 @@ struct tg_order {
 
 /* Where a round is conducted, and with what. */
 struct tg_bench {
-    char head[4096], base[4096]; /* the kernel libraries; base may be "" */
+    char head[4096], base[4096];   /* the kernel libraries; base may be "" */
+    struct tg_model_source models; /* where whole models come from */
     struct tg_limits limits;
     struct tg_place place;
     char host[TG_TEXT_SIZE];

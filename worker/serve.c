@@ -78,6 +78,8 @@ static char *announce(struct tg_worker *w, const struct tg_json *message)
     struct tg_error why;
     char machine[TG_HARDWARE_TEXT_SIZE];
     tg_record_format(&tg_hardware_type, &w->seat.machine, machine, sizeof machine);
+    tg_model_source_init(&w->bench.models, tg_json_text(tg_json_get(message, "model_cache")),
+                         tg_json_text(tg_json_get(message, "model")));
     tg_json_add_text(root, "host", w->bench.host);
     tg_json_add_text(root, "domain", w->bench.place.domain);
     tg_json_add_text(root, "hardware", w->bench.hardware);
@@ -94,6 +96,7 @@ static char *announce(struct tg_worker *w, const struct tg_json *message)
             break;
         }
         tg_seat_mark(&w->seat, &survey);
+        tg_survey_mark_model(&survey, &w->bench.models);
         tg_survey_add(root, builds[i], &survey);
         tg_survey_release(&survey);
     }

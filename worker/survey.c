@@ -14,6 +14,7 @@
 #include "worker/gpu.h"
 #include "worker/library.h"
 #include "worker/model/model.h"
+#include "worker/model/profile.h"
 #include "worker/probe/probe.h"
 
 #define ANSWER_WITHIN_S 30
@@ -43,6 +44,9 @@ void tg_survey_add(struct tg_json *parent, const char *key, const struct tg_surv
     tg_json_add_number(object, "cores", (double)survey->cores);
     if (*survey->no_gpu) tg_json_add_text(object, "no_gpu", survey->no_gpu);
     if (survey->gpu_bytes) tg_json_add_number(object, "gpu_bytes", (double)survey->gpu_bytes);
+    if (*survey->no_model) tg_json_add_text(object, "no_model", survey->no_model);
+    if (*survey->model_path) tg_json_add_text(object, "model_path", survey->model_path);
+    if (*survey->model_digest) tg_json_add_text(object, "model_digest", survey->model_digest);
     struct tg_json *list = tg_json_array(object, "kernels");
     for (size_t i = 0; i < survey->count; i++) add_kernel(list, &survey->kernels[i]);
 }
@@ -108,6 +112,19 @@ int tg_survey_answer(const char *path, int descriptor, struct tg_error *err)
     if (say(root, descriptor, err) < 0) rc = -1;
     tg_survey_release(&survey);
     return rc;
+}
+
+void tg_survey_mark_model(struct tg_survey *survey, const struct tg_model_source *models)
+{
+    bool is_there = false;
+    struct tg_error why;
+    char path[sizeof models->file];
+    survey->no_model[0] = survey->model_path[0] = survey->model_digest[0] = 0;
+    if (tg_model_source_find(models, TG_MODEL_FILE, path, sizeof path, &is_there, &why) < 0 ||
+        tg_digest_file(path, survey->model_digest, &why) < 0)
+        snprintf(survey->no_model, sizeof survey->no_model, "%.250s", why.text);
+    else
+        snprintf(survey->model_path, sizeof survey->model_path, "%.1000s", path);
 }
 
 int tg_survey_answer_gpus(int descriptor, struct tg_error *err)
@@ -225,6 +242,12 @@ int tg_survey_parse(const struct tg_json_file *file, const struct tg_json *objec
     parsed.cores = (int64_t)tg_json_number(tg_json_get(object, "cores"));
     snprintf(parsed.no_gpu, sizeof parsed.no_gpu, "%s",
              tg_json_text(tg_json_get(object, "no_gpu")));
+    snprintf(parsed.no_model, sizeof parsed.no_model, "%s",
+             tg_json_text(tg_json_get(object, "no_model")));
+    snprintf(parsed.model_path, sizeof parsed.model_path, "%s",
+             tg_json_text(tg_json_get(object, "model_path")));
+    snprintf(parsed.model_digest, sizeof parsed.model_digest, "%s",
+             tg_json_text(tg_json_get(object, "model_digest")));
     parsed.gpu_bytes = (int64_t)tg_json_number(tg_json_get(object, "gpu_bytes"));
     if (!*parsed.digest || !list) return tg_json_fail(file, object, err, "not a survey");
     parsed.kernels = calloc(tg_json_count(list) + 1, sizeof *parsed.kernels);
@@ -302,6 +325,49 @@ static bool has_device(const struct tg_survey *survey, const struct tg_survey_ke
     return k->here || cannot(reason, size, "instruction set", k->isa, "is not on this machine");
 }
 
+/* Whether the layers of a whole model can be multiplied by the kernel. */
+static bool has_layers(const struct tg_survey_kernel *k, const struct tg_cell *cell, char *reason,
+                       size_t size)
+{
+    for (size_t i = 0; i < tg_model_layer_count(); i++) {
+        int64_t rows, cols;
+        struct tg_error why;
+        if (tg_model_shape(cell->model, tg_model_layer(i), &rows, &cols, &why) < 0) {
+            snprintf(reason, size, "%s", why.text);
+            return false;
+        }
+        if (cols % k->column_multiple == 0) continue;
+        snprintf(reason, size, "%lld columns of %s are not a multiple of %lld, as format %s needs",
+                 (long long)cols, tg_model_layer(i), (long long)k->column_multiple, k->format);
+        return false;
+    }
+    return true;
+}
+
+/* Whether a whole model can be run by a kernel that is here. */
+static bool can_run_model(const struct tg_survey *survey, const struct tg_survey_kernel *k,
+                          const struct tg_cell *cell, char *reason, size_t size)
+{
+    const struct tg_profile *profile = tg_profile_find(cell->profile);
+    const struct tg_model *model = tg_model_find(cell->model);
+    if (!profile) return cannot(reason, size, "profile", cell->profile, "is unknown");
+    if (*cell->layer) return cannot(reason, size, "layer", cell->layer, "is none of a whole model");
+    if (cell->batch != 1 || strcmp(cell->cache, "hot") != 0)
+        return cannot(reason, size, "profile", cell->profile, "says itself what is computed");
+    if (strcmp(k->op, "product") != 0 || strcmp(k->device, "cpu") != 0)
+        return cannot(reason, size, "kernel", k->name, "is no ternary product of the processor");
+    if (strcmp(cell->model, TG_MODEL_FILE) == 0) {
+        snprintf(reason, size, "%s", survey->no_model);
+        return !*survey->no_model;
+    }
+    if (model && tg_profile_context(profile) > model->context) {
+        snprintf(reason, size, "profile %s needs a context of %lld, %s has %lld", profile->name,
+                 (long long)tg_profile_context(profile), model->name, (long long)model->context);
+        return false;
+    }
+    return has_layers(k, cell, reason, size);
+}
+
 bool tg_survey_can_run(const struct tg_survey *head, const struct tg_survey *base,
                        const struct tg_cell *cell, char *reason, size_t size)
 {
@@ -325,6 +391,8 @@ bool tg_survey_can_run(const struct tg_survey *head, const struct tg_survey *bas
         return cannot(reason, size, "kernel", cell->kernel,
                       is_base ? "is not in base" : "is not in head");
     if (!has_device(head, k, reason, size)) return false;
+    if (tg_probe_find(cell->probe)->has_model) return can_run_model(head, k, cell, reason, size);
+    if (*cell->profile) return cannot(reason, size, "profile", cell->profile, "is of whole models");
     if (tg_model_shape(cell->model, cell->layer, &rows, &cols, &why) < 0) {
         snprintf(reason, size, "%s", why.text);
         return false;

@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "matrix/cell.h"
 #include "worker/gpu_list.h"
+#include "worker/model/model_source.h"
 
 /*
  * What a kernel library holds, and which of it this machine can run. A child opens the library and
@@ -36,6 +37,9 @@ struct tg_survey {
     int64_t cores;                   /* that one cell can be given, 0 if that is not known */
     char no_gpu[TG_GPU_REASON_SIZE]; /* why a cell cannot be given a GPU, "" if it can */
     int64_t gpu_bytes;               /* free memory of that GPU, 0 if that is not known */
+    char model_path[1024];           /* the file of the model `gguf` */
+    char model_digest[65];           /* its SHA-256 */
+    char no_model[256];              /* why there is none, "" if there is one */
 };
 
 /* In the child: opens the library and prints its line on the descriptor. */
@@ -43,6 +47,9 @@ int tg_survey_answer(const char *path, int descriptor, struct tg_error *err);
 
 /* In a rank: has a child open the library. The result is released by tg_survey_release. */
 int tg_survey_take(const char *path, struct tg_survey *survey, struct tg_error *err);
+
+/* Writes down the run's own model file, with its digest, or why it has none. */
+void tg_survey_mark_model(struct tg_survey *survey, const struct tg_model_source *models);
 
 /* In the child: asks the driver, and prints its line. */
 int tg_survey_answer_gpus(int descriptor, struct tg_error *err);
