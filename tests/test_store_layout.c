@@ -120,7 +120,8 @@ static void a_fact_that_a_file_does_not_have_is_not_in_its_digests(void **state)
     struct tg_measurement m = example();
     char with[2][TG_DIGEST_SIZE], without[2][TG_DIGEST_SIZE];
     struct tg_record_type less = tg_facts_type;
-    less.field_count--; /* the last: gpu_power_w */
+    while (strcmp(less.fields[less.field_count - 1].name, "gpu_power_w") != 0) less.field_count--;
+    less.field_count--;
     for (int i = 0; i < 2; i++) {
         tg_store_layout_row_digest("before", &m, &tg_facts_type, with[i], NULL);
         tg_store_layout_row_digest("before", &m, &less, without[i], NULL);

@@ -1,0 +1,461 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "kernels/fill.h"
+#include "results/digest.h"
+#include "worker/library.h"
+#include "worker/model/model_source.h"
+#include "worker/model/profile.h"
+#include "worker/model/prompt.h"
+#include "worker/model/session.h"
+#include "worker/probe/model_accuracy.h"
+#include "worker/probe/model_check.h"
+#include "worker/probe/model_notes.h"
+#include "worker/probe/probe.h"
+#include "worker/probe/roof.h"
+
+/*
+ * A whole model: what a profile (profiles.def) says is timed of it. The prompt is the same in every
+ * run. The calls of the check find out which tokens come behind it; every timed call must choose
+ * the same, and each sample must end with the same logits, bit for bit.
+ */
+
+struct state {
+    struct tg_setup setup;
+    const struct tg_library *library;
+    const struct tg_kernel *kernel;
+    const struct tg_profile *profile;
+    struct tg_session session;
+    int32_t *prompt;
+    size_t text_bytes; /* of the passage, where the prompt is a text */
+    int32_t *walk;  /* tokens behind the prompt: each is chosen from the logits of the one before */
+    uint64_t *sums; /* of the logits from which each was chosen */
+    float *logits;
+    int64_t at, last; /* of the walk: the next token to be run, and the last that was */
+    bool is_known;    /* walk and sums are those of the check */
+    char odd[160];    /* what a timed call did otherwise, "" for nothing */
+    double choose_s, tokenize_s;
+    struct tg_model_note sample; /* the last */
+    struct tg_model_notes notes;
+};
+
+static void model_close(void *opaque)
+{
+    struct state *s = opaque;
+    tg_session_close(&s->session);
+    free(s->prompt);
+    free(s->walk);
+    free(s->sums);
+    free(s->logits);
+    tg_model_notes_release(&s->notes);
+    free(s);
+}
+
+static const char *model_metric(const struct tg_cell *cell, double *done)
+{
+    const struct tg_profile *profile = tg_profile_find(cell->profile);
+    if (!profile || profile->call == TG_CALL_NONE) return NULL;
+    *done = (double)tg_profile_call_tokens(profile);
+    return profile->metric;
+}
+
+static int64_t model_bytes(const struct tg_cell *cell)
+{
+    const struct tg_profile *profile = tg_profile_find(cell->profile);
+    const struct tg_model *model = tg_model_find(cell->model);
+    if (!profile || !model) return -1;
+    const struct tg_session_size size = {
+        model,          tg_kernel_find(cell->kernel), tg_profile_context(profile),
+        profile->batch, (int)cell->threads,           profile->call == TG_CALL_NONE};
+    return tg_session_bytes(&size);
+}
+
+/* Where its file is from, which is never left open: trained weights, or made here. */
+static int tell_source(struct state *s, struct tg_facts *facts, struct tg_error *err)
+{
+    const bool is_file = strcmp(s->setup.cell.model, TG_MODEL_FILE) == 0;
+    const bool is_synthetic = tg_gguf_find(s->session.gguf, "tritgate.synthetic") != NULL;
+    if (is_file && is_synthetic)
+        return tg_fail(err, "'%s' is a synthetic model, and no real one", s->setup.model_path);
+    if (!is_file && !is_synthetic)
+        return tg_fail(err, "'%s' was not made by this program", s->setup.model_path);
+    snprintf(facts->model_source, sizeof facts->model_source, "%s",
+             is_synthetic ? "synthetic" : "file");
+    if (is_synthetic || !s->setup.is_complete) return 0;
+    return tg_digest_file(s->setup.model_path, facts->model_digest, err);
+}
+
+static int open_session(struct state *s, struct tg_measurement *m, struct tg_error *err)
+{
+    const struct tg_cell *cell = &s->setup.cell;
+    if (tg_library_open_kernel(s->setup.library, cell->kernel, &m->facts, &s->library, &s->kernel,
+                               err) < 0)
+        return -1;
+    const struct tg_session_options options = {
+        .path = s->setup.model_path,
+        .library = s->library,
+        .kernel = cell->kernel,
+        .cores = s->setup.core_count > 0 ? s->setup.cores : NULL,
+        .threads = (int)cell->threads,
+        .context = tg_profile_context(s->profile),
+        .batch = s->profile->batch,
+        .has_no_text = s->profile->call != TG_CALL_TEXT,
+    };
+    if (tg_session_open(&options, &s->session, err) < 0) return -1;
+    if (options.context > s->session.network.context)
+        return tg_fail(err, "profile %s needs a context of %" PRId64 ", the model has %" PRId64,
+                       s->profile->name, options.context, s->session.network.context);
+    struct tg_facts *facts = &m->facts;
+    facts->packed_bytes = tg_session_token_bytes(&s->session, -1);
+    snprintf(facts->operands, sizeof facts->operands, "own");
+    return tell_source(s, facts, err);
+}
+
+static int make_prompt(struct state *s, struct tg_error *err)
+{
+    const struct tg_profile *p = s->profile;
+    const size_t vocabulary = (size_t)s->session.network.vocabulary;
+    const size_t positions = p->call == TG_CALL_NONE ? (size_t)p->prompt : 1;
+    s->prompt = calloc((size_t)p->prompt, sizeof *s->prompt);
+    s->walk = calloc((size_t)p->tokens + 1, sizeof *s->walk);
+    s->sums = calloc((size_t)p->tokens + 1, sizeof *s->sums);
+    s->logits = malloc(positions * vocabulary * sizeof *s->logits);
+    if (!s->prompt || !s->walk || !s->sums || !s->logits) return tg_fail(err, "out of memory");
+    if (p->call != TG_CALL_TEXT) {
+        tg_prompt_draw(s->session.network.vocabulary, p->prompt, s->prompt);
+        return 0;
+    }
+    struct tg_tokens tokens = {0};
+    int rc = tg_prompt_find(s->session.tokenizer, p->prompt, &s->text_bytes, err);
+    if (rc == 0)
+        rc = tg_tokenizer_encode(s->session.tokenizer, tg_prompt_passage, s->text_bytes, true,
+                                 &tokens, err);
+    if (rc == 0) memcpy(s->prompt, tokens.ids, (size_t)p->prompt * sizeof *s->prompt);
+    tg_tokens_release(&tokens);
+    return rc;
+}
+
+static int add_one(struct tg_measurement *m, const char *metric, double value, struct tg_error *err)
+{
+    struct tg_series *series = tg_measurement_add(m, metric, 1);
+    if (!series) return tg_fail(err, "out of memory");
+    series->samples[0] = value;
+    return 0;
+}
+
+static int model_prepare(const struct tg_setup *setup, int operands, struct tg_measurement *m,
+                         void **state, struct tg_error *err)
+{
+    (void)operands; /* a model's pages are the file's, or packed by each side */
+    struct state *s = calloc(1, sizeof *s);
+    if (!s) return tg_fail(err, "out of memory");
+    s->setup = *setup;
+    s->profile = tg_profile_find(setup->cell.profile);
+    if (!s->profile) {
+        free(s);
+        return tg_fail(err, "no such profile '%s'", setup->cell.profile);
+    }
+    if (open_session(s, m, err) < 0 || make_prompt(s, err) < 0 ||
+        add_one(m, "load_time", s->session.load_s, err) < 0 ||
+        add_one(m, "pack_time", s->session.quantise_s, err) < 0) {
+        model_close(s);
+        return -1;
+    }
+    *state = s;
+    return 0;
+}
+
+/* A call that fails, or that does what the checked one did not: the first is kept. */
+static void is_odd(struct state *s, const char *what)
+{
+    if (!*s->odd) snprintf(s->odd, sizeof s->odd, "%s", what);
+}
+
+static void run(struct state *s, const int32_t *tokens, int64_t count)
+{
+    struct tg_error err;
+    if (tg_forward_run(s->session.forward, tokens, count, s->logits, 1, &err) < 0)
+        is_odd(s, err.text);
+}
+
+/* Chooses token `i` of the walk, which must be the one that the check chose. */
+static void choose(struct state *s, int64_t i)
+{
+    const double began = tg_now();
+    const int32_t id = tg_choose_best(s->logits, s->session.network.vocabulary);
+    if (!s->is_known)
+        s->walk[i] = id;
+    else if (s->walk[i] != id)
+        is_odd(s, "a timed call chose another token than the checked one");
+    s->last = i;
+    s->choose_s += tg_now() - began;
+}
+
+static void run_prompt(struct state *s)
+{
+    tg_forward_rewind(s->session.forward, 0);
+    run(s, s->prompt, s->profile->prompt);
+    s->last = 0;
+}
+
+static void find_prompt(struct state *s)
+{
+    struct tg_tokens tokens = {0};
+    struct tg_error err;
+    const double began = tg_now();
+    if (tg_tokenizer_encode(s->session.tokenizer, tg_prompt_passage, s->text_bytes, true, &tokens,
+                            &err) < 0)
+        is_odd(s, err.text);
+    else if ((int64_t)tokens.count != s->profile->prompt ||
+             memcmp(tokens.ids, s->prompt, tokens.count * sizeof *s->prompt) != 0)
+        is_odd(s, "a timed call found other tokens in the text than the checked one");
+    tg_tokens_release(&tokens);
+    s->tokenize_s += tg_now() - began;
+}
+
+/* Runs token `i` of the walk, and chooses the next. */
+static void run_token(struct state *s, int64_t i)
+{
+    tg_forward_rewind(s->session.forward, s->profile->prompt + i);
+    run(s, &s->walk[i], 1);
+    choose(s, i + 1);
+}
+
+static void call(struct state *s)
+{
+    switch (s->profile->call) {
+    case TG_CALL_PREFILL: run_prompt(s); return;
+    case TG_CALL_TEXT:
+        find_prompt(s);
+        run_prompt(s);
+        choose(s, 0);
+        return;
+    case TG_CALL_WHOLE:
+        run_prompt(s);
+        choose(s, 0);
+        for (int64_t i = 0; i + 1 < s->profile->tokens; i++) run_token(s, i);
+        return;
+    case TG_CALL_TOKEN:
+        run_token(s, s->at);
+        s->at = (s->at + 1) % s->profile->tokens;
+        return;
+    case TG_CALL_NONE: return;
+    }
+}
+
+/* FNV-1a of the logits' words. Source: Fowler, Noll and Vo, RFC 9923. */
+static uint64_t sum_of(const float *logits, int64_t count)
+{
+    uint64_t sum = UINT64_C(0xcbf29ce484222325);
+    for (int64_t i = 0; i < count; i++) {
+        uint32_t word;
+        memcpy(&word, &logits[i], sizeof word);
+        sum = (sum ^ word) * UINT64_C(0x100000001b3);
+    }
+    return sum;
+}
+
+static uint64_t own_sum(const struct state *s)
+{
+    return sum_of(s->logits, s->session.network.vocabulary);
+}
+
+/* Finds out which tokens come behind the prompt, and the sums of all logits on the way. */
+static void learn(struct state *s)
+{
+    const enum tg_profile_call kind = s->profile->call;
+    const int64_t steps = kind == TG_CALL_TOKEN   ? s->profile->tokens
+                          : kind == TG_CALL_WHOLE ? s->profile->tokens - 1
+                                                  : 0;
+    run_prompt(s);
+    s->sums[0] = own_sum(s);
+    choose(s, 0);
+    for (int64_t i = 0; i < steps; i++) {
+        run_token(s, i);
+        s->sums[i + 1] = own_sum(s);
+    }
+    s->is_known = true;
+    s->at = 0;
+}
+
+static void is_wrong(struct tg_measurement *m, const char *reason)
+{
+    m->outcome = TG_WRONG;
+    snprintf(m->reason, sizeof m->reason, "%s", reason);
+}
+
+static int check_products(struct state *s, struct tg_measurement *m, struct tg_error *err)
+{
+    const int64_t blocks = s->session.network.layers;
+    uint64_t draw = strtoull(s->setup.seed, NULL, 10);
+    struct tg_model_check check = {.blocks = blocks, .seed = draw + 1};
+    if (!s->setup.is_complete) {
+        check.first_block = (int64_t)(tg_fill_next(&draw) % (uint64_t)blocks);
+        check.blocks = 1;
+    }
+    if (tg_model_check_products(&s->session, &check, err) < 0) return -1;
+    m->facts.checked += check.checked;
+    snprintf(m->facts.isa_executed, sizeof m->facts.isa_executed, "%s", s->kernel->isa);
+    if (*check.reason) is_wrong(m, check.reason);
+    return 0;
+}
+
+/* The same prompt again by a session that does not round activations. */
+static int measure_accuracy(struct state *s, struct tg_measurement *m, struct tg_error *err)
+{
+    const struct tg_network *n = &s->session.network;
+    const int64_t count = s->profile->prompt;
+    struct tg_forward *plain = NULL;
+    struct tg_model_accuracy a;
+    const struct tg_forward_options options = {count, s->profile->batch, false, NULL, true};
+    float *wanted = malloc((size_t)(count * n->vocabulary) * sizeof *wanted);
+    int rc = wanted ? 0 : tg_fail(err, "out of memory");
+    if (rc == 0)
+        rc = tg_forward_open(n, &s->session.weights, s->session.pool, &options, &plain, err);
+    if (rc == 0) rc = tg_forward_run(plain, s->prompt, count, wanted, count, err);
+    tg_forward_rewind(s->session.forward, 0);
+    if (rc == 0) rc = tg_forward_run(s->session.forward, s->prompt, count, s->logits, count, err);
+    if (rc == 0) {
+        tg_model_accuracy_compare(s->logits, wanted, count, n->vocabulary, &a);
+        rc = add_one(m, "logit_cosine", a.cosine, err);
+    }
+    if (rc == 0) rc = add_one(m, "top1_agreement", a.agreement, err);
+    if (rc == 0) rc = add_one(m, "logit_divergence", a.divergence, err);
+    tg_forward_close(plain);
+    free(wanted);
+    return rc;
+}
+
+/* Of all tokens and logits of the walk; 53 bits, so that it is a number of its own. */
+static double checksum(const struct state *s)
+{
+    uint64_t sum = 0;
+    for (int64_t i = 0; i <= s->profile->tokens; i++)
+        sum = (sum ^ s->sums[i] ^ (uint64_t)s->walk[i]) * UINT64_C(0x100000001b3);
+    return (double)(sum >> 11);
+}
+
+static int model_check(void *opaque, struct tg_measurement *m, struct tg_error *err)
+{
+    struct state *s = opaque;
+    if (check_products(s, m, err) < 0) return -1;
+    if (m->outcome != TG_MEASURED) return 0;
+    learn(s);
+    for (int64_t i = 0; i < s->session.network.vocabulary && m->outcome == TG_MEASURED; i++)
+        if (!isfinite(s->logits[i])) is_wrong(m, "a logit is not finite");
+    if (*s->odd) return tg_fail(err, "%s", s->odd);
+    if (m->outcome != TG_MEASURED || !s->setup.is_fixed) return 0;
+    if (add_one(m, "output_checksum", checksum(s), err) < 0) return -1;
+    return s->profile->call == TG_CALL_NONE ? measure_accuracy(s, m, err) : 0;
+}
+
+/* Multiply-adds of int8 that one token needs. */
+static double multiply_adds(const struct tg_session *s)
+{
+    double sum = 0;
+    for (int64_t i = 0; i < s->weights.count; i++)
+        sum += (double)s->weights.matrices[i].rows * (double)s->weights.matrices[i].cols;
+    return sum;
+}
+
+/*
+ * The least time of a call: all that it must read, at the rate at which these threads read the
+ * model's own pages; or, of a prompt, its multiply-adds, if they take longer.
+ */
+static void model_roof(void *opaque, int64_t first, struct tg_facts *facts)
+{
+    struct state *s = opaque;
+    const struct tg_profile *p = s->profile;
+    (void)first;
+    s->at = 0; /* the warm-up is over: both sides begin their walk at its beginning */
+    facts->read_rate = tg_session_read_rate(&s->session);
+    facts->dot_rate = tg_roof_dot_rate(s->session.pool);
+    tg_pool_rest(s->session.pool);
+    if (!(facts->read_rate > 0)) return;
+    const double token_s = (double)tg_session_token_bytes(&s->session, p->prompt) /
+                           facts->read_rate;
+    const double read_s = (double)facts->packed_bytes / facts->read_rate;
+    const double dot_s = facts->dot_rate > 0
+                             ? multiply_adds(&s->session) * (double)p->prompt / facts->dot_rate
+                             : 0;
+    const double prompt_s = fmax(read_s, dot_s);
+    const bool is_prompt = p->call == TG_CALL_PREFILL || p->call == TG_CALL_TEXT;
+    facts->limit_s = is_prompt                  ? prompt_s
+                     : p->call == TG_CALL_TOKEN ? token_s
+                                                : prompt_s + (double)(p->tokens - 1) * token_s;
+    snprintf(facts->limited_by, sizeof facts->limited_by, "%s",
+             is_prompt && dot_s > read_s ? "dot" : "read");
+}
+
+static void nothing(void *work, int part)
+{
+    (void)work, (void)part;
+}
+
+/* What is untimed wakes the threads; the weights come from memory in any case. */
+static bool model_sample(void *opaque, int64_t first, int64_t calls, struct tg_turn *turn)
+{
+    struct state *s = opaque;
+    (void)first; /* each side walks by itself, in the same steps */
+    tg_pool_run(s->session.pool, nothing, NULL);
+    s->choose_s = s->tokenize_s = 0;
+    const struct tg_forward_times before = tg_forward_times(s->session.forward);
+    const int64_t begun = tg_now_ns();
+    for (int64_t i = 0; i < calls; i++) call(s);
+    const int64_t ended = tg_now_ns();
+    const struct tg_forward_times after = tg_forward_times(s->session.forward);
+    const double n = (double)calls;
+    tg_pool_rest(s->session.pool);
+    s->sample = (struct tg_model_note){
+        .begun = begun,
+        .stages = {(after.prepare - before.prepare) / n, (after.products - before.products) / n,
+                   (after.attention - before.attention) / n, (after.head - before.head) / n},
+        .choose_s = s->choose_s / n,
+        .tokenize_rate = s->tokenize_s > 0 ? (double)s->profile->prompt * n / s->tokenize_s : 0};
+    *turn = (struct tg_turn){.seconds = (double)(ended - begun) * 1e-9 / n, .begun = begun};
+    return true;
+}
+
+static void model_note(void *opaque, size_t turn, const struct tg_turn *taken)
+{
+    struct state *s = opaque;
+    (void)taken;
+    if (own_sum(s) != s->sums[s->last])
+        is_odd(s, "a timed call gave other logits than the checked one");
+    s->sample.turn = turn;
+    tg_model_notes_take(&s->notes, &s->sample);
+}
+
+/*
+ * What the timed calls gave is what the check's gave; that a kernel has not begun to err between
+ * them is seen by the products of one block, once more.
+ */
+static void model_recheck(void *opaque, struct tg_measurement *m)
+{
+    struct state *s = opaque;
+    struct tg_error err;
+    s->setup.is_complete = false;
+    if (check_products(s, m, &err) < 0) is_wrong(m, err.text);
+    if (*s->odd) is_wrong(m, s->odd);
+    if (m->outcome == TG_MEASURED) tg_model_notes_add(&s->notes, m);
+}
+
+const struct tg_probe tg_probe_model = {
+    .name = "model",
+    .meaning = "a whole model: what its profile times of it",
+    .has_model = true,
+    .metric = model_metric,
+    .bytes = model_bytes,
+    .prepare = model_prepare,
+    .check = model_check,
+    .roof = model_roof,
+    .sample = model_sample,
+    .note = model_note,
+    .recheck = model_recheck,
+    .close = model_close,
+};
