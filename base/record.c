@@ -157,3 +157,16 @@ size_t tg_record_format(const struct tg_record_type *type, const void *record, c
     }
     return used;
 }
+
+int tg_record_term(const char **where, char *name, char *value, size_t size)
+{
+    const char *p = *where + strspn(*where, " ");
+    size_t length = strcspn(p, " ");
+    const char *equal = memchr(p, '=', length);
+    if (!*p) return 0;
+    if (!equal || equal == p || length >= size) return -1;
+    snprintf(name, size, "%.*s", (int)(equal - p), p);
+    snprintf(value, size, "%.*s", (int)(p + length - equal - 1), equal + 1);
+    *where = p + length;
+    return 1;
+}

@@ -54,6 +54,12 @@ int tg_record_set(const struct tg_record_type *type, void *record, const char *n
 /* Writes one field's value as text (at most size - 1 bytes) and returns out. */
 char *tg_record_get(const struct tg_field *field, const void *record, char *out, size_t size);
 
+/*
+ * Takes the next "name=value" of a text of such terms, as patterns are written too, into two
+ * buffers of that size. Returns 1, 0 at the end, or -1 if what comes is not of that form.
+ */
+int tg_record_term(const char **text, char *name, char *value, size_t size);
+
 /* Reads "name=value name=value" into a record that has its defaults; a name twice is an error. */
 int tg_record_parse(const struct tg_record_type *type, void *record, const char *text,
                     struct tg_error *err);

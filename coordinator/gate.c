@@ -24,7 +24,7 @@ int tg_gate_status(const struct tg_decision *decision)
 bool tg_gate_is_required(const struct tg_plan *plan, size_t test)
 {
     const struct tg_test *t = &plan->spec.tests[test];
-    return !t->is_shadow && !plan->policy.rules[t->rule].optional &&
+    return !t->is_shadow && !tg_plan_is_optional(plan, test) &&
            plan->prospects[test].fate != TG_TO_SKIP;
 }
 
@@ -191,7 +191,7 @@ static bool count(const struct tg_plan *plan, size_t i, struct tg_decision *d)
         d->skipped++;
         return !plan->policy.rules[test->rule].required;
     }
-    if (plan->policy.rules[test->rule].optional && !tg_gate_counts(plan, i, v)) {
+    if (tg_plan_is_optional(plan, i) && !tg_gate_counts(plan, i, v)) {
         d->optional++;
         d->optional_open += v->answer == TG_INCONCLUSIVE;
         d->attention += strcmp(v->word, "attention") == 0;

@@ -8,6 +8,7 @@
 
 #include "coordinator/lookout.h"
 #include "coordinator/roofline.h"
+#include "worker/probe/probe.h"
 
 /*
  * What broken rounds say. A kernel of head that is wrong fails at once; what crashed or was late is
@@ -91,9 +92,12 @@ static void look_at_limits(const struct tg_rule *rule, const struct tg_test *tes
     const struct tg_cell *cells[] = {&test->of, &test->to};
     const struct tg_measurement *const *const rows[] = {rounds->of_rows, rounds->to_rows};
     const double *const medians[] = {rounds->of_medians, rounds->to_medians};
-    if (strcmp(rule->metric, "call_time") != 0 || rounds->count == 0) return;
+    if (rounds->count == 0) return;
     for (int side = 0; side <= test->has_to; side++) {
-        double call_s = tg_stats_median(medians[side], rounds->count);
+        double call_s = tg_probe_call_s(cells[side], rule->metric,
+                                        tg_stats_median(medians[side], rounds->count));
+        if (!isfinite(call_s)) return; /* it is no time of a call */
+        if (side == 0) v->of_call_s = call_s;
         const struct tg_measurement *lowest = tg_roofline_lowest(rows[side], rounds->count);
         if (side == 0 && lowest) v->of_share = tg_roofline_share(lowest, call_s);
         if (!tg_roofline_is_impossible(rows[side], rounds->count, call_s)) continue;
@@ -302,7 +306,7 @@ int tg_judge_test(const struct tg_plan *plan, size_t test, const struct tg_rows 
     } else if (judge_measured(plan, test, rows, &v, err) < 0) {
         return -1;
     }
-    if (v.answer == TG_FAIL && plan->policy.rules[t->rule].optional && !v.is_broken) {
+    if (v.answer == TG_FAIL && tg_plan_is_optional(plan, test) && !v.is_broken) {
         v.answer = TG_PASS;
         snprintf(v.word, sizeof v.word, "attention");
     }

@@ -90,6 +90,18 @@ bool tg_plan_is_of(const struct tg_plan *plan, const struct tg_block *block,
            strcmp(row->facts.hardware, plan->classes[block->hardware]) == 0;
 }
 
+bool tg_plan_is_optional(const struct tg_plan *plan, size_t test)
+{
+    const struct tg_test *t = &plan->spec.tests[test];
+    const struct tg_rule *rule = &plan->policy.rules[t->rule];
+    if (!*rule->hardware) return rule->optional != 0;
+    for (size_t i = 0; i < plan->worker_count; i++)
+        if (strcmp(plan->workers[i].hardware, plan->classes[t->hardware]) == 0 &&
+            tg_hardware_matches(plan->workers[i].machine, rule->hardware))
+            return false;
+    return true;
+}
+
 /* Whether lines of a block's kernels came from the worker's hardware, or may still be missing. */
 static bool was_seen(const struct tg_capability *worker, const struct tg_block *block, char *reason,
                      size_t size)
@@ -283,7 +295,7 @@ static int foresee_all(struct tg_plan *p, struct tg_error *err)
         const struct tg_metric *metric = tg_metric_find(p->policy.rules[test->rule].metric);
         foresee(p, test, &p->prospects[i]);
         if (p->prospects[i].fate == TG_TO_MEASURE && !test->is_shadow &&
-            !p->policy.rules[test->rule].optional && metric->nature == TG_SAMPLED)
+            !tg_plan_is_optional(p, i) && metric->nature == TG_SAMPLED)
             p->required_count++;
     }
     return 0;

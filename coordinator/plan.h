@@ -123,6 +123,11 @@ void tg_plan_capability_release(struct tg_capability *worker);
 bool tg_plan_is_of(const struct tg_plan *plan, const struct tg_block *block,
                    const struct tg_measurement *row);
 
+/*
+ * Whether a test fails nothing: its rule says so, or it counts on other hardware than the test's.
+ */
+bool tg_plan_is_optional(const struct tg_plan *plan, size_t test);
+
 /* Whether a worker can run all cells of a block; if not, why. */
 bool tg_plan_can_run(const struct tg_plan *plan, const struct tg_capability *worker,
                      const struct tg_block *block, char *reason, size_t size);

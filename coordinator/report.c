@@ -170,6 +170,8 @@ char *tg_report_value(const struct tg_metric *metric, double value, char *out, s
         snprintf(out, size, "none");
     } else if (strcmp(metric->unit, "1") == 0) {
         snprintf(out, size, "%.6g %%", 100 * value);
+    } else if (strcmp(metric->unit, "-") == 0) {
+        snprintf(out, size, "%.17g", value); /* a name that is a number */
     } else if (strcmp(metric->unit, "s") == 0) {
         while (value < 0.9995 * times[i].from) i++;
         snprintf(out, size, "%.3g %s", value * times[i].factor, times[i].unit);
@@ -300,8 +302,8 @@ char *tg_report_absolute(const struct tg_rule *rule, const struct tg_verdict *v,
     if (!isfinite(v->of_median) || !isfinite(v->to_median)) return out;
     tg_report_value(metric, v->of_median, of, sizeof of);
     tg_report_value(metric, v->to_median, to, sizeof to);
-    if (strcmp(rule->metric, "call_time") == 0 && isfinite(v->of_bytes)) {
-        int used = snprintf(speed, sizeof speed, " (%.3g GB/s", v->of_bytes / v->of_median * 1e-9);
+    if (isfinite(v->of_call_s) && isfinite(v->of_bytes)) {
+        int used = snprintf(speed, sizeof speed, " (%.3g GB/s", v->of_bytes / v->of_call_s * 1e-9);
         if (isfinite(v->of_share))
             used += snprintf(speed + used, sizeof speed - (size_t)used, ", %.2g %% of the limit",
                              100 * v->of_share);

@@ -11,6 +11,7 @@
 #include "results/stats.h"
 #include "results/trend.h"
 #include "worker/model/model.h"
+#include "worker/probe/probe.h"
 
 enum { LEAST_SAMPLES = 8, MOST_SAMPLES = 512 };
 
@@ -31,9 +32,20 @@ static bool is_whole(const struct tg_measurement *m, const struct tg_series *s,
     return (int64_t)s->count == 2 * m->facts.quads;
 }
 
+/* What is measured once in a round, as loading a model: not what samples are taken of in turn. */
+static bool is_once(const struct tg_measurement *m, const struct tg_series *s)
+{
+    const char *sampled = tg_probe_metric(&m->cell);
+    return s->count == 1 && m->facts.quads > 0 && (!sampled || strcmp(sampled, s->metric) != 0);
+}
+
 static int value_of_quads(const struct tg_whole_round *r, double *value)
 {
     const struct tg_series *of = series(r->of, r->rule), *to = series(r->to, r->rule);
+    if (of && to && is_once(r->of, of) && is_once(r->to, to)) {
+        *value = log(of->samples[0]) - log(to->samples[0]);
+        return isfinite(*value) ? 0 : -1;
+    }
     if (!of || !to || !is_whole(r->of, of, to) || !is_whole(r->to, to, of)) return -1;
     return tg_evidence_value(of, to, value);
 }

@@ -9,7 +9,8 @@
  * What becomes of a round: its samples in, one number out, which the rule then judges. How, is said
  * by the column `values` of rules.def:
  *
- *   quads       of two cells, ln(of / to) as the median over quads (tg_evidence_value)
+ *   quads       of two cells, ln(of / to) as the median over quads (tg_evidence_value); of what is
+ *               measured once a round, of the two values
  *   level       of one cell, the logarithm of its median sample, or its fixed value
  *   exact       of one cell, its fixed value as it is, even if it is no number
  *   difference  of two cells, the fixed value of `of` less that of `to`, likewise

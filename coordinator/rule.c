@@ -47,6 +47,7 @@ struct tg_verdict tg_rule_no_verdict(void)
                                .of_median = NAN,
                                .to_median = NAN,
                                .of_share = NAN,
+                               .of_call_s = NAN,
                                .of_bytes = NAN,
                                .outlook = {.sd = NAN},
                                .theta = NAN,

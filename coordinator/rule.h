@@ -58,6 +58,7 @@ struct tg_verdict {
     struct tg_interval also_interval;
     double of_median, to_median;    /* of the metric, over rounds; NAN for one cell */
     double of_share;                /* of the roofline that `of` reaches, 1 at it; NAN if unknown */
+    double of_call_s;               /* what a call of `of` takes; NAN where that was not sampled */
     double of_bytes;                /* packed weights that one call of `of` reads, NAN if unknown */
     double log_fail, log_fail_line; /* evidence for failing, and its line */
     double log_clean, log_clean_line; /* evidence for passing, and its line */

@@ -8,6 +8,7 @@
 
 #include "coordinator/rule.h"
 #include "kernels/kernel.h"
+#include "results/hardware.h"
 #include "results/metric.h"
 #include "worker/model/model.h"
 #include "worker/model/model_source.h"
@@ -71,6 +72,8 @@ static void add_tables(struct list *list)
                  tg_rule_at(i)->reading);
         add(list, "rule", tg_rule_at(i)->name, traits);
     }
+    for (size_t i = 0; i < tg_hardware_type.field_count; i++)
+        add(list, "hardware", tg_hardware_type.fields[i].name, "");
     for (size_t i = 0; i < tg_metric_count(); i++) {
         const struct tg_metric *m = tg_metric_at(i);
         snprintf(traits, sizeof traits, "nature=%s sign=%s unit=%s",

@@ -31,24 +31,10 @@ char *tg_cell_text(const struct tg_cell *cell, char *out)
     return out;
 }
 
-/* Takes the next "name=value" from *where. Returns 1, 0 at the end, -1 if it is of another form. */
-static int next_term(const char **where, char *name, char *value, size_t size)
-{
-    const char *p = *where + strspn(*where, " ");
-    size_t length = strcspn(p, " ");
-    const char *equal = memchr(p, '=', length);
-    if (!*p) return 0;
-    if (!equal || equal == p || length >= size) return -1;
-    snprintf(name, size, "%.*s", (int)(equal - p), p);
-    snprintf(value, size, "%.*s", (int)(p + length - equal - 1), equal + 1);
-    *where = p + length;
-    return 1;
-}
-
 bool tg_cell_matches(const struct tg_cell *cell, const char *where, const struct tg_words *words)
 {
     char name[256], value[256], actual[256];
-    while (next_term(&where, name, value, sizeof name) == 1) {
+    while (tg_record_term(&where, name, value, sizeof name) == 1) {
         const struct tg_field *field = tg_record_field(&tg_cell_type, name);
         if (field) {
             tg_record_get(field, cell, actual, sizeof actual);
@@ -96,7 +82,7 @@ int tg_cell_check_where(const char *where, const struct tg_words *words, struct 
     char name[256], value[256];
     const char *rest = where;
     int more;
-    while ((more = next_term(&rest, name, value, sizeof name)) == 1) {
+    while ((more = tg_record_term(&rest, name, value, sizeof name)) == 1) {
         bool is_axis = tg_record_field(&tg_cell_type, name) != NULL;
         if (!is_axis && !tg_words_have_trait(words, "kernel", name, NULL))
             return tg_fail(err, "unknown axis '%s' in '%s'", name, where);

@@ -198,6 +198,22 @@ static int check_pair(const struct tg_rule *r, const struct tg_words *words, str
     return tg_cell_check_value(r->axis, r->to, words, err);
 }
 
+/* Machines are told by their fields, whose names are words; values can be any. */
+static int check_hardware(const struct tg_rule *r, const struct tg_words *words,
+                          struct tg_error *err)
+{
+    char name[256], pattern[256];
+    const char *rest = r->hardware;
+    int more;
+    while ((more = tg_record_term(&rest, name, pattern, sizeof name)) == 1)
+        if (!tg_words_find(words, "hardware", name))
+            return tg_fail(err, "unknown field '%s' of hardware in '%s'", name, r->hardware);
+    if (more < 0) return tg_fail(err, "'%s' is not of the form field=pattern", r->hardware);
+    if (*r->hardware && (r->optional || r->required))
+        return tg_fail(err, "a rule with 'hardware' is required there, and optional elsewhere");
+    return 0;
+}
+
 static int check_rule(const struct tg_rule *r, const struct tg_words *words, struct tg_error *err)
 {
     char needs[16] = "", reading[16] = "";
@@ -219,6 +235,7 @@ static int check_rule(const struct tg_rule *r, const struct tg_words *words, str
                        r->rule);
     if (r->required / 2 || r->optional / 2 || (r->required && r->optional))
         return tg_fail(err, "'required' and 'optional' are true or false, and not both true");
+    if (check_hardware(r, words, err) < 0) return -1;
     if (!isnan(r->discard) && strcmp(reading, "rate") != 0)
         return tg_fail(err, "rule '%s' discards nothing: every sample counts", r->rule);
     if (check_also(r, reading, words, err) < 0) return -1;

@@ -53,8 +53,9 @@ struct tg_policy {
 /*
  * Reads a policy from JSON. `words` holds the kinds of rule ("rule", with the
  * traits cells=pair|one and reading, see rules.def), the metrics ("metric", with the traits
- * nature=sampled|fixed, sign=positive|any and unit) and the values of the axes; the policy may use
- * no others. The result is released by tg_policy_release; on failure there is nothing to.
+ * nature=sampled|fixed, sign=positive|any and unit), the fields of hardware and the values of the
+ * axes; the policy may use no others. The result is released by tg_policy_release; on failure there
+ * is nothing to.
  */
 int tg_policy_parse(const struct tg_json_file *file, const struct tg_words *words,
                     struct tg_policy *policy, struct tg_error *err);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "results/hardware.h"
 
+#include <fnmatch.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -50,4 +51,20 @@ char *tg_hardware_difference(const struct tg_hardware *here, const struct tg_har
     if (differing > NAMED_MOST && used < size)
         snprintf(out + used, size - used, "; and %zu more", differing - NAMED_MOST);
     return out;
+}
+
+bool tg_hardware_matches(const char *machine, const char *where)
+{
+    struct tg_hardware hardware;
+    char name[256], pattern[256], value[TG_TEXT_SIZE];
+    int more;
+    tg_record_init(&tg_hardware_type, &hardware);
+    if (!*machine || tg_record_parse(&tg_hardware_type, &hardware, machine, NULL) < 0) return false;
+    while ((more = tg_record_term(&where, name, pattern, sizeof name)) == 1) {
+        const struct tg_field *field = tg_record_field(&tg_hardware_type, name);
+        if (!field) return false;
+        tg_record_get(field, &hardware, value, sizeof value);
+        if (fnmatch(pattern, value, 0) != 0) return false;
+    }
+    return more == 0;
 }

@@ -2,6 +2,7 @@
 #ifndef TG_RESULTS_HARDWARE_H
 #define TG_RESULTS_HARDWARE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -40,5 +41,11 @@ int tg_hardware_class(const struct tg_hardware *hardware, char out[TG_TEXT_SIZE]
  */
 char *tg_hardware_difference(const struct tg_hardware *here, const struct tg_hardware *there,
                              char *out, size_t size);
+
+/*
+ * Whether a machine, as its text, matches "field=pattern field=pattern" (shell patterns). A text
+ * that is of no machine matches nothing.
+ */
+bool tg_hardware_matches(const char *machine, const char *where);
 
 #endif

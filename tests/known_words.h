@@ -19,6 +19,7 @@ static const struct tg_word known_list[] = {
     {"layer", "attn_q", ""},
     {"layer", "ffn_up", ""},
     {"cache", "hot", ""},
+    {"hardware", "cpu", ""},
     {"rule", "noninferior", "cells=pair reading=slowdown"},
     {"rule", "ratio", "cells=pair reading=factor"},
     {"rule", "floor", "cells=one reading=least"},

@@ -80,6 +80,28 @@ static void a_difference_is_named_with_both_values(void **state)
     assert_string_equal(tg_hardware_difference(&a, &b, small, sizeof small), "microcode 0");
 }
 
+static void a_machine_matches_patterns_of_its_fields(void **state)
+{
+    (void)state;
+    static const char machine[] = "cpu=AMD_Ryzen_9_9950X3D cores=16 turbo=on";
+    static const struct {
+        const char *where;
+        bool matches;
+    } rows[] = {{"", true},
+                {"cpu=*9950X3D*", true},
+                {"cpu=*9950X3D* cores=16", true},
+                {"cpu=*9950X3D* cores=8", false},
+                {"cpu=*EPYC*", false},
+                {"governor=unknown", true}, /* what is not known has its default */
+                {"speed=9", false},
+                {"cpu", false}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (tg_hardware_matches(machine, rows[i].where) != rows[i].matches)
+            fail_msg("'%s'", rows[i].where);
+    assert_false(tg_hardware_matches("", ""));
+    assert_false(tg_hardware_matches("speed=9", "cpu=*"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -87,6 +109,7 @@ int main(void)
         cmocka_unit_test(a_machine_of_which_nothing_is_known_has_no_class),
         cmocka_unit_test(the_longest_record_has_room),
         cmocka_unit_test(a_difference_is_named_with_both_values),
+        cmocka_unit_test(a_machine_matches_patterns_of_its_fields),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

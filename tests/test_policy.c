@@ -186,6 +186,13 @@ static void a_rule_names_only_what_there_is(void **state)
          "unknown axis 'colour' in 'colour=red'"},
         {"\"floor\", \"metric\": \"call_time\", \"limit\": 1, \"axis\": \"build\"",
          "rule 'floor' looks at one cell, 'axis', 'of' and 'to' mean nothing"},
+        {"\"floor\", \"metric\": \"call_time\", \"limit\": 1, \"hardware\": \"cpu\"",
+         "'cpu' is not of the form field=pattern"},
+        {"\"floor\", \"metric\": \"call_time\", \"limit\": 1, \"hardware\": \"speed=9\"",
+         "unknown field 'speed' of hardware in 'speed=9'"},
+        {"\"floor\", \"metric\": \"call_time\", \"limit\": 1, \"hardware\": \"cpu=*\", "
+         "\"optional\": true",
+         "a rule with 'hardware' is required there, and optional elsewhere"},
         {"\"floor\", \"metric\": \"call_time\"", "rule 'floor' needs a 'limit'"},
         {"\"ceiling\", \"metric\": \"call_time\", \"limit\": null",
          "rule 'ceiling' needs a 'limit'"},

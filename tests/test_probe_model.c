@@ -131,6 +131,9 @@ static void a_rate_is_tokens_a_second(void **state)
     assert_string_equal(tg_probe_metric(&setup.cell), "prefill_rate");
     const struct tg_setup whole = setup_of("kernel=i2s_scalar profile=slo_128");
     assert_true(tg_probe_value(&whole.cell, 0.25) == 0.25);
+    assert_true(tg_probe_call_s(&setup.cell, "prefill_rate", 512) == 0.25);
+    assert_true(tg_probe_call_s(&whole.cell, "end_to_end_time", 8) == 8);
+    assert_true(isnan(tg_probe_call_s(&setup.cell, "decode_rate", 512)));
 }
 
 static void tokens_and_logits_depend_on_neither_kernel_nor_threads_nor_round(void **state)

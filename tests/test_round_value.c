@@ -99,6 +99,28 @@ static void exact_values_are_taken_as_they_are(void **state)
     assert_true(isnan(v));
 }
 
+/* Loading a model is done once a round; a kernel's samples that are one are not whole. */
+static void what_is_measured_once_a_round_is_compared_as_it_is(void **state)
+{
+    (void)state;
+    static const double slow[] = {3}, fast[] = {2}, two[] = {2, 2}, zero[] = {0};
+    double v = 7;
+    of.facts.quads = to.facts.quads = 5;
+    tg_cell_parse("probe=model model=tiny profile=decode_32", &of.cell, NULL);
+    to.cell = of.cell;
+    add(&of, "load_time", 1, slow);
+    add(&to, "load_time", 1, fast);
+    assert_int_equal(value("noninferior", "load_time", 1, &v), 0);
+    assert_true(fabs(v - log(1.5)) < 1e-12);
+    add(&to, "load_time", 1, zero);
+    assert_int_equal(value("noninferior", "load_time", 1, &v), -1);
+    add(&to, "load_time", 2, two);
+    assert_int_equal(value("noninferior", "load_time", 1, &v), -1);
+    add(&of, "decode_rate", 1, slow);
+    add(&to, "decode_rate", 1, fast);
+    assert_int_equal(value("noninferior", "decode_rate", 1, &v), -1);
+}
+
 static void growth_is_measured_by_the_bytes_of_both_models(void **state)
 {
     (void)state;
@@ -176,6 +198,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(every_kind_of_rule_has_a_value_and_nothing_else_has),
         TEST(exact_values_are_taken_as_they_are),
+        TEST(what_is_measured_once_a_round_is_compared_as_it_is),
         TEST(growth_is_measured_by_the_bytes_of_both_models),
         TEST(a_slope_is_had_from_the_better_half),
         TEST(too_few_samples_have_no_slope),

@@ -2,6 +2,7 @@
 #include "worker/sampler.h"
 
 #include <math.h>
+#include <stdbool.h>
 
 #include "kernels/fill.h"
 
@@ -32,7 +33,9 @@ struct tg_sampling tg_sampler_plan(const struct tg_limits *limits, const double 
             quad_s += 2 * ((double)(plan.calls[side] + 1) * call_s[side] + beside_s[side]);
     if (!plan.calls[1]) quad_s *= 2; /* alone, it takes all four samples */
     double quads = quad_s > 0 ? floor(limits->round_s / quad_s) : 0;
-    if (quads < (double)limits->quads_min) quads = (double)limits->quads_min;
+    const bool is_slow_alone = !plan.calls[1] && quad_s > limits->round_s;
+    const double least = is_slow_alone ? 1 : (double)limits->quads_min;
+    if (quads < least) quads = least;
     if (quads > (double)limits->quads_max) quads = (double)limits->quads_max;
     plan.quads = (int64_t)quads;
     return plan;

@@ -19,7 +19,8 @@ struct tg_sampling {
  * sample is one untimed call, then `calls` timed as one interval of at least limits->sample_s for
  * the faster side. Sides that run the same kernel make the same number of calls, so that they do
  * the same. Four samples, two of each side, are a quad; as many quads as fit in limits->round_s are
- * taken, within quads_min and quads_max.
+ * taken, within quads_min and quads_max; a side that is alone is compared with nothing: if a quad
+ * of it takes longer than round_s, one is enough.
  */
 struct tg_sampling tg_sampler_plan(const struct tg_limits *limits, const double call_s[2],
                                    const double beside_s[2], int same_kernel);

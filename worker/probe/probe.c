@@ -76,6 +76,13 @@ int64_t tg_probe_set_bytes(const struct tg_cell *cell, int64_t cache_bytes, int6
                                                                   : stream_bytes;
 }
 
+double tg_probe_call_s(const struct tg_cell *cell, const char *metric, double value)
+{
+    const char *own = tg_probe_metric(cell);
+    /* A rate and its seconds are each the other's inverse. */
+    return own && strcmp(own, metric) == 0 ? tg_probe_value(cell, value) : NAN;
+}
+
 void tg_probe_setup_init(struct tg_setup *setup)
 {
     memset(setup, 0, sizeof *setup);

@@ -109,6 +109,9 @@ int64_t tg_probe_bytes(const struct tg_cell *cell);
 const char *tg_probe_metric(const struct tg_cell *cell);
 double tg_probe_value(const struct tg_cell *cell, double call_s);
 
+/* The seconds of a call whose samples have this value in this metric; NAN if it is another's. */
+double tg_probe_call_s(const struct tg_cell *cell, const char *metric, double value);
+
 /*
  * Bytes that the set of matrices of this cell is to be larger than: four times the caches, as far
  * as stream_bytes goes, and stream_bytes where the caches are unknown (0). Of a hot cell 0.
