@@ -18,8 +18,9 @@
 static const char matrix[] =
     "{\"tritgate_matrix\": 1, \"axes\": [{\"probe\": [\"kernel\"], \"kernel\": [\"i2s_scalar\","
     " \"i2s_avx2\", \"i2s_scalar_unpack\", \"i2s_avx2_unpack\"], \"model\": [\"bitnet-2b\"],"
-    " \"layer\": [\"attn_q\", \"attn_k\"]}, {\"probe\": [\"model*\"], \"kernel\": [\"i2s_avx2\","
-    " \"i2s_cuda*\"], \"model\": [\"bitnet-2b\"]}, {\"probe\": [\"engine*\"],"
+    " \"layer\": [\"attn_q\", \"attn_k\"]}, {\"probe\": [\"model\"], \"kernel\": [\"i2s_avx2\","
+    " \"i2s_cuda*\"], \"model\": [\"bitnet-2b\"], \"profile\": [\"decode_128\", \"slo_128\"]}, "
+    "{\"probe\": [\"engine*\"],"
     " \"model\": [\"bitnet-2b\"]}]}";
 
 /* What was decided: "rule=answer word", ", " between; all else passed. Then where it must go. */

@@ -1,0 +1,73 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Whole models in a run: two builds, two kernels, a model of others, and what stands for it.
+# shellcheck disable=SC1091,SC2154
+. "$(dirname "$0")/lib.sh"
+
+export TRITGATE_MODEL_CACHE=$work/cache
+unset BITNET_GGUF
+cp "$TRITGATE_LIB" base.so
+
+# rules NAME RULES: a policy whose rounds are short.
+rules() {
+    printf '{"tritgate_policy": 1, "flow": "models", "limits": {"rounds_min": 3, "rounds_max": 24,
+        "round_s": 0.02, "quads_min": 5, "quads_max": 10, "sample_s": 0.0001, "warmup_min_s": 0.001,
+        "warmup_max_s": 0.01, "deadline_s": 60, "budget_s": 60, "alpha_fail": 0.05,
+        "alpha_miss": 0.05}, "rules": [%s],
+        "fallbacks": [{"name": "model", "each": true, "levels": [
+            {"level": "primary", "does": "a real model", "method": "real model",
+             "cells": "probe=model model=gguf"},
+            {"level": "alt1", "does": "a synthetic model", "method": "synthetic model",
+             "cells": "probe=model model=tiny", "same": "kernel profile"},
+            {"level": "skip", "does": "nothing", "method": "nothing measured"}]}]}' "$2" >"$1_policy.json"
+}
+
+# models NAME KERNELS MODELS PROFILES: a matrix.
+models() {
+    printf '{"tritgate_matrix": 1, "policy": "%s_policy.json", "axes": {"probe": ["model"],
+        "kernel": [%s], "model": [%s], "profile": [%s]}}' "$@" >"$1.json"
+}
+
+duet='{"rule": "noninferior", "metric": "%s", "where": "profile=%s", "axis": "build", "of": "head",
+    "to": "base", "tolerance": 0.3, "margin": 0.5%s}'
+exact='{"rule": "determinism", "metric": "output_checksum"}'
+
+# shellcheck disable=SC2059
+rules same "$(printf "$duet" decode_rate decode_32 ', "effect": "throughput"'), $exact"
+models same '"i2s_scalar"' '"tiny"' '"decode_32"'
+check 'the same build twice' gives 0 "$TRITGATE" run same.json --base base.so --same --out same
+check 'is not slower in tokens a second' says 'unchanged +i2s_scalar, decode_32'
+check 'the model was made once' test "$(find cache -name '*.gguf' | wc -l)" = 1
+check 'and is said to be synthetic' bash -c "'$TRITGATE' report same --format lines | grep -q '\"model_source\":\"synthetic\"'"
+check 'BITNET_SEED is its seed' bash -c "BITNET_SEED=42 '$TRITGATE' run same.json --same --base base.so --budget 0.1 --out seeded; grep -q '\"seed\": \"42\"' seeded/plan.json"
+check 'and must be a number' refuses "BITNET_SEED is no number of at most 15 digits: 'x'" env BITNET_SEED=x "$TRITGATE" run same.json --out unseeded
+check 'the gate says the same' gives 0 "$TRITGATE" gate same
+check 'a second run finds it' bash -c "'$TRITGATE' run same.json --base base.so --same --out again 2>&1 | grep -c making | grep -qx 0"
+
+rules wrong "$exact"
+models wrong '"stub_wrong"' '"tiny"' '"decode_32"'
+check 'a wrong kernel' gives 1 "$TRITGATE" run wrong.json --out wrong
+check 'is found by a matrix of the model' says 'stub_wrong differs from the reference'
+
+rules slower '{"rule": "noninferior", "metric": "decode_rate", "axis": "kernel", "of": "stub_twice",
+    "to": "i2s_scalar", "tolerance": 0.05, "margin": 0.1, "effect": "throughput"}'
+models slower '"stub_twice", "i2s_scalar"' '"tiny"' '"decode_32"'
+check 'a kernel of half the speed' gives 1 "$TRITGATE" run slower.json --out slower
+check 'makes the model slower' says 'slower'
+
+rules real "$exact"
+models real '"i2s_scalar"' '"tiny", "gguf"' '"decode_32"'
+check 'without a model of others' gives 0 "$TRITGATE" run real.json --out real
+check 'its tests are skipped' says 'skipped .*there is no model file: neither --model nor BITNET_GGUF'
+check 'and what stands for it is told' grep -q '"method": "synthetic model"' real/receipt.json
+cached=$(find cache -name '*.gguf')
+check 'a synthetic one is not taken for it' gives 2 env BITNET_GGUF="$cached" "$TRITGATE" run real.json --out fake
+check 'but named' says 'is a synthetic model, and no real one'
+sed 's/tritgate\.synthetic/tritgate.synthetix/' "$cached" >theirs.gguf
+check 'a model of others is measured' gives 0 "$TRITGATE" run real.json --model theirs.gguf --out theirs
+check 'as such' bash -c "'$TRITGATE' report theirs --format lines | grep -q '\"model_source\":\"file\",\"model_digest\":\"$(sha256sum <theirs.gguf | cut -d' ' -f1)\"'"
+check 'a file that is not there' refuses "cannot open model 'nowhere.gguf'" "$TRITGATE" run real.json --model nowhere.gguf --out nowhere
+check 'a model that does not fit' gives 2 "$TRITGATE" run same.json --policy <(sed 's/"rounds_min"/"memory_share": 0.000001, "rounds_min"/' same_policy.json) --out tight
+check 'says the bytes' says '[0-9]+ bytes of memory are needed'
+
+finish
