@@ -29,6 +29,24 @@ const struct tg_record_type tg_limits_type = {
 const struct tg_record_type tg_rule_type = {
     "key", rule_fields, sizeof rule_fields / sizeof *rule_fields, sizeof(struct tg_rule)};
 
+enum tg_exclusive tg_policy_exclusive(const char *word)
+{
+    static const char *const words[] = {"node", "memory", "cache", "core"};
+    int found = 0;
+    while (found < TG_EXCLUSIVE_COUNT && strcmp(words[found], word) != 0) found++;
+    return (enum tg_exclusive)found;
+}
+
+static int check_exclusive(const struct tg_limits *l, struct tg_error *err)
+{
+    enum tg_exclusive exclusive = tg_policy_exclusive(l->exclusive);
+    if (exclusive == TG_EXCLUSIVE_COUNT)
+        return tg_fail(err, "'exclusive' is node, memory, cache or core");
+    if (exclusive == TG_EXCLUSIVE_NODE && l->beside_gpu)
+        return tg_fail(err, "'beside_gpu' lets blocks share a node, 'exclusive' does not");
+    return 0;
+}
+
 static int check_limits(const struct tg_limits *l, struct tg_error *err)
 {
     const double shares[] = {l->alpha_fail,       l->alpha_miss,  l->confidence, l->alpha_family,
@@ -62,7 +80,7 @@ static int check_limits(const struct tg_limits *l, struct tg_error *err)
         if (switches[i] / 2 || switches[i] < 0)
             return tg_fail(err, "'require_release', 'require_base', 'family_watch', 'family_fail' "
                                 "and 'fail_fast' are true or false");
-    return 0;
+    return check_exclusive(l, err);
 }
 
 /* What the words say of a metric. */
@@ -311,7 +329,20 @@ static int read_rules(const struct tg_json_file *file, const struct tg_words *wo
     return 0;
 }
 
-/* Each step's limits: the policy's, but for what it gives itself. And rules name steps there are.
+int tg_policy_read_exclusive(const struct tg_json_file *file, char word[TG_TEXT_SIZE],
+                             struct tg_error *err)
+{
+    struct tg_limits limits;
+    tg_record_init(&tg_limits_type, &limits);
+    if (read_limits(file, tg_json_get(file->root, "limits"), &limits, err) < 0)
+        return tg_fail_in(err, "policy");
+    memcpy(word, limits.exclusive, TG_TEXT_SIZE);
+    return 0;
+}
+
+/*
+ * Each step's limits: the policy's, but for what it gives itself. Workers are placed before a step
+ * is chosen. And rules name steps there are.
  */
 static int read_steps(const struct tg_json_file *file, struct tg_policy *p, struct tg_error *err)
 {
@@ -322,10 +353,11 @@ static int read_steps(const struct tg_json_file *file, struct tg_policy *p, stru
     p->step_limits = calloc(p->process.step_count + 1, sizeof *p->step_limits);
     if (!p->step_limits) return tg_fail(err, "out of memory");
     for (size_t i = 0; i < p->process.step_count; i++) {
+        const struct tg_json *given = tg_json_get(tg_json_at(steps, i), "limits");
         p->step_limits[i] = p->limits;
-        if (read_limits(file, tg_json_get(tg_json_at(steps, i), "limits"), &p->step_limits[i],
-                        err) < 0)
-            return -1;
+        if (tg_json_get(given, "exclusive"))
+            return tg_json_fail(file, given, err, "'exclusive' is the same for all steps");
+        if (read_limits(file, given, &p->step_limits[i], err) < 0) return -1;
     }
     for (size_t i = 0; i < p->rule_count; i++)
         if (*p->rules[i].step && tg_flow_find_step(&p->process, p->rules[i].step, &step, &why) < 0)

@@ -20,6 +20,15 @@
  *               "axis": "build", "of": "head", "to": "base", "tolerance": 0.02, "margin": 0.05}]}
  */
 
+/* What two timed blocks may not share, from the most to the least: the limit `exclusive`. */
+enum tg_exclusive {
+    TG_EXCLUSIVE_NODE,
+    TG_EXCLUSIVE_MEMORY,
+    TG_EXCLUSIVE_CACHE,
+    TG_EXCLUSIVE_CORE,
+    TG_EXCLUSIVE_COUNT /* none of them */
+};
+
 /* The limits of limits.def. */
 struct tg_limits {
 #define FIELD(name, KIND, fallback, unit, meaning) TG_MEMBER_##KIND(name)
@@ -59,6 +68,13 @@ struct tg_policy {
  */
 int tg_policy_parse(const struct tg_json_file *file, const struct tg_words *words,
                     struct tg_policy *policy, struct tg_error *err);
+
+/* What the word of the limit `exclusive` means; TG_EXCLUSIVE_COUNT if nothing. */
+enum tg_exclusive tg_policy_exclusive(const char *word);
+
+/* The word that a policy has for it, read before anything else is known. */
+int tg_policy_read_exclusive(const struct tg_json_file *file, char word[TG_TEXT_SIZE],
+                             struct tg_error *err);
 
 /*
  * Makes it the policy of one step ("": the last that writes the gate): the step's limits stand, and

@@ -180,6 +180,8 @@ static const char *const refused[][2] = {
      "line 2: steps[0].writes: 'writes' is true or false"},
     {"\"steps\": [{" ONE ", \"limits\": {\"rounds_min\": 0}}]}",
      "line 2: steps[0].limits: 'rounds_min' is at least 1 and 'rounds_max' at least that"},
+    {"\"steps\": [{" ONE ", \"limits\": {\"exclusive\": \"core\"}}]}",
+     "line 2: steps[0].limits: 'exclusive' is the same for all steps"},
     {"\"steps\": [{" ONE ",\n \"texts\": {\"a\": [\"x\",\n\"{speed}\"]}}]}",
      "line 4: steps[0].texts.a[1]: nothing is called 'speed'"},
     {"\"steps\": [{" ONE ", \"texts\": {\"a\": [\"{accuracy.speed}\"]}}]}",

@@ -146,6 +146,10 @@ static void a_limit_out_of_its_range_is_refused(void **state)
          "'warmup_min_s' is not negative and 'warmup_max_s' at least that"},
         {"\"deadline_s\": 0", "'deadline_s' and 'budget_s' are positive"},
         {"\"budget_s\": -1", "'deadline_s' and 'budget_s' are positive"},
+        {"\"exclusive\": \"socket\"", "'exclusive' is node, memory, cache or core"},
+        {"\"exclusive\": \"\"", "'exclusive' is node, memory, cache or core"},
+        {"\"exclusive\": \"node\", \"beside_gpu\": true",
+         "'beside_gpu' lets blocks share a node, 'exclusive' does not"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         char text[400], sentence[200];
@@ -159,6 +163,36 @@ static void a_limit_out_of_its_range_is_refused(void **state)
                    "line 1: limits.rounds_min: a whole number is expected");
     assert_refused(BEGIN "\"limits\": {\"budget_s\": 1e999}, " RULES "}",
                    "line 1: limits.budget_s: number out of range");
+}
+
+/* Workers are placed by it, before anything else of the policy is known. */
+static void what_blocks_may_not_share_is_read_by_itself(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *limits, *word;
+        enum tg_exclusive exclusive;
+    } rows[] = {
+        {"\"budget_s\": 3", "memory", TG_EXCLUSIVE_MEMORY},
+        {"\"exclusive\": \"node\"", "node", TG_EXCLUSIVE_NODE},
+        {"\"exclusive\": \"cache\"", "cache", TG_EXCLUSIVE_CACHE},
+        {"\"exclusive\": \"core\", \"beside_gpu\": true", "core", TG_EXCLUSIVE_CORE},
+    };
+    struct tg_json_file file;
+    struct tg_error err;
+    char text[400], word[TG_TEXT_SIZE];
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        snprintf(text, sizeof text, BEGIN "\"limits\": {%s}, \"rules\": 7}", rows[i].limits);
+        assert_int_equal(tg_json_parse(text, &file, NULL), 0);
+        if (tg_policy_read_exclusive(&file, word, &err) < 0) fail_msg("%s", err.text);
+        assert_string_equal(word, rows[i].word);
+        assert_int_equal(tg_policy_exclusive(word), rows[i].exclusive);
+        tg_json_release(&file);
+    }
+    assert_int_equal(tg_json_parse("{\"limits\": {\"exclusive\": 3}}", &file, NULL), 0);
+    assert_int_equal(tg_policy_read_exclusive(&file, word, &err), -1);
+    assert_memory_equal(err.text, "policy: line 1: limits.exclusive", 32);
+    tg_json_release(&file);
 }
 
 static void assert_rule_refused(const char *rule, const char *sentence)
@@ -377,6 +411,7 @@ int main(void)
         cmocka_unit_test(a_number_that_is_absent_is_none_and_never_0),
         cmocka_unit_test(a_file_that_is_no_policy_is_refused),
         cmocka_unit_test(a_limit_out_of_its_range_is_refused),
+        cmocka_unit_test(what_blocks_may_not_share_is_read_by_itself),
         cmocka_unit_test(a_rule_names_only_what_there_is),
         cmocka_unit_test(a_pair_has_two_different_sides_that_exist),
         cmocka_unit_test(the_lines_of_a_noninferior_rule_are_in_order),
