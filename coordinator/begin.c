@@ -24,7 +24,7 @@ static int hear_announcements(struct tg_work *w, struct tg_error *err)
     w->worker_count = tg_crew_count(w->crew);
     if (!w->workers) w->workers = calloc(w->worker_count, sizeof *w->workers);
     if (!w->workers) return tg_fail(err, "out of memory");
-    const struct tg_summons summons = {w->head, w->base, w->model, w->model_cache};
+    const struct tg_summons summons = {w->head, w->base, w->model, w->model_cache, w->exclusive};
     return tg_crew_announce(w->crew, &summons, w->workers, err);
 }
 
@@ -96,10 +96,11 @@ static int read_texts(struct tg_work *w, struct tg_error *err)
     else if (tg_json_read(path, &policy, err) < 0)
         rc = tg_fail_in(err, "policy");
     if (rc == 0) {
+        rc = tg_policy_read_exclusive(&policy, w->exclusive, err);
         w->run.matrix = strdup(matrix.text);
         w->run.policy = strdup(policy.text);
         tg_json_release(&policy);
-        if (!w->run.matrix || !w->run.policy) rc = tg_fail(err, "out of memory");
+        if (rc == 0 && (!w->run.matrix || !w->run.policy)) rc = tg_fail(err, "out of memory");
     }
     tg_json_release(&matrix);
     return rc;
@@ -255,6 +256,7 @@ int tg_begin_again(struct tg_work *w, struct tg_error *err)
     if (w->plan.asked.is_imported)
         return tg_fail(err, "run '%s' was imported: there is nothing to go on with", o->resume);
     const struct tg_capability *first = &w->plan.workers[0];
+    memcpy(w->exclusive, w->plan.policy.limits.exclusive, sizeof w->exclusive);
     snprintf(w->head, sizeof w->head, "%s", first->head.path);
     if (first->has_base) snprintf(w->base, sizeof w->base, "%s", first->base.path);
     if (find_models(w, err) < 0) return -1;

@@ -36,7 +36,8 @@ struct tg_work {
     struct tg_capability *workers;
     size_t worker_count;
     char directory[4096], head[4096], base[4096], model[4096], model_cache[4096];
-    struct tg_run run; /* texts, and the rows of earlier attempts */
+    char exclusive[TG_TEXT_SIZE]; /* what blocks may not share: the policy's limit */
+    struct tg_run run;            /* texts, and the rows of earlier attempts */
     struct tg_plan plan;
     int64_t attempt;
     bool is_idle;    /* nothing that can be measured was changed */

@@ -114,7 +114,7 @@ static int run_by_hand(const struct options *o, struct tg_error *err)
                  o->library);
     else if (tg_library_own_path(setup.library, sizeof setup.library, err) < 0)
         return TG_STATUS_USAGE;
-    if (tg_seat_find(&here, 0, &seat, err) < 0) return TG_STATUS_USAGE;
+    if (tg_seat_find(&here, &tg_place_alone, &seat, err) < 0) return TG_STATUS_USAGE;
     setup.core_count = seat.place.core_count;
     memcpy(setup.cores, seat.place.cores, sizeof setup.cores);
     if (setup.cell.threads <= seat.place.core_count)

@@ -111,7 +111,8 @@ static int check_all(const struct options *o, struct tg_error *err)
         snprintf(path, sizeof path, "%s%s", strchr(o->library, '/') ? "" : "./", o->library);
     else if (tg_library_own_path(path, sizeof path, err) < 0)
         return TG_STATUS_USAGE;
-    if (tg_seat_find(&here, 0, &seat, err) < 0 || tg_survey_take(path, &survey, err) < 0)
+    if (tg_seat_find(&here, &tg_place_alone, &seat, err) < 0 ||
+        tg_survey_take(path, &survey, err) < 0)
         return TG_STATUS_USAGE;
     for (size_t i = 0; i < survey.count; i++) {
         const struct tg_survey_kernel *k = &survey.kernels[i];

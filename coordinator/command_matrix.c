@@ -159,15 +159,20 @@ static void print_json(const struct tg_plan *plan)
     tg_json_free(root);
 }
 
-/* This machine as the one worker of a run. */
-static int survey_here(const struct options *o, struct tg_capability *worker, struct tg_error *err)
+/* This machine as the one worker of a run with that policy. */
+static int survey_here(const struct options *o, const struct tg_json_file *policy,
+                       struct tg_capability *worker, struct tg_error *err)
 {
     char path[4096];
     const struct tg_node here = {NULL, NULL};
+    struct tg_place_wish wish = tg_place_alone;
     struct tg_seat seat;
+    char exclusive[TG_TEXT_SIZE];
     tg_host_name(worker->host);
     snprintf(worker->domain, sizeof worker->domain, "any");
-    if (tg_seat_find(&here, 0, &seat, err) < 0) return -1;
+    if (tg_policy_read_exclusive(policy, exclusive, err) < 0) return -1;
+    wish.exclusive = tg_policy_exclusive(exclusive);
+    if (tg_seat_find(&here, &wish, &seat, err) < 0) return -1;
     tg_record_format(&tg_hardware_type, &seat.machine, worker->machine, sizeof worker->machine);
     if (tg_hardware_class(&seat.machine, worker->hardware, err) < 0 ||
         tg_library_own_path(path, sizeof path, err) < 0 ||
@@ -192,7 +197,6 @@ static int list(const struct options *o, struct tg_error *err)
     struct tg_plan plan;
     char path[4096];
     int rc = -1;
-    if (survey_here(o, &worker, err) < 0) goto out;
     if (tg_json_read(o->matrix, &matrix, err) < 0) {
         tg_fail_in(err, "matrix");
         goto out;
@@ -206,6 +210,7 @@ static int list(const struct options *o, struct tg_error *err)
         tg_fail_in(err, "policy");
         goto out;
     }
+    if (survey_here(o, &policy, &worker, err) < 0) goto out;
     snprintf(asked.filter, sizeof asked.filter, "%s", o->filter ? o->filter : "");
     snprintf(asked.step, sizeof asked.step, "%s", o->step ? o->step : "");
     char *text = tg_plan_text(&asked, &worker, 1);

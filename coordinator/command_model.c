@@ -131,7 +131,8 @@ static int make(const struct options *o, struct tg_error *err)
     if (!what.ternary) what.ternary = tg_synthetic_ternary(what.model);
     if (tg_synthetic_check(&what, err) < 0) return TG_STATUS_USAGE;
     if (threads == 0)
-        threads = tg_place_find(NULL, NULL, 0, &place, NULL) == 0 ? place.core_count : 1;
+        threads = tg_place_find(NULL, NULL, &tg_place_alone, &place, NULL) == 0 ? place.core_count
+                                                                                : 1;
     if (tg_pool_create(threads, NULL, &pool, err) < 0) return TG_STATUS_STOPPED;
     const double began = tg_now();
     int rc = o->cache ? tg_model_cache_get(o->cache, &what, pool, path, sizeof path, &was_made, err)

@@ -188,12 +188,21 @@ static void say_what_comes(const struct tg_work *w)
            w->worker_count == 1 ? "" : "s", w->plan.asked.budget_s, w->directory);
 }
 
-static int coordinate(struct tg_work *w, size_t *well, struct tg_error *err)
+/* Rank 0 keeps off what its node's workers time on; alone it is a worker, which has done so. */
+static void leave_timed_cores(const struct tg_work *w)
+{
+    struct tg_error why;
+    if (tg_place_leave(tg_policy_exclusive(w->exclusive), &why) < 0)
+        tg_log(TG_WARN, "%s", why.text);
+}
+
+static int coordinate(struct tg_work *w, bool has_ranks, size_t *well, struct tg_error *err)
 {
     struct tg_dispatched dispatched;
     int status = TG_STATUS_USAGE;
     if ((w->wishes->resume ? tg_begin_again(w, err) : tg_begin(w, err)) == 0) {
         say_what_comes(w);
+        if (has_ranks) leave_timed_cores(w);
         int rc = tg_dispatch(w->crew, w->workers, &w->plan, &w->run, w->directory, w->attempt,
                              &dispatched, err);
         *well = close_workers(w);
@@ -216,8 +225,8 @@ static int coordinate(struct tg_work *w, size_t *well, struct tg_error *err)
 static int work_as_rank(struct tg_wire *wire, const struct tg_wishes *o, struct tg_error *err)
 {
     struct tg_worker *worker;
-    if (tg_serve_open(tg_wire_rank(wire), tg_wire_worker_index(wire), &o->identity, &worker, err) <
-        0)
+    if (tg_serve_open(tg_wire_rank(wire), tg_wire_worker_index(wire), tg_wire_worker_count(wire),
+                      &o->identity, &worker, err) < 0)
         return -1;
     int rc = tg_serve(wire, worker, err);
     tg_serve_close(worker);
@@ -245,9 +254,7 @@ int tg_command_run(int argc, char **argv)
     if (tg_wire_rank(wire) > 0) {
         status = work_as_rank(wire, &options, &err) == 0 ? 0 : TG_STATUS_STOPPED;
     } else if (tg_crew_open(wire, &options.identity, &work.crew, &err) == 0) {
-        struct tg_error why;
-        if (tg_wire_size(wire) > 1 && tg_place_leave(&why) < 0) tg_log(TG_WARN, "%s", why.text);
-        status = coordinate(&work, &well, &err);
+        status = coordinate(&work, tg_wire_size(wire) > 1, &well, &err);
     }
     if (status >= TG_STATUS_USAGE) tg_log(TG_ERROR, "%s", err.text);
     bool all_left = tg_wire_rank(wire) > 0 ? status == 0 : well == tg_crew_count(work.crew);

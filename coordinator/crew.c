@@ -19,7 +19,7 @@ int tg_crew_open(struct tg_wire *wire, const struct tg_identity *identity, struc
     struct tg_crew *c = calloc(1, sizeof *c);
     if (!c) return tg_fail(err, "out of memory");
     c->wire = wire;
-    if (tg_wire_size(wire) == 1 && tg_serve_open(0, 0, identity, &c->own, err) < 0) {
+    if (tg_wire_size(wire) == 1 && tg_serve_open(0, 0, 1, identity, &c->own, err) < 0) {
         free(c);
         return -1;
     }
@@ -90,6 +90,7 @@ int tg_crew_announce(struct tg_crew *crew, const struct tg_summons *summons,
     tg_json_add_text(root, "base", summons->base);
     tg_json_add_text(root, "model", summons->model);
     tg_json_add_text(root, "model_cache", summons->model_cache);
+    tg_json_add_text(root, "exclusive", summons->exclusive ? summons->exclusive : "");
     char *message = tg_json_print(root, false);
     int rc = tg_crew_tell_all(crew, message, err);
     free(message);

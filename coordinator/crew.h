@@ -31,11 +31,12 @@ int tg_crew_hear(struct tg_crew *crew, double deadline_s, size_t *worker, char *
 struct tg_summons {
     const char *head, *base;         /* libraries */
     const char *model, *model_cache; /* the run's own model file; the folder of synthetic ones */
+    const char *exclusive;           /* what two timed blocks may not share */
 };
 
 /*
- * Has every worker say what it can do with these libraries and models. `workers` has one element a
- * worker, all zero or what they said before, which is released.
+ * Has every worker take its place, and say what it can do with these libraries and models.
+ * `workers` has one element a worker, all zero or what they said before, which is released.
  */
 int tg_crew_announce(struct tg_crew *crew, const struct tg_summons *summons,
                      struct tg_capability *workers, struct tg_error *err);

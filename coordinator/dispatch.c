@@ -331,12 +331,12 @@ static int run_rounds(struct dispatch *d, struct tg_error *err)
     }
 }
 
-/* Workers on one node and memory domain share a number. */
+/* Workers that share on one node what blocks may not share have a number in common. */
 static int domain_of(const struct tg_capability *workers, size_t worker)
 {
     const struct tg_capability *w = &workers[worker];
     for (size_t i = 0; i < worker; i++)
-        if (strcmp(workers[i].host, w->host) == 0 && strcmp(workers[i].domain, w->domain) == 0)
+        if (strcmp(workers[i].host, w->host) == 0 && strcmp(workers[i].share, w->share) == 0)
             return (int)i;
     return (int)worker;
 }

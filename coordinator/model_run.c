@@ -342,7 +342,7 @@ static int open_session(const struct options *o, struct tg_session *s, struct tg
                                          .context = context_of(o),
                                          .batch = BATCH,
                                          .is_wide = o->is_wide};
-    const bool has_place = tg_place_find(NULL, NULL, 0, &place, NULL) == 0;
+    const bool has_place = tg_place_find(NULL, NULL, &tg_place_alone, &place, NULL) == 0;
     if (options.threads == 0) options.threads = has_place ? place.core_count : 1;
     if (has_place && options.threads <= place.core_count) options.cores = place.cores;
     if (options.cores && tg_place_bind(place.cores[0], err) < 0) return -1;

@@ -42,6 +42,7 @@ char *tg_plan_text(const struct tg_asked *asked, const struct tg_capability *wor
         struct tg_json *worker = tg_json_object(list, NULL);
         tg_json_add_text(worker, "host", workers[i].host);
         tg_json_add_text(worker, "domain", workers[i].domain);
+        tg_json_add_text(worker, "share", workers[i].share);
         tg_json_add_text(worker, "hardware", workers[i].hardware);
         tg_json_add_text(worker, "machine", workers[i].machine);
         if (*workers[i].gpu) tg_json_add_text(worker, "gpu", workers[i].gpu);
@@ -61,6 +62,7 @@ int tg_plan_capability(const struct tg_json_file *file, const struct tg_json *an
     const struct tg_json *base = tg_json_get(announced, "base");
     snprintf(read.host, sizeof read.host, "%s", tg_json_text(tg_json_get(announced, "host")));
     snprintf(read.domain, sizeof read.domain, "%s", tg_json_text(tg_json_get(announced, "domain")));
+    snprintf(read.share, sizeof read.share, "%s", tg_json_text(tg_json_get(announced, "share")));
     const char *hardware = tg_json_text(tg_json_get(announced, "hardware"));
     snprintf(read.hardware, sizeof read.hardware, "%s", *hardware ? hardware : "unknown");
     snprintf(read.machine, sizeof read.machine, "%s",

@@ -25,6 +25,7 @@
 /* What a worker announced. */
 struct tg_capability {
     char host[TG_TEXT_SIZE], domain[TG_TEXT_SIZE];
+    char share[TG_TEXT_SIZE];            /* of its node, in which one block at a time is timed */
     char hardware[TG_TEXT_SIZE];         /* class of its machine, as in the fact; "unknown" */
     char machine[TG_HARDWARE_TEXT_SIZE]; /* the fields of that class, as their text; may be "" */
     char gpu[TG_TEXT_SIZE]; /* uuid of the whole GPU that it has, or a part of; or "" */

@@ -295,7 +295,7 @@ static void cells_are_bound_to_the_core_of_their_place(void **state)
     struct tg_order order = make_order("kernel=i2s_scalar", "kernel=i2s_scalar build=copy");
     struct tg_measurement m[2];
     char core[16];
-    assert_int_equal(tg_place_find(NULL, NULL, 0, &bench.place, NULL), 0);
+    assert_int_equal(tg_place_find(NULL, NULL, &tg_place_alone, &bench.place, NULL), 0);
     snprintf(core, sizeof core, "%d", bench.place.core);
     conduct(&bench, &order, m);
     for (int i = 0; i < 2; i++) {
@@ -313,7 +313,7 @@ static void what_is_apart_takes_a_core_before_the_last(void **state)
     struct tg_bench bench = make_bench();
     struct tg_order order = make_order("kernel=i2s_scalar", NULL);
     struct tg_measurement m[2];
-    assert_int_equal(tg_place_find(NULL, NULL, 0, &bench.place, NULL), 0);
+    assert_int_equal(tg_place_find(NULL, NULL, &tg_place_alone, &bench.place, NULL), 0);
     order.is_apart = true;
     for (int before = 0; before < 4; before++) {
         char core[16];
@@ -334,7 +334,7 @@ static struct tg_bench make_bench_of(int threads)
 {
     struct tg_bench bench = make_bench();
     struct tg_place place;
-    assert_int_equal(tg_place_find(NULL, NULL, 0, &place, NULL), 0);
+    assert_int_equal(tg_place_find(NULL, NULL, &tg_place_alone, &place, NULL), 0);
     if (place.core_count >= threads) bench.place = place;
     return bench;
 }

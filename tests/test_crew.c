@@ -89,16 +89,18 @@ static void what_workers_announce_takes_the_place_of_what_they_said(void **state
     struct tg_error err;
     for (int i = 0; i < 2; i++) {
         const char *base = i ? kernel_library() : "";
-        if (tg_crew_announce(crew, &(struct tg_summons){kernel_library(), base, "", ""}, &worker,
-                             &err) < 0)
+        if (tg_crew_announce(crew, &(struct tg_summons){kernel_library(), base, "", "", "memory"},
+                             &worker, &err) < 0)
             fail_msg("%s", err.text);
         assert_string_equal(worker.host, "nodea");
         assert_string_not_equal(worker.hardware, "unknown");
         assert_true(worker.head.count > 1);
         assert_int_equal(worker.has_base, i);
     }
-    assert_int_equal(
-        tg_crew_announce(crew, &(struct tg_summons){"/nowhere.so", "", "", ""}, &worker, &err), -1);
+    assert_int_equal(tg_crew_announce(crew,
+                                      &(struct tg_summons){"/nowhere.so", "", "", "", "memory"},
+                                      &worker, &err),
+                     -1);
     assert_string_equal(err.text, "cannot open library '/nowhere.so'");
     assert_null(worker.head.kernels);
     tg_plan_capability_release(&worker);

@@ -225,7 +225,7 @@ static void threads_are_bound_to_their_cores_and_the_first_is_its_callers(void *
     struct tg_pool *pool;
     struct tg_error err;
     cpu_set_t bounds[3], before;
-    if (tg_place_find(NULL, NULL, 0, &place, &err) < 0) fail_msg("%s", err.text);
+    if (tg_place_find(NULL, NULL, &tg_place_alone, &place, &err) < 0) fail_msg("%s", err.text);
     assert_int_equal(sched_getaffinity(0, sizeof before, &before), 0);
     const int last = place.cores[place.core_count - 1];
     const int cores[] = {-7, place.core, last}; /* of the first no use is made */

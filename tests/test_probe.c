@@ -168,7 +168,7 @@ static void threads_share_the_rows_and_nothing_else_changes(void **state)
         snprintf(text, sizeof text,
                  "probe=kernel kernel=i2s_scalar layer=50x256 batch=3 threads=%d", threads);
         struct tg_setup setup = setup_of(text);
-        assert_int_equal(tg_place_find(NULL, NULL, 0, &place, &err), 0);
+        assert_int_equal(tg_place_find(NULL, NULL, &tg_place_alone, &place, &err), 0);
         for (int i = 0; i < threads && threads <= place.core_count; i++)
             setup.cores[setup.core_count++] = place.cores[i];
         tg_place_text(setup.cores, setup.core_count, cores);

@@ -30,7 +30,8 @@ static const struct tg_node *node(const char *topology, const char *gpus)
 static void sit(const char *topology, const char *gpus, int index)
 {
     struct tg_error err;
-    if (tg_seat_find(node(topology, gpus), index, &seat, &err) < 0) fail_msg("%s", err.text);
+    const struct tg_place_wish wish = {index, index + 1, TG_EXCLUSIVE_MEMORY};
+    if (tg_seat_find(node(topology, gpus), &wish, &seat, &err) < 0) fail_msg("%s", err.text);
 }
 
 static void a_worker_gets_a_gpu_or_the_reason_why_not(void **state)
@@ -134,13 +135,16 @@ static void the_driver_is_asked_where_nothing_is_recorded(void **state)
     set_driver("new", "gpus=2");
     if (tg_seat_gpus(&here, &list, &err) < 0) fail_msg("%s", err.text);
     assert_int_equal(list.count, 2);
-    if (tg_seat_find(&here, 1, &seat, &err) < 0) fail_msg("%s", err.text);
+    if (tg_seat_find(&here, &(struct tg_place_wish){1, 3, TG_EXCLUSIVE_MEMORY}, &seat, &err) < 0)
+        fail_msg("%s", err.text);
     assert_string_equal(seat.gpu.uuid, list.gpus[1].uuid);
     assert_string_equal(seat.no_gpu, "");
-    if (tg_seat_find(&here, 2, &seat, &err) < 0) fail_msg("%s", err.text);
+    if (tg_seat_find(&here, &(struct tg_place_wish){2, 3, TG_EXCLUSIVE_MEMORY}, &seat, &err) < 0)
+        fail_msg("%s", err.text);
     assert_string_equal(seat.no_gpu, "other workers have the GPUs of this node");
     set_driver("new", "gpus=2 crash=1");
-    if (tg_seat_find(&here, 0, &seat, &err) < 0) fail_msg("%s", err.text);
+    if (tg_seat_find(&here, &(struct tg_place_wish){0, 3, TG_EXCLUSIVE_MEMORY}, &seat, &err) < 0)
+        fail_msg("%s", err.text);
     assert_memory_equal(seat.no_gpu, "asking the NVIDIA driver ends the process", 41);
     assert_false(has_children());
 }
@@ -149,9 +153,9 @@ static void a_node_that_cannot_be_read_is_refused(void **state)
 {
     (void)state;
     struct tg_error err;
-    assert_int_equal(tg_seat_find(node("nowhere", "gpus_4"), 0, &seat, &err), -1);
+    assert_int_equal(tg_seat_find(node("nowhere", "gpus_4"), &tg_place_alone, &seat, &err), -1);
     assert_non_null(strstr(err.text, "cannot read topology"));
-    assert_int_equal(tg_seat_find(node("one_core", "nowhere"), 0, &seat, &err), -1);
+    assert_int_equal(tg_seat_find(node("one_core", "nowhere"), &tg_place_alone, &seat, &err), -1);
     assert_non_null(strstr(err.text, "cannot read GPUs"));
 }
 

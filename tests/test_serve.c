@@ -6,6 +6,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -28,7 +29,7 @@ static struct tg_worker *start_with(const char *gpus)
     const struct tg_identity identity = {"node-a", TG_TEST_DATA "/two_sockets.xml", gpus};
     struct tg_worker *worker = NULL;
     struct tg_error err;
-    if (tg_serve_open(3, 1, &identity, &worker, &err) < 0) fail_msg("%s", err.text);
+    if (tg_serve_open(3, 1, 2, &identity, &worker, &err) < 0) fail_msg("%s", err.text);
     return worker;
 }
 
@@ -60,13 +61,20 @@ static void say(struct tg_worker *worker, const char *message)
     assert_null(file.root);
 }
 
-static void announce(struct tg_worker *worker)
+static void announce_for(struct tg_worker *worker, const char *exclusive)
 {
     char message[5000];
-    snprintf(message, sizeof message, "{\"do\":\"announce\",\"head\":\"%s\",\"base\":\"\"}",
-             kernel_library());
+    snprintf(message, sizeof message,
+             "{\"do\":\"announce\",\"head\":\"%s\",\"base\":\"\",\"exclusive\":\"%s\"}",
+             kernel_library(), exclusive);
     struct tg_json_file file = ask(worker, message);
+    assert_string_equal(text_of(&file, "error"), "");
     tg_json_release(&file);
+}
+
+static void announce(struct tg_worker *worker)
+{
+    announce_for(worker, "memory");
 }
 
 static void open_run(struct tg_worker *worker, const char *directory)
@@ -138,6 +146,7 @@ static void a_worker_announces_its_node_and_its_libraries(void **state)
     struct tg_json_file file = ask(worker, message);
     assert_string_equal(text_of(&file, "host"), "node-a");
     assert_string_equal(text_of(&file, "domain"), "numa1");
+    assert_string_equal(text_of(&file, "share"), "numa1");
     struct tg_hardware machine;
     char name[TG_TEXT_SIZE];
     tg_record_init(&tg_hardware_type, &machine);
@@ -198,6 +207,7 @@ static void rounds_are_stored_and_told_with_the_same_lines(void **state)
         assert_int_equal(m->facts.rank, 3);
         assert_string_equal(m->facts.seed, "77");
         assert_string_equal(m->facts.domain, "numa1");
+        assert_string_equal(m->facts.share, "numa1");
         assert_string_equal(m->block, CELL " | " COPY);
         assert_in_range(tg_measurement_series(m, "call_time")->count, 10, 12);
     }
@@ -291,10 +301,11 @@ static void a_worker_without_a_place_is_none(void **state)
     (void)state;
     const struct tg_identity identity = {"node-a", "/nowhere.xml"};
     struct tg_worker *worker = NULL;
-    struct tg_error err;
-    assert_int_equal(tg_serve_open(1, 0, &identity, &worker, &err), -1);
-    assert_memory_equal(err.text, "cannot read topology '/nowhere.xml'", 35);
-    assert_null(worker);
+    assert_int_equal(tg_serve_open(1, 0, 1, &identity, &worker, NULL), 0);
+    struct tg_json_file file = ask(worker, "{\"do\":\"announce\"}");
+    assert_memory_equal(text_of(&file, "error"), "cannot read topology '/nowhere.xml'", 35);
+    tg_json_release(&file);
+    tg_serve_close(worker);
 }
 
 /* Another run on the same memory domain, and whether it has gone on. */
@@ -340,6 +351,87 @@ static void two_runs_on_one_memory_domain_wait_for_each_other(void **state)
     tg_serve_close(worker);
 }
 
+/* Whether another run may hold a lock, as a round finds it: tried by a run that does not wait. */
+static bool is_free(const char *name, int how)
+{
+    char path[128];
+    snprintf(path, sizeof path, "/tmp/tritgate-%ld-node-a-%s.lock", (long)getuid(), name);
+    int lock = open(path, O_CREAT | O_RDWR | O_CLOEXEC, 0600);
+    bool is_free = flock(lock, how | LOCK_NB) == 0;
+    close(lock);
+    return is_free;
+}
+
+/* What is held while a round is out. */
+struct look {
+    struct tg_worker *worker;
+    atomic_bool is_done;
+};
+
+static void *run_round(void *opaque)
+{
+    struct look *look = opaque;
+    struct tg_json_file file = ask_round(look->worker, 0, "\"" CELL "\"");
+    tg_json_release(&file);
+    atomic_store(&look->is_done, true);
+    return NULL;
+}
+
+/* Worker 1 of 2 on two_sockets.xml: domain 1, whose cores are 4 and 6. */
+static void a_round_holds_its_part_and_shares_what_is_around_it(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *exclusive, *held, *shared, *not_held;
+    } rows[] = {
+        {"node", "node", NULL, "numa1"},
+        {"memory", "numa1", "node", "core6"},
+        {"core", "core6", "numa1", "core4"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        pthread_t thread;
+        struct look look = {.worker = start()};
+        announce_for(look.worker, rows[i].exclusive);
+        open_run(look.worker, run_directory);
+        atomic_init(&look.is_done, false);
+        assert_int_equal(pthread_create(&thread, NULL, run_round, &look), 0);
+        bool was_held = false;
+        while (!was_held && !atomic_load(&look.is_done)) {
+            was_held = !is_free(rows[i].held, LOCK_SH);
+            usleep(500);
+        }
+        assert_true(was_held);
+        if (rows[i].shared) {
+            assert_true(is_free(rows[i].shared, LOCK_SH));
+            assert_true(!is_free(rows[i].shared, LOCK_EX) || atomic_load(&look.is_done));
+        }
+        assert_true(is_free(rows[i].not_held, LOCK_EX));
+        pthread_join(thread, NULL);
+        assert_true(is_free(rows[i].held, LOCK_EX));
+        assert_bye(look.worker);
+        tg_serve_close(look.worker);
+        run_remove(state);
+        run_make(state);
+    }
+}
+
+static void a_seat_is_taken_once(void **state)
+{
+    (void)state;
+    struct tg_worker *worker = start();
+    announce_for(worker, "cache");
+    announce_for(worker, "cache");
+    static const char *const others[] = {"core", "socket"};
+    for (int i = 0; i < 2; i++) {
+        char message[100];
+        snprintf(message, sizeof message, "{\"do\":\"announce\",\"exclusive\":\"%s\"}", others[i]);
+        struct tg_json_file file = ask(worker, message);
+        assert_memory_equal(text_of(&file, "error"), "a worker cannot be placed anew", 30);
+        tg_json_release(&file);
+    }
+    tg_serve_close(worker);
+}
+
 static int clean(void **state)
 {
     return run_remove(state) < 0 || has_children() ? -1 : 0;
@@ -360,6 +452,8 @@ int main(int argc, char **argv)
         TEST(a_message_that_means_nothing_is_refused),
         TEST(a_worker_without_a_place_is_none),
         TEST(two_runs_on_one_memory_domain_wait_for_each_other),
+        TEST(a_round_holds_its_part_and_shares_what_is_around_it),
+        TEST(a_seat_is_taken_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -120,12 +120,11 @@ static void a_fact_that_a_file_does_not_have_is_not_in_its_digests(void **state)
     struct tg_measurement m = example();
     char with[2][TG_DIGEST_SIZE], without[2][TG_DIGEST_SIZE];
     struct tg_record_type less = tg_facts_type;
-    while (strcmp(less.fields[less.field_count - 1].name, "gpu_power_w") != 0) less.field_count--;
-    less.field_count--;
+    const char *last = less.fields[--less.field_count].name;
     for (int i = 0; i < 2; i++) {
         tg_store_layout_row_digest("before", &m, &tg_facts_type, with[i], NULL);
         tg_store_layout_row_digest("before", &m, &less, without[i], NULL);
-        m.facts.gpu_power_w = 100;
+        assert_int_equal(tg_record_set(&tg_facts_type, &m.facts, last, "100", NULL), 0);
     }
     assert_string_not_equal(with[0], with[1]);
     assert_string_equal(without[0], without[1]);

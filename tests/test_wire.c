@@ -41,6 +41,7 @@ static void without_a_launcher_there_is_one_rank_and_no_mpi(void **state)
     assert_int_equal(tg_wire_rank(wire), 0);
     assert_int_equal(tg_wire_size(wire), 1);
     assert_int_equal(tg_wire_worker_index(wire), 0);
+    assert_int_equal(tg_wire_worker_count(wire), 1);
     assert_int_equal(tg_wire_send(wire, 0, "text", &err), -1);
     assert_string_equal(err.text, "there is no other rank");
     assert_int_equal(tg_wire_receive(wire, INFINITY, &rank, &text, &err), -1);

@@ -63,6 +63,9 @@ static void fill_facts(struct round *r, struct side *s)
         snprintf(facts->hardware, sizeof facts->hardware, "%s", r->bench->hardware);
     facts->rank = r->bench->rank;
     snprintf(facts->domain, sizeof facts->domain, "%s", r->bench->place.domain);
+    const struct tg_place *place = &r->bench->place;
+    if (*place->shares[place->exclusive])
+        memcpy(facts->share, place->shares[place->exclusive], sizeof facts->share);
     facts->shared_core = order->is_apart || m->cell.threads > r->bench->place.unshared;
     snprintf(facts->seed, sizeof facts->seed, "%" PRIu64, order->seed);
     snprintf(facts->draws, sizeof facts->draws,

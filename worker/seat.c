@@ -39,16 +39,17 @@ static void take_gpu(const struct tg_gpu_list *list, int index, struct tg_seat *
         snprintf(seat->no_gpu, sizeof seat->no_gpu, "gpu-%s-mode", mode);
 }
 
-int tg_seat_find(const struct tg_node *node, int index, struct tg_seat *seat, struct tg_error *err)
+int tg_seat_find(const struct tg_node *node, const struct tg_place_wish *wish, struct tg_seat *seat,
+                 struct tg_error *err)
 {
     struct tg_gpu_list *list = calloc(1, sizeof *list);
     if (!list) return tg_fail(err, "out of memory");
     memset(seat, 0, sizeof *seat);
     tg_host_hardware("", &seat->machine);
     int rc = tg_seat_gpus(node, list, err);
-    if (rc == 0) rc = tg_place_find(node->topology, list, index, &seat->place, err);
+    if (rc == 0) rc = tg_place_find(node->topology, list, wish, &seat->place, err);
     if (rc == 0) {
-        take_gpu(list, index, seat);
+        take_gpu(list, wish->index, seat);
         tg_child_give_gpu(seat->place.gpu >= 0 ? seat->gpu.uuid : "");
     }
     free(list);

@@ -31,11 +31,12 @@ struct tg_node {
 };
 
 /*
- * Finds the seat of the index-th worker of this node, with the GPUs that the driver shows (a child
+ * Finds the seat of a worker of this node, with the GPUs that the driver shows (a child
  * asks it) and CUDA_VISIBLE_DEVICES leaves. A driver that is not there, hangs or crashes is the
  * reason for none, and no failure.
  */
-int tg_seat_find(const struct tg_node *node, int index, struct tg_seat *seat, struct tg_error *err);
+int tg_seat_find(const struct tg_node *node, const struct tg_place_wish *wish, struct tg_seat *seat,
+                 struct tg_error *err);
 
 /* The GPUs of the node that its workers are given, or the reason why there are none. */
 int tg_seat_gpus(const struct tg_node *node, struct tg_gpu_list *list, struct tg_error *err);

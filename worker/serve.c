@@ -20,7 +20,10 @@
 
 struct tg_worker {
     struct tg_bench bench;
+    struct tg_node node;
+    struct tg_place_wish wish;
     struct tg_seat seat;
+    bool is_seated;
     char directory[4096];
     int64_t attempt;
     char *matrix, *policy, *plan;
@@ -29,28 +32,41 @@ struct tg_worker {
     bool has_waited;        /* for another run, and said so */
 };
 
-int tg_serve_open(int rank, int index, const struct tg_identity *identity,
+int tg_serve_open(int rank, int index, int count, const struct tg_identity *identity,
                   struct tg_worker **worker, struct tg_error *err)
 {
     struct tg_worker *w = calloc(1, sizeof *w);
-    struct tg_error why;
     if (!w) return tg_fail(err, "out of memory");
     w->bench.rank = rank;
-    const struct tg_node node = {identity->topology, identity->gpus};
-    if (tg_seat_find(&node, index, &w->seat, err) < 0 ||
-        tg_hardware_class(&w->seat.machine, w->bench.hardware, err) < 0) {
-        free(w);
-        return -1;
-    }
-    w->bench.place = w->seat.place;
-    /* A recorded topology names cores that this machine may not have. */
-    if (identity->topology) w->bench.place.core = -1;
+    w->wish = (struct tg_place_wish){index, count, TG_EXCLUSIVE_MEMORY};
+    w->node = (struct tg_node){identity->topology, identity->gpus};
     if (identity->host)
         snprintf(w->bench.host, sizeof w->bench.host, "%s", identity->host);
     else
         tg_host_name(w->bench.host);
-    if (!identity->topology && tg_place_leave(&why) < 0) tg_log(TG_WARN, "%s", why.text);
     *worker = w;
+    return 0;
+}
+
+/* Takes the worker's seat, once. */
+static int sit_down(struct tg_worker *w, const char *exclusive, struct tg_error *err)
+{
+    struct tg_error why;
+    enum tg_exclusive asked = *exclusive ? tg_policy_exclusive(exclusive) : TG_EXCLUSIVE_MEMORY;
+    if (w->is_seated && asked == w->wish.exclusive) return 0;
+    if (w->is_seated || asked == TG_EXCLUSIVE_COUNT)
+        return tg_fail(err, "a worker cannot be placed anew: '%s'", exclusive);
+    w->wish.exclusive = asked;
+    if (tg_seat_find(&w->node, &w->wish, &w->seat, err) < 0 ||
+        tg_hardware_class(&w->seat.machine, w->bench.hardware, err) < 0)
+        return -1;
+    w->bench.place = w->seat.place;
+    /* A recorded topology names cores that this machine may not have. */
+    if (w->node.topology)
+        w->bench.place.core = -1;
+    else if (tg_place_leave(asked, &why) < 0)
+        tg_log(TG_WARN, "%s", why.text);
+    w->is_seated = true;
     return 0;
 }
 
@@ -77,11 +93,16 @@ static char *announce(struct tg_worker *w, const struct tg_json *message)
     struct tg_json *root = tg_json_object(NULL, NULL);
     struct tg_error why;
     char machine[TG_HARDWARE_TEXT_SIZE];
+    if (sit_down(w, tg_json_text(tg_json_get(message, "exclusive")), &why) < 0) {
+        tg_json_add_text(root, "error", why.text);
+        return printed(root);
+    }
     tg_record_format(&tg_hardware_type, &w->seat.machine, machine, sizeof machine);
     tg_model_source_init(&w->bench.models, tg_json_text(tg_json_get(message, "model_cache")),
                          tg_json_text(tg_json_get(message, "model")));
     tg_json_add_text(root, "host", w->bench.host);
     tg_json_add_text(root, "domain", w->bench.place.domain);
+    tg_json_add_text(root, "share", w->bench.place.shares[w->wish.exclusive]);
     tg_json_add_text(root, "hardware", w->bench.hardware);
     tg_json_add_text(root, "machine", machine);
     tg_json_add_number(root, "core", w->bench.place.core);
@@ -137,10 +158,10 @@ static int open_store(struct tg_worker *w, struct tg_error *err)
 }
 
 /*
- * Two runs on one memory domain, or on one GPU, would disturb each other: the second waits, and
- * says so once. Returns a descriptor to be closed, or -1.
+ * Two runs that share what they may not would disturb each other: the second waits, and says so
+ * once. Returns a descriptor to be closed, or -1.
  */
-static int lock(struct tg_worker *w, const char *what, const char *name)
+static int lock(struct tg_worker *w, const char *name, int how)
 {
     char path[4096];
     snprintf(path, sizeof path, "/tmp/tritgate-%ld-%s-%s.lock", (long)getuid(), w->bench.host,
@@ -152,13 +173,47 @@ static int lock(struct tg_worker *w, const char *what, const char *name)
         tg_log(TG_WARN, "cannot keep other runs away: '%s': %s", path, strerror(errno));
         return -1;
     }
-    if (flock(held, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK) {
-        if (!w->has_waited) tg_log(TG_INFO, "waiting for another run on %s %s", what, name);
+    if (flock(held, how | LOCK_NB) < 0 && errno == EWOULDBLOCK) {
+        if (!w->has_waited) tg_log(TG_INFO, "waiting for another run on %s", name);
         w->has_waited = true;
-        while (flock(held, LOCK_EX) < 0 && errno == EINTR) {
+        while (flock(held, how) < 0 && errno == EINTR) {
         }
     }
     return held;
+}
+
+/* What a round holds, as locks. */
+struct holds {
+    int descriptors[1 + TG_EXCLUSIVE_COUNT + TG_PLACE_CORES];
+    int count;
+};
+
+/*
+ * Takes what a round has for itself: its GPU; and its part of the node, within others that may hold
+ * other parts. Of cores each is held, since other runs may have dealt them otherwise. All take them
+ * in the same order, from the node down to cores in rising order.
+ */
+static void take(struct tg_worker *w, bool is_apart, struct holds *holds)
+{
+    const struct tg_place *place = &w->bench.place;
+    holds->count = 0;
+    if (*own_gpu(w)) holds->descriptors[holds->count++] = lock(w, own_gpu(w), LOCK_EX);
+    if (is_apart) return;
+    for (int i = 0; i <= (int)place->exclusive && i < TG_EXCLUSIVE_CORE; i++)
+        holds->descriptors[holds->count++] = lock(w, place->shares[i],
+                                                  i == (int)place->exclusive ? LOCK_EX : LOCK_SH);
+    if (place->exclusive != TG_EXCLUSIVE_CORE) return;
+    for (int i = place->core_count - 1; i >= 0; i--) {
+        char name[32];
+        snprintf(name, sizeof name, "core%d", place->cores[i]);
+        holds->descriptors[holds->count++] = lock(w, name, LOCK_EX);
+    }
+}
+
+static void let_go(struct holds *holds)
+{
+    while (holds->count > 0)
+        if (holds->descriptors[--holds->count] >= 0) close(holds->descriptors[holds->count]);
 }
 
 static int read_order(const struct tg_worker *w, const struct tg_json *message,
@@ -189,13 +244,11 @@ static int run_round(struct tg_worker *w, const struct tg_json *message, struct 
     struct tg_measurement measurements[2];
     if (read_order(w, message, &order, err) < 0 || open_store(w, err) < 0) return -1;
     double begun_s = tg_now();
-    const char *gpu = own_gpu(w);
-    int gpu_lock = *gpu ? lock(w, "GPU", gpu) : -1;
-    int domain_lock = order.is_apart ? -1 : lock(w, "memory domain", w->bench.place.domain);
+    struct holds holds;
+    take(w, order.is_apart, &holds);
     double waited_s = tg_now() - begun_s;
     int rc = tg_conduct(&w->bench, &order, measurements, err);
-    if (domain_lock >= 0) close(domain_lock);
-    if (gpu_lock >= 0) close(gpu_lock);
+    let_go(&holds);
     if (rc < 0) return -1;
     for (size_t i = 0; i < order.block.cell_count; i++) {
         measurements[i].facts.waited_s = waited_s;

@@ -12,7 +12,8 @@
  * it is driven by messages (tg_serve); the coordinator of a run of one rank calls it directly.
  *
  *   coordinator                                       worker
- *   {"do":"announce", "head":path, "base":path}   ->  {"host":…, "head":survey, …}
+ *   {"do":"announce", "head":path, "base":path,
+ *    "exclusive":"memory"}                         ->  {"host":…, "head":survey, …}
  *   {"do":"open", "directory":…, "matrix":…, …}   ->  (nothing)
  *   {"do":"round", "block":…, "round":3, …}       ->  {"done":[line, …]} or {"lost":"why"}
  *   {"do":"close"}                                ->  {"bye":""} or {"bye":"why"}
@@ -25,8 +26,11 @@ struct tg_identity {
     const char *host, *topology, *gpus;
 };
 
-/* The index-th worker of its node; its seat (seat.h) follows from that. */
-int tg_serve_open(int rank, int index, const struct tg_identity *identity,
+/*
+ * The index-th of the `count` workers of its node. Its seat (seat.h) follows from that, and from
+ * what blocks may not share: it takes it when it is first asked to announce itself.
+ */
+int tg_serve_open(int rank, int index, int count, const struct tg_identity *identity,
                   struct tg_worker **worker, struct tg_error *err);
 
 /* Answers one message, as above; *answer is the caller's to free, or NULL where nothing is said. */

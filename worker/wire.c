@@ -16,7 +16,7 @@
 struct tg_wire {
     bool has_mpi;
     int rank, size;
-    int index; /* among the workers of its node */
+    int index, count; /* among the workers of its node */
 };
 
 /* A launcher leaves these variables; without them this is one process by itself. */
@@ -46,7 +46,8 @@ static void pause_for(long *nanoseconds)
     *nanoseconds = 2 * *nanoseconds > PAUSE_MOST_NS ? PAUSE_MOST_NS : 2 * *nanoseconds;
 }
 
-/* Counts the workers before this one on its node: every rank says to all which node it is on. */
+/* Counts the workers on its node, and those before this one: every rank says to all which node it
+ * is on. */
 static int meet(struct tg_wire *w, struct tg_error *err)
 {
     char own[TG_TEXT_SIZE] = "";
@@ -57,7 +58,11 @@ static int meet(struct tg_wire *w, struct tg_error *err)
     if (MPI_Allgather(own, TG_TEXT_SIZE, MPI_CHAR, nodes, TG_TEXT_SIZE, MPI_CHAR, MPI_COMM_WORLD) !=
         MPI_SUCCESS)
         rc = tg_fail(err, "cannot hear the other ranks");
-    for (int i = 1; i < w->rank && rc == 0; i++) w->index += strcmp(nodes[i], own) == 0;
+    for (int i = 1; i < w->size && rc == 0; i++) {
+        bool is_here = strcmp(nodes[i], own) == 0;
+        w->index += is_here && i < w->rank;
+        w->count += is_here;
+    }
     free(nodes);
     return rc;
 }
@@ -97,6 +102,11 @@ int tg_wire_size(const struct tg_wire *wire)
 int tg_wire_worker_index(const struct tg_wire *wire)
 {
     return wire->index;
+}
+
+int tg_wire_worker_count(const struct tg_wire *wire)
+{
+    return wire->has_mpi ? wire->count : 1;
 }
 
 int tg_wire_send(struct tg_wire *wire, int rank, const char *text, struct tg_error *err)

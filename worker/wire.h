@@ -25,6 +25,9 @@ int tg_wire_size(const struct tg_wire *wire);
 /* This rank's number among the workers on its node, from 0: rank 0, the coordinator, is none. */
 int tg_wire_worker_index(const struct tg_wire *wire);
 
+/* How many workers its node has. */
+int tg_wire_worker_count(const struct tg_wire *wire);
+
 /* Sends a text to a rank; returns when it has left. */
 int tg_wire_send(struct tg_wire *wire, int rank, const char *text, struct tg_error *err);
 
