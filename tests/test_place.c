@@ -159,6 +159,114 @@ static void the_first_workers_get_a_gpu_each_and_cores_near_it(void **state)
     }
 }
 
+/* Workers 0, 1, ...: what each has for itself, and its cores from the first that it uses. */
+static const struct {
+    const char *topology;
+    enum tg_exclusive exclusive;
+    int workers;
+    const char *wanted, *ranks;
+} parts[] = {
+    {"one_socket", TG_EXCLUSIVE_NODE, 2, "node 0-3 node 0-3", "0-2"},
+    {"one_socket", TG_EXCLUSIVE_MEMORY, 2, "numa0 0-3 numa0 0-3", "0-2"},
+    /* Its caches are not known: then a domain is as a cache. */
+    {"one_socket", TG_EXCLUSIVE_CACHE, 2, "numa0 0-3 numa0 0-3", "0-2"},
+    {"one_socket", TG_EXCLUSIVE_CORE, 1, "cores1-3 1-3", "0"},
+    {"one_socket", TG_EXCLUSIVE_CORE, 2, "cores3 3 cores2 2", "0"},
+    {"one_socket", TG_EXCLUSIVE_CORE, 4, "cores3 3 cores2 2 cores1 1 cores3 3", "0"},
+    {"two_caches", TG_EXCLUSIVE_MEMORY, 2, "numa0 0-3 numa0 0-3", "0-2"},
+    {"two_caches", TG_EXCLUSIVE_CACHE, 3, "cache0 0-1 cache2 2-3 cache0 0-1", "0,2"},
+    /* SMT: the other thread of a timed core is nobody's. */
+    {"pack:1 numa:1 l3:1 core:4 pu:2", TG_EXCLUSIVE_CORE, 3, "cores6 6 cores4 4 cores2 2", "0-1"},
+    {"pack:1 numa:1 l3:1 core:4 pu:2", TG_EXCLUSIVE_CACHE, 1, "cache0 0-6:2", "0-5"},
+    /* 2 sockets of 4 domains, each of two caches; and domains in turn. */
+    {"pack:2 numa:4 l3:2 core:2 pu:2", TG_EXCLUSIVE_NODE, 2, "node 0-6:2 node 8-14:2",
+     "0-5,8-13,16-21,24-29,32-37,40-45,48-53,56-61"},
+    {"pack:2 numa:4 l3:2 core:2 pu:2", TG_EXCLUSIVE_MEMORY, 2, "numa0 0-6:2 numa1 8-14:2",
+     "0-5,8-13,16-21,24-29,32-37,40-45,48-53,56-61"},
+    {"pack:2 numa:2 l3:2 core:2 pu:1", TG_EXCLUSIVE_CACHE, 6,
+     "cache0 0-1 cache4 4-5 cache8 8-9 cache12 12-13 cache2 2-3 cache6 6-7", "0,2,4,6,8,10,12,14"},
+    {"pack:2 numa:2 l3:1 core:3 pu:1", TG_EXCLUSIVE_CORE, 6,
+     "cores2 2 cores5 5 cores7-8 7-8 cores10-11 10-11 cores1 1 cores4 4", "0,3,6,9"},
+    /* One cache over two domains: they take turns. */
+    {"pack:2 l3:1 numa:2 core:2 pu:1", TG_EXCLUSIVE_MEMORY, 4,
+     "numa0 0-1 numa0 2-3 numa2 4-5 numa2 6-7", "0,2,4,6"},
+    {"pack:2 l3:1 numa:2 core:2 pu:1", TG_EXCLUSIVE_CACHE, 2, "cache0 0-1 cache0 2-3", "0,2,4,6"},
+    /* Only what a cgroup leaves, from the first hardware thread that it leaves on. */
+    {"cgroup", TG_EXCLUSIVE_MEMORY, 3, "numa0 1-2 numa5 20,22 numa0 1-2", "1,20-21"},
+    {"cgroup", TG_EXCLUSIVE_CORE, 2, "cores2 2 cores22 22", "1,20-21"},
+    /* Big cores are timed; ranks live on the little ones, too. */
+    {"big_little", TG_EXCLUSIVE_MEMORY, 1, "numa0 4-7", "0-6"},
+    {"big_little", TG_EXCLUSIVE_CACHE, 2, "cache4 4-7 cache4 4-7", "0-6"},
+    {"big_little", TG_EXCLUSIVE_CORE, 2, "cores7 7 cores6 6", "0-4"},
+    {"vm_two_cores", TG_EXCLUSIVE_MEMORY, 2, "numa0 0-1 numa0 0-1", "0"},
+    {"vm_two_cores", TG_EXCLUSIVE_CORE, 2, "cores1 1 cores1 1", "0"},
+    /* With one core there is nothing to deal. */
+    {"one_core", TG_EXCLUSIVE_CORE, 2, "cores0 0 cores0 0", ""},
+};
+
+static void parts_share_nothing_that_blocks_may_not_share(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        char seen[512] = "";
+        for (int w = 0; w < parts[i].workers; w++) {
+            char cores[TG_TEXT_SIZE];
+            struct tg_place place = find_for(
+                parts[i].topology, (struct tg_place_wish){w, parts[i].workers, parts[i].exclusive});
+            tg_place_text(place.cores, place.core_count, cores);
+            size_t used = strlen(seen);
+            snprintf(seen + used, sizeof seen - used, "%s%s %s", used ? " " : "",
+                     place.shares[place.exclusive], cores);
+            if (strcmp(place.ranks, parts[i].ranks) != 0)
+                fail_msg("row %zu: ranks have %s", i, place.ranks);
+        }
+        if (strcmp(seen, parts[i].wanted) != 0) fail_msg("row %zu: %s", i, seen);
+    }
+}
+
+/* The topology's word for which cores are siblings is 2 hardware threads in a row. */
+static void no_two_cores_of_places_are_hardware_threads_of_one(void **state)
+{
+    (void)state;
+    static const char *const topologies[] = {"pack:1 numa:1 l3:1 core:8 pu:2",
+                                             "pack:2 numa:4 l3:2 core:3 pu:2"};
+    for (size_t t = 0; t < sizeof topologies / sizeof *topologies; t++) {
+        for (int level = 0; level < TG_EXCLUSIVE_COUNT; level++) {
+            char owners[64][TG_TEXT_SIZE] = {""}; /* of each core, as the part that has it */
+            for (int w = 0; w < 12; w++) {
+                struct tg_place place = find_for(
+                    topologies[t], (struct tg_place_wish){w, 12, (enum tg_exclusive)level});
+                for (int i = 0; i < place.core_count; i++) {
+                    assert_int_equal(place.cores[i] % 2, 0);
+                    char *owner = owners[place.cores[i] / 2];
+                    if (*owner) assert_string_equal(owner, place.shares[level]);
+                    memcpy(owner, place.shares[level], TG_TEXT_SIZE);
+                }
+            }
+        }
+    }
+}
+
+static void threads_that_take_no_core_of_the_ranks_are_counted(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *topology;
+        enum tg_exclusive exclusive;
+        int workers, unshared;
+    } rows[] = {
+        {"two_caches", TG_EXCLUSIVE_MEMORY, 1, 3}, {"two_caches", TG_EXCLUSIVE_CACHE, 2, 1},
+        {"two_caches", TG_EXCLUSIVE_CORE, 1, 3},   {"two_caches", TG_EXCLUSIVE_CORE, 3, 1},
+        {"big_little", TG_EXCLUSIVE_MEMORY, 1, 4}, {"vm_two_cores", TG_EXCLUSIVE_MEMORY, 1, 1},
+        {"vm_two_cores", TG_EXCLUSIVE_CORE, 1, 1}, {"one_core", TG_EXCLUSIVE_CORE, 1, 0},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const struct tg_place_wish wish = {0, rows[i].workers, rows[i].exclusive};
+        struct tg_place place = find_for(rows[i].topology, wish);
+        if (place.unshared != rows[i].unshared) fail_msg("row %zu: %d", i, place.unshared);
+    }
+}
+
 static void gpus_of_one_domain_are_counted(void **state)
 {
     (void)state;
@@ -297,6 +405,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_worker_is_placed_on_the_last_core_of_its_domain),
         cmocka_unit_test(the_first_workers_get_a_gpu_each_and_cores_near_it),
+        cmocka_unit_test(parts_share_nothing_that_blocks_may_not_share),
+        cmocka_unit_test(no_two_cores_of_places_are_hardware_threads_of_one),
+        cmocka_unit_test(threads_that_take_no_core_of_the_ranks_are_counted),
         cmocka_unit_test(gpus_of_one_domain_are_counted),
         cmocka_unit_test(threads_get_the_cores_of_the_domain_from_the_last_on),
         cmocka_unit_test(caches_of_the_cores_are_added_up_each_once),
