@@ -33,6 +33,7 @@ struct dispatch {
     struct tg_queue *queue;
     struct tg_verdict *verdicts;
     struct given *given;          /* one for each worker */
+    size_t last_worker;           /* that answered */
     struct tg_measurement **kept; /* every row, to be freed */
     size_t kept_count, kept_room, decided, required;
     struct tg_rows *rows; /* the same, block by block */
@@ -134,13 +135,24 @@ static bool is_about(const struct dispatch *d, size_t test, size_t block)
            (d->plan->lookouts[test].cell && d->plan->lookouts[test].block == block);
 }
 
+/* How many rounds a test still needs, as it looks now: none if that cannot be said. */
+static double rounds_needed(const struct tg_verdict *v)
+{
+    return v->wants_more && isfinite(v->rounds_needed) ? v->rounds_needed : 0;
+}
+
 /* Closes a block, or says how urgent it is: as its most urgent test. */
 static void urge_block(struct dispatch *d, size_t block, double cost_s)
 {
-    double urgency = -1;
+    double urgency = -1, needed = 0;
     int64_t rounds = rounds_of(d, block);
-    for (size_t i = 0; i < d->plan->spec.test_count; i++)
-        if (is_about(d, i, block)) urgency = fmax(urgency, wish_of(d, i, block, cost_s, rounds));
+    for (size_t i = 0; i < d->plan->spec.test_count; i++) {
+        if (!is_about(d, i, block)) continue;
+        urgency = fmax(urgency, wish_of(d, i, block, cost_s, rounds));
+        needed = fmax(needed, rounds_needed(&d->verdicts[i]));
+    }
+    tg_queue_expect(d->queue, block,
+                    fmin(needed, (double)(d->plan->policy.limits.rounds_max - rounds)));
     if (urgency >= 0)
         tg_queue_urge(d->queue, block, urgency);
     else
@@ -239,11 +251,14 @@ static char *order_text(struct dispatch *d, size_t block, int64_t round)
     return line;
 }
 
-/* Gives each idle worker a round. */
+/*
+ * Gives each idle worker a round, beginning behind the one that was busy last: where there is less
+ * to do than workers, all of them come in turn.
+ */
 static int give_out(struct dispatch *d, struct tg_error *err)
 {
-    for (size_t w = 0; w < tg_crew_count(d->crew); w++) {
-        size_t block;
+    for (size_t i = 0; i < tg_crew_count(d->crew); i++) {
+        size_t block, w = (d->last_worker + 1 + i) % tg_crew_count(d->crew);
         int64_t round;
         if (d->given[w].is_out) continue;
         if (!tg_queue_next(d->queue, w, time_left(d), &block, &round)) continue;
@@ -275,6 +290,7 @@ static int take_answer(struct dispatch *d, size_t worker, const char *answer, st
     double took_s = tg_now() - given->since_s;
     int rc = 0;
     given->is_out = false;
+    d->last_worker = worker;
     d->result->rounds++;
     tg_queue_done(d->queue, given->block, worker, took_s);
     /* A round that could not be stored is not a round: nothing unstored may decide anything. */
@@ -341,6 +357,14 @@ static int domain_of(const struct tg_capability *workers, size_t worker)
     return (int)worker;
 }
 
+/* Likewise those of one node. */
+static int node_of(const struct tg_capability *workers, size_t worker)
+{
+    for (size_t i = 0; i < worker; i++)
+        if (strcmp(workers[i].host, workers[worker].host) == 0) return (int)i;
+    return (int)worker;
+}
+
 /* And those that have the same GPU, or parts of it. */
 static int gpu_of(const struct tg_capability *workers, size_t worker)
 {
@@ -357,6 +381,7 @@ static int fill_queue(struct dispatch *d, struct tg_error *err)
     const struct tg_spec *spec = &d->plan->spec;
     for (size_t w = 0; w < tg_crew_count(d->crew); w++) {
         tg_queue_place(d->queue, w, domain_of(d->workers, w));
+        tg_queue_place_node(d->queue, w, node_of(d->workers, w));
         tg_queue_place_gpu(d->queue, w, gpu_of(d->workers, w));
         for (size_t b = 0; b < spec->block_count; b++)
             if (tg_plan_can_run(d->plan, &d->workers[w], &spec->blocks[b], reason, sizeof reason))
@@ -437,6 +462,7 @@ int tg_dispatch(struct tg_crew *crew, const struct tg_capability *workers,
                               tg_fill_next(&d.seeds));
     d.verdicts = calloc(plan->spec.test_count, sizeof *d.verdicts);
     d.given = calloc(worker_count, sizeof *d.given);
+    d.last_worker = worker_count - 1;
     *dispatched = (struct tg_dispatched){0};
 
     int rc = -1;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "coordinator/queue.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 #include "kernels/fill.h"
@@ -10,6 +11,9 @@ struct entry {
     uint64_t draw;  /* its place among blocks that are otherwise equal */
     double urgency;
     double cost_s; /* of its last round, 0 before it */
+    double wanted; /* rounds that it may still want, beyond its least ones */
+    int node;      /* that had all its rounds so far, if not is_shared */
+    bool is_shared;
     bool closed, out;
     bool apart;    /* leaves the domain of its worker to others */
     size_t worker; /* that has it, while it is out; then that had it last */
@@ -18,7 +22,8 @@ struct entry {
 struct tg_queue {
     struct entry *entries;
     bool *allowed; /* [block * worker_count + worker] */
-    int *domains, *gpus;
+    int *domains, *gpus, *nodes;
+    size_t part_count; /* domains of workers that are not lost; 0 if it is to be counted anew */
     bool *lost;
     size_t block_count, worker_count;
     int64_t rounds_min;
@@ -38,12 +43,13 @@ struct tg_queue *tg_queue_create(size_t block_count, size_t worker_count, int64_
     q->allowed = calloc(block_count * worker_count + 1, sizeof *q->allowed);
     q->domains = calloc(worker_count + 1, sizeof *q->domains);
     q->gpus = calloc(worker_count + 1, sizeof *q->gpus);
+    q->nodes = calloc(worker_count + 1, sizeof *q->nodes);
     q->lost = calloc(worker_count + 1, sizeof *q->lost);
-    if (!q->entries || !q->allowed || !q->domains || !q->gpus || !q->lost) {
+    if (!q->entries || !q->allowed || !q->domains || !q->gpus || !q->nodes || !q->lost) {
         tg_queue_destroy(q);
         return NULL;
     }
-    for (size_t w = 0; w < worker_count; w++) q->gpus[w] = -1 - (int)w;
+    for (size_t w = 0; w < worker_count; w++) q->gpus[w] = q->nodes[w] = -1 - (int)w;
     for (size_t b = 0; b < block_count; b++) q->entries[b].draw = tg_fill_next(&q->draws);
     return q;
 }
@@ -55,6 +61,7 @@ void tg_queue_destroy(struct tg_queue *queue)
     free(queue->allowed);
     free(queue->domains);
     free(queue->gpus);
+    free(queue->nodes);
     free(queue->lost);
     free(queue);
 }
@@ -62,6 +69,12 @@ void tg_queue_destroy(struct tg_queue *queue)
 void tg_queue_place(struct tg_queue *queue, size_t worker, int domain)
 {
     queue->domains[worker] = domain;
+    queue->part_count = 0;
+}
+
+void tg_queue_place_node(struct tg_queue *queue, size_t worker, int node)
+{
+    queue->nodes[worker] = node;
 }
 
 void tg_queue_place_gpu(struct tg_queue *queue, size_t worker, int gpu)
@@ -82,6 +95,32 @@ void tg_queue_allow(struct tg_queue *queue, size_t block, size_t worker)
 void tg_queue_resume(struct tg_queue *queue, size_t block, int64_t rounds)
 {
     queue->entries[block].rounds = rounds;
+    queue->entries[block].is_shared = rounds > 0; /* by whom is not known */
+}
+
+void tg_queue_expect(struct tg_queue *queue, size_t block, double rounds)
+{
+    queue->entries[block].wanted = rounds;
+}
+
+static int by_number(const void *a, const void *b)
+{
+    return (*(const int *)a > *(const int *)b) - (*(const int *)a < *(const int *)b);
+}
+
+/* How many domains measure at the same time. */
+static size_t parts(struct tg_queue *q)
+{
+    size_t count = 0;
+    if (q->part_count > 0) return q->part_count;
+    int *sorted = malloc((q->worker_count + 1) * sizeof *sorted);
+    for (size_t w = 0; sorted && w < q->worker_count; w++)
+        if (!q->lost[w]) sorted[count++] = q->domains[w];
+    if (sorted) qsort(sorted, count, sizeof *sorted, by_number);
+    for (size_t i = 0; sorted && i < count; i++)
+        q->part_count += i == 0 || sorted[i] != sorted[i - 1];
+    free(sorted);
+    return q->part_count > 0 ? q->part_count : 1;
 }
 
 /* What a worker must wait for: anything, with its GPU out; with its domain out all but `apart`. */
@@ -96,6 +135,36 @@ static void look_around(const struct tg_queue *q, size_t worker, bool *gpu_out, 
     }
 }
 
+/* Rounds that a block is expected to get still, at least one while it is open. */
+static double rounds_left(const struct tg_queue *q, const struct entry *e)
+{
+    return fmax(fmax((double)(q->rounds_min - e->rounds), e->wanted), 1);
+}
+
+/* What is left of a block's least rounds, its cost as a power of two; more than any if unknown. */
+static double length_left(const struct tg_queue *q, const struct entry *e)
+{
+    int exponent;
+    if (e->cost_s <= 0) return INFINITY;
+    frexp(e->cost_s, &exponent);
+    return ldexp((double)(q->rounds_min - e->rounds), exponent);
+}
+
+/*
+ * Whether the next round of a block is another node's: it is the last of its least ones, all before
+ * came from this worker's node, and another can run it.
+ */
+static bool is_kept(const struct tg_queue *q, const struct entry *e, size_t worker)
+{
+    size_t b = (size_t)(e - q->entries);
+    if (e->is_shared || e->rounds == 0 || e->rounds < q->rounds_min - 1) return false;
+    if (e->node != q->nodes[worker]) return false;
+    for (size_t w = 0; w < q->worker_count; w++)
+        if (q->nodes[w] != e->node && !q->lost[w] && q->allowed[b * q->worker_count + w])
+            return true;
+    return false;
+}
+
 /* Whether a is to be served before b, to that worker. */
 static bool is_before(const struct tg_queue *q, size_t worker, const struct entry *a,
                       const struct entry *b)
@@ -106,6 +175,10 @@ static bool is_before(const struct tg_queue *q, size_t worker, const struct entr
     bool a_first = a->rounds < q->rounds_min && a->urgency >= 0;
     bool b_first = b->rounds < q->rounds_min && b->urgency >= 0;
     if (a_first != b_first) return a_first;
+    if (a_first && q->part_count > 1) {
+        double a_length = length_left(q, a), b_length = length_left(q, b);
+        if (a_length != b_length) return a_length > b_length;
+    }
     if (a_first && a->rounds != b->rounds) return a->rounds < b->rounds;
     if (!a_first && a->urgency != b->urgency) return a->urgency > b->urgency;
     if (a_other != b_other) return a_other;
@@ -119,10 +192,12 @@ bool tg_queue_next(struct tg_queue *queue, size_t worker, double time_left_s, si
     bool gpu_out, domain_out;
     look_around(queue, worker, &gpu_out, &domain_out);
     if (queue->lost[worker] || gpu_out) return false;
+    queue->part_count = parts(queue);
     for (size_t b = 0; b < queue->block_count; b++) {
         struct entry *e = &queue->entries[b];
         if (e->closed || e->out || !queue->allowed[b * queue->worker_count + worker]) continue;
         if (e->cost_s > time_left_s || time_left_s <= 0 || (domain_out && !e->apart)) continue;
+        if (is_kept(queue, e, worker)) continue;
         if (!best || is_before(queue, worker, e, best)) best = e;
     }
     if (!best) return false;
@@ -130,6 +205,8 @@ bool tg_queue_next(struct tg_queue *queue, size_t worker, double time_left_s, si
     best->worker = worker;
     best->draw = tg_fill_next(&queue->draws);
     *block = (size_t)(best - queue->entries);
+    if (best->rounds > 0 && best->node != queue->nodes[worker]) best->is_shared = true;
+    best->node = queue->nodes[worker];
     *round = best->rounds++;
     return true;
 }
@@ -155,6 +232,7 @@ void tg_queue_urge(struct tg_queue *queue, size_t block, double urgency)
 void tg_queue_lost(struct tg_queue *queue, size_t worker)
 {
     queue->lost[worker] = true;
+    queue->part_count = 0;
     for (size_t b = 0; b < queue->block_count; b++)
         if (queue->entries[b].out && queue->entries[b].worker == worker)
             queue->entries[b].out = false;
@@ -174,10 +252,10 @@ size_t tg_queue_open_count(const struct tg_queue *queue)
     return open;
 }
 
-double tg_queue_expected_s(const struct tg_queue *queue)
+double tg_queue_expected_s(struct tg_queue *queue)
 {
-    double known = 0, least = 0;
-    size_t known_count = 0;
+    double known = 0, all = 0, longest = 0;
+    size_t known_count = 0, open = 0;
     for (size_t b = 0; b < queue->block_count; b++) {
         known += queue->entries[b].cost_s;
         known_count += queue->entries[b].cost_s > 0;
@@ -185,9 +263,11 @@ double tg_queue_expected_s(const struct tg_queue *queue)
     double usual = known_count ? known / (double)known_count : 0;
     for (size_t b = 0; b < queue->block_count; b++) {
         const struct entry *e = &queue->entries[b];
-        int64_t missing = queue->rounds_min - e->rounds;
-        if (!e->closed)
-            least += (double)(missing > 1 ? missing : 1) * (e->cost_s > 0 ? e->cost_s : usual);
+        if (e->closed) continue;
+        double own = rounds_left(queue, e) * (e->cost_s > 0 ? e->cost_s : usual);
+        all += own;
+        longest = fmax(longest, own);
+        open++;
     }
-    return least;
+    return open ? fmax(all / (double)parts(queue), longest) : 0;
 }

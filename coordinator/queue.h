@@ -10,10 +10,16 @@
  * Which block is measured next, and by whom. Plain data: it knows neither messages nor time.
  *
  * First every block gets its least number of rounds, in a new order each time; then the most urgent
- * block is next. Of blocks that are otherwise equal a worker gets one that it did not have last, so
- * that the rounds of a block come from several nodes. A round gets its number when it is given out.
- * Two workers of one memory domain never have a block at the same time; where the policy lets GPUs
- * run beside others (beside_gpu), what runs on them alone is apart, and only waits for its GPU.
+ * block is next. Where several parts of nodes measure at once, the longest is first of those that
+ * want their least rounds: a block is out once at a time, so what is left of the longest one is
+ * what the others would wait for in the end. Lengths within a factor of two are taken for equal.
+ *
+ * Of blocks that are otherwise equal a worker gets one that it did not have last, so that the
+ * rounds of a block come from several nodes; and the last of its least rounds is kept for another
+ * node if all before it came from one and another can run it. A round gets its number when it is
+ * given out. Two workers of one domain never have a block at the same time; where the policy lets
+ * GPUs run beside others (beside_gpu), what runs on them alone is apart, and only waits for its
+ * GPU.
  */
 
 struct tg_queue;
@@ -23,9 +29,11 @@ struct tg_queue *tg_queue_create(size_t block_count, size_t worker_count, int64_
                                  uint64_t seed);
 void tg_queue_destroy(struct tg_queue *queue);
 
-/* Before the first round: the domain of a worker (any number that tells domains apart), the blocks
- * it can run, and rounds that a block had in an earlier attempt. */
+/* Before the first round: the domain of a worker, which is what blocks may not share (any number
+ * that tells domains apart), its node (likewise; without a word its own), the blocks it can run,
+ * and rounds that a block had in an earlier attempt. */
 void tg_queue_place(struct tg_queue *queue, size_t worker, int domain);
+void tg_queue_place_node(struct tg_queue *queue, size_t worker, int node);
 void tg_queue_place_gpu(struct tg_queue *queue, size_t worker, int gpu); /* likewise; or none */
 void tg_queue_set_apart(struct tg_queue *queue, size_t block);
 void tg_queue_allow(struct tg_queue *queue, size_t block, size_t worker);
@@ -41,6 +49,9 @@ bool tg_queue_next(struct tg_queue *queue, size_t worker, double time_left_s, si
 /* A round that was given out came back, after so many seconds. */
 void tg_queue_done(struct tg_queue *queue, size_t block, size_t worker, double took_s);
 
+/* How many more rounds a block may want, as it looks now; at least one as long as it is open. */
+void tg_queue_expect(struct tg_queue *queue, size_t block, double rounds);
+
 /*
  * No more rounds for this block, or more (again), with this urgency: a larger one is served first,
  * one below 0 only when nothing else is left.
@@ -51,9 +62,13 @@ void tg_queue_urge(struct tg_queue *queue, size_t block, double urgency);
 /* A worker that is gone: it gets nothing more, and what it had may be given out again. */
 void tg_queue_lost(struct tg_queue *queue, size_t worker);
 
-/* Whether a round is out; how many blocks still want rounds; how long those take at least. */
+/*
+ * Whether a round is out; how many blocks still want rounds; how long that takes, as it looks now:
+ * the longer one of all work that is left, over the domains that share it, and of the block that
+ * has most of it left, since its rounds come one after the other.
+ */
 bool tg_queue_is_out(const struct tg_queue *queue);
 size_t tg_queue_open_count(const struct tg_queue *queue);
-double tg_queue_expected_s(const struct tg_queue *queue);
+double tg_queue_expected_s(struct tg_queue *queue);
 
 #endif

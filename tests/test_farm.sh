@@ -95,6 +95,13 @@ check 'two nodes measure at the same time' gives 0 mpirun \
     -n 1 "$TRITGATE" run "$data/quick.json" --host nodeb --topology "$data/one_socket.xml"
 check 'both of them' test -s nodes/worker-0001.1.h5 -a -s nodes/worker-0002.1.h5
 
+# Workers that share nothing but the node: each has its core, and all come in turn.
+ask cores '"stub_twice", "i2s_scalar"' 'round_s=0.005, "exclusive": "core"' rounds_min=6
+check 'cores of one node are dealt to its workers' gives 0 mpirun -n 4 "$TRITGATE" run cores.json \
+    --out cores --host node --topology 'synthetic:numa:1 l3:1 core:4 pu:1'
+shares() { "$TRITGATE" report cores --format lines | grep -o '"share":"[a-z0-9]*"' | sort -u; }
+check 'and each keeps its own' diff <(shares) <(printf '"share":"cores%d"\n' 1 2 3)
+
 # Children are in this script's session; while a run goes on, the same look must find some.
 left() { pgrep -s 0 -cf 'cell --conducted'; }
 check 'nothing of it is left running' test "$(left)" = 0

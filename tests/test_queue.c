@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "coordinator/queue.h"
 
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -245,6 +247,143 @@ static void the_rounds_of_a_block_come_from_all_workers(void **state)
     }
 }
 
+/* Workers 0 and 1 are of node 5, worker 2 of node 6. */
+static void the_last_of_the_least_rounds_is_kept_for_another_node(void **state)
+{
+    (void)state;
+    for (int lost = 0; lost < 2; lost++) {
+        struct tg_queue *q = make(1, 3, 3, 1);
+        for (size_t w = 0; w < 3; w++) tg_queue_place_node(q, w, w == 2 ? 6 : 5);
+        for (int64_t round = 0; round < 2; round++) {
+            assert_int_equal(given(q, (size_t)round, round), 0);
+            tg_queue_done(q, 0, (size_t)round, 1);
+        }
+        assert_idle(q, 0);
+        assert_idle(q, 1);
+        if (lost) tg_queue_lost(q, 2); /* unless it is gone */
+        given(q, lost ? 1 : 2, 2);
+        tg_queue_done(q, 0, lost ? 1 : 2, 1);
+        given(q, 0, 3);
+        tg_queue_destroy(q);
+    }
+    /* Nothing is kept for a node that cannot run it, nor of what an earlier attempt began. */
+    struct tg_queue *q = tg_queue_create(2, 2, 2, 1);
+    tg_queue_allow(q, 0, 0);
+    tg_queue_resume(q, 1, 1);
+    for (size_t w = 0; w < 2; w++) tg_queue_allow(q, 1, w);
+    for (int64_t i = 0; i < 3; i++) tg_queue_done(q, given(q, 0, -1), 0, 1);
+    tg_queue_destroy(q);
+}
+
+/* One block takes four times as long as each of the others; two domains. */
+static void what_takes_longest_is_begun_first_where_several_measure(void **state)
+{
+    (void)state;
+    for (size_t workers = 1; workers <= 2; workers++) {
+        struct tg_queue *q = make(4, workers, 3, 7);
+        for (int i = 0; i < 4; i++) {
+            size_t block = given(q, 0, 0); /* what is not known yet is looked at first */
+            tg_queue_done(q, block, 0, block == 2 ? 4 : 1);
+        }
+        if (workers == 2) {
+            assert_int_equal(given(q, 1, 1), 2);
+            assert_int_not_equal(given(q, 0, 1), 2);
+            tg_queue_done(q, 2, 1, 4);
+            assert_int_equal(given(q, 1, 2), 2); /* before the second rounds of the others */
+        } else {
+            size_t seen = 0; /* one domain cannot be quicker: all in turn */
+            for (int i = 0; i < 4; i++) {
+                size_t block = given(q, 0, 1);
+                seen |= (size_t)1 << block;
+                tg_queue_done(q, block, 0, block == 2 ? 4 : 1);
+            }
+            assert_int_equal(seen, 15);
+        }
+        tg_queue_destroy(q);
+    }
+}
+
+/* A farm that is played: blocks of unlike length, workers that answer when their time is over. */
+struct play {
+    struct tg_queue *q;
+    double cost_s[40], due_s[8], now_s;
+    int64_t rounds[40];
+    size_t block[8], blocks, workers;
+    bool busy[8];
+};
+
+static void start_all(struct play *p)
+{
+    int64_t round;
+    for (size_t w = 0; w < p->workers; w++) {
+        if (p->busy[w] || !tg_queue_next(p->q, w, AMPLE, &p->block[w], &round)) continue;
+        p->busy[w] = true;
+        p->due_s[w] = p->now_s + p->cost_s[p->block[w]];
+    }
+}
+
+/* Goes on to the next answer; false when there is none. Blocks are closed after 6 rounds. */
+static bool step(struct play *p)
+{
+    size_t first = p->workers;
+    start_all(p);
+    for (size_t w = 0; w < p->workers; w++)
+        if (p->busy[w] && (first == p->workers || p->due_s[w] < p->due_s[first])) first = w;
+    if (first == p->workers) return false;
+    p->now_s = p->due_s[first];
+    p->busy[first] = false;
+    tg_queue_done(p->q, p->block[first], first, p->cost_s[p->block[first]]);
+    if (++p->rounds[p->block[first]] == 6) tg_queue_close(p->q, p->block[first]);
+    return true;
+}
+
+/* When it ends, told after each answer, and how it ended; costs differ up to 30 times. */
+static void play(size_t blocks, size_t workers, uint64_t seed, double *told, size_t *steps,
+                 double *ended_s)
+{
+    struct play p = {.blocks = blocks, .workers = workers};
+    p.q = make(blocks, workers, 6, seed);
+    for (size_t b = 0; b < blocks; b++) p.cost_s[b] = 1 + (double)(b * 7919 % 30);
+    *steps = 0;
+    while (step(&p)) told[(*steps)++] = p.now_s + tg_queue_expected_s(p.q);
+    *ended_s = p.now_s;
+    tg_queue_destroy(p.q);
+}
+
+static void the_time_left_is_told_right_once_all_were_seen(void **state)
+{
+    (void)state;
+    double told[300], ended_s;
+    size_t steps;
+    for (size_t blocks = 1; blocks <= 40; blocks += 13) {
+        for (size_t workers = 1; workers <= 8; workers *= 2) {
+            play(blocks, workers, 3, told, &steps, &ended_s);
+            assert_int_equal(steps, 6 * blocks);
+            for (size_t i = blocks; i < steps; i++)
+                if (fabs(told[i] - ended_s) > 0.15 * ended_s)
+                    fail_msg("%zu blocks, %zu workers: %g told after %zu rounds, %g it was", blocks,
+                             workers, told[i], i, ended_s);
+        }
+    }
+}
+
+/* No order can end before its longest block, or before all work is shared evenly. */
+static void little_time_is_lost_in_the_end(void **state)
+{
+    (void)state;
+    double told[300], ended_s;
+    size_t steps;
+    for (uint64_t seed = 1; seed < 20; seed++) {
+        double all = 0, longest = 0;
+        for (size_t b = 0; b < 40; b++) {
+            all += 6 * (1 + (double)(b * 7919 % 30));
+            longest = fmax(longest, 6 * (1 + (double)(b * 7919 % 30)));
+        }
+        play(40, 8, seed, told, &steps, &ended_s);
+        assert_true(ended_s <= 1.1 * fmax(all / 8, longest));
+    }
+}
+
 static void a_lost_worker_gets_nothing_and_its_block_is_given_again(void **state)
 {
     (void)state;
@@ -323,6 +462,10 @@ int main(void)
         cmocka_unit_test(no_round_is_given_whose_end_is_past_the_budget),
         cmocka_unit_test(a_closed_block_is_never_given_again),
         cmocka_unit_test(the_rounds_of_a_block_come_from_all_workers),
+        cmocka_unit_test(the_last_of_the_least_rounds_is_kept_for_another_node),
+        cmocka_unit_test(what_takes_longest_is_begun_first_where_several_measure),
+        cmocka_unit_test(the_time_left_is_told_right_once_all_were_seen),
+        cmocka_unit_test(little_time_is_lost_in_the_end),
         cmocka_unit_test(a_lost_worker_gets_nothing_and_its_block_is_given_again),
         cmocka_unit_test(a_lost_worker_frees_its_domain),
         cmocka_unit_test(numbers_go_on_where_an_earlier_attempt_ended),
