@@ -63,6 +63,10 @@ static void a_pair_is_measured_in_turns_on_the_same_operands(void **state)
     assert_string_equal(m[0].facts.canary, m[1].facts.canary);
     assert_int_equal(strlen(m[0].facts.canary), 16);
     for (int i = 0; i < 2; i++) {
+        assert_true(m[i].facts.sampled_s > 0 && m[i].facts.sampled_s == m[0].facts.sampled_s);
+        assert_true(m[i].facts.turn_switches >= 0 && m[i].facts.turn_faults >= 0);
+        assert_in_range(m[i].facts.turn_switches, 0, m[i].facts.switches);
+        assert_true(m[i].facts.turn_yields > 0); /* it slept while the other had its turns */
         assert_true(m[i].facts.canary_dot_s > 0 && m[i].facts.canary_read_s > 0);
         assert_true(m[i].facts.read_rate > 0 && m[i].facts.limit_s > 0);
     }

@@ -23,6 +23,7 @@
 #include "worker/sampler.h"
 #include "worker/supply.h"
 #include "worker/turns.h"
+#include "worker/unrest.h"
 
 #define EXIT_WITHIN_S 1
 #define PADDING_MOST  4096
@@ -325,6 +326,18 @@ static void await_turns(struct round *r)
     }
 }
 
+/* At the cores of the block's cells. */
+static void look_for_unrest(const struct round *r, struct tg_unrest *look)
+{
+    struct tg_setup setup = {.core_count = 0};
+    int64_t threads = 0;
+    choose_cores(r, &setup);
+    for (int i = 0; i < r->count; i++)
+        if (r->order->block.cells[i].threads > threads) threads = r->order->block.cells[i].threads;
+    int count = threads < setup.core_count ? (int)threads : (int)setup.core_count;
+    tg_unrest_look("", setup.cores, count, look);
+}
+
 static void sample(struct round *r)
 {
     double call_s[2] = {0, 0}, beside_s[2] = {0, 0};
@@ -344,13 +357,14 @@ static void sample(struct round *r)
     tg_turns_lay(r->turns, order, (size_t)plan.quads * 4, plan.calls);
     free(order);
 
-    double steal_s = tg_host_steal();
+    struct tg_unrest before, after;
+    look_for_unrest(r, &before);
     for (int i = 0; i < r->count; i++) ask(&r->sides[i], "turns", NULL, i);
     await_turns(r);
-    steal_s = tg_host_steal() - steal_s;
+    look_for_unrest(r, &after);
     for (int i = 0; i < r->count; i++) {
         struct tg_facts *facts = &r->sides[i].m->facts;
-        facts->steal_s = steal_s;
+        tg_unrest_between(&before, &after, facts);
         facts->calls = plan.calls[i];
         facts->quads = plan.quads;
         if (r->sides[i].m->outcome != TG_WRONG) take_samples(r, i); /* wrong has no speed */

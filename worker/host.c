@@ -58,6 +58,24 @@ static void read_cpu(struct tg_facts *facts)
     fclose(f);
 }
 
+/* The first line of a file below `root`, or NULL. */
+static char *line_below(const char *root, const char *path, char *line, int size)
+{
+    char whole[4096];
+    snprintf(whole, sizeof whole, "%s%s", root, path);
+    return first_line(whole, line, size);
+}
+
+/* Leaves it as it is where nobody says. */
+static void read_turbo(const char *root, char turbo[TG_TEXT_SIZE])
+{
+    char line[64];
+    if (line_below(root, "/sys/devices/system/cpu/intel_pstate/no_turbo", line, sizeof line))
+        snprintf(turbo, TG_TEXT_SIZE, "%s", *line == '0' ? "on" : "off");
+    else if (line_below(root, "/sys/devices/system/cpu/cpufreq/boost", line, sizeof line))
+        snprintf(turbo, TG_TEXT_SIZE, "%s", *line == '1' ? "on" : "off");
+}
+
 void tg_host_read(int core, struct tg_facts *facts)
 {
     char path[128], line[256];
@@ -66,19 +84,12 @@ void tg_host_read(int core, struct tg_facts *facts)
     read_cpu(facts);
     snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%d/cpufreq/scaling_governor", core);
     if (first_line(path, line, sizeof line) && *line) to_name(facts->governor, line);
+    snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%d/cpufreq/scaling_cur_freq", core);
+    if (first_line(path, line, sizeof line) && strtod(line, NULL) > 0)
+        facts->core_hz = 1000 * strtod(line, NULL);
+    read_turbo("", facts->turbo);
     if (first_line("/proc/loadavg", line, sizeof line)) facts->load = strtod(line, NULL);
     if (gmtime_r(&now, &utc)) strftime(facts->date, sizeof facts->date, "%Y-%m-%dT%H:%M:%SZ", &utc);
-}
-
-double tg_host_steal(void)
-{
-    char line[512];
-    unsigned long long ticks[8];
-    if (!first_line("/proc/stat", line, sizeof line)) return NAN;
-    if (sscanf(line, "cpu %llu %llu %llu %llu %llu %llu %llu %llu", &ticks[0], &ticks[1], &ticks[2],
-               &ticks[3], &ticks[4], &ticks[5], &ticks[6], &ticks[7]) != 8)
-        return NAN;
-    return (double)ticks[7] / (double)sysconf(_SC_CLK_TCK);
 }
 
 static int64_t number_in(const char *path)
@@ -127,14 +138,6 @@ void tg_host_process_memory(int64_t *held, int64_t *peak)
         if (sscanf(line, "RssAnon: %lld kB", &kilobytes) == 1) *held = kilobytes * 1024;
     }
     if (f) fclose(f);
-}
-
-/* The first line of a file below `root`, or NULL. */
-static char *line_below(const char *root, const char *path, char *line, int size)
-{
-    char whole[4096];
-    snprintf(whole, sizeof whole, "%s%s", root, path);
-    return first_line(whole, line, size);
 }
 
 /* How many numbers a list as "0-3,8" has; -1 if there is none. */
@@ -247,10 +250,7 @@ void tg_host_hardware(const char *root, struct tg_hardware *hardware)
                    sizeof line) &&
         *line)
         to_name(hardware->governor, line);
-    if (line_below(root, "/sys/devices/system/cpu/intel_pstate/no_turbo", line, sizeof line))
-        snprintf(hardware->turbo, sizeof hardware->turbo, "%s", *line == '0' ? "on" : "off");
-    else if (line_below(root, "/sys/devices/system/cpu/cpufreq/boost", line, sizeof line))
-        snprintf(hardware->turbo, sizeof hardware->turbo, "%s", *line == '1' ? "on" : "off");
+    read_turbo(root, hardware->turbo);
     if (strcmp(hardware->hypervisor, "unnamed") == 0 &&
         line_below(root, "/sys/class/dmi/id/sys_vendor", line, sizeof line) && *line)
         to_name(hardware->hypervisor, line);

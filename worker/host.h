@@ -12,11 +12,8 @@
 /* This node's name; `name` has TG_TEXT_SIZE bytes. */
 void tg_host_name(char *name);
 
-/* Fills cpu, virtualised, the governor of a core, load and date. */
+/* Fills cpu, virtualised, the governor and clock of a core, turbo, load and date. */
 void tg_host_read(int core, struct tg_facts *facts);
-
-/* Seconds that a hypervisor has taken from this node's cores since boot, or NAN. */
-double tg_host_steal(void);
 
 /*
  * Bytes of memory that new processes may take: what the kernel calls available, or what is left in

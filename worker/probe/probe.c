@@ -330,13 +330,21 @@ static int take_turns(struct process *p, int side, struct tg_error *err)
     struct tg_turns *turns;
     int64_t calls;
     if (tg_turns_attach(TG_TURNS, &turns, err) < 0) return -1;
+    struct rusage before = {0}, after = {0};
+    bool is_known = getrusage(RUSAGE_SELF, &before) == 0;
     /* Calls are numbered over both sides: one would find in the cache what the other just read. */
     while (tg_turns_await(turns, side, &calls, &p->next)) {
         struct tg_turn taken = take_sample(p, calls);
         if (p->probe->note) p->probe->note(p->state, tg_turns_now(turns), &taken);
         tg_turns_pass(turns, taken);
     }
+    is_known = is_known && getrusage(RUSAGE_SELF, &after) == 0;
     tg_turns_close(turns);
+    if (is_known) {
+        p->m.facts.turn_switches = after.ru_nivcsw - before.ru_nivcsw;
+        p->m.facts.turn_yields = after.ru_nvcsw - before.ru_nvcsw;
+        p->m.facts.turn_faults = after.ru_majflt - before.ru_majflt;
+    }
     read_usage(p);
     p->probe->recheck(p->state, &p->m);
     check_alone(p);
