@@ -47,6 +47,21 @@ static int check_exclusive(const struct tg_limits *l, struct tg_error *err)
     return 0;
 }
 
+/* Of what disturbs a round: none, or not negative. */
+static int check_disturbances(const struct tg_limits *l, struct tg_error *err)
+{
+    const double most[] = {l->steal_share,       l->throttles_most, l->cpu_wait_share,
+                           l->memory_wait_share, l->io_wait_share,  l->switches_rate,
+                           l->faults_most,       l->load_most};
+    for (size_t i = 0; i < sizeof most / sizeof *most; i++)
+        if (most[i] < 0) return tg_fail(err, "limits of what disturbs a round are not negative");
+    if (!(l->disturbed_share >= 0 && l->disturbed_share < 1) || l->repeats_max < 0 ||
+        l->repeats_max > 100000)
+        return tg_fail(err, "'disturbed_share' lies from 0 to below 1, 'repeats_max' is not "
+                            "negative");
+    return 0;
+}
+
 static int check_limits(const struct tg_limits *l, struct tg_error *err)
 {
     const double shares[] = {l->alpha_fail,       l->alpha_miss,  l->confidence, l->alpha_family,
@@ -80,7 +95,7 @@ static int check_limits(const struct tg_limits *l, struct tg_error *err)
         if (switches[i] / 2 || switches[i] < 0)
             return tg_fail(err, "'require_release', 'require_base', 'family_watch', 'family_fail' "
                                 "and 'fail_fast' are true or false");
-    return check_exclusive(l, err);
+    return check_exclusive(l, err) < 0 ? -1 : check_disturbances(l, err);
 }
 
 /* What the words say of a metric. */
