@@ -215,14 +215,28 @@ static int node_of(struct tg_rounds *rounds, const char *host)
     return (int)n;
 }
 
-/* Whether a metric depends on the clock of a device: what is noisy, but for bytes. */
-static bool has_clock(const struct tg_rule *rule)
+/* Whether a metric depends on what the machine does meanwhile: what is noisy, but for bytes. */
+static bool is_of_time(const struct tg_rule *rule)
 {
     const struct tg_metric *metric = tg_metric_find(rule->metric);
     return metric && metric->nature == TG_SAMPLED && strcmp(metric->unit, "B") != 0;
 }
 
-/* Takes out the rounds that the clocks of their devices discard. */
+/* What disturbed a round: either of its sides. */
+static unsigned causes_of(const struct tg_rounds *rounds, size_t round,
+                          const struct tg_limits *limits)
+{
+    const struct tg_measurement *sides[] = {rounds->of_rows[round], rounds->to_rows[round]};
+    unsigned causes = 0;
+    for (int i = 0; i < 2; i++) {
+        if (!sides[i]) continue;
+        const struct tg_disturbance_facts facts = tg_disturbance_facts(&sides[i]->facts);
+        causes |= tg_disturbance_causes(&facts, limits);
+    }
+    return causes;
+}
+
+/* Takes out the rounds that were disturbed, and those that the clocks of their devices discard. */
 static int discard(struct tg_rounds *rounds, const struct tg_limits *limits, struct tg_error *err)
 {
     size_t kept = 0;
@@ -235,7 +249,9 @@ static int discard(struct tg_rounds *rounds, const struct tg_limits *limits, str
     }
     rounds->also_count = 0;
     for (size_t r = 0; r < rounds->count; r++) {
-        if (discarded[r]) continue;
+        unsigned causes = causes_of(rounds, r, limits);
+        tg_disturbance_count(&rounds->disturbed, causes);
+        if (discarded[r] || causes) continue;
         rounds->values[kept] = rounds->values[r];
         rounds->also_values[kept] = rounds->also_values[r];
         rounds->also_count += !isnan(rounds->also_values[r]);
@@ -295,7 +311,7 @@ int tg_evidence_gather(const struct tg_measurement *const rows[], size_t count,
     qsort(mine, count, sizeof *mine, by_round);
     take_rounds(mine, count, test, rule, &gathered);
     free(mine);
-    if (has_clock(rule) && discard(&gathered, limits, err) < 0) {
+    if (is_of_time(rule) && discard(&gathered, limits, err) < 0) {
         tg_evidence_release(&gathered);
         return -1;
     }

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "coordinator/clocks.h"
+#include "coordinator/disturbance.h"
 #include "matrix/spec.h"
 #include "results/measurement.h"
 
@@ -32,10 +33,11 @@ struct tg_rounds {
     size_t apart;       /* ... whose sides two nodes or devices measured: nothing is compared */
     size_t hollow;      /* ... that were measured, but whose samples give no value */
     size_t lacking;     /* ... of those, with a side that has no samples of the metric at all */
-    struct tg_discards discards; /* ... for the clock of their device; they are not in values */
-    size_t since_broken;         /* whole rounds after the last that gave no value */
-    int64_t last;                /* the number of the last round, -1 if there is none */
-    char reason[800];            /* of the last round that broke */
+    struct tg_discards discards;   /* ... for the clock of their device; they are not in values */
+    struct tg_disturbed disturbed; /* ... or for what disturbed them, likewise */
+    size_t since_broken;           /* whole rounds after the last that gave no value */
+    int64_t last;                  /* the number of the last round, -1 if there is none */
+    char reason[800];              /* of the last round that broke */
     char (*node_names)[TG_TEXT_SIZE]; /* of the nodes, in the order in which they first appear */
     size_t node_count;
 };

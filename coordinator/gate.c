@@ -334,6 +334,7 @@ static int decide(const struct tg_plan *plan, const struct tg_run *run, const st
     bool may_pass = note_builds(plan, run, d), all_there = true;
     char accepted[sizeof *d->notes];
     size_t left_out = 0, discarded = 0, clocked = 0;
+    struct tg_disturbed disturbed = {0};
     find_date(run, d);
     look_at_rows(run, d);
     look_at_devices(run, d);
@@ -346,6 +347,7 @@ static int decide(const struct tg_plan *plan, const struct tg_run *run, const st
         left_out += d->verdicts[i].left_out;
         discarded += d->verdicts[i].discarded;
         clocked += d->verdicts[i].clocked;
+        tg_disturbance_add(&disturbed, &d->verdicts[i].disturbed);
         if (!count(plan, i, d)) all_there = false;
     }
     if (judge_families(plan, rows, d, err) < 0) return -1;
@@ -355,6 +357,9 @@ static int decide(const struct tg_plan *plan, const struct tg_run *run, const st
              "discarded: %zu of %zu rounds of tests, in which the clock of a device was too low or "
              "held down",
              discarded, clocked);
+    if (disturbed.rounds)
+        note(d, "in all tests together, %s",
+             tg_disturbance_text(&disturbed, accepted, sizeof accepted));
     if (tg_rows_strays(rows))
         note(d,
              "left out: %zu rows that no test asks for, or of hardware that the plan does not know",

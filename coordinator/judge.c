@@ -38,6 +38,12 @@ bool tg_judge_broken(const struct tg_rounds *rounds, struct tg_verdict *v)
     return true;
 }
 
+/* Whether a block may have another round; one that was disturbed has been given for nothing. */
+static bool has_rounds_left(const struct tg_limits *limits, const struct tg_rounds *rounds)
+{
+    return rounds->last + 1 < tg_disturbance_rounds_max(&rounds->disturbed, limits);
+}
+
 /* After the rule has spoken: a break must have been followed by a whole round; rounds may run out.
  */
 static void complete(const struct tg_limits *limits, const struct tg_rounds *rounds,
@@ -69,7 +75,7 @@ static void complete(const struct tg_limits *limits, const struct tg_rounds *rou
     }
     if (v->answer == TG_PASS && !*v->reason && rounds->of_broken)
         snprintf(v->reason, sizeof v->reason, "broken once, and repeated: %s", rounds->reason);
-    if (rounds->last + 1 >= limits->rounds_max) v->wants_more = false;
+    if (!has_rounds_left(limits, rounds)) v->wants_more = false;
 }
 
 int tg_judge_gather(const struct tg_plan *plan, size_t test, const struct tg_rows *rows,
@@ -200,7 +206,22 @@ static void look_at_clocks(const struct tg_limits *limits, const struct tg_round
     else
         return;
     v->is_clock_effect = v->wants_last = false;
-    v->wants_more = rounds->last + 1 < limits->rounds_max;
+    v->wants_more = has_rounds_left(limits, rounds);
+}
+
+/* A machine on which too many rounds were disturbed is not one to decide anything on. */
+static void look_at_disturbances(const struct tg_limits *limits, const struct tg_rounds *rounds,
+                                 struct tg_verdict *v)
+{
+    char text[300];
+    v->disturbed = rounds->disturbed;
+    bool is_open = v->answer != TG_INCONCLUSIVE || strcmp(v->word, "inconclusive") == 0;
+    if (v->is_broken || !is_open || !tg_disturbance_is_over(&rounds->disturbed, limits)) return;
+    tg_rule_say(v, TG_INCONCLUSIVE, "disturbed", "%s; at most %.3g %% may be",
+                tg_disturbance_text(&rounds->disturbed, text, sizeof text),
+                100 * limits->disturbed_share);
+    v->is_clock_effect = v->wants_last = false;
+    v->wants_more = has_rounds_left(limits, rounds);
 }
 
 /* The verdict of the rounds of a test that was measured. */
@@ -239,6 +260,7 @@ static struct tg_verdict judge_rounds(const struct tg_plan *plan, const struct t
     if (v.is_clock_effect) tell_clocks(rounds, &v);
     look_at_limits(rule, test, rounds, &v);
     look_at_clocks(&plan->policy.limits, rounds, &v);
+    look_at_disturbances(&plan->policy.limits, rounds, &v);
     v.left_out = rounds->hollow;
     return v;
 }

@@ -205,7 +205,8 @@ static int ask_trigger(const struct tg_plan *plan, size_t test, const struct tg_
     int rc = heads && stored ? 1 : tg_fail(err, "out of memory");
     if (rc > 0 && take_sessions(plan, test, rows, heads, &head_count, err) < 0) rc = -1;
     v->rounds = rounds->count;
-    if (rc > 0 && head_count == 0 && rounds->last + 1 < limits->rounds_max) {
+    if (rc > 0 && head_count == 0 &&
+        rounds->last + 1 < tg_disturbance_rounds_max(&rounds->disturbed, limits)) {
         tg_rule_say(v, TG_INCONCLUSIVE, "inconclusive", "not decided after %zu round%s",
                     rounds->count, rounds->count == 1 ? "" : "s");
         v->wants_more = v->wants_head = true;
@@ -242,6 +243,18 @@ static int say_thermal(const struct tg_plan *plan, const struct tg_rounds *round
     return plan->has_base ? 0 : 1;
 }
 
+/* Likewise on a node that was disturbed too often. */
+static int say_disturbed(const struct tg_plan *plan, const struct tg_rounds *rounds,
+                         struct tg_verdict *v)
+{
+    char text[300];
+    tg_rule_say(v, TG_INCONCLUSIVE, "disturbed", "%s",
+                tg_disturbance_text(&rounds->disturbed, text, sizeof text));
+    v->rounds = rounds->count;
+    v->disturbed = rounds->disturbed;
+    return plan->has_base ? 0 : 1;
+}
+
 int tg_lookout_judge(const struct tg_plan *plan, size_t test, const struct tg_rows *rows,
                      struct tg_verdict *verdict, struct tg_error *err)
 {
@@ -252,6 +265,8 @@ int tg_lookout_judge(const struct tg_plan *plan, size_t test, const struct tg_ro
     bool is_broken = tg_judge_broken(&rounds, &v);
     if (!is_broken && tg_clocks_are_thermal(&rounds.discards, &plan->policy.limits))
         rc = say_thermal(plan, &rounds, &v);
+    else if (!is_broken && tg_disturbance_is_over(&rounds.disturbed, &plan->policy.limits))
+        rc = say_disturbed(plan, &rounds, &v);
     else if (!is_broken)
         rc = ask_trigger(plan, test, rows, &rounds, &v, err);
     tg_evidence_release(&rounds);

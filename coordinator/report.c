@@ -320,6 +320,7 @@ char *tg_report_result(const struct tg_plan *plan, size_t test, const struct tg_
     bool is_shadow = plan->spec.tests[test].is_shadow && !tg_gate_counts(plan, test, v);
     bool says_more = strcmp(v->word, "attention") == 0 || strcmp(v->word, "heterogeneous") == 0 ||
                      strcmp(v->word, "impossible") == 0 || strcmp(v->word, "thermal") == 0 ||
+                     strcmp(v->word, "disturbed") == 0 ||
                      (v->answer == TG_PASS && is(rule, "slowdown"));
     snprintf(out, size, "%s%s", is_shadow ? "shadow: " : "",
              says_more ? v->word : tg_gate_word(v->answer));
@@ -328,9 +329,9 @@ char *tg_report_result(const struct tg_plan *plan, size_t test, const struct tg_
 
 char *tg_report_why(const struct tg_verdict *v, char *out, size_t size)
 {
-    static const char *const said[] = {"attention",  "heterogeneous", "impossible", "inconclusive",
-                                       "missing",    "skipped",       "thermal",    "unchanged",
-                                       "unchanged*", "wrong"};
+    static const char *const said[] = {"attention",    "disturbed",  "heterogeneous", "impossible",
+                                       "inconclusive", "missing",    "skipped",       "thermal",
+                                       "unchanged",    "unchanged*", "wrong"};
     bool in_reason = false, is_slower = strncmp(v->word, "slower", 6) == 0;
     bool in_word = !*v->reason || (is_slower && !isfinite(v->also));
     for (size_t i = 0; i < sizeof said / sizeof *said; i++)

@@ -33,6 +33,7 @@ static void put_row(FILE *out, const struct tg_plan *plan, const struct tg_decis
     tg_report_put(out, tg_report_absolute(rule, v, text, sizeof text));
     fprintf(out, " | %zu", v->rounds);
     if (v->discarded) fprintf(out, " (%zu discarded)", v->discarded);
+    if (v->disturbed.rounds) fprintf(out, " (%zu disturbed)", v->disturbed.rounds);
     if (v->super_rounds) fprintf(out, " (%zu super-rounds)", v->super_rounds);
     fputs(" | ", out);
     tg_report_put(out, tg_report_detectable(rule, v, text, sizeof text));

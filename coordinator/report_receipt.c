@@ -54,6 +54,7 @@ static void add_verdict(struct tg_json *list, const struct tg_plan *plan,
     tg_json_add_number(item, "rounds", (double)v->rounds);
     if (v->clocked) tg_json_add_number(item, "clocked", (double)v->clocked);
     if (v->clocked) tg_json_add_number(item, "discarded", (double)v->discarded);
+    if (v->disturbed.rounds) tg_json_add_number(item, "disturbed", (double)v->disturbed.rounds);
     if (v->super_rounds) tg_json_add_number(item, "super_rounds", (double)v->super_rounds);
     /* A factor is written as it is demanded: 1.5, not 0.5 more than 1. */
     double one = strcmp(tg_rule_find(rule->rule)->reading, "factor") == 0 ? 1 : 0;

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "coordinator/disturbance.h"
 #include "coordinator/forecast.h"
 #include "matrix/policy.h"
 #include "results/metric.h"
@@ -42,7 +43,8 @@ struct tg_verdict {
     size_t left_out;  /* rounds that have all rows, but whose samples are not whole */
     size_t discarded; /* rounds that the clock of their device discards, which are not in rounds */
     size_t clocked;   /* ... out of so many on a device with a clock */
-    bool is_broken;   /* of's kernel was wrong, or crashed or was late twice */
+    struct tg_disturbed disturbed; /* ... or that were disturbed */
+    bool is_broken;                /* of's kernel was wrong, or crashed or was late twice */
     bool is_clock_effect; /* it would fail in the rule's metric, but does not in its second */
     bool wants_more;      /* further rounds could change the answer or its severity */
     bool wants_head; /* ... of the block in which head is watched (lookout.h), not of the test's own
