@@ -113,7 +113,22 @@ static void a_gpu_is_read_whole(void **state)
         "uuid=" GPU(0) " name=NVIDIA_H100_80GB_HBM3 index=0 mig=off pci=0000:1b:00.0 "
                        "capability=9.0 memory_bytes=85520809984 free_bytes=84983939072 "
                        "memory_clock_hz=2619000000 sm_clock_hz=1980000000 power_limit_w=700 ecc=on "
-                       "compute_mode=default driver=580.65.06\n");
+                       "compute_mode=default driver=580.65.06 persistence=off throttle=0\n");
+}
+
+static void what_disturbs_a_gpu_is_told(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *manner, *wanted;
+    } rows[] = {
+        {"persistence=1 processes=3 throttle=0x48", " persistence=on processes=3 throttle=72\n"},
+        {"processes=0", " persistence=off processes=0 throttle=0\n"},
+        {"plain=1", " driver=580.65.06\n"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (!strstr(ask("TG_NEW_DRIVER", rows[i].manner, NULL), rows[i].wanted))
+            fail_msg("%s: %s", rows[i].manner, ask("TG_NEW_DRIVER", rows[i].manner, NULL));
 }
 
 static void what_an_old_driver_lacks_stays_unknown(void **state)
@@ -124,7 +139,7 @@ static void what_an_old_driver_lacks_stays_unknown(void **state)
         "uuid=" GPU(0) " name=NVIDIA_H100_80GB_HBM3 index=0 mig=off pci=0000:1b:00.0 "
                        "memory_bytes=85520809984 free_bytes=84983939072 memory_clock_hz=2619000000 "
                        "sm_clock_hz=1980000000 power_limit_w=650 ecc=on compute_mode=default "
-                       "driver=580.65.06\n");
+                       "driver=580.65.06 throttle=0\n");
     assert_said("TG_NEW_DRIVER", "gpus=1 plain=1",
                 "uuid=" GPU(0) " name=NVIDIA_H100_80GB_HBM3 index=0 mig=off pci=0000:1b:00.0 "
                                "capability=9.0 ecc=none driver=580.65.06\n");
@@ -167,7 +182,7 @@ static void a_divided_gpu_is_its_instances(void **state)
                                      "memory_bytes=10334765056 free_bytes=9797894144 "
                                      "memory_clock_hz=2619000000 sm_clock_hz=1980000000 "
                                      "power_limit_w=700 ecc=on compute_mode=exclusive "
-                                     "driver=580.65.06\n");
+                                     "driver=580.65.06 persistence=off throttle=0\n");
 }
 
 static void more_gpus_than_there_is_room_for_are_left_out(void **state)
@@ -325,6 +340,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(without_a_gpu_one_reason_is_named),
         cmocka_unit_test(a_gpu_is_read_whole),
+        cmocka_unit_test(what_disturbs_a_gpu_is_told),
         cmocka_unit_test(what_an_old_driver_lacks_stays_unknown),
         cmocka_unit_test(gpus_are_in_the_order_of_their_addresses),
         cmocka_unit_test(a_divided_gpu_is_its_instances),

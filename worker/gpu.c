@@ -13,7 +13,7 @@
  * NVML's published interface, as far as it is used here: names, numbers and layouts of its API
  * Reference Guide. Most of it is younger than some driver: what a driver lacks stays unknown.
  */
-enum { FINE = 0, NOT_SUPPORTED = 3, NO_PERMISSION = 4, NOT_LOADED = 9 };
+enum { FINE = 0, NOT_SUPPORTED = 3, NO_PERMISSION = 4, TOO_SMALL = 7, NOT_LOADED = 9 };
 enum { CLOCK_SM = 1, CLOCK_MEMORY = 2 };
 enum { SENSOR_GPU = 0 };
 enum { HELD_BY_POWER = 0, HELD_BY_HEAT = 1 };
@@ -59,6 +59,8 @@ struct library {
     int (*mig_parent)(struct device *, struct device **);
     int (*mode)(struct device *, int *);
     int (*reasons)(struct device *, unsigned long long *);
+    int (*persistence)(struct device *, int *);
+    int (*processes)(struct device *, unsigned *, void *);
     int (*temperature)(struct device *, int, unsigned *);
     int (*held)(struct device *, int, struct held *);
 };
@@ -96,6 +98,9 @@ static const struct {
                  ROW(mode, "nvmlDeviceGetComputeMode"),
                  ROW(reasons, "nvmlDeviceGetCurrentClocksEventReasons"),
                  ROW(reasons, "nvmlDeviceGetCurrentClocksThrottleReasons"),
+                 ROW(persistence, "nvmlDeviceGetPersistenceMode"),
+                 ROW(processes, "nvmlDeviceGetComputeRunningProcesses_v3"),
+                 ROW(processes, "nvmlDeviceGetComputeRunningProcesses_v2"),
                  ROW(temperature, "nvmlDeviceGetTemperature"),
                  ROW(held, "nvmlDeviceGetViolationStatus")};
 #undef ROW
@@ -146,6 +151,21 @@ static void set(char *to, const char *text)
     snprintf(to, TG_TEXT_SIZE, "%s", text);
 }
 
+/* What disturbs what will run on a GPU. */
+static void read_unrest(struct device *device, struct tg_gpu *gpu)
+{
+    unsigned count = 0;
+    unsigned long long reasons;
+    int is_on;
+    if (library.persistence && library.persistence(device, &is_on) == FINE)
+        set(gpu->persistence, is_on ? "on" : "off");
+    /* Without room for them, it says how many there are. */
+    int code = library.processes ? library.processes(device, &count, NULL) : NOT_SUPPORTED;
+    if (code == FINE || code == TOO_SMALL) gpu->processes = count;
+    if (library.reasons && library.reasons(device, &reasons) == FINE)
+        gpu->throttle = (int64_t)reasons;
+}
+
 /* What is the same for a GPU and its instances. */
 static void read_whole(struct device *device, struct tg_gpu *gpu)
 {
@@ -174,6 +194,7 @@ static void read_whole(struct device *device, struct tg_gpu *gpu)
         set(gpu->compute_mode, one == MODE_DEFAULT      ? "default"
                                : one == MODE_PROHIBITED ? "prohibited"
                                                         : "exclusive");
+    read_unrest(device, gpu);
     code = library.mig ? library.mig(device, &number, &pending) : NOT_SUPPORTED;
     if (code == FINE || code == NOT_SUPPORTED)
         set(gpu->mig, code == FINE && number == MIG_ON ? "on" : "off");

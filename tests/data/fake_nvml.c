@@ -10,6 +10,7 @@
  *   denied=I    the I-th GPU may not be opened
  *   plain=1     none of the optional questions is supported
  *   throttle=N  mask of reasons (0)
+ *   persistence=1, processes=N   as they say
  *   hang=1, crash=1   at the first question about a GPU
  *
  * Built a second time as an old driver's, with OLD_DRIVER: without what younger ones have added.
@@ -23,7 +24,14 @@
 
 #define MIB 1048576ULL
 
-enum { FINE = 0, NOT_SUPPORTED = 3, NO_PERMISSION = 4, NOT_FOUND = 6, NOT_LOADED = 9 };
+enum {
+    FINE = 0,
+    NOT_SUPPORTED = 3,
+    NO_PERMISSION = 4,
+    NOT_FOUND = 6,
+    TOO_SMALL = 7,
+    NOT_LOADED = 9
+};
 
 struct part {
     int gpu, instance; /* -1: the whole */
@@ -244,6 +252,22 @@ int nvmlDeviceGetDeviceHandleFromMigDeviceHandle(struct part *part, struct part 
 int nvmlDeviceGetCurrentClocksEventReasons(struct part *part, unsigned long long *mask)
 {
     return nvmlDeviceGetCurrentClocksThrottleReasons(part, mask);
+}
+
+int nvmlDeviceGetPersistenceMode(struct part *part, int *is_on)
+{
+    *is_on = told("persistence", 0);
+    return told("plain", 0) || part->instance >= 0 ? NOT_SUPPORTED : FINE;
+}
+
+int nvmlDeviceGetComputeRunningProcesses_v3(struct part *part, unsigned *count, void *processes)
+{
+    int running = told("processes", -1);
+    (void)part;
+    (void)processes;
+    if (running < 0) return NOT_SUPPORTED;
+    *count = (unsigned)running;
+    return running > 0 ? TOO_SMALL : FINE;
 }
 
 int nvmlDeviceGetViolationStatus(struct part *part, int what, struct held *held)
