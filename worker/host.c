@@ -58,8 +58,7 @@ static void read_cpu(struct tg_facts *facts)
     fclose(f);
 }
 
-/* The first line of a file below `root`, or NULL. */
-static char *line_below(const char *root, const char *path, char *line, int size)
+char *tg_host_line(const char *root, const char *path, char *line, int size)
 {
     char whole[4096];
     snprintf(whole, sizeof whole, "%s%s", root, path);
@@ -70,9 +69,9 @@ static char *line_below(const char *root, const char *path, char *line, int size
 static void read_turbo(const char *root, char turbo[TG_TEXT_SIZE])
 {
     char line[64];
-    if (line_below(root, "/sys/devices/system/cpu/intel_pstate/no_turbo", line, sizeof line))
+    if (tg_host_line(root, "/sys/devices/system/cpu/intel_pstate/no_turbo", line, sizeof line))
         snprintf(turbo, TG_TEXT_SIZE, "%s", *line == '0' ? "on" : "off");
-    else if (line_below(root, "/sys/devices/system/cpu/cpufreq/boost", line, sizeof line))
+    else if (tg_host_line(root, "/sys/devices/system/cpu/cpufreq/boost", line, sizeof line))
         snprintf(turbo, TG_TEXT_SIZE, "%s", *line == '1' ? "on" : "off");
 }
 
@@ -145,7 +144,7 @@ static int64_t list_count(const char *root, const char *path)
 {
     char line[4096], *at = line;
     int64_t count = 0;
-    if (!line_below(root, path, line, sizeof line)) return -1;
+    if (!tg_host_line(root, path, line, sizeof line)) return -1;
     while (*at) {
         char *end;
         long first = strtol(at, &end, 10), last = first;
@@ -199,14 +198,14 @@ static void read_cores(const char *root, struct tg_hardware *hardware)
     for (int64_t i = 0, seen = 0; seen < online && i < 2 * online + 64; i++) {
         snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%lld/topology/physical_package_id",
                  (long long)i);
-        if (!line_below(root, path, line, sizeof line)) continue;
+        if (!tg_host_line(root, path, line, sizeof line)) continue;
         int64_t socket = strtol(line, NULL, 10) + 1;
         if (socket > hardware->sockets) hardware->sockets = socket;
         seen++;
     }
     for (int i = 0; i < 8; i++) {
         snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu0/cache/index%d/size", i);
-        if (line_below(root, path, line, sizeof line))
+        if (tg_host_line(root, path, line, sizeof line))
             hardware->cache_kib = strtol(line, NULL, 10) * (strchr(line, 'M') ? 1024 : 1);
     }
 }
@@ -243,15 +242,15 @@ void tg_host_hardware(const char *root, struct tg_hardware *hardware)
     read_processor(root, hardware);
     read_cores(root, hardware);
     hardware->memory_gib = memory_class(root);
-    if (line_below(root, "/proc/sys/kernel/osrelease", line, sizeof line) &&
+    if (tg_host_line(root, "/proc/sys/kernel/osrelease", line, sizeof line) &&
         sscanf(line, "%d.%d", &major, &minor) == 2)
         snprintf(hardware->kernel, sizeof hardware->kernel, "%d.%d", major, minor);
-    if (line_below(root, "/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", line,
-                   sizeof line) &&
+    if (tg_host_line(root, "/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", line,
+                     sizeof line) &&
         *line)
         to_name(hardware->governor, line);
     read_turbo(root, hardware->turbo);
     if (strcmp(hardware->hypervisor, "unnamed") == 0 &&
-        line_below(root, "/sys/class/dmi/id/sys_vendor", line, sizeof line) && *line)
+        tg_host_line(root, "/sys/class/dmi/id/sys_vendor", line, sizeof line) && *line)
         to_name(hardware->hypervisor, line);
 }

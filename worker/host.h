@@ -12,6 +12,9 @@
 /* This node's name; `name` has TG_TEXT_SIZE bytes. */
 void tg_host_name(char *name);
 
+/* The first line of a file below `root` ("" but in tests) without its end, or NULL. */
+char *tg_host_line(const char *root, const char *path, char *line, int size);
+
 /* Fills cpu, virtualised, the governor and clock of a core, turbo, load and date. */
 void tg_host_read(int core, struct tg_facts *facts);
 
