@@ -35,6 +35,7 @@ int tg_command_check(int argc, char **argv);
 int tg_command_matrix(int argc, char **argv);
 int tg_command_baseline(int argc, char **argv);
 int tg_command_model(int argc, char **argv);
+int tg_command_doctor(int argc, char **argv);
 int tg_command_list(int argc, char **argv);
 
 /*

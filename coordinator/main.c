@@ -18,6 +18,7 @@ static const struct tg_command commands[] = {
     {"matrix", "list what a matrix asks, and who could run it", tg_command_matrix},
     {"baseline", "keep what runs measured, to compare with", tg_command_baseline},
     {"model", "show, make and run whole models", tg_command_model},
+    {"doctor", "say what on this node disturbs timing, and what to do", tg_command_doctor},
     {"list", "print a table: kernels, metrics, facts, ...", tg_command_list},
 };
 
