@@ -316,7 +316,9 @@ int tg_judge_test(const struct tg_plan *plan, size_t test, const struct tg_rows 
     const struct tg_test *t = &plan->spec.tests[test];
     const struct tg_prospect *prospect = &plan->prospects[test];
     struct tg_verdict v = tg_rule_no_verdict();
-    if (prospect->fate != TG_TO_MEASURE) {
+    if (prospect->fate == TG_TO_MISS) {
+        tg_rule_say(&v, TG_INCONCLUSIVE, "missing", "%s", prospect->reason);
+    } else if (prospect->fate != TG_TO_MEASURE) {
         bool fails = prospect->fate == TG_TO_FAIL;
         tg_rule_say(&v, fails ? TG_FAIL : TG_SKIP, fails ? "missing" : "skipped", "%s",
                     prospect->reason);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "coordinator/lookout.h"
+#include "coordinator/shard.h"
 #include "coordinator/vocabulary.h"
 #include "results/digest.h"
 #include "results/metric.h"
@@ -22,6 +23,7 @@ char *tg_plan_text(const struct tg_asked *asked, const struct tg_capability *wor
     tg_json_add_text(root, "step", asked->step);
     tg_json_add_number(root, "budget_s", asked->budget_s);
     if (*asked->alarms) tg_json_add_text(root, "alarms", asked->alarms);
+    if (asked->shard_count) tg_json_add_number(root, "shards", (double)asked->shard_count);
     tg_json_add_boolean(root, "is_same", asked->is_same);
     tg_json_add_boolean(root, "is_fail_fast", asked->is_fail_fast);
     if (asked->is_imported) {
@@ -46,6 +48,7 @@ char *tg_plan_text(const struct tg_asked *asked, const struct tg_capability *wor
         tg_json_add_text(worker, "hardware", workers[i].hardware);
         tg_json_add_text(worker, "machine", workers[i].machine);
         if (*workers[i].gpu) tg_json_add_text(worker, "gpu", workers[i].gpu);
+        if (workers[i].shard) tg_json_add_number(worker, "shard", (double)workers[i].shard);
         tg_survey_add(worker, "head", &workers[i].head);
         if (workers[i].has_base) tg_survey_add(worker, "base", &workers[i].base);
     }
@@ -68,6 +71,7 @@ int tg_plan_capability(const struct tg_json_file *file, const struct tg_json *an
     snprintf(read.machine, sizeof read.machine, "%s",
              tg_json_text(tg_json_get(announced, "machine")));
     snprintf(read.gpu, sizeof read.gpu, "%s", tg_json_text(tg_json_get(announced, "gpu")));
+    read.shard = (size_t)tg_json_number(tg_json_get(announced, "shard"));
     if (*error) return tg_fail(err, "%s", error);
     if (tg_survey_parse(file, tg_json_get(announced, "head"), &read.head, err) < 0) return -1;
     if (base && tg_survey_parse(file, base, &read.base, err) < 0) {
@@ -124,6 +128,10 @@ bool tg_plan_can_run(const struct tg_plan *plan, const struct tg_capability *wor
         snprintf(reason, size, "it is asked of other hardware");
         return false;
     }
+    if (block->shard && worker->shard != block->shard) {
+        snprintf(reason, size, "it is of shard %zu/%zu", block->shard, plan->asked.shard_count);
+        return false;
+    }
     if (plan->asked.is_imported) return was_seen(worker, block, reason, size);
     for (size_t i = 0; i < block->cell_count; i++)
         if (!tg_survey_can_run(&worker->head, worker->has_base ? &worker->base : NULL,
@@ -176,9 +184,9 @@ static int read_baselines(const struct tg_json_file *file, struct tg_plan *p, st
 static int read_plan(const struct tg_json_file *file, struct tg_plan *p, struct tg_error *err)
 {
     static const char *const keys[] = {
-        "tritgate_plan", "version",       "seed",    "filter",     "budget_s",  "is_same",
-        "is_fail_fast",  "imported",      "step",    "acceptance", "inherited", "changed",
-        "baselines",     "baseline_note", "workers", "alarms",     "flow",      NULL};
+        "tritgate_plan", "version",   "seed",    "filter", "budget_s",   "is_same", "shards",
+        "is_fail_fast",  "imported",  "step",    "flow",   "acceptance", "changed", "inherited",
+        "baseline_note", "baselines", "workers", "alarms", NULL};
     const struct tg_json *root = file->root, *list = tg_json_get(root, "workers");
     const struct tg_json *imported = tg_json_get(root, "imported");
     if (tg_json_only(file, root, keys, err) < 0) return -1;
@@ -209,6 +217,7 @@ static int read_plan(const struct tg_json_file *file, struct tg_plan *p, struct 
                                &p->workers[p->worker_count], err) < 0)
             return -1;
     p->has_base = p->workers[0].has_base;
+    p->asked.shard_count = (size_t)tg_json_number(tg_json_get(root, "shards"));
     if (read_baselines(file, p, err) < 0) return -1;
     return check_workers(p, err);
 }
@@ -252,11 +261,15 @@ static bool is_built(const struct tg_survey *survey, const char *kernel)
 }
 
 /* Whether base's kernel runs there and head's does not: it was lost between them. */
-static bool was_lost(const struct tg_plan *p, const struct tg_cell *cell, size_t hardware,
+static bool was_lost(const struct tg_plan *p, const struct tg_block *block, size_t place,
                      char *reason, size_t size)
 {
     char why[300] = "";
-    struct tg_block one = {.cells = {*cell}, .cell_count = 1, .hardware = hardware}, twin = one;
+    const struct tg_cell *cell = &block->cells[place];
+    struct tg_block one = {.cells = {*cell}, .cell_count = 1}, twin;
+    one.hardware = block->hardware;
+    one.shard = block->shard;
+    twin = one;
     tg_record_set(&tg_cell_type, &twin.cells[0], "build", "base", NULL);
     if (strcmp(cell->build, "base") == 0 || anyone_can(p, &one, why, sizeof why) ||
         !anyone_can(p, &twin, reason, size))
@@ -273,11 +286,17 @@ static void foresee(const struct tg_plan *p, const struct tg_test *test,
                     struct tg_prospect *prospect)
 {
     const struct tg_block *block = &p->spec.blocks[test->block];
+    if (tg_shard_is_missing(p, block->shard)) {
+        prospect->fate = TG_TO_MISS;
+        snprintf(prospect->reason, sizeof prospect->reason, "shard %zu/%zu is missing",
+                 block->shard, p->asked.shard_count);
+        return;
+    }
     if (anyone_can(p, block, prospect->reason, sizeof prospect->reason)) return;
     prospect->fate = TG_TO_SKIP;
     for (size_t i = 0; i < block->cell_count; i++) {
         char reason[sizeof prospect->reason];
-        if (!was_lost(p, &block->cells[i], block->hardware, reason, sizeof reason)) continue;
+        if (!was_lost(p, block, i, reason, sizeof reason)) continue;
         memcpy(prospect->reason, reason, sizeof reason);
         prospect->fate = TG_TO_FAIL;
         return;
@@ -296,8 +315,9 @@ static int foresee_all(struct tg_plan *p, struct tg_error *err)
         const struct tg_test *test = &p->spec.tests[i];
         const struct tg_metric *metric = tg_metric_find(p->policy.rules[test->rule].metric);
         foresee(p, test, &p->prospects[i]);
-        if (p->prospects[i].fate == TG_TO_MEASURE && !test->is_shadow &&
-            !tg_plan_is_optional(p, i) && metric->nature == TG_SAMPLED)
+        if ((p->prospects[i].fate == TG_TO_MEASURE || p->prospects[i].fate == TG_TO_MISS) &&
+            !test->is_shadow && !tg_plan_is_optional(p, i) &&
+            metric->nature == TG_SAMPLED)
             p->required_count++;
     }
     return 0;
@@ -325,7 +345,7 @@ static int make(const char *path, struct tg_json_file files[3], struct tg_plan *
     if (tg_changed_filter(&p->asked.changed, &p->spec, &p->words, err) < 0) return -1;
     if (find_classes(p, err) < 0 ||
         tg_spec_plan(&p->spec, &p->policy, &p->words, p->has_base, p->class_count, err) < 0 ||
-        tg_lookout_attach(p, err) < 0)
+        tg_lookout_attach(p, err) < 0 || tg_shard_deal(p, err) < 0)
         return -1;
     return foresee_all(p, err);
 }

@@ -31,6 +31,7 @@ struct tg_capability {
     char gpu[TG_TEXT_SIZE]; /* uuid of the whole GPU that it has, or a part of; or "" */
     struct tg_survey head, base;
     bool has_base;
+    size_t shard; /* of the run, that it measures (shard.h); 0 where a run has no parts */
 };
 
 /* Options of a run that are part of what was asked. */
@@ -41,6 +42,7 @@ struct tg_asked {
     char step[TG_TEXT_SIZE]; /* of that flow; "" for the last that writes its gate */
     double budget_s;
     char alarms[160];    /* what the farm's history says of false alarms, "" if there is none */
+    size_t shard_count;  /* parts that the run is one of; 0 if it is whole */
     bool is_same;        /* head and base are meant to be the same: A/A */
     bool is_fail_fast;   /* measure no more once the run has failed */
     bool is_imported;    /* nothing of it was measured by this program */
@@ -63,8 +65,13 @@ struct tg_session {
 
 /* What is known of a test before it is measured. */
 struct tg_prospect {
-    enum { TG_TO_MEASURE, TG_TO_SKIP, TG_TO_FAIL } fate;
-    char reason[400]; /* of a skip or failure */
+    enum {
+        TG_TO_MEASURE,
+        TG_TO_SKIP,
+        TG_TO_FAIL,
+        TG_TO_MISS
+    } fate;           /* miss: its shard is not here */
+    char reason[400]; /* of a skip, a failure or a miss */
 };
 
 /* A test whose cell has a stored baseline (lookout.h). */

@@ -39,9 +39,10 @@ struct tg_test {
 struct tg_block {
     struct tg_cell cells[2];
     size_t cell_count;
-    bool is_fixed;                 /* a test of it needs a metric that is the same in every round */
-    bool is_timed;                 /* a test of it needs samples of time */
-    size_t hardware;               /* class of the machines that measure it */
+    bool is_fixed;   /* a test of it needs a metric that is the same in every round */
+    bool is_timed;   /* a test of it needs samples of time */
+    size_t hardware; /* class of the machines that measure it */
+    size_t shard;    /* part of the run that measures it, from 1; 0 where a run has no parts */
     char text[TG_BLOCK_TEXT_SIZE]; /* its identity: the cells' texts, with " | " between */
 };
 

@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "coordinator/shard.h"
+
+#include <ctype.h>
+#include <math.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/fill.h"
+
+int tg_shard_parse(const char *text, size_t *shard, size_t *count, struct tg_error *err)
+{
+    unsigned long numbers[2] = {0, 0};
+    const char *p = text;
+    for (int i = 0; i < 2; i++) {
+        char *end = NULL;
+        numbers[i] = isdigit((unsigned char)*p) ? strtoul(p, &end, 10) : 0;
+        if (!end || *end != (i ? 0 : '/'))
+            return tg_fail(err, "unusable shard '%s': like 2/4", text);
+        p = end + 1;
+    }
+    if (numbers[0] < 1 || numbers[0] > numbers[1] || numbers[1] > TG_SHARD_MOST)
+        return tg_fail(err, "unusable shard '%s': from 1/N to N/N, and at most %d", text,
+                       TG_SHARD_MOST);
+    *shard = numbers[0];
+    *count = numbers[1];
+    return 0;
+}
+
+/* A block to be dealt: all blocks of one text are one. */
+struct card {
+    const char *text;
+    uint64_t draw; /* by the text: neighbours in the matrix are alike and go to different shards */
+    bool is_timed, on_device;
+    size_t shard;
+};
+
+/* Cards on devices first, then what takes time. */
+static int by_draw(const void *a, const void *b)
+{
+    const struct card *x = a, *y = b;
+    if (x->on_device != y->on_device) return x->on_device ? -1 : 1;
+    if (x->is_timed != y->is_timed) return x->is_timed ? -1 : 1;
+    if (x->draw != y->draw) return x->draw < y->draw ? -1 : 1;
+    return strcmp(x->text, y->text);
+}
+
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(((const struct card *)a)->text, ((const struct card *)b)->text);
+}
+
+/* FNV-1a (Fowler, Noll, Vo; 64 bits), stirred once more. */
+static uint64_t draw_of(const char *text)
+{
+    uint64_t hash = 14695981039346656037u;
+    for (; *text; text++) hash = (hash ^ (unsigned char)*text) * 1099511628211u;
+    return tg_fill_next(&hash);
+}
+
+static bool is_on_device(const struct tg_plan *plan, const struct tg_block *block)
+{
+    for (size_t i = 0; i < block->cell_count; i++) {
+        char device[TG_TEXT_SIZE] = "";
+        const struct tg_word *word = tg_words_find(&plan->words, "kernel", block->cells[i].kernel);
+        if (word) tg_words_trait(word, "device", device, sizeof device);
+        if (*device && strcmp(device, "cpu") != 0) return true;
+    }
+    return false;
+}
+
+/* One card for each text, of those that tests need; returns how many. */
+static size_t make_cards(const struct tg_plan *plan, struct card *cards)
+{
+    size_t count = 0, kept = 0;
+    for (size_t i = 0; i < plan->spec.test_count; i++) {
+        const struct tg_block *block = &plan->spec.blocks[plan->spec.tests[i].block];
+        cards[count++] = (struct card){.text = block->text, .is_timed = block->is_timed};
+    }
+    qsort(cards, count, sizeof *cards, by_text);
+    for (size_t i = 0; i < count; i++)
+        if (kept == 0 || by_text(&cards[kept - 1], &cards[i]) != 0) cards[kept++] = cards[i];
+    return kept;
+}
+
+/* How many of the shards those on devices get. */
+static size_t shards_of_devices(size_t shards, size_t on_device, size_t cards)
+{
+    if (on_device == 0 || on_device == cards || shards == 1) return on_device ? shards : 0;
+    size_t fair = (size_t)floor((double)shards * (double)on_device / (double)cards + 0.5);
+    return fair < 1 ? 1 : fair > shards - 1 ? shards - 1 : fair;
+}
+
+static void deal(const struct tg_plan *plan, struct card *cards, size_t count)
+{
+    size_t shards = plan->asked.shard_count, on_device = 0;
+    qsort(cards, count, sizeof *cards, by_draw);
+    for (size_t i = 0; i < count; i++) on_device += cards[i].on_device;
+    size_t last = shards_of_devices(shards, on_device, count);
+    size_t first = last == shards ? shards : shards - last; /* one shard alone has them all */
+    for (size_t i = 0; i < count; i++)
+        cards[i].shard = cards[i].on_device ? shards - i % last : 1 + (i - on_device) % first;
+}
+
+static bool has_worker(const struct tg_plan *plan, size_t shard, size_t hardware)
+{
+    for (size_t w = 0; w < plan->worker_count; w++)
+        if (plan->workers[w].shard == shard &&
+            strcmp(plan->workers[w].hardware, plan->classes[hardware]) == 0)
+            return true;
+    return false;
+}
+
+/* Keeps the tests that their shard is asked; those of a shard that is missing once. */
+static void keep_tests(struct tg_plan *plan)
+{
+    struct tg_spec *spec = &plan->spec;
+    size_t kept = 0;
+    for (size_t i = 0; i < spec->test_count; i++) {
+        const struct tg_test *test = &spec->tests[i];
+        size_t shard = spec->blocks[test->block].shard;
+        if (tg_shard_is_missing(plan, shard) ? test->hardware == 0
+                                             : has_worker(plan, shard, test->hardware))
+            spec->tests[kept++] = *test;
+    }
+    spec->test_count = kept;
+}
+
+int tg_shard_deal(struct tg_plan *plan, struct tg_error *err)
+{
+    struct tg_spec *spec = &plan->spec;
+    size_t shards = plan->asked.shard_count;
+    for (size_t w = 0; w < plan->worker_count; w++)
+        if (plan->workers[w].shard > shards || (shards && !plan->workers[w].shard))
+            return tg_fail(err, "a worker of the plan is of no shard of it");
+    if (shards == 0) return 0;
+    struct card *cards = calloc(spec->test_count + 1, sizeof *cards);
+    if (!cards) return tg_fail(err, "out of memory");
+    size_t count = make_cards(plan, cards);
+    for (size_t b = 0; b < spec->block_count; b++) {
+        struct card *card = bsearch(&(struct card){.text = spec->blocks[b].text}, cards, count,
+                                    sizeof *cards, by_text);
+        if (!card) continue;
+        card->draw = draw_of(card->text);
+        card->on_device = is_on_device(plan, &spec->blocks[b]);
+    }
+    deal(plan, cards, count);
+    qsort(cards, count, sizeof *cards, by_text);
+    for (size_t b = 0; b < spec->block_count; b++) {
+        const struct card *card = bsearch(&(struct card){.text = spec->blocks[b].text}, cards,
+                                          count, sizeof *cards, by_text);
+        if (card) spec->blocks[b].shard = card->shard;
+    }
+    free(cards);
+    keep_tests(plan);
+    return 0;
+}
+
+bool tg_shard_is_missing(const struct tg_plan *plan, size_t shard)
+{
+    for (size_t w = 0; w < plan->worker_count; w++)
+        if (plan->workers[w].shard == shard) return false;
+    return shard > 0;
+}
+
+size_t tg_shard_blocks(const struct tg_plan *plan, size_t shard, bool *needs_device)
+{
+    size_t count = 0;
+    *needs_device = false;
+    for (size_t b = 0; b < plan->spec.block_count; b++) {
+        const struct tg_block *block = &plan->spec.blocks[b];
+        if (block->shard != shard) continue;
+        count++;
+        *needs_device = *needs_device || is_on_device(plan, block);
+    }
+    return count;
+}
+
+/* "1, 3-4": the shards that have tests and are there, or are not; returns how many. */
+static size_t list(const struct tg_plan *plan, bool missing, char *out, size_t size)
+{
+    size_t count = 0, begun = 0, used = 0;
+    out[0] = 0;
+    for (size_t shard = 1; shard <= plan->asked.shard_count + 1; shard++) {
+        bool needs_device;
+        bool is_one = shard <= plan->asked.shard_count &&
+                      tg_shard_is_missing(plan, shard) == missing &&
+                      (!missing || tg_shard_blocks(plan, shard, &needs_device) > 0);
+        count += is_one;
+        if (is_one && !begun) begun = shard;
+        if (is_one || !begun) continue;
+        if (used < size)
+            used += (size_t)snprintf(out + used, size - used, "%s%zu", used ? ", " : "", begun);
+        if (shard - 1 > begun && used < size)
+            used += (size_t)snprintf(out + used, size - used, "-%zu", shard - 1);
+        begun = 0;
+    }
+    return count;
+}
+
+bool tg_shard_note(const struct tg_plan *plan, char *out, size_t size)
+{
+    char here[150], missing[150];
+    size_t tests = 0, count = plan->asked.shard_count;
+    out[0] = 0;
+    if (count == 0) return true;
+    size_t here_count = list(plan, false, here, sizeof here);
+    size_t missing_count = list(plan, true, missing, sizeof missing);
+    for (size_t i = 0; i < plan->spec.test_count; i++)
+        tests += plan->prospects[i].fate == TG_TO_MISS;
+    if (missing_count == 0) {
+        snprintf(out, size, "all shards of %zu that have tests are there", count);
+        return true;
+    }
+    snprintf(out, size, "%s %s of %zu: cannot pass without %s %s, which %s %zu of %zu tests",
+             here_count == 1 ? "shard" : "shards", here, count,
+             missing_count == 1 ? "shard" : "shards", missing, missing_count == 1 ? "has" : "have",
+             tests, plan->spec.test_count);
+    return false;
+}

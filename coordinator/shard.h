@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TG_COORDINATOR_SHARD_H
+#define TG_COORDINATOR_SHARD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/error.h"
+#include "coordinator/plan.h"
+
+/*
+ * A run in parts, on machines that share nothing: `run --shard 2/4` is the second of four.
+ *
+ * Every shard plans the whole matrix, and the blocks are dealt by their texts and the number of
+ * shards alone. No seed, machine or order of anything enters, so that all shards deal alike. Tests
+ * of one block stay together, on each class of hardware that its shard has. Blocks with a cell on
+ * a device are dealt to the last shards, the others to the first, in proportion.
+ *
+ * plan.json says how many shards there are, and of each worker which one it is of: the same in the
+ * run of a shard, different ones where such runs are joined. A test whose shard no worker is of is
+ * missing: it counts, nobody looked at it, and so there is no pass without it. Its error rate is
+ * shared in each shard as in the whole.
+ */
+
+enum { TG_SHARD_MOST = 9999 };
+
+/* Reads "2/4". */
+int tg_shard_parse(const char *text, size_t *shard, size_t *count, struct tg_error *err);
+
+/*
+ * Deals the blocks of a plan whose tests were made, and leaves out tests that are asked of hardware
+ * that their shard does not have. Does nothing to a plan that has no shards.
+ */
+int tg_shard_deal(struct tg_plan *plan, struct tg_error *err);
+
+/* Whether nothing of a shard is there; not of shard 0, which stands for a whole run. */
+bool tg_shard_is_missing(const struct tg_plan *plan, size_t shard);
+
+/* How many blocks a shard has, and whether a device is needed for one of them. */
+size_t tg_shard_blocks(const struct tg_plan *plan, size_t shard, bool *needs_device);
+
+/*
+ * "shard 2/4 alone: there is no pass without shards 1, 3-4, which have 15 of 20 tests", or, once
+ * they are joined, "all 4 shards are there", or "". Returns whether a pass is possible.
+ */
+bool tg_shard_note(const struct tg_plan *plan, char *out, size_t size);
+
+#endif

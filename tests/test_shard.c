@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "coordinator/shard.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "tests/made_run.h"
+
+#define MATRIX                                                                                     \
+    "{\"tritgate_matrix\": 1, \"axes\": {\"probe\": [\"kernel\"], \"kernel\": [\"i2s_novel\","     \
+    " \"i2s_avx2\"], \"layer\": [\"640x2560\"], \"batch\": [1, 2, 3, 4, 5, 6]}}"
+#define POLICY                                                                                     \
+    "{\"tritgate_policy\": 1, \"flow\": \"review\", \"rules\": ["                                  \
+    "{\"rule\": \"noninferior\", \"metric\": \"call_time\", \"axis\": \"build\","                  \
+    " \"of\": \"head\", \"to\": \"base\", \"tolerance\": 0.02, \"margin\": 0.05},"                 \
+    "{\"rule\": \"floor\", \"metric\": \"kernel_accuracy\", \"limit\": 0.9}]}"
+
+enum { BLOCKS = 24 }; /* of twelve cells: each in a pair of builds, and alone for its accuracy */
+
+/* A worker of a shard, on hardware of this class. */
+static struct tg_capability worker_of(size_t shard, const char *hardware)
+{
+    struct tg_capability worker = made_worker("a", MADE_BASE);
+    snprintf(worker.hardware, sizeof worker.hardware, "%s", hardware);
+    snprintf(made_kernel(&worker.head, "i2s_scalar")->name, TG_TEXT_SIZE, "i2s_novel");
+    snprintf(made_kernel(&worker.base, "i2s_scalar")->name, TG_TEXT_SIZE, "i2s_novel");
+    worker.shard = shard;
+    return worker;
+}
+
+/* The plan of these workers, in so many shards. */
+static void plan_of(size_t shards, struct tg_capability *workers, size_t count,
+                    struct tg_plan *plan)
+{
+    struct tg_asked asked = made_asked;
+    asked.shard_count = shards;
+    made_plan(MATRIX, POLICY, workers, count, &asked, plan);
+}
+
+static void a_shard_is_read_and_nothing_like_it(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {"",        "2",    "2/",   "/4",    "0/4", "5/4",
+                                      "2/4 ",    "+2/4", "2/ 4", "a/b",   "2:4", "1/0",
+                                      "1/99999", "-1/4", "2/4/", "2/4.5", "/",   "2//4"};
+    struct tg_error err;
+    size_t shard = 77, count = 77;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_int_equal(tg_shard_parse(bad[i], &shard, &count, &err), -1);
+        assert_non_null(strstr(err.text, "unusable shard"));
+        assert_int_equal(shard + count, 2 * 77);
+    }
+    assert_int_equal(tg_shard_parse("2/4", &shard, &count, &err), 0);
+    assert_true(shard == 2 && count == 4);
+    assert_int_equal(tg_shard_parse("9999/9999", &shard, &count, &err), 0);
+}
+
+static void a_whole_run_has_no_shards(void **state)
+{
+    (void)state;
+    char text[200];
+    struct tg_plan plan;
+    struct tg_capability worker = worker_of(0, "unknown");
+    plan_of(0, &worker, 1, &plan);
+    assert_int_equal(plan.spec.block_count, BLOCKS);
+    for (size_t b = 0; b < plan.spec.block_count; b++)
+        assert_int_equal(plan.spec.blocks[b].shard, 0);
+    assert_false(tg_shard_is_missing(&plan, 0));
+    assert_true(tg_shard_note(&plan, text, sizeof text));
+    assert_string_equal(text, "");
+    tg_plan_release(&plan);
+}
+
+static void every_shard_deals_alike_and_all_blocks_are_dealt(void **state)
+{
+    (void)state;
+    for (size_t shards = 1; shards <= 7; shards++) {
+        struct tg_plan first, plan;
+        struct tg_capability worker = worker_of(1, "unknown");
+        size_t dealt[8] = {0}, timed[8] = {0}, least = BLOCKS, most = 0;
+        plan_of(shards, &worker, 1, &first);
+        for (size_t shard = 2; shard <= shards; shard++) {
+            worker = worker_of(shard, "another");
+            plan_of(shards, &worker, 1, &plan);
+            assert_int_equal(plan.spec.block_count, first.spec.block_count);
+            assert_int_equal(plan.required_count, first.required_count);
+            for (size_t b = 0; b < BLOCKS; b++)
+                assert_int_equal(plan.spec.blocks[b].shard, first.spec.blocks[b].shard);
+            tg_plan_release(&plan);
+        }
+        for (size_t b = 0; b < BLOCKS; b++) {
+            assert_in_range(first.spec.blocks[b].shard, 1, shards);
+            dealt[first.spec.blocks[b].shard]++;
+            timed[first.spec.blocks[b].shard] += first.spec.blocks[b].is_timed;
+        }
+        for (size_t shard = 1; shard <= shards; shard++) {
+            bool needs_device;
+            assert_int_equal(tg_shard_blocks(&first, shard, &needs_device), dealt[shard]);
+            assert_false(needs_device);
+            assert_in_range(timed[shard], 12 / shards, (12 + shards - 1) / shards);
+            least = dealt[shard] < least ? dealt[shard] : least;
+            most = dealt[shard] > most ? dealt[shard] : most;
+        }
+        assert_true(most - least <= 1);
+        tg_plan_release(&first);
+    }
+}
+
+static void what_needs_a_device_is_dealt_to_the_last_shards(void **state)
+{
+    (void)state;
+    static const struct {
+        size_t shards, on_device; /* how many of the shards */
+    } rows[] = {{1, 1}, {2, 1}, {3, 2}, {4, 2}, {12, 6}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct tg_plan plan;
+        struct tg_capability worker = worker_of(1, "unknown");
+        snprintf(made_kernel(&worker.head, "i2s_novel")->device, TG_TEXT_SIZE, "cuda");
+        snprintf(made_kernel(&worker.base, "i2s_novel")->device, TG_TEXT_SIZE, "cuda");
+        plan_of(rows[i].shards, &worker, 1, &plan);
+        for (size_t shard = 1; shard <= rows[i].shards; shard++) {
+            bool needs_device;
+            assert_true(tg_shard_blocks(&plan, shard, &needs_device) > 0);
+            assert_int_equal(needs_device, shard > rows[i].shards - rows[i].on_device);
+        }
+        tg_plan_release(&plan);
+    }
+}
+
+static void a_shard_measures_its_own_blocks_and_counts_the_others(void **state)
+{
+    (void)state;
+    char text[400];
+    struct tg_plan plan;
+    struct tg_capability worker = worker_of(2, "unknown");
+    size_t mine = 0, missing = 0;
+    plan_of(4, &worker, 1, &plan);
+    for (size_t i = 0; i < plan.spec.test_count; i++) {
+        const struct tg_block *block = &plan.spec.blocks[plan.spec.tests[i].block];
+        bool is_mine = block->shard == 2;
+        assert_int_equal(plan.prospects[i].fate, is_mine ? TG_TO_MEASURE : TG_TO_MISS);
+        assert_int_equal(tg_plan_can_run(&plan, &plan.workers[0], block, text, sizeof text),
+                         is_mine);
+        mine += is_mine;
+        missing += !is_mine;
+        assert_true(tg_gate_is_required(&plan, i));
+    }
+    assert_int_equal(mine, 6);
+    assert_int_equal(missing, 18);
+    assert_int_equal(plan.required_count, 12); /* as in the whole: the error rate is shared alike */
+    assert_false(tg_shard_note(&plan, text, sizeof text));
+    assert_string_equal(text, "shard 2 of 4: cannot pass without shards 1, 3-4, which have 18 of 24"
+                              " tests");
+    tg_plan_release(&plan);
+}
+
+static void each_shard_is_asked_for_the_hardware_it_has(void **state)
+{
+    (void)state;
+    char text[400];
+    struct tg_plan plan;
+    struct tg_capability workers[] = {worker_of(1, "new"), worker_of(2, "old"),
+                                      worker_of(2, "new")};
+    plan_of(3, workers, 3, &plan);
+    assert_int_equal(plan.class_count, 2);
+    size_t tests[4] = {0};
+    for (size_t i = 0; i < plan.spec.test_count; i++)
+        tests[plan.spec.blocks[plan.spec.tests[i].block].shard]++;
+    assert_int_equal(tests[1], 8);
+    assert_int_equal(tests[2], 16);
+    assert_int_equal(tests[3], 8); /* once, since nobody knows on what */
+    assert_false(tg_shard_note(&plan, text, sizeof text));
+    assert_string_equal(text, "shards 1-2 of 3: cannot pass without shard 3, which has 8 of 32"
+                              " tests");
+    tg_plan_release(&plan);
+}
+
+static void a_worker_of_no_shard_is_refused(void **state)
+{
+    (void)state;
+    static const size_t rows[][2] = {{0, 1}, {3, 0}, {3, 4}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct tg_error err;
+        struct tg_plan plan;
+        struct tg_asked asked = made_asked;
+        struct tg_capability worker = worker_of(rows[i][1], "unknown");
+        asked.shard_count = rows[i][0];
+        assert_int_equal(made_try(MATRIX, POLICY, &worker, 1, &asked, &plan, &err), -1);
+        assert_non_null(strstr(err.text, "of no shard"));
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_shard_is_read_and_nothing_like_it),
+        cmocka_unit_test(a_whole_run_has_no_shards),
+        cmocka_unit_test(every_shard_deals_alike_and_all_blocks_are_dealt),
+        cmocka_unit_test(what_needs_a_device_is_dealt_to_the_last_shards),
+        cmocka_unit_test(a_shard_measures_its_own_blocks_and_counts_the_others),
+        cmocka_unit_test(each_shard_is_asked_for_the_hardware_it_has),
+        cmocka_unit_test(a_worker_of_no_shard_is_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
