@@ -15,6 +15,7 @@
 #include "coordinator/history.h"
 #include "coordinator/lookout.h"
 #include "coordinator/run_directory.h"
+#include "coordinator/shard.h"
 #include "results/digest.h"
 #include "worker/library.h"
 
@@ -25,7 +26,9 @@ static int hear_announcements(struct tg_work *w, struct tg_error *err)
     if (!w->workers) w->workers = calloc(w->worker_count, sizeof *w->workers);
     if (!w->workers) return tg_fail(err, "out of memory");
     const struct tg_summons summons = {w->head, w->base, w->model, w->model_cache, w->exclusive};
-    return tg_crew_announce(w->crew, &summons, w->workers, err);
+    if (tg_crew_announce(w->crew, &summons, w->workers, err) < 0) return -1;
+    for (size_t i = 0; i < w->worker_count; i++) w->workers[i].shard = w->shard;
+    return 0;
 }
 
 /* An absolute path, so that workers with another working directory find it. */
@@ -133,6 +136,10 @@ static int make_plan(struct tg_work *w, struct tg_asked *asked, struct tg_error 
     if (tg_plan_make(w->run.matrix, w->wishes->matrix, w->run.policy, w->run.plan, &w->plan, err) <
         0)
         return -1;
+    bool needs_device;
+    if (w->shard && tg_shard_blocks(&w->plan, w->shard, &needs_device) == 0)
+        return tg_fail(err, "nothing is left for shard %s: the matrix has %zu blocks",
+                       w->wishes->shard, w->plan.spec.block_count);
     asked->budget_s = w->plan.asked.budget_s = w->plan.policy.limits.budget_s;
     memcpy(asked->flow, w->plan.policy.flow, sizeof asked->flow);
     memcpy(w->plan.asked.flow, w->plan.policy.flow, sizeof asked->flow);
@@ -222,7 +229,9 @@ int tg_begin(struct tg_work *w, struct tg_error *err)
 {
     const struct tg_wishes *o = w->wishes;
     struct tg_asked asked = {.is_same = o->is_same, .is_fail_fast = o->is_fail_fast};
-    if (tg_run_directory_can_write(o->json, err) < 0) return -1;
+    if (tg_run_directory_can_write(o->json, err) < 0 ||
+        (o->shard && tg_shard_parse(o->shard, &w->shard, &asked.shard_count, err) < 0))
+        return -1;
     if (read_texts(w, err) < 0 || ask_guard(w, err) < 0 || draw_seed(o, asked.seed, err) < 0 ||
         find_libraries(w, err) < 0 || find_models(w, err) < 0 || hear_announcements(w, err) < 0)
         return -1;
@@ -257,6 +266,7 @@ int tg_begin_again(struct tg_work *w, struct tg_error *err)
         return tg_fail(err, "run '%s' was imported: there is nothing to go on with", o->resume);
     const struct tg_capability *first = &w->plan.workers[0];
     memcpy(w->exclusive, w->plan.policy.limits.exclusive, sizeof w->exclusive);
+    w->shard = first->shard;
     snprintf(w->head, sizeof w->head, "%s", first->head.path);
     if (first->has_base) snprintf(w->base, sizeof w->base, "%s", first->base.path);
     if (find_models(w, err) < 0) return -1;

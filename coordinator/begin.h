@@ -21,6 +21,7 @@
 struct tg_wishes {
     const char *matrix, *policy, *out, *base, *head, *filter, *seed, *json, *resume, *accept,
         *changed, *step, *model, *model_cache;
+    const char *shard; /* "2/4", NULL for a whole run */
     const char *inherit[TG_INHERIT_MOST];
     size_t inherit_count;
     const char *baseline, *history; /* stores */
@@ -40,6 +41,7 @@ struct tg_work {
     struct tg_run run;            /* texts, and the rows of earlier attempts */
     struct tg_plan plan;
     int64_t attempt;
+    size_t shard;    /* that the workers are of, 0 for a whole run */
     bool is_idle;    /* nothing that can be measured was changed */
     char guard[256]; /* what the flow's guard says, if it stops the run */
     int guard_status;

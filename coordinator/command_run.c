@@ -34,7 +34,8 @@ enum {
     CHANGED,
     INHERIT,
     STEP,
-    HISTORY
+    HISTORY,
+    SHARD
 };
 
 static const struct argp_option option_list[] = {
@@ -56,6 +57,7 @@ static const struct argp_option option_list[] = {
     {"inherit", INHERIT, "RUN", 0, "a run of an earlier flow, whose result counts; repeatable", 0},
     {"accept", ACCEPT, "FILE", 0, "losses that are accepted, with reason, owner and last day", 0},
     {"history", HISTORY, "STORE", 0, "whose false alarms the reports tell (default: history)", 0},
+    {"shard", SHARD, "I/N", 0, "only this part of N; tritgate merge joins them", 0},
     {"seed", SEED, "N", 0, "draw the same operands and orders again", 0},
     {"json", JSON, "FILE", 0, "write the receipt here too", 0},
     {"resume", RESUME, "DIR", 0, "go on with a run that was ended; takes no matrix", 0},
@@ -84,6 +86,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case CHANGED: o->changed = arg; return 0;
     case STEP: o->step = arg; return 0;
     case HISTORY: o->history = arg; return 0;
+    case SHARD: o->shard = arg; return 0;
     case INHERIT:
         if (o->inherit_count == TG_INHERIT_MOST)
             argp_failure(state, TG_STATUS_USAGE, 0, "at most %d runs are inherited",
@@ -99,13 +102,16 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case ARGP_KEY_END:
         if (o->resume && (o->matrix || o->policy || o->out || o->base || o->head || o->filter ||
                           o->seed || o->is_same || o->is_fail_fast || o->accept || o->changed ||
-                          o->inherit_count || o->step || o->history || o->baseline))
+                          o->inherit_count || o->step || o->history || o->baseline || o->shard))
             argp_failure(state, TG_STATUS_USAGE, 0,
                          "--resume goes on as the run was begun; only --budget, --json, --model and"
                          " --model-cache may be given with it");
         if (o->base && o->baseline)
             argp_failure(state, TG_STATUS_USAGE, 0,
                          "either --base or --baseline: head is compared with one build");
+        if (o->shard && o->baseline)
+            argp_failure(state, TG_STATUS_USAGE, 0,
+                         "either --shard or --baseline: only a whole run is held against numbers");
         if (!o->resume && !o->matrix)
             argp_failure(state, TG_STATUS_USAGE, 0, "a matrix is missing");
         return 0;
@@ -180,7 +186,7 @@ static void say_what_comes(const struct tg_work *w)
 {
     size_t required = 0, shadows = 0;
     for (size_t i = 0; i < w->plan.spec.test_count; i++) {
-        required += tg_gate_is_required(&w->plan, i);
+        required += tg_gate_is_required(&w->plan, i) && w->plan.prospects[i].fate != TG_TO_MISS;
         shadows += w->plan.spec.tests[i].is_shadow && w->plan.prospects[i].fate == TG_TO_MEASURE;
     }
     tg_log(TG_INFO, "%zu test%s and %zu shadow%s, %zu worker%s, at most %.3g s; evidence in %s",

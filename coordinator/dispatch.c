@@ -178,7 +178,7 @@ static void count_decided(struct dispatch *d)
 {
     d->required = d->decided = 0;
     for (size_t i = 0; i < d->plan->spec.test_count; i++) {
-        if (!tg_gate_is_required(d->plan, i)) continue;
+        if (!tg_gate_is_required(d->plan, i) || d->plan->prospects[i].fate == TG_TO_MISS) continue;
         d->required++;
         d->decided += !d->verdicts[i].wants_more;
     }
@@ -455,8 +455,9 @@ int tg_dispatch(struct tg_crew *crew, const struct tg_capability *workers,
                          .directory = directory,
                          .result = dispatched};
     size_t worker_count = tg_crew_count(crew);
-    /* Each attempt draws anew: the same draws twice would be the same round twice. */
-    d.seeds = strtoull(plan->asked.seed, NULL, 10) + (uint64_t)attempt * 0x9e3779b9u;
+    /* Each attempt and shard draws anew: the same draws twice would be the same round twice. */
+    d.seeds = strtoull(plan->asked.seed, NULL, 10) + (uint64_t)attempt * 0x9e3779b9u +
+              ((uint64_t)plan->workers[0].shard << 48);
     d.is_terminal = isatty(STDERR_FILENO) && getenv("TERM") && strcmp(getenv("TERM"), "dumb") != 0;
     d.queue = tg_queue_create(plan->spec.block_count, worker_count, plan->policy.limits.rounds_min,
                               tg_fill_next(&d.seeds));

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "coordinator/shard.h"
 #include "worker/gpu.h"
 
 static const char *const words[] = {"pass", "fail", "inconclusive", "skipped"};
@@ -80,7 +81,8 @@ static bool note_origin(const struct tg_plan *plan, struct tg_decision *d)
         note(d, "cannot pass: imported evidence, see --imported");
     if (plan->asked.is_matrix_seen)
         note(d, "the matrix was made of what was seen: missing cells cannot be known");
-    if (plan->session_count) note(d, "%zu runs are judged together", plan->session_count);
+    if (plan->session_count && !plan->asked.shard_count)
+        note(d, "%zu runs are judged together", plan->session_count);
     if (!is_known_digest(plan->workers[0].head.digest))
         note(d, "which libraries were measured is not known");
     return !plan->asked.is_imported || plan->accepts_imported;
@@ -120,6 +122,15 @@ static void note_rates(struct tg_decision *d, const struct tg_limits *limits)
                      field->name, rate, usual);
     }
     if (*text) note(d, "error rates above the usual ones: %s", text);
+}
+
+/* Which parts of the run are there; false if that leaves out some that have tests. */
+static bool note_shards(const struct tg_plan *plan, struct tg_decision *d)
+{
+    char text[sizeof *d->notes];
+    bool is_whole = tg_shard_note(plan, text, sizeof text);
+    if (*text) note(d, "%s", text);
+    return is_whole;
 }
 
 /* What stands above everything else, and what of it makes a pass impossible. */
@@ -330,8 +341,8 @@ static int note_fallbacks(const struct tg_plan *plan, const struct tg_run *run,
 static int decide(const struct tg_plan *plan, const struct tg_run *run, const struct tg_rows *rows,
                   struct tg_decision *d, struct tg_error *err)
 {
-    bool is_decidable = note_origin(plan, d);
-    bool may_pass = note_builds(plan, run, d), all_there = true;
+    bool is_whole = note_shards(plan, d), is_equipped = true;
+    bool is_decidable = note_origin(plan, d), may_pass = note_builds(plan, run, d);
     char accepted[sizeof *d->notes];
     size_t left_out = 0, discarded = 0, clocked = 0;
     struct tg_disturbed disturbed = {0};
@@ -348,7 +359,7 @@ static int decide(const struct tg_plan *plan, const struct tg_run *run, const st
         discarded += d->verdicts[i].discarded;
         clocked += d->verdicts[i].clocked;
         tg_disturbance_add(&disturbed, &d->verdicts[i].disturbed);
-        if (!count(plan, i, d)) all_there = false;
+        if (!count(plan, i, d)) is_equipped = false;
     }
     if (judge_families(plan, rows, d, err) < 0) return -1;
     if (left_out) note(d, "left out: %zu rounds of tests whose samples are not whole", left_out);
@@ -366,14 +377,14 @@ static int decide(const struct tg_plan *plan, const struct tg_run *run, const st
              tg_rows_strays(rows));
     if (*tg_acceptance_note(plan, d->date, d->verdicts, accepted, sizeof accepted))
         note(d, "%s", accepted);
-    if (!all_there) note(d, "cannot pass: a machine that the policy requires was not there");
+    if (!is_equipped) note(d, "cannot pass: a machine that the policy requires was not there");
     if (!count_rules(plan, d)) {
         note(d, "cannot pass: a rule that the policy requires selects nothing");
         may_pass = false;
     }
     if (note_fallbacks(plan, run, d, err) < 0) return -1;
     if (d->required == 0) note(d, "nothing that counts could be measured here");
-    d->answer = answer_of(&plan->policy.limits, d, may_pass && all_there);
+    d->answer = answer_of(&plan->policy.limits, d, may_pass && is_whole && is_equipped);
     if (!is_decidable) d->answer = TG_INCONCLUSIVE;
     return 0;
 }

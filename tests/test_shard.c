@@ -179,6 +179,88 @@ static void each_shard_is_asked_for_the_hardware_it_has(void **state)
     tg_plan_release(&plan);
 }
 
+/* Rows of every test that a shard of the plan has (0: any), in their order; one of them fails. */
+static void measure(struct tg_run *run, const struct tg_plan *plan, size_t shard)
+{
+    for (size_t i = 0; i < plan->spec.test_count; i++) {
+        const struct tg_test *test = &plan->spec.tests[i];
+        if (shard && plan->spec.blocks[test->block].shard != shard) continue;
+        double d = test->of.batch == 3 && strcmp(test->of.kernel, "i2s_avx2") == 0 ? 0.2 : 0;
+        if (test->has_to)
+            made_rounds(run, plan, i, 0, 40, d, 0.003);
+        else
+            for (int64_t round = 0; round < 5; round++) made_fixed(run, plan, i, round, 0.95);
+    }
+    run->is_sealed = 1;
+}
+
+static void shards_together_decide_as_one_run_of_the_same_rows(void **state)
+{
+    (void)state;
+    struct tg_error err;
+    struct tg_plan whole, parts;
+    struct tg_run one = {0}, joined = {0};
+    struct tg_decision of_one, of_parts;
+    struct tg_capability alone = worker_of(0, "unknown");
+    struct tg_capability workers[] = {worker_of(3, "unknown"), worker_of(1, "unknown"),
+                                      worker_of(2, "unknown")};
+    plan_of(0, &alone, 1, &whole);
+    plan_of(3, workers, 3, &parts);
+    measure(&one, &whole, 0);
+    for (size_t shard = 3; shard > 0; shard--) {
+        size_t before = joined.count;
+        measure(&joined, &parts, shard);
+        for (size_t i = before; i < joined.count; i++) joined.rows[i].session = (int)shard;
+    }
+    assert_int_equal(joined.count, one.count);
+    assert_int_equal(tg_gate_decide(&whole, &one, &of_one, &err), 0);
+    assert_int_equal(tg_gate_decide(&parts, &joined, &of_parts, &err), 0);
+    assert_int_equal(of_one.answer, TG_FAIL);
+    assert_int_equal(of_parts.answer, TG_FAIL);
+    assert_int_equal(of_one.verdict_count, of_parts.verdict_count);
+    for (size_t i = 0; i < of_one.verdict_count; i++) {
+        const struct tg_verdict *a = &of_one.verdicts[i], *b = &of_parts.verdicts[i];
+        assert_int_equal(a->answer, b->answer);
+        assert_string_equal(a->word, b->word);
+        assert_int_equal(a->rounds, b->rounds);
+        if (!whole.spec.tests[i].has_to) continue;
+        assert_true(a->estimate == b->estimate && a->log_fail == b->log_fail);
+        assert_true(a->log_fail_line == b->log_fail_line && a->interval.low == b->interval.low);
+    }
+    assert_string_equal(of_parts.notes[0], "all shards of 3 that have tests are there");
+    tg_gate_release(&of_one);
+    tg_gate_release(&of_parts);
+    tg_store_release(&one);
+    tg_store_release(&joined);
+    tg_plan_release(&whole);
+    tg_plan_release(&parts);
+}
+
+static void a_missing_shard_is_inconclusive_unless_the_others_fail(void **state)
+{
+    (void)state;
+    for (size_t there = 1; there <= 3; there++) {
+        struct tg_error err;
+        struct tg_plan plan;
+        struct tg_run run = {0};
+        struct tg_decision decision;
+        struct tg_capability worker = worker_of(there, "unknown");
+        plan_of(3, &worker, 1, &plan);
+        measure(&run, &plan, there);
+        bool has_slow = plan.prospects[made_test(&plan, 0, "i2s_avx2", 3)].fate == TG_TO_MEASURE;
+        assert_int_equal(tg_gate_decide(&plan, &run, &decision, &err), 0);
+        assert_int_equal(decision.answer, has_slow ? TG_FAIL : TG_INCONCLUSIVE);
+        assert_int_equal(decision.inconclusive, 16);
+        assert_non_null(strstr(decision.notes[0], "cannot pass without shard"));
+        for (size_t i = 0; i < decision.verdict_count; i++)
+            if (plan.prospects[i].fate == TG_TO_MISS)
+                assert_non_null(strstr(decision.verdicts[i].reason, "/3 is missing"));
+        tg_gate_release(&decision);
+        tg_store_release(&run);
+        tg_plan_release(&plan);
+    }
+}
+
 static void a_worker_of_no_shard_is_refused(void **state)
 {
     (void)state;
@@ -203,6 +285,8 @@ int main(void)
         cmocka_unit_test(what_needs_a_device_is_dealt_to_the_last_shards),
         cmocka_unit_test(a_shard_measures_its_own_blocks_and_counts_the_others),
         cmocka_unit_test(each_shard_is_asked_for_the_hardware_it_has),
+        cmocka_unit_test(shards_together_decide_as_one_run_of_the_same_rows),
+        cmocka_unit_test(a_missing_shard_is_inconclusive_unless_the_others_fail),
         cmocka_unit_test(a_worker_of_no_shard_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
