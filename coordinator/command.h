@@ -27,6 +27,7 @@ struct tg_command {
 int tg_command_run(int argc, char **argv);
 int tg_command_gate(int argc, char **argv);
 int tg_command_report(int argc, char **argv);
+int tg_command_merge(int argc, char **argv);
 int tg_command_import(int argc, char **argv);
 int tg_command_history(int argc, char **argv);
 int tg_command_cell(int argc, char **argv);

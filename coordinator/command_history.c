@@ -9,7 +9,7 @@
 #include "coordinator/history.h"
 #include "coordinator/history_plot.h"
 #include "coordinator/history_report.h"
-#include "coordinator/run_directory.h"
+#include "coordinator/join.h"
 
 /* history: keeps decided runs, and looks over all of them for what no single run shows. */
 
@@ -84,7 +84,7 @@ static int add_run(const char *store, const char *directory, size_t *added, stru
     struct tg_run run;
     struct tg_plan plan;
     struct tg_decision decision;
-    if (tg_run_directory_open(directory, NULL, &run, &plan, err) < 0) return -1;
+    if (tg_join_open(&directory, 1, NULL, &run, &plan, err) < 0) return -1;
     int rc = tg_history_accept(&plan, &run, err);
     if (rc < 0) tg_fail_in(err, "run '%s' is not kept", directory);
     if (rc == 0) rc = tg_gate_decide(&plan, &run, &decision, err);

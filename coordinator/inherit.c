@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "coordinator/gate.h"
-#include "coordinator/run_directory.h"
+#include "coordinator/join.h"
 
 /* The members of an inherited gate in JSON, in their order. */
 static const struct {
@@ -91,8 +91,7 @@ int tg_inherit_take(const char *directory, const struct tg_policy *policy,
     struct tg_run run;
     struct tg_plan plan;
     struct tg_decision decision;
-    if (tg_run_directory_open(directory, NULL, &run, &plan, err) < 0)
-        return tg_fail_in(err, "inherit");
+    if (tg_join_open(&directory, 1, NULL, &run, &plan, err) < 0) return tg_fail_in(err, "inherit");
     int rc = 0;
     if (strcmp(plan.policy.flow, policy->flow) == 0)
         rc = tg_fail(err, "it is of flow '%s' itself", policy->flow);

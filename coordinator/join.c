@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "coordinator/join.h"
 
+#include <dirent.h>
+#include <errno.h>
+#include <fnmatch.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "coordinator/run_directory.h"
+#include "coordinator/shard.h"
 #include "results/digest.h"
 
 /* One of the runs, as it was read. */
@@ -38,7 +43,10 @@ static int check_same(const struct session *first, const struct session *s, stru
 {
     const struct tg_capability *a = &first->plan.workers[0], *b = &s->plan.workers[0];
     const struct tg_asked *asked = &first->plan.asked, *other = &s->plan.asked;
-    char change[400], other_change[400];
+    char change[400], other_change[400], shards[32], other_shards[32];
+    bool is_sharded = asked->shard_count > 0;
+    snprintf(shards, sizeof shards, "%zu", asked->shard_count);
+    snprintf(other_shards, sizeof other_shards, "%zu", other->shard_count);
     const struct {
         const char *what, *of, *to;
     } parts[] = {{"matrix", first->plan.matrix_digest, s->plan.matrix_digest},
@@ -49,6 +57,9 @@ static int check_same(const struct session *first, const struct session *s, stru
                  {"change", tg_changed_note(&asked->changed, change, sizeof change),
                   tg_changed_note(&other->changed, other_change, sizeof other_change)},
                  {"baseline", first->plan.baseline_digest, s->plan.baseline_digest},
+                 {"number of shards", shards, other_shards},
+                 {"version of the program", is_sharded ? first->plan.version : "",
+                  is_sharded ? s->plan.version : ""},
                  {"head", a->head.digest, b->head.digest},
                  {"base", a->has_base ? a->base.digest : "", b->has_base ? b->base.digest : ""}};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
@@ -84,15 +95,21 @@ static bool is_unique(const struct tg_measurement *m)
     return false;
 }
 
-/* No run may be there twice. */
+/* No run may be there twice, and no shard. */
 static int check_runs(const struct session *sessions, size_t count, struct tg_error *err)
 {
-    for (size_t s = 1; s < count; s++)
-        for (size_t k = 0; k < s; k++)
+    for (size_t s = 1; s < count; s++) {
+        size_t shard = sessions[s].plan.workers[0].shard;
+        for (size_t k = 0; k < s; k++) {
             if (sessions[s].run.count > 0 &&
                 strcmp(sessions[s].run.evidence, sessions[k].run.evidence) == 0)
                 return tg_fail(err, "'%s' and '%s' are the same run", sessions[k].path,
                                sessions[s].path);
+            if (shard && shard == sessions[k].plan.workers[0].shard)
+                return tg_fail(err, "'%s' and '%s' are both shard %zu/%zu", sessions[k].path,
+                               sessions[s].path, shard, sessions[s].plan.asked.shard_count);
+        }
+    }
     return 0;
 }
 
@@ -154,7 +171,7 @@ static bool is_there(const struct tg_capability *workers, size_t count,
 {
     for (size_t i = 0; i < count; i++)
         if (strcmp(workers[i].host, w->host) == 0 && strcmp(workers[i].domain, w->domain) == 0 &&
-            strcmp(workers[i].hardware, w->hardware) == 0 &&
+            strcmp(workers[i].hardware, w->hardware) == 0 && workers[i].shard == w->shard &&
             strcmp(workers[i].head.no_gpu, w->head.no_gpu) == 0)
             return true;
     return false;
@@ -230,15 +247,65 @@ static int join(const char *const paths[], size_t count, const char *policy,
     qsort(sessions, count, sizeof *sessions, by_beginning);
     for (size_t s = 1; s < count; s++)
         if (check_same(&sessions[0], &sessions[s], err) < 0) return -1;
-    if (check_once(sessions, count, err) < 0 || check_runs(sessions, count, err) < 0) return -1;
+    if (check_runs(sessions, count, err) < 0 || check_once(sessions, count, err) < 0) return -1;
     if (plan_sessions(sessions, count, policy, run, plan, err) < 0) return -1;
     if (join_rows(sessions, count, run, err) == 0) return 0;
     tg_plan_release(plan);
     return -1;
 }
 
-int tg_join_open(const char *const paths[], size_t count, const char *policy, struct tg_run *run,
-                 struct tg_plan *plan, struct tg_error *err)
+static int is_part(const struct dirent *entry)
+{
+    return fnmatch("shard-[0-9]*", entry->d_name, 0) == 0;
+}
+
+/* Adds the directories in a folder that merge made; returns how many, 0 if it is a run's own. */
+static size_t add_parts(const char *path, char **list)
+{
+    char plan[4096 + 16];
+    struct dirent **parts;
+    snprintf(plan, sizeof plan, "%s/plan.json", path);
+    int count = access(plan, F_OK) == 0 ? -1 : scandir(path, &parts, is_part, alphasort);
+    if (count < 0) return 0;
+    for (int i = 0; i < count; i++) {
+        size_t size = strlen(path) + strlen(parts[i]->d_name) + 2;
+        if (i < TG_SHARD_MOST && (list[i] = malloc(size)))
+            snprintf(list[i], size, "%s/%s", path, parts[i]->d_name);
+        free(parts[i]);
+    }
+    free(parts);
+    return (size_t)(count < TG_SHARD_MOST ? count : TG_SHARD_MOST);
+}
+
+int tg_join_expand(const char *const paths[], size_t count, char ***list, size_t *found,
+                   struct tg_error *err)
+{
+    size_t total = 0;
+    char **made = calloc(count * TG_SHARD_MOST + 1, sizeof *made);
+    if (!made) return tg_fail(err, "out of memory");
+    for (size_t i = 0; i < count; i++) {
+        size_t parts = add_parts(paths[i], made + total);
+        if (parts == 0) made[total] = strdup(paths[i]);
+        total += parts ? parts : 1;
+    }
+    *list = made;
+    *found = total;
+    for (size_t i = 0; i < total; i++)
+        if (!made[i]) {
+            tg_join_forget(made, total);
+            return tg_fail(err, "out of memory");
+        }
+    return 0;
+}
+
+void tg_join_forget(char **list, size_t found)
+{
+    for (size_t i = 0; list && i < found; i++) free(list[i]);
+    free(list);
+}
+
+static int open_runs(const char *const paths[], size_t count, const char *policy,
+                     struct tg_run *run, struct tg_plan *plan, struct tg_error *err)
 {
     if (count == 1) return tg_run_directory_open(paths[0], policy, run, plan, err);
     struct session *sessions = calloc(count, sizeof *sessions);
@@ -254,5 +321,16 @@ int tg_join_open(const char *const paths[], size_t count, const char *policy, st
         tg_store_release(&joined);
     else
         *run = joined;
+    return rc;
+}
+
+int tg_join_open(const char *const paths[], size_t count, const char *policy, struct tg_run *run,
+                 struct tg_plan *plan, struct tg_error *err)
+{
+    char **list;
+    size_t found;
+    if (tg_join_expand(paths, count, &list, &found, err) < 0) return -1;
+    int rc = open_runs((const char *const *)list, found, policy, run, plan, err);
+    tg_join_forget(list, found);
     return rc;
 }

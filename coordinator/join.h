@@ -13,7 +13,18 @@
  * They are taken in the order of their first rows, whatever the order of the paths, so that nobody
  * chooses among orders. Only runs of the same matrix, policy, step, accepted losses, filter and
  * libraries can be joined, and none twice: a row that two of them have would count twice.
+ *
+ * Shards of one run (shard.h) are joined so, too: each once, by one version of the program. What
+ * `tritgate merge` made of them is a folder of their directories, and stands for all of these.
  */
+
+/*
+ * The paths themselves, but for each folder that merge made the directories in it. The list of
+ * *found paths is released by tg_join_forget.
+ */
+int tg_join_expand(const char *const paths[], size_t count, char ***list, size_t *found,
+                   struct tg_error *err);
+void tg_join_forget(char **list, size_t found);
 
 /*
  * Reads `count` (at least 1) run directories and plans them together, under another policy if

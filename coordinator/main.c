@@ -10,6 +10,7 @@ static const struct tg_command commands[] = {
     {"run", "measure a matrix and decide", tg_command_run},
     {"gate", "decide again from a stored run", tg_command_gate},
     {"report", "print one report of a stored run", tg_command_report},
+    {"merge", "join the shards of a run", tg_command_merge},
     {"import", "make a run of measurements that were made elsewhere", tg_command_import},
     {"history", "keep decided runs, and name what all of them show", tg_command_history},
     {"cell", "make one measurement by hand", tg_command_cell},

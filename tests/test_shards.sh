@@ -1,0 +1,84 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# A run in shards, on machines that share nothing, is decided on as one run.
+# shellcheck disable=SC1091
+. "$(dirname "$0")/lib.sh"
+
+# Four blocks: two layers, two batches.
+sed 's/"layer"/"batch": [1, 2], "layer"/; s/quick_policy/parts_policy/' "$data/quick.json" >parts.json
+cp "$data/quick_policy.json" parts_policy.json
+run() { "$TRITGATE" run parts.json "$@"; }
+
+# What a run was asked and how that was answered, without what was measured.
+verdicts() {
+    "$TRITGATE" report "$@" --format receipt |
+        grep -E '"(rule|of|to|answer|word|is_required|required|passed|statistical)"'
+}
+
+for i in 1 2 3; do
+    check "shard $i measures, and does not pass" gives 2 run --shard "$i/3" --out "part$i"
+    check 'its first line says that it is one' test "$(head -n 1 out | cut -d: -f1)" = "shard $i of 3"
+    grep -v '^evidence in' out >said
+    check 'gate says the same of it' gives 2 "$TRITGATE" gate "part$i"
+    check 'in the same words' diff said out
+done
+check 'what others measure is named' says 'shard [12]/3 is missing'
+check 'all of it is measured once' test "$(cat part?/receipt.json | grep -c '"answer": "pass"')" = 4
+
+check 'they are merged' gives 0 "$TRITGATE" merge all part2 part3 part1
+check 'and all are there' says '^all: all shards of 3 that have tests are there$'
+check 'the gate passes them' gives 0 "$TRITGATE" gate all
+check 'and says so first' test "$(head -n 1 out)" = 'all shards of 3 that have tests are there'
+cp out all.gate
+check 'with the bytes of the runs themselves' bash -c '"$1" gate part1 part2 part3 | cmp - all.gate' - "$TRITGATE"
+check 'every file is there as it was' bash -c 'for i in 1 2 3; do
+    (cd "part$i" && sha256sum -- *.h5 plan.json digests.json) >sums && (cd "all/shard-000$i" && sha256sum -c --quiet) <sums || exit 1; done'
+check 'one whole run' gives 0 run --out whole
+verdicts whole >whole.verdicts
+verdicts all >all.verdicts
+check 'was asked the same, and answers the same' cmp whole.verdicts all.verdicts
+check 'its history can be kept' gives 0 "$TRITGATE" history store all
+
+check 'some of them are merged' gives 0 "$TRITGATE" merge some part1 part3
+check 'what is missing is named' says 'shards 1, 3 of 3: cannot pass without shard 2, which has'
+check 'the gate does not pass them' gives 2 "$TRITGATE" gate some
+check 'and names the tests' says '^  inconclusive +stub_twice vs i2s_scalar, .*shard 2/3 is missing'
+check 'the last comes later' gives 0 "$TRITGATE" merge late some part2
+check 'and makes the same' bash -c '"$1" gate late | cmp - all.gate' - "$TRITGATE"
+
+rm part2/digests.json
+check 'one that was not ended in order' gives 2 "$TRITGATE" gate part1 part2 part3
+check 'cannot pass' says '^cannot pass: the run was not ended in order'
+check 'until it goes on' gives 2 "$TRITGATE" run --resume part2
+check 'as the shard it is' says '^shard 2 of 3: cannot pass without'
+check 'then all pass' gives 0 "$TRITGATE" gate part1 part2 part3
+
+check 'one shard twice is refused' gives 2 run --shard 2/3 --out again
+check 'by merge' refuses "are both shard 2/3" "$TRITGATE" merge twice part1 part2 part3 again
+check 'and by gate' refuses "are both shard 2/3" "$TRITGATE" gate part1 part2 part3 again
+check 'nothing was made of it' test ! -e twice
+check 'one of another number' gives 2 run --shard 2/2 --out other
+check 'is refused' refuses 'another number of shards' "$TRITGATE" merge bad part1 other
+check 'a whole run is no shard' refuses "'whole' is no shard" "$TRITGATE" merge bad part1 whole
+check 'nor is it judged with one' refuses 'another number of shards' "$TRITGATE" gate part1 whole
+sed -i 's/"limit": 0.3/"limit": 0.2/' parts_policy.json
+check 'one under another policy' gives 2 run --shard 3/3 --out otherpolicy
+check 'is refused, too' refuses 'another policy' "$TRITGATE" merge bad part1 part2 otherpolicy
+cp -r all broken
+printf x | dd of="$(find broken/shard-0001 -name '*.h5')" bs=1 seek=5000 conv=notrunc 2>/dev/null
+check 'a byte that was changed is found' refuses 'was changed after the run' "$TRITGATE" gate broken
+check 'what is there is not written over' refuses "cannot make 'all'" "$TRITGATE" merge all part1
+
+check 'a shard that nothing is left for is refused' refuses 'nothing is left for shard 9/9' run --shard 9/9 --out no
+check 'what is no shard is refused' refuses "unusable shard '4/3'" run --shard 4/3 --out no
+check 'with a stored baseline it is refused' refuses 'either --shard or --baseline' run --shard 1/3 --baseline no --out no
+
+sed -i 's/"stub_twice"/"stub_twice", "stub_wrong"/' parts.json
+failed=0
+for i in 1 2; do
+    run --shard "$i/2" --out "wrong$i" >/dev/null 2>&1
+    [[ $? == 1 ]] && failed=$((failed + 1))
+done
+check 'who finds a wrong kernel says so by itself' test "$failed" -gt 0
+check 'and so does the gate' gives 1 "$TRITGATE" gate wrong1 wrong2
+finish
