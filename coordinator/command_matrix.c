@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/utsname.h>
 
 #include "base/log.h"
 #include "coordinator/command.h"
+#include "coordinator/job_matrix.h"
 #include "coordinator/plan.h"
 #include "coordinator/report.h"
 #include "worker/host.h"
@@ -14,10 +17,11 @@
 
 struct options {
     const char *matrix, *policy, *base, *filter, *step;
-    bool json;
+    size_t shards; /* 0: as many as the policy's budget asks for */
+    bool json, github;
 };
 
-enum { BASE = 256, FILTER, JSON, STEP };
+enum { BASE = 256, FILTER, JSON, STEP, GITHUB, SHARDS };
 
 static const struct argp_option option_list[] = {
     {"policy", 'p', "FILE", 0,
@@ -26,20 +30,32 @@ static const struct argp_option option_list[] = {
     {"base", BASE, "LIB", 0, "an older build to compare with", 0},
     {"filter", FILTER, "PATTERN", 0, "only cells that match, as 'kernel=i2s_* batch=1'", 0},
     {"json", JSON, NULL, 0, "as JSON", 0},
+    {"github", GITHUB, NULL, 0, "as a job matrix of shards for GitHub Actions, one line", 0},
+    {"shards", SHARDS, "N", 0, "how many, with --github (default: as the budget asks for)", 0},
     {0}};
 
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
     struct options *o = state->input;
+    char *end;
     switch (key) {
     case 'p': o->policy = arg; return 0;
     case BASE: o->base = arg; return 0;
     case FILTER: o->filter = arg; return 0;
     case JSON: o->json = true; return 0;
+    case GITHUB: o->github = true; return 0;
+    case SHARDS:
+        o->shards = strtoul(arg, &end, 10);
+        if (!isdigit((unsigned char)*arg) || *end || !o->shards || o->shards > TG_JOB_MATRIX_MOST)
+            argp_failure(state, TG_STATUS_USAGE, 0, "unusable number of shards '%s': 1 to %d", arg,
+                         TG_JOB_MATRIX_MOST);
+        return 0;
     case STEP: o->step = arg; return 0;
     case ARGP_KEY_ARG: tg_command_take(state, "matrix", &o->matrix, arg); return 0;
     case ARGP_KEY_END:
         if (!o->matrix) argp_failure(state, TG_STATUS_USAGE, 0, "a matrix is missing");
+        if (o->shards && !o->github)
+            argp_failure(state, TG_STATUS_USAGE, 0, "--shards goes with --github");
         return 0;
     default: return ARGP_ERR_UNKNOWN;
     }
@@ -189,6 +205,29 @@ static int survey_here(const struct options *o, const struct tg_json_file *polic
     return rc;
 }
 
+/* What these texts ask of this machine. */
+static int plan_here(const struct tg_asked *asked, const struct tg_capability *worker,
+                     const struct options *o, const struct tg_json_file *matrix,
+                     const struct tg_json_file *policy, struct tg_plan *plan, struct tg_error *err)
+{
+    char *text = tg_plan_text(asked, worker, 1);
+    int rc = tg_plan_make(matrix->text, o->matrix, policy->text, text, plan, err);
+    free(text);
+    if (rc == 0) plan->asked.budget_s = plan->policy.limits.budget_s;
+    return rc;
+}
+
+static void print(const struct options *o, const struct tg_plan *plan)
+{
+    struct utsname here = {.machine = ""};
+    if (o->github && uname(&here) == 0)
+        tg_job_matrix_write(stdout, plan, here.machine);
+    else if (o->json)
+        print_json(plan);
+    else
+        print_text(plan);
+}
+
 static int list(const struct options *o, struct tg_error *err)
 {
     struct tg_capability worker = {0};
@@ -213,15 +252,15 @@ static int list(const struct options *o, struct tg_error *err)
     if (survey_here(o, &policy, &worker, err) < 0) goto out;
     snprintf(asked.filter, sizeof asked.filter, "%s", o->filter ? o->filter : "");
     snprintf(asked.step, sizeof asked.step, "%s", o->step ? o->step : "");
-    char *text = tg_plan_text(&asked, &worker, 1);
-    rc = tg_plan_make(matrix.text, o->matrix, policy.text, text, &plan, err);
-    free(text);
+    rc = plan_here(&asked, &worker, o, &matrix, &policy, &plan, err);
+    if (rc == 0 && o->github) {
+        asked.shard_count = o->shards ? o->shards : tg_job_matrix_shards(&plan);
+        worker.shard = 1;
+        tg_plan_release(&plan);
+        rc = plan_here(&asked, &worker, o, &matrix, &policy, &plan, err);
+    }
     if (rc < 0) goto out;
-    plan.asked.budget_s = plan.policy.limits.budget_s;
-    if (o->json)
-        print_json(&plan);
-    else
-        print_text(&plan);
+    print(o, &plan);
     tg_plan_release(&plan);
 out:
     tg_json_release(&matrix);
