@@ -1,0 +1,79 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# The workflow of docs/CI.md is YAML, its commands are shell, and on a small matrix they do what it
+# says: a plan, a shard on each runner, one decision.
+# shellcheck disable=SC1091
+. "$(dirname "$0")/lib.sh"
+
+document=$TG_SOURCE/docs/CI.md
+sed -n '/^```yaml$/,/^```$/p' "$document" | sed '1d;$d' >workflow.yml
+check 'there is a workflow' grep -q '^jobs:$' workflow.yml
+if python3 -c 'import yaml' 2>/dev/null; then
+    check 'it is YAML, with three jobs' python3 -c '
+import yaml
+jobs = yaml.safe_load(open("workflow.yml"))["jobs"]
+assert list(jobs) == ["build", "measure", "gate"]
+for job in jobs.values():
+    assert {"runs-on", "steps", "timeout-minutes"} <= set(job)
+    for step in job["steps"]:
+        assert len({"run", "uses"} & set(step)) == 1
+assert jobs["gate"]["needs"] == ["build", "measure"]'
+fi
+
+# step NAME: its shell commands.
+step() {
+    awk -v name="      - name: $1" '
+    $0 == name { mine = 1; next }
+    /^      - / { mine = inside = 0 }
+    mine && sub(/^        run: /, "") { if ($0 != "|") print; else inside = 1; next }
+    inside && /^ {0,9}[^ ]/ { inside = 0 }
+    inside { print substr($0, 11) }' workflow.yml
+}
+names=$(sed -n 's/^      - name: //p' workflow.yml)
+while read -r name; do
+    step "$name" >"$name.sh"
+    check "step '$name' has commands" test -s "$name.sh"
+    check 'that are shell' bash -n "$name.sh"
+    # What GitHub puts in its place is not quoted: a branch may be called anything.
+    check 'and takes what GitHub knows by its environment' bash -c '! grep -F "\${{" "$1.sh"' - "$name"
+done <<<"$names"
+check 'the steps that are tried here are there' \
+    test "$(grep -cxE 'plan|pack|measure|decide' <<<"$names")" = 4
+
+# The bundle of a pull request whose kernels are other bytes than those of its base.
+mkdir -p jobs/build/farm/{matrix,libexec/tritgate} && cd jobs/build || exit 1
+printf '#!/bin/sh\nexec "%s" "$@"\n' "$TRITGATE" >farm/tritgate
+printf '#!/bin/sh\nexec "%s" "$@"\n' "$(command -v mpirun)" >farm/mpirun
+chmod +x farm/tritgate farm/mpirun
+cp "$TRITGATE_LIB" farm/libexec/tritgate/libtritgate-kernels.so
+cp "$TRITGATE_LIB" farm/base.so && echo another >>farm/base.so
+sed 's/"layer"/"batch": [1, 2], "layer"/' "$data/quick.json" >farm/matrix/parts.json
+sed 's/"budget_s": [0-9]*/"budget_s": 0.06/' "$data/quick_policy.json" >farm/matrix/quick_policy.json
+
+# A step, as GitHub runs it.
+export MATRIX=matrix/parts.json BUDGET=20 GITHUB_OUTPUT=$work/output GITHUB_STEP_SUMMARY=$work/summary
+: >"$GITHUB_OUTPUT" >"$GITHUB_STEP_SUMMARY"
+go() { bash --noprofile --norc -eo pipefail "$work/$1.sh"; }
+check 'a plan is made' go plan
+check 'and packed' go pack
+mapfile -t shards < <(grep -oE '"shard":"[0-9/]*"' "$GITHUB_OUTPUT" | cut -d'"' -f4)
+check 'it has several shards' test "${#shards[@]}" -gt 1
+for shard in "${shards[@]}"; do
+    mkdir "../${shard%/*}" && cd "../${shard%/*}" && cp ../build/farm.tar.gz . || exit 1
+    check "shard $shard is measured, and its job is well" env SHARD="$shard" \
+        bash --noprofile --norc -eo pipefail "$work/measure.sh"
+    mkdir -p "../gate/shards" && cp -r shard "../gate/shards/shard-cpu-${shard%/*}"
+done
+cd ../gate && cp ../build/farm.tar.gz . || exit 1
+check 'the gate passes' gives 0 go decide
+check 'its summary is the report' grep -q '^all shards of' <(tr -d '*\\>' <"$GITHUB_STEP_SUMMARY" | sed 's/^[- ]*//')
+check 'its receipt is there' grep -q '"answer": "pass"' receipt.json
+mv shards/shard-cpu-1 ..
+check 'without a shard it does not' gives 2 go decide
+check 'which is named' grep -qE 'shard 1/[0-9]+ is missing' "$work/out"
+cp ../build/farm/base.so ../build/farm/libexec/tritgate/libtritgate-kernels.so
+: >"$GITHUB_OUTPUT"
+cd ../build || exit 1
+check 'where no kernel changed' go plan
+check 'nothing is planned' test ! -s "$GITHUB_OUTPUT"
+finish
