@@ -117,7 +117,7 @@ static int check_tree(const struct tg_json_file *file, const cJSON *value, struc
         return tg_json_fail(file, out(value), err, "number out of range");
     for (const cJSON *c = value->child; c; c = c->next) {
         for (const cJSON *d = value->child; cJSON_IsObject(value) && d != c; d = d->next)
-            if (strcmp(d->string, c->string) == 0)
+            if (d->string[0] == c->string[0] && strcmp(d->string, c->string) == 0)
                 return tg_json_fail(file, out(c), err, "key '%s' is given twice", c->string);
         if (check_tree(file, c, err) < 0) return -1;
     }

@@ -12,7 +12,8 @@
 const struct tg_field *tg_record_field(const struct tg_record_type *type, const char *name)
 {
     for (size_t i = 0; i < type->field_count; i++)
-        if (strcmp(type->fields[i].name, name) == 0) return &type->fields[i];
+        if (type->fields[i].name[0] == name[0] && strcmp(type->fields[i].name, name) == 0)
+            return &type->fields[i];
     return NULL;
 }
 
