@@ -45,14 +45,15 @@ struct tg_run {
     size_t count;
     char *matrix, *policy, *plan;
     char *acceptance;   /* NULL if the run has none */
+    char *tries;        /* why it was gone on with; NULL if it was not */
     char evidence[65];  /* SHA-256 of all rows' digests, in their order */
     int is_sealed;      /* digests.json was there, and fits */
     char dropped[1024]; /* what a kill left damaged at the end of files, "" if nothing */
 };
 
 /*
- * Reads matrix.json, policy.json, plan.json, acceptance.json if it is there, and every worker-*.h5
- * of a directory. A digest that
+ * Reads matrix.json, policy.json, plan.json, acceptance.json and tries.json if they are there, and
+ * every worker-*.h5 of a directory. A digest that
  * does not fit is an error, but for the last row of a file and for a file that is no HDF5 at all: a
  * kill leaves such, they are left out and named. (In a sealed run no byte has changed since the
  * seal.) A file of another schema, or with other columns, is refused.

@@ -18,6 +18,11 @@
 #include "results/store_file.h"
 #include "results/store_layout.h"
 
+/* What a seal speaks for beside the worker files, in this order. */
+enum { PARTS = 5 };
+static const char *const parts[PARTS] = {"matrix.json", "policy.json", "plan.json",
+                                         "acceptance.json", "tries.json"};
+
 static int is_shard(const struct dirent *entry)
 {
     return fnmatch("worker-*.h5", entry->d_name, 0) == 0 &&
@@ -221,26 +226,31 @@ static char *read_part(const char *directory, const char *name, struct tg_error 
     return text;
 }
 
-static bool has_acceptance(const char *directory)
+static bool has_part(const char *directory, const char *name)
 {
     char path[4096 + 64];
-    snprintf(path, sizeof path, "%s/acceptance.json", directory);
+    snprintf(path, sizeof path, "%s/%s", directory, name);
     return access(path, F_OK) == 0;
+}
+
+/* Whether a seal has the file: the last two parts need not be there. */
+static bool is_sealed_part(const char *directory, int part)
+{
+    return part < 3 || has_part(directory, parts[part]);
 }
 
 /* The text of digests.json as the files are now; the caller frees. */
 static char *seal_text(const char *directory, struct dirent **shards, int shard_count,
                        struct tg_error *err)
 {
-    static const char *const parts[] = {"matrix.json", "policy.json", "plan.json",
-                                        "acceptance.json"};
     char path[4096 + 300], digest[TG_DIGEST_SIZE];
     struct tg_json *root = tg_json_object(NULL, NULL);
     tg_json_add_number(root, "tritgate_digests", 1);
     struct tg_json *files = tg_json_object(root, "files");
-    int rc = 0, part_count = has_acceptance(directory) ? 4 : 3;
-    for (int i = 0; i < part_count + shard_count && rc == 0; i++) {
-        const char *name = i < part_count ? parts[i] : shards[i - part_count]->d_name;
+    int rc = 0;
+    for (int i = 0; i < PARTS + shard_count && rc == 0; i++) {
+        const char *name = i < PARTS ? parts[i] : shards[i - PARTS]->d_name;
+        if (i < PARTS && !is_sealed_part(directory, i)) continue;
         snprintf(path, sizeof path, "%s/%s", directory, name);
         rc = tg_digest_file(path, digest, err);
         if (rc == 0) tg_json_add_text(files, name, digest);
@@ -304,8 +314,10 @@ static int read_run(const char *directory, struct dirent **shards, int shard_cou
         !(run->policy = read_part(directory, "policy.json", err)) ||
         !(run->plan = read_part(directory, "plan.json", err)))
         return -1;
-    if (has_acceptance(directory) &&
-        !(run->acceptance = read_part(directory, "acceptance.json", err)))
+    if ((has_part(directory, "acceptance.json") &&
+         !(run->acceptance = read_part(directory, "acceptance.json", err))) ||
+        (has_part(directory, "tries.json") &&
+         !(run->tries = read_part(directory, "tries.json", err))))
         return -1;
     struct tg_digest *evidence = tg_digest_create(err);
     int rc = evidence ? 0 : -1;
@@ -344,6 +356,7 @@ void tg_store_release(struct tg_run *run)
     free(run->policy);
     free(run->plan);
     free(run->acceptance);
+    free(run->tries);
     *run = (struct tg_run){0};
 }
 

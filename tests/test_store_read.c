@@ -176,28 +176,37 @@ static void what_was_asked_cannot_be_changed(void **state)
     }
 }
 
-static void accepted_losses_are_read_and_sealed(void **state)
+static void accepted_losses_and_tries_are_read_and_sealed(void **state)
 {
     (void)state;
     struct tg_run run;
     struct tg_error err;
+    char sentence[100];
+    char **const texts[] = {&run.acceptance, &run.tries};
+    static const char *const names[] = {"acceptance.json", "tries.json"};
     run_fill(SHARD, 0, 2);
-    run_write("acceptance.json", "{\"a\": 1}\n", 9);
-    seal();
-    if (tg_store_read(run_directory, &run, &err) < 0) fail_msg("%s", err.text);
-    assert_string_equal(run.acceptance, "{\"a\": 1}\n");
-    assert_true(run.is_sealed);
-    tg_store_release(&run);
-    run_write("acceptance.json", "{\"a\": 2}\n", 9);
-    run_assert_refused("'acceptance.json' was changed after the run");
-    unlink(run_path("acceptance.json"));
-    run_assert_refused("'acceptance.json' was removed after the run");
-    seal();
-    if (tg_store_read(run_directory, &run, &err) < 0) fail_msg("%s", err.text);
-    assert_null(run.acceptance);
-    tg_store_release(&run);
-    run_write("acceptance.json", "{\"a\": 1}\n", 9);
-    run_assert_refused("'acceptance.json' was added after the run");
+    for (int i = 0; i < 2; i++) {
+        run_write(names[i], "{\"a\": 1}\n", 9);
+        seal();
+        if (tg_store_read(run_directory, &run, &err) < 0) fail_msg("%s", err.text);
+        assert_string_equal(*texts[i], "{\"a\": 1}\n");
+        assert_true(run.is_sealed);
+        tg_store_release(&run);
+        run_write(names[i], "{\"a\": 2}\n", 9);
+        snprintf(sentence, sizeof sentence, "'%s' was changed after the run", names[i]);
+        run_assert_refused(sentence);
+        unlink(run_path(names[i]));
+        snprintf(sentence, sizeof sentence, "'%s' was removed after the run", names[i]);
+        run_assert_refused(sentence);
+        seal();
+        if (tg_store_read(run_directory, &run, &err) < 0) fail_msg("%s", err.text);
+        assert_null(*texts[i]);
+        tg_store_release(&run);
+        run_write(names[i], "{\"a\": 1}\n", 9);
+        snprintf(sentence, sizeof sentence, "'%s' was added after the run", names[i]);
+        run_assert_refused(sentence);
+        unlink(run_path(names[i]));
+    }
 }
 
 static void a_file_cut_before_the_seal_is_named_and_does_no_harm(void **state)
@@ -380,7 +389,7 @@ int main(void)
         TEST(a_file_cut_after_the_seal_is_refused),
         TEST(files_come_and_go_only_before_the_seal),
         TEST(what_was_asked_cannot_be_changed),
-        TEST(accepted_losses_are_read_and_sealed),
+        TEST(accepted_losses_and_tries_are_read_and_sealed),
         TEST(a_file_cut_before_the_seal_is_named_and_does_no_harm),
         TEST(a_sample_changed_by_its_last_bit_is_noticed),
         TEST(a_fact_changed_in_the_middle_is_noticed),
