@@ -11,6 +11,7 @@
 
 #include "coordinator/changed.h"
 #include "coordinator/command.h"
+#include "coordinator/gate.h"
 #include "coordinator/guard.h"
 #include "coordinator/history.h"
 #include "coordinator/lookout.h"
@@ -251,6 +252,16 @@ int tg_begin(struct tg_work *w, struct tg_error *err)
     return tg_run_directory_make(o->out, &w->run, w->directory, sizeof w->directory, err);
 }
 
+/* Why a run that has a decision is gone on with, if its policy allows it. */
+static int ask_once_more(const struct tg_work *w, struct tg_retry *retry, struct tg_error *err)
+{
+    struct tg_decision decision;
+    if (tg_gate_decide(&w->plan, &w->run, &decision, err) < 0) return -1;
+    int rc = tg_retry_ask(&w->plan, &decision, retry, err);
+    tg_gate_release(&decision);
+    return rc;
+}
+
 int tg_begin_again(struct tg_work *w, struct tg_error *err)
 {
     const struct tg_wishes *o = w->wishes;
@@ -280,5 +291,9 @@ int tg_begin_again(struct tg_work *w, struct tg_error *err)
             strcmp(w->workers[i].base.digest, first->base.digest) != 0)
             return tg_fail(err, "a library of the run was changed since it was begun");
     if (o->budget_s > 0) w->plan.asked.budget_s = o->budget_s;
-    return tg_run_directory_attempt(w->directory, &w->attempt, err);
+    struct tg_retry retry = {.kind = TG_TRY_ENDED, .reason = "it was not ended in order"};
+    if (w->run.is_sealed && ask_once_more(w, &retry, err) < 0) return -1;
+    if (tg_run_directory_attempt(w->directory, &w->attempt, err) < 0) return -1;
+    retry.attempt = w->attempt;
+    return tg_run_directory_add_try(w->directory, &w->run, &retry, err);
 }

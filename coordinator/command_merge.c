@@ -71,8 +71,9 @@ static int copy_file(const char *from, const char *to, struct tg_error *err)
 /* What digests.json speaks for, and it; not the reports, which are of the shard alone. */
 static int is_evidence(const struct dirent *entry)
 {
-    static const char *const patterns[] = {"matrix.json",     "policy.json",  "plan.json",
-                                           "acceptance.json", "digests.json", "worker-*.h5"};
+    static const char *const patterns[] = {"matrix.json",     "policy.json", "plan.json",
+                                           "acceptance.json", "tries.json",  "digests.json",
+                                           "worker-*.h5"};
     for (size_t i = 0; i < sizeof patterns / sizeof *patterns; i++)
         if (fnmatch(patterns[i], entry->d_name, 0) == 0) return 1;
     return 0;

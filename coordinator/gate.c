@@ -383,6 +383,8 @@ static int decide(const struct tg_plan *plan, const struct tg_run *run, const st
         may_pass = false;
     }
     if (note_fallbacks(plan, run, d, err) < 0) return -1;
+    if (tg_retry_read(run->tries, &d->retries, &d->retry_count, err) < 0) return -1;
+    tg_retry_count(d->retries, d->retry_count, d->tries);
     if (d->required == 0) note(d, "nothing that counts could be measured here");
     d->answer = answer_of(&plan->policy.limits, d, may_pass && is_whole && is_equipped);
     if (!is_decidable) d->answer = TG_INCONCLUSIVE;
@@ -411,5 +413,6 @@ void tg_gate_release(struct tg_decision *decision)
     free(decision->verdicts);
     free(decision->families);
     free(decision->fallbacks);
+    free(decision->retries);
     *decision = (struct tg_decision){0};
 }

@@ -10,6 +10,7 @@
 #include "coordinator/family.h"
 #include "coordinator/judge.h"
 #include "coordinator/plan.h"
+#include "coordinator/retry.h"
 #include "coordinator/rows.h"
 #include "coordinator/rule.h"
 #include "results/store.h"
@@ -46,7 +47,9 @@ struct tg_decision {
     char date[TG_TEXT_SIZE]; /* of the last row, UTC, "unknown" if there is none */
     char evidence[65];       /* SHA-256 of the rows' digests */
     size_t row_count;
-    size_t attempts;    /* at measuring: 1, and one more after each resume */
+    size_t attempts;          /* at measuring: 1, and one more after each resume */
+    struct tg_retry *retries; /* why each after the first was made */
+    size_t retry_count, tries[TG_TRY_KINDS];
     char machines[300]; /* the names of the processors, ", " between */
     char devices[400];  /* likewise of devices, and the most that they held and drew; "" for none */
 };

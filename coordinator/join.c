@@ -211,8 +211,13 @@ static int plan_sessions(const struct session *sessions, size_t count, const cha
     run->policy = strdup(sessions[0].run.policy);
     run->acceptance = sessions[0].run.acceptance ? strdup(sessions[0].run.acceptance) : NULL;
     run->plan = join_plans(sessions, count, err);
+    const char **tries = calloc(count, sizeof *tries);
+    for (size_t s = 0; tries && s < count; s++) tries[s] = sessions[s].run.tries;
     struct tg_session *list = calloc(count, sizeof *list);
     int rc = run->plan ? 0 : -1;
+    if (rc == 0)
+        rc = tries ? tg_retry_join(tries, count, &run->tries, err) : tg_fail(err, "out of memory");
+    free(tries);
     if (!list || !run->matrix || !run->policy) rc = tg_fail(err, "out of memory");
     if (rc == 0 && policy && tg_json_read(policy, &other, err) < 0) rc = tg_fail_in(err, "policy");
     if (rc == 0)

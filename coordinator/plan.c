@@ -140,6 +140,17 @@ bool tg_plan_can_run(const struct tg_plan *plan, const struct tg_capability *wor
     return true;
 }
 
+bool tg_plan_needs_device(const struct tg_plan *plan, const struct tg_block *block)
+{
+    for (size_t i = 0; i < block->cell_count; i++) {
+        char device[TG_TEXT_SIZE] = "";
+        const struct tg_word *word = tg_words_find(&plan->words, "kernel", block->cells[i].kernel);
+        if (word) tg_words_trait(word, "device", device, sizeof device);
+        if (*device && strcmp(device, "cpu") != 0) return true;
+    }
+    return false;
+}
+
 /* Every worker must have the same libraries: one run compares two builds, not four. */
 static int check_workers(const struct tg_plan *p, struct tg_error *err)
 {

@@ -173,6 +173,16 @@ static void put_lines(FILE *out, const struct tg_plan *plan, const struct tg_dec
     if (tg_report_flow_text(out, plan, d, "table")) fputc('\n', out);
 }
 
+static void put_tries(FILE *out, const struct tg_decision *d)
+{
+    for (size_t i = 0; i < d->retry_count; i++) {
+        fprintf(out, "- attempt %lld, %s: ", (long long)d->retries[i].attempt,
+                tg_retry_word(d->retries[i].kind));
+        tg_report_put(out, d->retries[i].reason);
+        fputc('\n', out);
+    }
+}
+
 void tg_report_markdown(FILE *out, const struct tg_plan *plan, const struct tg_decision *d)
 {
     const struct tg_limits *limits = &plan->policy.limits;
@@ -226,5 +236,6 @@ void tg_report_markdown(FILE *out, const struct tg_plan *plan, const struct tg_d
         fprintf(out, "- run %zu of %zu: %zu rows, SHA-256 of their digests `%.16s`, seed %s\n",
                 i + 1, plan->session_count, plan->sessions[i].row_count, plan->sessions[i].evidence,
                 plan->sessions[i].seed);
+    put_tries(out, d);
     fputs("- decide again from the stored samples: `tritgate gate DIRECTORY`\n", out);
 }

@@ -120,6 +120,18 @@ static void add_fallbacks(struct tg_json *root, const struct tg_decision *d)
     }
 }
 
+static void add_tries(struct tg_json *root, const struct tg_decision *d)
+{
+    struct tg_json *list = d->retry_count ? tg_json_array(root, "tries") : NULL;
+    for (size_t i = 0; i < d->retry_count; i++) {
+        const struct tg_retry *retry = &d->retries[i];
+        struct tg_json *item = tg_json_object(list, NULL);
+        tg_json_add_number(item, "attempt", (double)retry->attempt);
+        tg_json_add_text(item, "kind", tg_retry_word(retry->kind));
+        tg_json_add_text(item, "reason", retry->reason);
+    }
+}
+
 void tg_report_receipt(FILE *out, const struct tg_plan *plan, const struct tg_decision *d)
 {
     struct tg_json *root = tg_json_object(NULL, NULL);
@@ -168,6 +180,7 @@ void tg_report_receipt(FILE *out, const struct tg_plan *plan, const struct tg_de
 
     add_families(root, d);
     add_fallbacks(root, d);
+    add_tries(root, d);
     struct tg_json *list = tg_json_array(root, "verdicts");
     for (size_t i = 0; i < d->verdict_count; i++) add_verdict(list, plan, d, i);
     char *text = tg_json_print(root, true);

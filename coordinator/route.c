@@ -2,6 +2,7 @@
 #include "coordinator/route.h"
 
 #include <fnmatch.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -61,13 +62,22 @@ static bool any_is_so(const struct tg_plan *plan, const struct tg_decision *d,
     return false;
 }
 
-/* Whether the same step may be tried once more. */
-static bool may_retry(const struct tg_flow_step *step, const char *bound, size_t attempts)
+size_t tg_route_retries(const struct tg_flow_step *step, enum tg_try kind)
 {
-    size_t most = strcmp(bound, "tooling") == 0 ? (size_t)step->retry.tooling
-                  : strcmp(bound, "gpu") == 0   ? (size_t)step->retry.gpu
-                                                : (size_t)step->retry.statistical;
-    return !*bound || attempts <= most;
+    return kind == TG_TRY_TOOLING       ? (size_t)step->retry.tooling
+           : kind == TG_TRY_GPU         ? (size_t)step->retry.gpu
+           : kind == TG_TRY_STATISTICAL ? (size_t)step->retry.statistical
+                                        : SIZE_MAX; /* it had no decision yet */
+}
+
+/* Whether the same step may be tried once more. */
+static bool may_retry(const struct tg_flow_step *step, const char *bound,
+                      const size_t tries[TG_TRY_KINDS])
+{
+    for (enum tg_try kind = 0; kind < TG_TRY_KINDS; kind++)
+        if (strcmp(bound, tg_retry_word(kind)) == 0)
+            return tries[kind] < tg_route_retries(step, kind);
+    return true;
 }
 
 static bool holds(const struct tg_plan *plan, const struct tg_decision *d,
@@ -75,7 +85,7 @@ static bool holds(const struct tg_plan *plan, const struct tg_decision *d,
 {
     const struct tg_flow *flow = &plan->policy.process;
     bool is_whole = !*route->rules && !*route->cells;
-    if (!may_retry(&flow->steps[flow->step], route->retry, d->attempts)) return false;
+    if (!may_retry(&flow->steps[flow->step], route->retry, d->tries)) return false;
     if (strcmp(route->when, "always") == 0) return true;
     if (strcmp(route->when, "nothing") == 0)
         return d->answer == TG_INCONCLUSIVE && (d->required == 0 || d->row_count == 0);

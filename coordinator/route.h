@@ -24,6 +24,9 @@ const struct tg_flow_route *tg_route_choose(const struct tg_plan *plan,
 bool tg_route_is_about(const struct tg_plan *plan, const struct tg_decision *decision,
                        const struct tg_flow_route *route, size_t test);
 
+/* How many further attempts of a kind a step allows. */
+size_t tg_route_retries(const struct tg_flow_step *step, enum tg_try kind);
+
 /* Whether the receiver is given this: a word of tg_flow_contexts. */
 bool tg_route_gives(const struct tg_flow_route *route, const char *context);
 

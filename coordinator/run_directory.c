@@ -104,6 +104,25 @@ int tg_run_directory_attempt(const char *path, int64_t *attempt, struct tg_error
     return 0;
 }
 
+int tg_run_directory_add_try(const char *path, const struct tg_run *run,
+                             const struct tg_retry *retry, struct tg_error *err)
+{
+    struct tg_retry *list;
+    size_t count;
+    if (tg_retry_read(run->tries, &list, &count, err) < 0) return -1;
+    struct tg_retry *grown = realloc(list, (count + 1) * sizeof *grown);
+    if (!grown) {
+        free(list);
+        return tg_fail(err, "out of memory");
+    }
+    grown[count] = *retry;
+    char *text = tg_retry_text(grown, count + 1);
+    int rc = write_text(path, "tries.json", text, err);
+    free(text);
+    free(grown);
+    return rc;
+}
+
 int tg_run_directory_can_write(const char *file, struct tg_error *err)
 {
     FILE *out = file ? fopen(file, "a") : NULL;

@@ -31,6 +31,10 @@ int tg_run_directory_lock(const char *path, struct tg_error *err);
  */
 int tg_run_directory_attempt(const char *path, int64_t *attempt, struct tg_error *err);
 
+/* Adds to tries.json, whose text of before the run has, why one attempt more is made. */
+int tg_run_directory_add_try(const char *path, const struct tg_run *run,
+                             const struct tg_retry *retry, struct tg_error *err);
+
 /* Fails if `file` (NULL: none) cannot be written; before anything is measured. */
 int tg_run_directory_can_write(const char *file, struct tg_error *err);
 

@@ -60,17 +60,6 @@ static uint64_t draw_of(const char *text)
     return tg_fill_next(&hash);
 }
 
-static bool is_on_device(const struct tg_plan *plan, const struct tg_block *block)
-{
-    for (size_t i = 0; i < block->cell_count; i++) {
-        char device[TG_TEXT_SIZE] = "";
-        const struct tg_word *word = tg_words_find(&plan->words, "kernel", block->cells[i].kernel);
-        if (word) tg_words_trait(word, "device", device, sizeof device);
-        if (*device && strcmp(device, "cpu") != 0) return true;
-    }
-    return false;
-}
-
 /* One card for each text, of those that tests need; returns how many. */
 static size_t make_cards(const struct tg_plan *plan, struct card *cards)
 {
@@ -144,7 +133,7 @@ int tg_shard_deal(struct tg_plan *plan, struct tg_error *err)
                                     sizeof *cards, by_text);
         if (!card) continue;
         card->draw = draw_of(card->text);
-        card->on_device = is_on_device(plan, &spec->blocks[b]);
+        card->on_device = tg_plan_needs_device(plan, &spec->blocks[b]);
     }
     deal(plan, cards, count);
     qsort(cards, count, sizeof *cards, by_text);
@@ -173,7 +162,7 @@ size_t tg_shard_blocks(const struct tg_plan *plan, size_t shard, bool *needs_dev
         const struct tg_block *block = &plan->spec.blocks[b];
         if (block->shard != shard) continue;
         count++;
-        *needs_device = *needs_device || is_on_device(plan, block);
+        *needs_device = *needs_device || tg_plan_needs_device(plan, block);
     }
     return count;
 }

@@ -58,6 +58,29 @@ wait "$launcher"
 check 'and is not harmed' gives 0 "$TRITGATE" gate twice
 
 check 'a finished run can be resumed, and measures nothing' gives 0 farm --resume worker
+check 'which is written down' grep -q '"kind": "statistical"' worker/tries.json
+
+# A step that allows one attempt more for numbers, and none for crashes.
+step='"steps": [{"name": "detect", "writes": true, "retry": {"tooling": 0, "gpu": 2, "statistical": 1}}],'
+ask short '"stub_twice"' rounds_min=20 rounds_max=40
+sed -i "s/\"limits\"/$step &/" short_policy.json
+check 'too short a run is inconclusive' gives 2 "$TRITGATE" run short.json --budget 0.1 --out short
+before=$(rows short)
+check 'it may be gone on with once' gives 2 "$TRITGATE" run --resume short --budget 0.2
+check 'with more rounds, and all that were there' test "$(rows short)" -gt "$before"
+check 'and says what for' grep -q '1 of 1 required tests were open' short/receipt.json
+check 'but not twice' refuses 'allows 1 further attempt of kind statistical, and 1 was made' \
+    "$TRITGATE" run --resume short --budget 0.2
+rm short/digests.json
+check 'what was not ended in order may always be' gives 2 "$TRITGATE" run --resume short --budget 0.1
+check 'and is written down, too' grep -q '"kind": "ended"' short/tries.json
+ask dead '"stub_crash"'
+sed -i "s/\"limits\"/$step &/" dead_policy.json
+check 'a kernel that crashes' gives 1 "$TRITGATE" run dead.json --out dead
+check 'is not tried again where the step allows none' refuses \
+    'allows 0 further attempts of kind tooling, and 0 were made; this one would be for: 2 times' \
+    "$TRITGATE" run --resume dead
+check 'nor is its seal broken' gives 1 "$TRITGATE" gate dead
 check 'a run that is none is refused' refuses "cannot read run 'nowhere'" \
     "$TRITGATE" run --resume nowhere
 check '--resume takes no matrix' refuses '--resume goes on as the run was begun' \

@@ -133,10 +133,11 @@ static void plan_for(const struct row *row, struct tg_plan *plan)
 static void decide(const struct row *row, const struct tg_plan *plan, struct tg_decision *d)
 {
     const char *p = row->verdicts;
-    *d = (struct tg_decision){.verdict_count = plan->spec.test_count,
-                              .required = plan->spec.test_count,
-                              .row_count = 1,
-                              .attempts = row->attempts};
+    *d = (struct tg_decision){
+        .verdict_count = plan->spec.test_count,
+        .required = plan->spec.test_count,
+        .row_count = 1,
+        .tries = {0, row->attempts - 1, row->attempts - 1, row->attempts - 1}};
     d->verdicts = calloc(d->verdict_count, sizeof *d->verdicts);
     assert_non_null(d->verdicts);
     if (strcmp(p, NOTHING) == 0) {
