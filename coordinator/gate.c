@@ -226,6 +226,8 @@ static void look_at_rows(const struct tg_run *run, struct tg_decision *d)
         if (run->rows[i].attempt > (int64_t)d->attempts) d->attempts = (size_t)run->rows[i].attempt;
         size_t used = strlen(d->machines);
         if (isfinite(facts->waited_s)) waited_s += facts->waited_s;
+        /* What nobody ran has no processor. */
+        if (run->rows[i].outcome == TG_SKIPPED && strcmp(facts->cpu, "unknown") == 0) continue;
         if (!strstr(d->machines, facts->cpu))
             snprintf(d->machines + used, sizeof d->machines - used, "%s%s", used ? ", " : "",
                      facts->cpu);

@@ -211,6 +211,11 @@ bool tg_queue_next(struct tg_queue *queue, size_t worker, double time_left_s, si
     return true;
 }
 
+int64_t tg_queue_take_number(struct tg_queue *queue, size_t block)
+{
+    return queue->entries[block].rounds++;
+}
+
 void tg_queue_done(struct tg_queue *queue, size_t block, size_t worker, double took_s)
 {
     struct entry *e = &queue->entries[block];

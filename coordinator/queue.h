@@ -46,6 +46,9 @@ void tg_queue_resume(struct tg_queue *queue, size_t block, int64_t rounds);
 bool tg_queue_next(struct tg_queue *queue, size_t worker, double time_left_s, size_t *block,
                    int64_t *round);
 
+/* The number of a round of this block that nobody measures. */
+int64_t tg_queue_take_number(struct tg_queue *queue, size_t block);
+
 /* A round that was given out came back, after so many seconds. */
 void tg_queue_done(struct tg_queue *queue, size_t block, size_t worker, double took_s);
 

@@ -8,8 +8,15 @@ struct list {
     size_t count, room;
 };
 
+/* A row that is kept, before which others were. */
+struct kept {
+    struct tg_measurement row;
+    struct kept *before;
+};
+
 struct tg_rows {
     const struct tg_plan *plan;
+    struct kept *kept;  /* the last */
     struct list *lists; /* one for each block */
     size_t last;        /* block of the row that came last: the next is often its neighbour */
     size_t strays;
@@ -31,6 +38,11 @@ int tg_rows_create(const struct tg_plan *plan, struct tg_rows **rows, struct tg_
 void tg_rows_destroy(struct tg_rows *rows)
 {
     if (!rows) return;
+    for (struct kept *k = rows->kept, *before; k; k = before) {
+        before = k->before;
+        tg_measurement_free(&k->row);
+        free(k);
+    }
     for (size_t b = 0; b < rows->plan->spec.block_count; b++) free(rows->lists[b].rows);
     free(rows->lists);
     free(rows);
@@ -66,6 +78,19 @@ int tg_rows_add(struct tg_rows *rows, const struct tg_measurement *row, struct t
     list->rows[list->count++] = row;
     rows->last = block;
     return 0;
+}
+
+int tg_rows_keep(struct tg_rows *rows, const struct tg_measurement *row, struct tg_error *err)
+{
+    struct tg_measurement moved = *row;
+    struct kept *k = malloc(sizeof *k);
+    if (!k) {
+        tg_measurement_free(&moved);
+        return tg_fail(err, "out of memory");
+    }
+    *k = (struct kept){moved, rows->kept};
+    rows->kept = k;
+    return tg_rows_add(rows, &k->row, err);
 }
 
 const struct tg_measurement *const *tg_rows_of(const struct tg_rows *rows, size_t block,

@@ -10,7 +10,8 @@
 
 /*
  * The rows of a run, sorted to the blocks of its plan: made empty, given rows one at a time, and
- * asked for those of a block. It keeps pointers; the rows are the caller's.
+ * asked for those of a block. It keeps pointers; rows are the caller's, but for those that it is
+ * told to keep.
  */
 
 struct tg_rows;
@@ -21,6 +22,9 @@ int tg_rows_create(const struct tg_plan *plan, struct tg_rows **rows, struct tg_
 void tg_rows_destroy(struct tg_rows *rows);
 
 int tg_rows_add(struct tg_rows *rows, const struct tg_measurement *row, struct tg_error *err);
+
+/* The same for a row that is moved here, and freed with the others or when it fails. */
+int tg_rows_keep(struct tg_rows *rows, const struct tg_measurement *row, struct tg_error *err);
 
 /* The rows of a block, in the order in which they came. */
 const struct tg_measurement *const *tg_rows_of(const struct tg_rows *rows, size_t block,

@@ -72,6 +72,8 @@ static int check_limits(const struct tg_limits *l, struct tg_error *err)
                            "error rates, confidence, power and expected noise lie between 0 and 1");
     if (!(l->memory_share > 0 && l->memory_share <= 1))
         return tg_fail(err, "'memory_share' lies above 0 and is at most 1");
+    if (!(l->silence_s >= 3))
+        return tg_fail(err, "'silence_s' is at least 3: signs of life come once a second");
     if (!(l->clock_share >= 0 && l->clock_share < 1 && l->throttled_share >= 0 &&
           l->throttled_share < 1 && l->throttle_reasons >= 0))
         return tg_fail(err, "'clock_share' and 'throttled_share' lie from 0 to below 1, and "

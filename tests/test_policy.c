@@ -129,6 +129,7 @@ static void a_limit_out_of_its_range_is_refused(void **state)
         {"\"confidence\": 1", rates},
         {"\"memory_share\": 0", "'memory_share' lies above 0 and is at most 1"},
         {"\"memory_share\": 1.1", "'memory_share' lies above 0 and is at most 1"},
+        {"\"silence_s\": 2.9", "'silence_s' is at least 3: signs of life come once a second"},
         {"\"clock_share\": 1", CLOCKS},
         {"\"clock_share\": -0.1", CLOCKS},
         {"\"throttled_share\": 1", CLOCKS},

@@ -448,6 +448,17 @@ static void what_is_expected_is_the_least_that_is_missing(void **state)
     tg_queue_destroy(q);
 }
 
+static void a_number_that_nobody_measures_is_given_to_no_round(void **state)
+{
+    (void)state;
+    struct tg_queue *q = make(1, 1, 3, 1);
+    assert_int_equal(given(q, 0, 0), 0);
+    assert_int_equal(tg_queue_take_number(q, 0), 1);
+    tg_queue_done(q, 0, 0, 1);
+    assert_int_equal(given(q, 0, 2), 0);
+    tg_queue_destroy(q);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -469,6 +480,7 @@ int main(void)
         cmocka_unit_test(a_lost_worker_gets_nothing_and_its_block_is_given_again),
         cmocka_unit_test(a_lost_worker_frees_its_domain),
         cmocka_unit_test(numbers_go_on_where_an_earlier_attempt_ended),
+        cmocka_unit_test(a_number_that_nobody_measures_is_given_to_no_round),
         cmocka_unit_test(what_is_expected_is_the_least_that_is_missing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

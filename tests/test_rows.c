@@ -59,8 +59,37 @@ static void rows_are_sorted_to_cells_and_hardware(void **state)
     tg_store_release(&run);
 }
 
+static void rows_that_are_kept_go_with_the_list(void **state)
+{
+    (void)state;
+    struct tg_capability worker = made_worker("a", MADE_BASE);
+    struct tg_plan plan;
+    struct tg_run run = {0};
+    struct tg_rows *rows;
+    struct tg_error err;
+    size_t count;
+    made_plan(matrix, policy, &worker, 1, &made_asked, &plan);
+    made_round(&run, &plan, 0, 0, 0);
+    made_round(&run, &plan, 0, 1, 0);
+    assert_int_equal(tg_rows_create(&plan, &rows, &err), 0);
+    for (size_t i = 0; i < run.count; i++) {
+        assert_int_equal(tg_rows_keep(rows, &run.rows[i], &err), 0);
+        run.rows[i] = (struct tg_measurement){0}; /* it was moved */
+    }
+    const struct tg_measurement *const *own = tg_rows_of(rows, plan.spec.tests[0].block, &count);
+    assert_int_equal(count, 4);
+    for (size_t i = 0; i < count; i++) {
+        assert_int_equal(own[i]->round, i / 2);
+        assert_non_null(tg_measurement_series(own[i], "call_time"));
+    }
+    tg_rows_destroy(rows);
+    tg_plan_release(&plan);
+    tg_store_release(&run);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(rows_are_sorted_to_cells_and_hardware)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(rows_are_sorted_to_cells_and_hardware),
+                                       cmocka_unit_test(rows_that_are_kept_go_with_the_list)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
