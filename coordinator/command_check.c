@@ -11,6 +11,7 @@
 #include "worker/child.h"
 #include "worker/library.h"
 #include "worker/probe/edges.h"
+#include "worker/probe/executed.h"
 #include "worker/probe/probe.h"
 #include "worker/seat.h"
 #include "worker/survey.h"
@@ -59,14 +60,36 @@ static const struct argp argp = {
     NULL,
     NULL};
 
+/* Checks the kernel, and that its calls were counted as those of its instruction set. */
+static int check_edges(const struct tg_library *library, const struct tg_kernel *kernel,
+                       struct tg_pool *alone, char *reason, size_t size)
+{
+    struct tg_measurement m;
+    tg_measurement_init(&m);
+    m.outcome = TG_MEASURED;
+    snprintf(m.facts.isa_requested, sizeof m.facts.isa_requested, "%s", kernel->isa);
+    tg_executed_forget(library, alone);
+    int shapes = tg_edges_check(kernel, reason, size);
+    if (shapes > 0) tg_executed_look(library, alone, &m);
+    if (m.outcome == TG_WRONG) {
+        snprintf(reason, size, "%s", m.reason);
+        shapes = -1;
+    }
+    tg_measurement_free(&m);
+    return shapes;
+}
+
 static int answer(const struct options *o, struct tg_error *err)
 {
     const struct tg_library *library;
+    struct tg_pool *alone;
     char reason[400];
     if (tg_library_open(o->library, &library, err) < 0) return -1;
     const struct tg_kernel *kernel = tg_library_find(library, o->one);
     if (!kernel) return tg_fail(err, "no kernel '%s'", o->one);
-    int shapes = tg_edges_check(kernel, reason, sizeof reason);
+    if (tg_pool_create(1, NULL, &alone, err) < 0) return -1;
+    int shapes = check_edges(library, kernel, alone, reason, sizeof reason);
+    tg_pool_destroy(alone);
     if (shapes < 0)
         dprintf(TG_ANSWER, "wrong: %s\n", reason);
     else

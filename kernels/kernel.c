@@ -14,6 +14,40 @@
 #define PASTE_TOKENS(a, b) a##b
 #define PASTE(a, b)        PASTE_TOKENS(a, b)
 
+/* The calls of this thread, and where an instruction set stands in them. */
+static _Thread_local struct tg_calls calls[] = {
+#define ISA(NAME, name, device, processor, flags, test) {#name, 0},
+#include "kernels/isa.def"
+#undef ISA
+};
+
+enum {
+#define ISA(NAME, name, device, processor, flags, test) CALLS_##NAME,
+#include "kernels/isa.def"
+#undef ISA
+    ISA_COUNT
+};
+
+static struct tg_calls *calls_of_thread(void)
+{
+    return calls;
+}
+
+/* The dispatch: counts, then goes to the kernel, which the build has named tg_body_<name>. */
+#define COUNT_BUILT(name, isa)                                                                     \
+    void tg_body_##name(const struct tg_problem *p);                                               \
+    void tg_kernel_##name(const struct tg_problem *p)                                              \
+    {                                                                                              \
+        calls[CALLS_##isa].count++;                                                                \
+        tg_body_##name(p);                                                                         \
+    }
+#define COUNT_SLOWED(name, isa) COUNT_BUILT(name, isa)
+#define COUNT_UNBUILT(name, isa)
+#define COUNT_ABSENT(name, isa)
+#define KERNEL(name, op, format, isa, source) PASTE(COUNT_, TG_KERNEL_##name)(name, isa)
+#include "kernels/kernels.def"
+#undef KERNEL
+
 #if TG_INJECTED_PERCENT > 0
 
 /* Where repeated work goes. Threads of one call write rows of their own, here as in its results. */
@@ -127,6 +161,8 @@ static const struct tg_library library = {
     .build = TG_BUILD,
     .kernels = kernels,
     .kernel_count = KERNEL_COUNT,
+    .isa_count = ISA_COUNT,
+    .calls = calls_of_thread,
 };
 
 const struct tg_library *tritgate_kernels_v1(void)

@@ -38,8 +38,16 @@ struct tg_kernel {
     int64_t column_multiple;
 };
 
-#define TG_LIBRARY_ABI    1u
+/* The version of the table, and the oldest that this program reads. */
+#define TG_LIBRARY_ABI    2u
+#define TG_LIBRARY_OLDEST 1u
 #define TG_LIBRARY_EXPORT __attribute__((visibility("default")))
+
+/* Calls of functions that were compiled for an instruction set, by one thread. */
+struct tg_calls {
+    const char *isa;
+    uint64_t count;
+};
 
 /*
  * A build of the kernels. `abi`, `problem_bytes` and `kernel_bytes` are checked before anything
@@ -55,6 +63,15 @@ struct tg_library {
     const char *build; /* compiler, version and flags */
     const struct tg_kernel *kernels;
     uint64_t kernel_count;
+
+    /*
+     * Since version 2: the `isa_count` counts of the calling thread. They are made in the dispatch:
+     * every function of a kernel, whoever calls it, is entered through a few instructions that
+     * count its instruction set. So a row that leads to another kernel's function, or a kernel
+     * that has its work done by another one, shows. They may be set to 0.
+     */
+    uint64_t isa_count;
+    struct tg_calls *(*calls)(void);
 };
 
 /* The table of this build: in the program its own, in a library opened by path the library's. */
@@ -65,7 +82,10 @@ typedef const struct tg_library *(*tg_library_fn)(void);
 /* The row of that name of this build, or NULL. */
 const struct tg_kernel *tg_kernel_find(const char *name);
 
-/* The function of each row, in <device>/<name>.c or .cu; absent where it is not built. */
+/*
+ * The function of each row, in <device>/<name>.c or .cu; absent where it is not built. There, and
+ * only there, the build gives it the name tg_body_<name>: what others call is the dispatch.
+ */
 #define KERNEL(name, op, format, isa, source) void tg_kernel_##name(const struct tg_problem *p);
 #include "kernels/kernels.def"
 #undef KERNEL

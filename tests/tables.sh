@@ -11,7 +11,7 @@ set -euo pipefail
 : "${TRITGATE:=build/release/tritgate}"
 
 # Its columns in their order, the name as code. What differs from machine to machine (here), and
-# what only builds for tests have (isa stub, cuda_stub and fake), is left out.
+# what only builds for tests have (isa stub, stub_wide, cuda_stub and fake), is left out.
 rows() {
     "$TRITGATE" list "$1" --json | awk '
     function end() { if (row && !is_stub) print row; is_stub = 0 }
@@ -20,7 +20,7 @@ rows() {
         gsub(/\\"/, "\"", value); gsub(/\|/, "\\|", value)
         if ($1 == "\"name\":") { end(); row = "| `" value "` |" }
         else if ($1 != "\"here\":") row = row (value == "" ? " |" : " " value " |")
-        if ($1 == "\"isa\":" && value ~ /^(stub|cuda_stub|fake)$/) is_stub = 1
+        if ($1 == "\"isa\":" && value ~ /^(stub|stub_wide|cuda_stub|fake)$/) is_stub = 1
     }
     END { end() }'
 }

@@ -84,6 +84,8 @@ for planted in lanes overflow column rows tail layout away; do
     check "check: planted $planted" gives 1 "$TRITGATE" check "stub_$planted"
     check 'names the place' says "^stub_$planted +wrong: row [0-9]+ of column [0-9]+ differs \\("
 done
+check 'check: a silent fallback' gives 1 "$TRITGATE" check stub_falls
+check 'names both instruction sets' says "wrong: its row says 'stub_wide', and a kernel for 'scalar' was"
 check 'check: one that crashes' gives 1 "$TRITGATE" check stub_crash
 check 'names the signal' says 'crashed: signal 11'
 check 'check: one that hangs' gives 1 "$TRITGATE" check stub_hang --deadline 0.3

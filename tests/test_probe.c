@@ -144,6 +144,7 @@ static void a_cell_that_is_right_is_measured(void **state)
     assert_string_equal(m.facts.operands, "own");
     assert_string_equal(m.facts.isa_requested, "scalar");
     assert_string_equal(m.facts.isa_executed, "scalar");
+    assert_true(m.facts.isa_calls >= 1 + 7 * m.facts.calls); /* checked and timed */
     assert_int_equal(m.facts.pid, getpid());
     assert_true(m.facts.calls >= 1 && m.facts.call_s > 0 && m.facts.warmup_s > 0);
     tg_measurement_free(&m);

@@ -142,7 +142,7 @@ static void what_is_no_library_of_ours_is_refused_in_a_sentence(void **state)
     assert_refused("/bin/true", "'%1$s' is not a kernel library: %1$s: ");
     assert_refused("/", "'%s' is not a kernel library: ");
     assert_refused(foreign_library("newer"),
-                   "'%s' has kernel table version 2, this program reads version 1");
+                   "'%s' has kernel table version 3, this program reads versions 1 to 2");
     assert_refused(foreign_library("larger"), "'%s' has a kernel table of other sizes");
     assert_refused(foreign_library("empty"), "'%s' has no kernel table");
 }

@@ -32,9 +32,10 @@ int tg_library_open(const char *path, const struct tg_library **library, struct 
     memcpy(&table, &symbol, sizeof table);
     const struct tg_library *found = table();
     if (!found) return tg_fail(err, "'%s' has no kernel table", path);
-    if (found->abi != TG_LIBRARY_ABI)
-        return tg_fail(err, "'%s' has kernel table version %u, this program reads version %u", path,
-                       found->abi, TG_LIBRARY_ABI);
+    if (found->abi < TG_LIBRARY_OLDEST || found->abi > TG_LIBRARY_ABI)
+        return tg_fail(err,
+                       "'%s' has kernel table version %u, this program reads versions %u to %u",
+                       path, found->abi, TG_LIBRARY_OLDEST, TG_LIBRARY_ABI);
     if (found->problem_bytes != sizeof(struct tg_problem) ||
         found->kernel_bytes != sizeof(struct tg_kernel))
         return tg_fail(err, "'%s' has a kernel table of other sizes than this program", path);

@@ -51,7 +51,7 @@ const struct tg_library *tritgate_kernels_v1(void)
                                            .column_multiple = 128};
     static struct tg_library library;
 
-    library.abi = is("newer") ? TG_LIBRARY_ABI + 1 : TG_LIBRARY_ABI;
+    library.abi = is("newer") ? TG_LIBRARY_ABI + 1 : is("older") ? 1 : TG_LIBRARY_ABI;
     library.problem_bytes = sizeof(struct tg_problem);
     library.kernel_bytes = is("larger") ? sizeof(struct tg_kernel) + 8 : sizeof(struct tg_kernel);
     library.build = "foreign";

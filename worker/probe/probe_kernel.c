@@ -13,6 +13,7 @@
 #include "worker/library.h"
 #include "worker/model/model.h"
 #include "worker/probe/accuracy.h"
+#include "worker/probe/executed.h"
 #include "worker/probe/operands.h"
 #include "worker/probe/pool.h"
 #include "worker/probe/probe.h"
@@ -236,6 +237,7 @@ static int kernel_prepare(const struct tg_setup *setup, int operands, struct tg_
         kernel_close(s);
         return -1;
     }
+    tg_executed_forget(s->library, s->pool);
     *state = s;
     return 0;
 }
@@ -309,21 +311,25 @@ static int check_packed(struct state *s, struct tg_measurement *m, struct tg_err
     return 0;
 }
 
-/* Compares the rows of one column from `begin` on with the reference; a difference is the outcome.
- */
+static void is_different(struct tg_measurement *m, int64_t row, int64_t column, const char *when)
+{
+    char reason[160];
+    snprintf(reason, sizeof reason,
+             "row %" PRId64 " of column %" PRId64 " differs from the reference%s", row, column,
+             when);
+    is_wrong(m, reason);
+}
+
+/* Compares a column's rows from `begin` on with the reference; a difference is the outcome. */
 static void compare(struct state *s, struct tg_measurement *m, int64_t column, int64_t begin)
 {
     struct tg_problem seen = s->problem, wanted = s->problem;
-    char reason[160];
     seen.row_begin = wanted.row_begin = begin;
     wanted.results = s->wanted;
     s->op->reference(s->ternary, &wanted, column);
     int64_t row = s->op->differs(&seen, s->wanted, column);
     m->facts.checked += wanted.row_end - begin;
-    if (row < 0 || m->outcome != TG_MEASURED) return;
-    snprintf(reason, sizeof reason,
-             "row %" PRId64 " of column %" PRId64 " differs from the reference", row, column);
-    is_wrong(m, reason);
+    if (row >= 0 && m->outcome == TG_MEASURED) is_different(m, row, column, "");
 }
 
 static int poison(struct state *s, struct tg_error *err)
@@ -343,7 +349,6 @@ static int check_results(struct state *s, struct tg_measurement *m, struct tg_er
     uint64_t draw = seed_of(s) + 2;
     int64_t whole = (int64_t)(tg_fill_next(&draw) % (uint64_t)columns);
     if (poison(s, err) < 0 || call_once(s, (int64_t)(tg_fill_next(&draw) >> 1), err) < 0) return -1;
-    snprintf(m->facts.isa_executed, sizeof m->facts.isa_executed, "%s", s->kernel->isa);
     for (int64_t column = 0; column < columns; column++)
         compare(s, m, column, s->setup.is_complete || column == whole ? 0 : last);
     return 0;
@@ -354,22 +359,16 @@ static void kernel_recheck(void *opaque, struct tg_measurement *m)
 {
     struct state *s = opaque;
     struct tg_error err;
+    tg_executed_look(s->library, s->pool, m);
     if (s->upload.device) s->upload.device->look(s->upload.state, &m->facts);
     if (s->upload.device && tg_upload_fetch(&s->upload, s->problem.results, &err) < 0) {
         is_wrong(m, err.text);
         return;
     }
-    for (int64_t column = 0; column < s->op->columns(&s->problem); column++) {
-        int64_t row = s->op->differs(&s->problem, s->kept, column);
+    for (int64_t row = -1, column = 0; row < 0 && column < s->op->columns(&s->problem); column++) {
+        row = s->op->differs(&s->problem, s->kept, column);
         m->facts.checked += s->problem.rows;
-        if (row < 0) continue;
-        char reason[160];
-        snprintf(reason, sizeof reason,
-                 "row %" PRId64 " of column %" PRId64
-                 " differs from the reference after the timed calls",
-                 row, column);
-        is_wrong(m, reason);
-        return;
+        if (row >= 0) is_different(m, row, column, " after the timed calls");
     }
 }
 
@@ -436,6 +435,7 @@ static int kernel_check(void *opaque, struct tg_measurement *m, struct tg_error 
     if (tg_operands_check(&s->operands) >= 0)
         is_wrong(m, "the matrices of the set are not the same");
     if (m->outcome == TG_MEASURED && check_results(s, m, err) < 0) return -1;
+    tg_executed_look(s->library, s->pool, m);
     if (m->outcome != TG_MEASURED) return 0;
     memcpy(s->kept, s->problem.results, (size_t)s->result_bytes);
     if (s->upload.device) s->upload.device->look(s->upload.state, &m->facts);
