@@ -10,6 +10,7 @@ export LC_ALL=C.UTF-8
 
 # Headers that have no test_<header>.c of their own: one line each, the name and what tests it.
 tested_elsewhere="\
+ahead test_kernels.c
 batch_avx512vnni test_kernels.c
 begin test_cli.sh
 command test_cli.sh

@@ -26,12 +26,12 @@
 #include <assert.h>
 #include <immintrin.h>
 
+#include "kernels/cpu/ahead.h"
 #include "kernels/op.h"
 
 enum {
     TG_FIELDS_AVX2_COLUMNS = 4,
-    TG_FIELDS_AVX2_FLUSH = 2048, /* columns between widenings; half as many with codes times 4 */
-    TG_FIELDS_AVX2_AHEAD_BYTES = 4096
+    TG_FIELDS_AVX2_FLUSH = 2048 /* columns between widenings; half as many with codes times 4 */
 };
 
 /* Sums of one row with `columns` (1, 2 or 4, a constant) columns, which are `cols` apart. */
@@ -108,13 +108,13 @@ tg_fields_avx2_sums(int columns, int is_low_first, int64_t block_bytes, const ui
         for (int b = 0; b < columns; b++) narrow.once[b] = _mm256_setzero_si256();
         for (; columns == 1 && c + 256 <= end; c += 256) {
             const int8_t *with = activations + c;
-            _mm_prefetch((const char *)weights + TG_FIELDS_AVX2_AHEAD_BYTES, _MM_HINT_T0);
+            tg_ahead_fetch(weights);
             tg_fields_avx2_add(1, is_low_first, weights, with, cols, &narrow);
             tg_fields_avx2_add(1, is_low_first, weights + 32, with + 128, cols, &narrow);
             weights += block_bytes;
         }
         for (; c < end; c += 128) {
-            _mm_prefetch((const char *)weights + TG_FIELDS_AVX2_AHEAD_BYTES, _MM_HINT_T0);
+            tg_ahead_fetch(weights);
             tg_fields_avx2_add(columns, is_low_first, weights, activations + c, cols, &narrow);
             weights += c % 256 == 0 ? 32 : block_bytes - 32;
         }

@@ -20,8 +20,8 @@
  * Each field has its own accumulator, so all terms of one have the same scale. At the end of the
  * rows they are brought to 64, added, and divided by one exact shift. The last bytes of a row may
  * be fewer than 64, and are loaded below zeros. Four rows at once are four streams, which hardware
- * prefetchers lose from memory; so the bytes to come are prefetched as the one stream that they
- * are.
+ * prefetchers lose from memory; so the bytes to come are fetched as the one stream that they are
+ * (kernels/cpu/ahead.h).
  *
  * Limits: at most 2^17 columns: 64 * 2 * 128 * 2^17 is the largest sum before the shift; all is
  * modulo 2^32, and 2^31 is only reached from below. The ordered activations are 128 KiB of stack,
@@ -35,6 +35,7 @@
 #include <assert.h>
 #include <immintrin.h>
 
+#include "kernels/cpu/ahead.h"
 #include "kernels/op.h"
 
 enum {
@@ -43,7 +44,6 @@ enum {
     TG_FIELDS_COLUMNS = 8, /* of activations at once */
     TG_FIELDS_FEW = 5,     /* more of them are a batch for kernels/cpu/batch_avx512vnni.h */
     TG_FIELDS_BLOCK_COLS = 256,
-    TG_FIELDS_AHEAD_BYTES = 8192,
     TG_FIELDS_ORDERED_BYTES = 1 << 17
 };
 
@@ -117,7 +117,6 @@ static inline __attribute__((always_inline)) __m128i
 tg_fields_avx512vnni_sums(int rows, int64_t block_bytes, const uint8_t *weights, int64_t row_bytes,
                           const int8_t *ordered, int64_t cols)
 {
-    const uint8_t *ahead = weights + TG_FIELDS_AHEAD_BYTES;
     const int64_t blocks = cols / TG_FIELDS_BLOCK_COLS, rest = cols % TG_FIELDS_BLOCK_COLS;
     struct tg_fields_sums sums;
 
@@ -126,7 +125,7 @@ tg_fields_avx512vnni_sums(int rows, int64_t block_bytes, const uint8_t *weights,
     }
     for (int64_t n = 0; n < blocks; n++) {
         for (int i = 0; i < rows; i++) {
-            _mm_prefetch((const char *)(ahead + block_bytes * (rows * n + i)), _MM_HINT_T1);
+            tg_ahead_fetch(weights + block_bytes * (rows * n + i));
         }
         tg_fields_avx512vnni_add(0xff, rows, weights + block_bytes * n, row_bytes,
                                  ordered + TG_FIELDS_BLOCK_COLS * n, &sums);

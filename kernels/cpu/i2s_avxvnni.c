@@ -2,6 +2,7 @@
 #include <assert.h>
 #include <immintrin.h>
 
+#include "kernels/cpu/ahead.h"
 #include "kernels/kernel.h"
 
 /*
@@ -20,7 +21,7 @@
  * bitnet.cpp's, arXiv:2502.11880; masks in place of shifts are ours.
  */
 
-enum { FIELDS = 4, ROWS = 2, COLUMNS = 4, GROUP_COLS = 128, AHEAD_BYTES = 8192 };
+enum { FIELDS = 4, ROWS = 2, COLUMNS = 4, GROUP_COLS = 128 };
 
 /* Accumulators are vectors of int: gcc 12 copies those whose type changes in the loop. */
 static inline __v8si dot(__v8si sums, __m256i codes, const int8_t *activations)
@@ -49,8 +50,7 @@ one_column(int rows, const uint8_t *weights, const int8_t *activations, int64_t 
         for (int i = 0; i < rows; i++) {
             const uint8_t *from = weights + i * row_bytes + c / 4;
             const __m256i codes = _mm256_loadu_si256((const __m256i *)from);
-            _mm_prefetch((const char *)weights + AHEAD_BYTES + (rows * c / 4 + 32 * i),
-                         _MM_HINT_T1);
+            if (i == 0) tg_ahead_fetch(weights + rows * c / 4);
             for (int f = 0; f < FIELDS; f++) {
                 const __m256i mask = _mm256_set1_epi8((char)(0xc0 >> 2 * f));
                 of[i][f] = dot(of[i][f], _mm256_and_si256(codes, mask), activations + c + 32 * f);

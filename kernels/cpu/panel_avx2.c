@@ -3,6 +3,7 @@
 #include <immintrin.h>
 #include <string.h>
 
+#include "kernels/cpu/ahead.h"
 #include "kernels/kernel.h"
 
 /*
@@ -22,13 +23,7 @@
  * Source: the layout is ours; the instruction and the flush as in i2s_avx2.
  */
 
-enum {
-    FIELDS = 4,
-    STEP_COLUMNS = 16,
-    FLUSH_COLUMNS = 15 * STEP_COLUMNS,
-    SUMS = 4,
-    AHEAD_BYTES = 4096
-};
+enum { FIELDS = 4, STEP_COLUMNS = 16, FLUSH_COLUMNS = 15 * STEP_COLUMNS, SUMS = 4 };
 
 static inline __m256i four(const int8_t *activations)
 {
@@ -62,7 +57,7 @@ static inline __attribute__((always_inline)) void code_sums(int halves, int colu
         __m256i narrow[SUMS];
         for (int i = 0; i < halves * columns; i++) narrow[i] = _mm256_setzero_si256();
         for (int64_t c = begin; c < end; c += STEP_COLUMNS) {
-            _mm_prefetch((const char *)weights + 4 * c + AHEAD_BYTES, _MM_HINT_T0);
+            tg_ahead_fetch(weights + 4 * c);
             for (int h = 0; h < halves; h++) {
                 const __m256i w = _mm256_loadu_si256((const __m256i *)(weights + 4 * c + 32 * h));
                 const __m256i fields[FIELDS] = {_mm256_and_si256(w, mask),

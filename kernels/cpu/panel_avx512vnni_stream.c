@@ -2,6 +2,7 @@
 #include <assert.h>
 #include <immintrin.h>
 
+#include "kernels/cpu/ahead.h"
 #include "kernels/cpu/batch_avx512vnni.h"
 #include "kernels/kernel.h"
 
@@ -22,7 +23,7 @@
  * Limits: cols a multiple of 16 and at most 2^19, as there.
  */
 
-enum { LANES = 16, FIELDS = 4, STEPS = 2, STEP_COLUMNS = 16, STEP_BYTES = 64, AHEAD_BYTES = 8192 };
+enum { LANES = 16, FIELDS = 4, STEPS = 2, STEP_COLUMNS = 16, STEP_BYTES = 64 };
 
 /* Accumulators are vectors of int: gcc 12 copies those whose type changes in the loop. */
 struct sums {
@@ -33,7 +34,7 @@ static inline void add_step(const uint8_t *weights, const int8_t *activations, _
 {
     const __m512i codes = _mm512_loadu_si512(weights);
 
-    _mm_prefetch((const char *)weights + AHEAD_BYTES, _MM_HINT_T1);
+    tg_ahead_fetch(weights);
     for (int f = 0; f < FIELDS; f++) {
         const __m512i mask = _mm512_set1_epi8((char)(0x03 << 2 * f));
         const __m512i four = tg_batch_avx512vnni_four(activations + 4 * f);

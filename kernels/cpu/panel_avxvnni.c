@@ -3,6 +3,7 @@
 #include <immintrin.h>
 #include <string.h>
 
+#include "kernels/cpu/ahead.h"
 #include "kernels/kernel.h"
 
 /*
@@ -22,7 +23,7 @@
  * Source: the layout is ours; the instruction as in panel_avx512vnni.
  */
 
-enum { FIELDS = 4, HALVES = 2, COLUMNS = 4, STEP_COLUMNS = 16, AHEAD_BYTES = 4096 };
+enum { FIELDS = 4, HALVES = 2, COLUMNS = 4, STEP_COLUMNS = 16 };
 
 /* Accumulators are vectors of int: gcc 12 copies those whose type changes in the loop. */
 static inline __v8si dot(__v8si sums, __m256i codes, __m256i activations)
@@ -53,7 +54,7 @@ static inline void one_column(const uint8_t *weights, const int8_t *activations,
     for (int64_t c = 0; c < cols; c += STEP_COLUMNS) {
         const __m256i codes[HALVES] = {half_step(weights + 4 * c, 0),
                                        half_step(weights + 4 * c, 1)};
-        _mm_prefetch((const char *)weights + 4 * c + AHEAD_BYTES, _MM_HINT_T0);
+        tg_ahead_fetch(weights + 4 * c);
         for (int f = 0; f < FIELDS; f++) {
             const __m256i mask = _mm256_set1_epi8((char)(0x03 << 2 * f));
             const __m256i activations4 = four(activations + c + 4 * f);

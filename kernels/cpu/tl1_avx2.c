@@ -2,6 +2,7 @@
 #include <assert.h>
 #include <immintrin.h>
 
+#include "kernels/cpu/ahead.h"
 #include "kernels/cpu/tables_avx2.h"
 #include "kernels/kernel.h"
 #include "kernels/tiles.h"
@@ -33,8 +34,7 @@ enum {
     LINE_COLUMNS = 8,
     CHUNK_COLUMNS = 8704, /* a multiple of all tiles */
     NARROW_BLOCKS = 64,   /* 32512 is the largest sum */
-    JOINED_BLOCKS = 4,
-    AHEAD_BYTES = 4096
+    JOINED_BLOCKS = 4
 };
 
 /* Of each register of a block, of each half of it, eight rows and eight more. */
@@ -92,8 +92,7 @@ add_run(int stripe, const uint8_t *blocks, int64_t count, const int8_t *lines, s
         int64_t i = begin;
         for (; i + JOINED_BLOCKS <= end; i += JOINED_BLOCKS) {
             for (int k = 0; k < JOINED_BLOCKS; k++) {
-                const uint8_t *ahead = blocks + BLOCK_BYTES * (i + k) + AHEAD_BYTES;
-                _mm_prefetch((const char *)ahead, _MM_HINT_T0);
+                tg_ahead_fetch(blocks + BLOCK_BYTES * (i + k));
             }
             add_few(stripe, blocks, i, JOINED_BLOCKS, lines, narrow[0]);
             add_few(stripe, blocks + 32, i, JOINED_BLOCKS, lines, narrow[1]);

@@ -2,6 +2,7 @@
 #include <assert.h>
 #include <immintrin.h>
 
+#include "kernels/cpu/ahead.h"
 #include "kernels/cpu/batch_avx512vnni.h"
 #include "kernels/cpu/tables_avx512vnni.h"
 #include "kernels/kernel.h"
@@ -38,7 +39,6 @@ enum {
     CHUNK_COLUMNS = 8704, /* a multiple of all tiles */
     NARROW_BLOCKS = 64,   /* 32512 is the largest sum */
     FEW_COLUMNS = 5,
-    AHEAD_BYTES = 4096,
     PANELS = 4 /* of 16 rows, in a block at most */
 };
 
@@ -101,7 +101,7 @@ add_run(int stripe, const uint8_t *blocks, int64_t count, const int8_t *lines, s
             for (int64_t k = i; k < i + 4; k++) {
                 const int8_t *line = lines + (stripe == 32 ? k : k / 2) * LINE_BYTES;
                 const uint8_t *block = blocks + BLOCK_BYTES * k;
-                _mm_prefetch((const char *)block + AHEAD_BYTES, _MM_HINT_T0);
+                tg_ahead_fetch(block);
                 look_up(stripe, block, line, k, &halves);
             }
             tg_tables_avx512vnni_join(&halves, narrow);

@@ -2,6 +2,7 @@
 #include <assert.h>
 #include <immintrin.h>
 
+#include "kernels/cpu/ahead.h"
 #include "kernels/cpu/tables_avx2.h"
 #include "kernels/kernel.h"
 #include "kernels/tiles.h"
@@ -34,8 +35,7 @@ enum {
     CHUNK_COLUMNS = 9216,
     MOST_TWO_COLUMNS = 160,
     NARROW_COLUMNS = 192, /* a multiple of all tiles; 24384 is the largest sum */
-    STRIPE_ROWS = 32,
-    AHEAD_BYTES = 4096
+    STRIPE_ROWS = 32
 };
 
 /* Where the blocks of a stripe are from some column on, and how far it is to the tile beside it. */
@@ -119,9 +119,9 @@ static inline void add_narrow(struct run *run, int64_t cols, int64_t tile_cols, 
         for (int64_t i = 0; i < tile_cols / SIGNED_COLUMNS; i++) {
             const uint8_t *indices = run->indices + 4 * BLOCK_BYTES * i;
             const uint8_t *signs = run->signs + BLOCK_BYTES * i;
-            _mm_prefetch((const char *)indices + AHEAD_BYTES, _MM_HINT_T0);
-            _mm_prefetch((const char *)indices + AHEAD_BYTES + 64, _MM_HINT_T0);
-            _mm_prefetch((const char *)signs + AHEAD_BYTES / 4, _MM_HINT_T0);
+            tg_ahead_fetch(indices);
+            tg_ahead_fetch(indices + 64);
+            tg_ahead_fetch(signs);
             add_threes(indices, signs, lines, narrow);
             lines += LINE_BYTES * SIGNED_THREES;
         }

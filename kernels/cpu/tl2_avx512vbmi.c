@@ -2,6 +2,7 @@
 #include <assert.h>
 #include <immintrin.h>
 
+#include "kernels/cpu/ahead.h"
 #include "kernels/cpu/batch_avx512vnni.h"
 #include "kernels/cpu/tables_avx512vnni.h"
 #include "kernels/kernel.h"
@@ -41,7 +42,6 @@ enum {
     SIGNED_THREES = 8,
     LINE_BYTES = 64,
     CHUNK_COLUMNS = 9216,
-    AHEAD_BYTES = 4096,
     NARROW_COLUMNS = 192, /* a multiple of all tiles: 24384 is the largest sum */
     FEW_COLUMNS = 5,
     STRIPES = 2,
@@ -168,9 +168,9 @@ static inline __attribute__((always_inline)) void add_threes(const struct run ru
 static inline void prefetch(struct run *ahead)
 {
     for (int i = 0; i < 4 * STRIPES * BLOCK_BYTES; i += 64) {
-        _mm_prefetch((const char *)ahead->indices + i, _MM_HINT_T0);
+        tg_ahead_fetch(ahead->indices + i);
     }
-    _mm_prefetch((const char *)ahead->signs, _MM_HINT_T0);
+    tg_ahead_fetch(ahead->signs);
     ahead->indices += 4 * STRIPES * BLOCK_BYTES;
     ahead->signs += STRIPES * BLOCK_BYTES;
 }
@@ -268,7 +268,7 @@ static inline void add_stripes(const struct tg_problem *p, const struct tg_tiles
     const int64_t second = row < last ? row + STRIPE_ROWS : row;
     const int8_t *lines = chunk->lines;
     struct run runs[STRIPES] = {threes_at(p, d, row, tile), threes_at(p, d, second, tile)};
-    struct run ahead = {runs[0].indices + AHEAD_BYTES, runs[0].signs + AHEAD_BYTES / 4};
+    struct run ahead = runs[0];
 
     for (int64_t c = 0; c < chunk->cols; c += NARROW_COLUMNS) {
         const int64_t cols = chunk->cols - c < NARROW_COLUMNS ? chunk->cols - c : NARROW_COLUMNS;

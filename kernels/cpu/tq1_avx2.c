@@ -3,6 +3,7 @@
 #include <immintrin.h>
 #include <string.h>
 
+#include "kernels/cpu/ahead.h"
 #include "kernels/cpu/fields_avx2.h"
 #include "kernels/kernel.h"
 
@@ -88,7 +89,7 @@ row(int columns, const uint8_t *weights, const int8_t *activations, int64_t cols
         for (int b = 0; b < columns; b++) narrow[b] = _mm256_setzero_si256();
         for (int64_t n = begin; n < end; n++) {
             const uint8_t *from = weights + BLOCK_BYTES * n;
-            _mm_prefetch((const char *)from + TG_FIELDS_AVX2_AHEAD_BYTES, _MM_HINT_T0);
+            tg_ahead_fetch(from);
             add_block(columns, from, activations + BLOCK_COLS * n, cols, narrow);
         }
         for (int b = 0; b < columns; b++) {

@@ -2,6 +2,7 @@
 #include <assert.h>
 #include <immintrin.h>
 
+#include "kernels/cpu/ahead.h"
 #include "kernels/cpu/fields_avx512vnni.h"
 #include "kernels/cpu/rows_avx512vnni.h"
 #include "kernels/kernel.h"
@@ -36,7 +37,7 @@
  * Source: the layout is ggml's; the sums without digits are ours.
  */
 
-enum { DIGITS = 5, TILE_ROWS = 4, TILE_COLUMNS = 8, AHEAD_BYTES = 8192 };
+enum { DIGITS = 5, TILE_ROWS = 4, TILE_COLUMNS = 8 };
 enum {
     BLOCK_COLS = 256,
     BLOCK_BYTES = 54,
@@ -115,7 +116,6 @@ static inline __m128i row_sums(const struct sums *sums)
 static inline __attribute__((always_inline)) __m128i digit_sums(int rows, const uint8_t *weights,
                                                                 const int8_t *ordered, int64_t cols)
 {
-    const uint8_t *ahead = weights + AHEAD_BYTES;
     const int64_t digits = digits_of(cols);
     const int64_t blocks = cols / BLOCK_COLS;
     struct sums sums;
@@ -125,7 +125,7 @@ static inline __attribute__((always_inline)) __m128i digit_sums(int rows, const 
     }
     for (int64_t n = 0; n < blocks; n++) {
         for (int i = 0; i < rows; i++) {
-            _mm_prefetch((const char *)(ahead + BLOCK_BYTES * (rows * n + i)), _MM_HINT_T1);
+            tg_ahead_fetch(weights + BLOCK_BYTES * (rows * n + i));
         }
         add_block(rows, weights + BLOCK_BYTES * n, BLOCK_BYTES * blocks,
                   ordered + ORDERED_BLOCK * n, digits, &sums);
