@@ -30,8 +30,11 @@ struct tg_peak {
     /* The XOR of `words` 64-bit words, 64-byte aligned. */
     uint64_t (*read)(const uint64_t *from, int64_t words);
 
-    /* Writes `value` `words` times, 64-byte aligned; past the caches if that can be asked for. */
-    void (*write)(uint64_t *to, int64_t words, uint64_t value);
+    /*
+     * Writes `value` `words` times, 64-byte aligned; past the caches if that is wanted and can be
+     * asked for.
+     */
+    void (*write)(uint64_t *to, int64_t words, uint64_t value, int is_past);
 
     /*
      * The sum over all passes, over j < 2 and over c < columns of codes[j][c % 32] *
@@ -56,7 +59,7 @@ const struct tg_peak *tg_peak_at(size_t i);
 /* The functions of each row; absent where its instruction set is not built, or the row has none. */
 #define PEAK(ISA, name, dot, how)                                                                  \
     uint64_t tg_peak_read_##name(const uint64_t *from, int64_t words);                             \
-    void tg_peak_write_##name(uint64_t *to, int64_t words, uint64_t value);                        \
+    void tg_peak_write_##name(uint64_t *to, int64_t words, uint64_t value, int is_past);           \
     int64_t tg_peak_dot_##name(const uint8_t codes[2][32], const int8_t *activations,              \
                                int64_t columns, int64_t passes);
 #include "kernels/peaks.def"

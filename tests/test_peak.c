@@ -85,11 +85,12 @@ static void every_word_is_written_and_no_other(void **state)
     (void)state;
     for (size_t p = 0; p < tg_peak_count(); p++) {
         if (!tg_peak_at(p)->here()) continue;
-        for (size_t k = 0; k < sizeof counts / sizeof *counts; k++) {
+        for (size_t k = 0; k < 2 * sizeof counts / sizeof *counts; k++) {
+            const int64_t count = counts[k / 2];
             memset(words, 0, WORDS * sizeof *words);
-            tg_peak_at(p)->write(words, counts[k], UINT64_C(0x123456789abcdef1));
+            tg_peak_at(p)->write(words, count, UINT64_C(0x123456789abcdef1), k % 2);
             for (int64_t i = 0; i < WORDS; i++) {
-                assert_true(words[i] == (i < counts[k] ? UINT64_C(0x123456789abcdef1) : 0));
+                assert_true(words[i] == (i < count ? UINT64_C(0x123456789abcdef1) : 0));
             }
         }
     }

@@ -34,12 +34,13 @@ uint64_t tg_peak_read_avx2(const uint64_t *from, int64_t words)
     return lanes[0] ^ lanes[1] ^ lanes[2] ^ lanes[3];
 }
 
-void tg_peak_write_avx2(uint64_t *to, int64_t words, uint64_t value)
+void tg_peak_write_avx2(uint64_t *to, int64_t words, uint64_t value, int is_past)
 {
     const __m256i wide = _mm256_set1_epi64x((long long)value);
     int64_t i = 0;
 
-    for (; i + 4 <= words; i += 4) _mm256_stream_si256((__m256i *)(to + i), wide);
+    for (; is_past && i + 4 <= words; i += 4) _mm256_stream_si256((__m256i *)(to + i), wide);
+    for (; i + 4 <= words; i += 4) _mm256_store_si256((__m256i *)(to + i), wide);
     for (; i < words; i++) to[i] = value;
     _mm_sfence();
 }

@@ -35,12 +35,13 @@ uint64_t tg_peak_read_avx512vnni(const uint64_t *from, int64_t words)
     return lanes[0];
 }
 
-void tg_peak_write_avx512vnni(uint64_t *to, int64_t words, uint64_t value)
+void tg_peak_write_avx512vnni(uint64_t *to, int64_t words, uint64_t value, int is_past)
 {
     const __m512i wide = _mm512_set1_epi64((long long)value);
     int64_t i = 0;
 
-    for (; i + 8 <= words; i += 8) _mm512_stream_si512((__m512i *)(to + i), wide);
+    for (; is_past && i + 8 <= words; i += 8) _mm512_stream_si512((__m512i *)(to + i), wide);
+    for (; i + 8 <= words; i += 8) _mm512_store_si512(to + i, wide);
     for (; i < words; i++) to[i] = value;
     _mm_sfence();
 }

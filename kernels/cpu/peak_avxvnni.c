@@ -19,9 +19,9 @@ uint64_t tg_peak_read_avxvnni(const uint64_t *from, int64_t words)
     return tg_peak_read_avx2(from, words);
 }
 
-void tg_peak_write_avxvnni(uint64_t *to, int64_t words, uint64_t value)
+void tg_peak_write_avxvnni(uint64_t *to, int64_t words, uint64_t value, int is_past)
 {
-    tg_peak_write_avx2(to, words, value);
+    tg_peak_write_avx2(to, words, value, is_past);
 }
 
 int64_t tg_peak_dot_avxvnni(const uint8_t codes[2][32], const int8_t *activations, int64_t columns,

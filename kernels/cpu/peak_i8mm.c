@@ -19,9 +19,9 @@ uint64_t tg_peak_read_i8mm(const uint64_t *from, int64_t words)
     return tg_peak_read_neon(from, words);
 }
 
-void tg_peak_write_i8mm(uint64_t *to, int64_t words, uint64_t value)
+void tg_peak_write_i8mm(uint64_t *to, int64_t words, uint64_t value, int is_past)
 {
-    tg_peak_write_neon(to, words, value);
+    tg_peak_write_neon(to, words, value, is_past);
 }
 
 /* Adds 64 columns, from which 8 on are columns[u] with those that are 32 further on. */

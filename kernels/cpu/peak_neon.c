@@ -30,11 +30,12 @@ uint64_t tg_peak_read_neon(const uint64_t *from, int64_t words)
     return sum;
 }
 
-void tg_peak_write_neon(uint64_t *to, int64_t words, uint64_t value)
+void tg_peak_write_neon(uint64_t *to, int64_t words, uint64_t value, int is_past)
 {
     const uint64x2_t wide = vdupq_n_u64(value);
     int64_t i = 0;
 
+    (void)is_past;
     for (; i + 2 <= words; i += 2) vst1q_u64(to + i, wide);
     for (; i < words; i++) to[i] = value;
 }

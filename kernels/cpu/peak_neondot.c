@@ -18,9 +18,9 @@ uint64_t tg_peak_read_neondot(const uint64_t *from, int64_t words)
     return tg_peak_read_neon(from, words);
 }
 
-void tg_peak_write_neondot(uint64_t *to, int64_t words, uint64_t value)
+void tg_peak_write_neondot(uint64_t *to, int64_t words, uint64_t value, int is_past)
 {
-    tg_peak_write_neon(to, words, value);
+    tg_peak_write_neon(to, words, value, is_past);
 }
 
 int64_t tg_peak_dot_neondot(const uint8_t codes[2][32], const int8_t *activations, int64_t columns,

@@ -17,7 +17,8 @@ uint64_t tg_peak_read_scalar(const uint64_t *from, int64_t words)
     return sums[0] ^ sums[1] ^ sums[2] ^ sums[3];
 }
 
-void tg_peak_write_scalar(uint64_t *to, int64_t words, uint64_t value)
+void tg_peak_write_scalar(uint64_t *to, int64_t words, uint64_t value, int is_past)
 {
+    (void)is_past;
     for (int64_t i = 0; i < words; i++) to[i] = value;
 }

@@ -30,11 +30,12 @@ uint64_t tg_peak_read_wasmsimd(const uint64_t *from, int64_t words)
     return sum;
 }
 
-void tg_peak_write_wasmsimd(uint64_t *to, int64_t words, uint64_t value)
+void tg_peak_write_wasmsimd(uint64_t *to, int64_t words, uint64_t value, int is_past)
 {
     const v128_t wide = wasm_i64x2_splat((int64_t)value);
     int64_t i = 0;
 
+    (void)is_past;
     for (; i + 2 <= words; i += 2) wasm_v128_store(to + i, wide);
     for (; i < words; i++) to[i] = value;
 }

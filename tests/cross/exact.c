@@ -159,7 +159,7 @@ static int is_peak_right(const char *isa)
     if (!peak) return 0;
     for (int i = 0; i < 70; i++) all ^= words[i] = tg_fill_next(&(uint64_t){(uint64_t)i});
     if (peak->read(words, 70) != all) return 0;
-    peak->write(words, 69, 7);
+    peak->write(words, 69, 7, 0);
     for (int i = 0; i < 69; i++) {
         if (words[i] != 7) return 0;
     }
