@@ -148,6 +148,53 @@ static void the_activations_of_a_problem_are_counted(void **state)
     assert_int_equal(tg_op_activation_bytes(tg_op_find("quantise"), &p), 48);
 }
 
+/* Sums of 16 bits, their upper bytes first, then the lower ones. */
+static void assert_table(const uint8_t *table, const int *sums, int count)
+{
+    for (int i = 0; i < 16; i++) {
+        const int sum = i < count ? sums[i] : 0;
+        assert_int_equal((int8_t)table[i] * 256 + table[16 + i], sum);
+    }
+}
+
+static void tables_have_the_sums_that_a_hand_computes(void **state)
+{
+    static const int small[] = {2, -3, -8, 5, 0, -5, 8, 3, -2};
+    static const int large[] = {-254, -127, 0, -127, 0, 127, 0, 127, 254};
+    static const int threes[] = {0, 2, 1, 3, 5, -4, -2, 0, -1, 1, 3, 2, 4, 6};
+    const struct tg_op *twos = tg_op_find("tables_tl1"), *both = tg_op_find("tables_tl2");
+    int8_t tokens[2 * 128] = {0};
+    uint8_t results[2 * 64 * 32], wanted[sizeof results];
+    struct tg_problem p = {
+        .activations = tokens, .results = results, .rows = 2, .cols = 8, .batch = 1};
+
+    (void)state;
+    assert_false(twos->has_weights || both->has_weights);
+    tokens[8] = 3, tokens[9] = -5, tokens[14] = tokens[15] = 127;
+    memset(results, 0x5a, sizeof results);
+    assert_int_equal(twos->result_bytes(&p), 2 * 4 * 32);
+    p.row_begin = 1, p.row_end = 2;
+    twos->reference(NULL, &p, 0);
+    assert_int_equal(results[4 * 32 - 1], 0x5a);
+    assert_table(results + 4 * 32, small, 9);
+    assert_table(results + 7 * 32, large, 9);
+    assert_int_equal(results[8 * 32], 0x5a);
+    assert_true(twos->operations(&p) == 9 * 4 && twos->weight_bytes(&p, 9) == 0);
+    memcpy(wanted, results, sizeof wanted);
+    assert_int_equal(twos->differs(&p, wanted, 0), -1);
+    results[8 * 32 - 1] ^= 1;
+    assert_int_equal(twos->differs(&p, wanted, 0), 1);
+
+    p.cols = 128; /* 96 in threes, the rest in twos */
+    tokens[128] = 1, tokens[129] = 3, tokens[130] = 2;
+    tokens[128 + 96] = 3, tokens[128 + 97] = -5;
+    assert_int_equal(both->result_bytes(&p), 2 * (32 + 16) * 32);
+    both->reference(NULL, &p, 0);
+    assert_table(results + 48 * 32, threes, 14);
+    assert_table(results + (48 + 32) * 32, small, 9);
+    assert_true(both->operations(&p) == 28 * 32 + 9 * 16);
+}
+
 static void a_call_moves_what_its_rows_need(void **state)
 {
     const struct tg_op *product = tg_op_find("product"), *unpack = tg_op_find("unpack");
@@ -171,6 +218,7 @@ int main(void)
         cmocka_unit_test(unpack_gives_the_weights_of_its_rows),
         cmocka_unit_test(unpack_to_floats_gives_their_bits),
         cmocka_unit_test(the_activations_of_a_problem_are_counted),
+        cmocka_unit_test(tables_have_the_sums_that_a_hand_computes),
         cmocka_unit_test(a_call_moves_what_its_rows_need),
     };
 
