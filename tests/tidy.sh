@@ -20,6 +20,8 @@ fields_neon test_aarch64.sh
 groups test_format_i2s.c
 lanes test_vector.c
 lookups test_op.c
+lookups_avx2 test_kernels.c
+lookups_avx512vnni test_kernels.c
 rows_avx512vnni test_kernels.c
 tables_avx2 test_kernels.c
 tables_avx512vnni test_kernels.c"
