@@ -35,7 +35,8 @@ enum {
     CHUNK_COLUMNS = 9216,
     MOST_TWO_COLUMNS = 160,
     NARROW_COLUMNS = 192, /* a multiple of all tiles; 24384 is the largest sum */
-    STRIPE_ROWS = 32
+    STRIPE_ROWS = 32,
+    AHEAD_TILES = 2 /* of what is fetched near ahead where tiles are large */
 };
 
 /* Where the blocks of a stripe are from some column on, and how far it is to the tile beside it. */
@@ -109,19 +110,31 @@ add_threes(const uint8_t *indices, const uint8_t *signs, const int8_t *lines, __
     tg_tables_avx2_join(&halves, narrow);
 }
 
+/* Fetches 24 columns near and far ahead; ahead_bytes are of indices, and so far is near. */
+static inline __attribute__((always_inline)) void
+prefetch(const uint8_t *indices, const uint8_t *signs, int64_t ahead_bytes)
+{
+    for (int i = 0; i < 4 * BLOCK_BYTES; i += 64) {
+        _mm_prefetch((const char *)indices + 2 * ahead_bytes + i, _MM_HINT_T1);
+        _mm_prefetch((const char *)indices + ahead_bytes + i, _MM_HINT_T0);
+    }
+    _mm_prefetch((const char *)signs + ahead_bytes / 2, _MM_HINT_T1);
+    _mm_prefetch((const char *)signs + ahead_bytes / 4, _MM_HINT_T0);
+}
+
 /* Adds threes of so many columns that 16 bits hold their sums. */
 static inline void add_narrow(struct run *run, int64_t cols, int64_t tile_cols, const int8_t *lines,
                               struct sums *sums)
 {
+    const int is_one_run = run->signs_step == BLOCK_BYTES * (tile_cols / SIGNED_COLUMNS);
+    const int64_t ahead_bytes = is_one_run ? TG_AHEAD_NEAR_BYTES : AHEAD_TILES * run->indices_step;
     __m256i narrow[2] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
 
     for (int64_t tile = 0; tile < cols; tile += tile_cols) {
         for (int64_t i = 0; i < tile_cols / SIGNED_COLUMNS; i++) {
             const uint8_t *indices = run->indices + 4 * BLOCK_BYTES * i;
             const uint8_t *signs = run->signs + BLOCK_BYTES * i;
-            tg_ahead_fetch(indices);
-            tg_ahead_fetch(indices + 64);
-            tg_ahead_fetch(signs);
+            prefetch(indices, signs, ahead_bytes);
             add_threes(indices, signs, lines, narrow);
             lines += LINE_BYTES * SIGNED_THREES;
         }

@@ -46,7 +46,8 @@ enum {
     FEW_COLUMNS = 5,
     STRIPES = 2,
     STRIPE_ROWS = 32,
-    PANELS = 4 /* of 16 rows, in two stripes */
+    PANELS = 4,     /* of 16 rows, in two stripes */
+    AHEAD_TILES = 2 /* of what is fetched near ahead where tiles are large */
 };
 
 /* Where the blocks of a stripe are from some column on, and how far it is to the tile beside it. */
@@ -86,6 +87,26 @@ static void walk(struct run *run)
 {
     run->indices += run->indices_step;
     run->signs += run->signs_step;
+}
+
+/* Where the stripes are that are summed now, and how far ahead of them is fetched. */
+struct ahead {
+    struct run at; /* its steps are what lies between the tiles of two stripes */
+    int64_t near_bytes, signs_near_bytes;
+};
+
+static struct ahead ahead_of(const struct run *run, const struct tg_tiles *t)
+{
+    const int64_t summed = STRIPES * STRIPE_ROWS * t->cols / SIGNED_COLUMNS;
+    struct ahead ahead = {
+        {run->indices, run->signs, 0, 0}, TG_AHEAD_NEAR_BYTES, TG_AHEAD_NEAR_BYTES};
+
+    if (t->rows == STRIPE_ROWS) return ahead;
+    ahead.at.indices_step = run->indices_step - 4 * summed;
+    ahead.at.signs_step = run->signs_step - summed;
+    ahead.near_bytes = run->indices_step * AHEAD_TILES;
+    ahead.signs_near_bytes = run->signs_step * AHEAD_TILES;
+    return ahead;
 }
 
 /* The sums of the rows of two stripes: four panels. */
@@ -163,21 +184,26 @@ static inline __attribute__((always_inline)) void add_threes(const struct run ru
     tg_tables_avx512vnni_join(&halves, narrow);
 }
 
-/* The blocks of 24 columns of two stripes, of the one stream that they are where tiles are small.
+/*
+ * Fetches 24 columns of two stripes, which are beside each other, near and far ahead: where tiles
+ * are small, of the one stream that all stripes are; else some tiles to the right.
  */
-static inline void prefetch(struct run *ahead)
+static inline __attribute__((always_inline)) void prefetch(const struct ahead *ahead)
 {
+    const char *indices = (const char *)ahead->at.indices + ahead->near_bytes;
+    const char *signs = (const char *)ahead->at.signs + ahead->signs_near_bytes;
+
     for (int i = 0; i < 4 * STRIPES * BLOCK_BYTES; i += 64) {
-        tg_ahead_fetch(ahead->indices + i);
+        _mm_prefetch(indices + ahead->near_bytes + i, _MM_HINT_T1);
+        _mm_prefetch(indices + i, _MM_HINT_T0);
     }
-    tg_ahead_fetch(ahead->signs);
-    ahead->indices += 4 * STRIPES * BLOCK_BYTES;
-    ahead->signs += STRIPES * BLOCK_BYTES;
+    _mm_prefetch(signs + ahead->signs_near_bytes, _MM_HINT_T1);
+    _mm_prefetch(signs, _MM_HINT_T0);
 }
 
 /* Adds threes of so many columns that 16 bits hold their sums. */
 static inline void add_narrow(struct run runs[STRIPES], int64_t cols, int64_t tile_cols,
-                              const int8_t *lines, struct run *ahead, struct sums *sums)
+                              const int8_t *lines, struct ahead *ahead, struct sums *sums)
 {
     __m512i narrow[2] = {_mm512_setzero_si512(), _mm512_setzero_si512()};
 
@@ -185,6 +211,8 @@ static inline void add_narrow(struct run runs[STRIPES], int64_t cols, int64_t ti
         struct run at[STRIPES] = {runs[0], runs[1]};
         for (int64_t c = 0; c < tile_cols; c += SIGNED_COLUMNS) {
             prefetch(ahead);
+            ahead->at.indices += 4 * STRIPES * BLOCK_BYTES;
+            ahead->at.signs += STRIPES * BLOCK_BYTES;
             add_threes(at, lines, narrow);
             for (int i = 0; i < STRIPES; i++) {
                 at[i].indices += 4 * BLOCK_BYTES;
@@ -193,6 +221,7 @@ static inline void add_narrow(struct run runs[STRIPES], int64_t cols, int64_t ti
             lines += LINE_BYTES * SIGNED_THREES;
         }
         for (int i = 0; i < STRIPES; i++) walk(&runs[i]);
+        walk(&ahead->at);
     }
     widen(narrow, sums);
 }
@@ -268,7 +297,7 @@ static inline void add_stripes(const struct tg_problem *p, const struct tg_tiles
     const int64_t second = row < last ? row + STRIPE_ROWS : row;
     const int8_t *lines = chunk->lines;
     struct run runs[STRIPES] = {threes_at(p, d, row, tile), threes_at(p, d, second, tile)};
-    struct run ahead = runs[0];
+    struct ahead ahead = ahead_of(&runs[0], &d->threes);
 
     for (int64_t c = 0; c < chunk->cols; c += NARROW_COLUMNS) {
         const int64_t cols = chunk->cols - c < NARROW_COLUMNS ? chunk->cols - c : NARROW_COLUMNS;
