@@ -119,6 +119,9 @@ char *tg_report_summary(const struct tg_decision *decision, char *out, size_t si
 /* Text in Markdown: what would end a cell of a table or begin markup is escaped. */
 void tg_report_put(FILE *out, const char *text);
 
+/* Of a Markdown report: stages of whole models, and kernels beside them. Nothing without models. */
+void tg_report_models(FILE *out, const struct tg_plan *plan, const struct tg_decision *decision);
+
 /*
  * What the flow adds to reports; nothing where the policy has no steps.
  *

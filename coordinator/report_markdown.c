@@ -205,6 +205,7 @@ void tg_report_markdown(FILE *out, const struct tg_plan *plan, const struct tg_d
     put_part(out, plan, d, TG_REPORT_PASSED, "Passed");
     put_part(out, plan, d, TG_REPORT_SKIPPED, "Skipped: this run could not measure it");
     put_part(out, plan, d, TG_REPORT_SHADOWS, "Shadows: head against its own copy, not counted");
+    tg_report_models(out, plan, d);
     put_families(out, d);
     put_fallbacks(out, d);
     put_rules(out, plan, d);

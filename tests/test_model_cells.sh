@@ -44,6 +44,9 @@ check 'and must be a number' refuses "BITNET_SEED is no number of at most 15 dig
 check 'the gate says the same' gives 0 "$TRITGATE" gate same
 check 'a second run finds it' bash -c "'$TRITGATE' run same.json --base base.so --same --out again 2>&1 | grep -c making | grep -qx 0"
 
+check 'the report tells stages' grep -q '^| i2s.*scalar, tiny, decode.*32 |.*ms' same/report.md
+check 'by their names' grep -q 'Model Load | Quantization | Tokenization | Forward Pass: activations' same/report.md
+
 rules wrong "$exact"
 models wrong '"stub_wrong"' '"tiny"' '"decode_32"'
 check 'a wrong kernel' gives 1 "$TRITGATE" run wrong.json --out wrong

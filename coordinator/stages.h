@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TG_COORDINATOR_STAGES_H
+#define TG_COORDINATOR_STAGES_H
+
+#include <stddef.h>
+
+#include "base/error.h"
+#include "results/store.h"
+
+/*
+ * Where the time of whole models went, stage by stage: of each cell of head the seconds of a stage,
+ * the median over rounds of their medians, and beside them those of the build that it was compared
+ * with. They say where a difference comes from, and decide nothing.
+ */
+
+enum tg_stage {
+#define STAGE(name, metric, title) TG_STAGE_##name,
+#include "coordinator/stages.def"
+#undef STAGE
+    TG_STAGES
+};
+
+struct tg_stages {
+    const struct tg_cell *cell; /* borrowed from the run's rows */
+    size_t rounds;
+    double seconds[TG_STAGES];   /* NAN where a stage has none */
+    double before[TG_STAGES];    /* of base, or of head's copy; NAN where there is none */
+    double token_p50, token_p95; /* seconds of one token, over all samples; NAN but for decoding */
+};
+
+const char *tg_stages_title(enum tg_stage stage);
+
+/* Of all measured cells of whole models, in the order of rows. The list is the caller's, to free.
+ */
+int tg_stages_find(const struct tg_run *run, struct tg_stages **list, size_t *count,
+                   struct tg_error *err);
+
+#endif
