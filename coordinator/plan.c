@@ -10,6 +10,7 @@
 #include "coordinator/vocabulary.h"
 #include "results/digest.h"
 #include "results/metric.h"
+#include "worker/probe/probe.h"
 
 char *tg_plan_text(const struct tg_asked *asked, const struct tg_capability *workers,
                    size_t worker_count)
@@ -121,6 +122,23 @@ static bool was_seen(const struct tg_capability *worker, const struct tg_block *
     return true;
 }
 
+/* Whether a block's processes fit into what the worker's node has left for them, as far as known.
+ */
+static bool fits(const struct tg_plan *plan, const struct tg_capability *worker,
+                 const struct tg_block *block, char *reason, size_t size)
+{
+    double most = 0, share = plan->policy.limits.memory_share * (double)worker->head.memory_bytes;
+    for (size_t i = 0; i < block->cell_count; i++) {
+        double bytes = (double)tg_probe_bytes(&block->cells[i]);
+        if (bytes > most) most = bytes;
+    }
+    double need = most * (double)block->cell_count;
+    if (worker->head.memory_bytes <= 0 || need <= share) return true;
+    snprintf(reason, size, "%.0f bytes of memory are needed, %.0f are available to the block", need,
+             share);
+    return false;
+}
+
 bool tg_plan_can_run(const struct tg_plan *plan, const struct tg_capability *worker,
                      const struct tg_block *block, char *reason, size_t size)
 {
@@ -137,7 +155,7 @@ bool tg_plan_can_run(const struct tg_plan *plan, const struct tg_capability *wor
         if (!tg_survey_can_run(&worker->head, worker->has_base ? &worker->base : NULL,
                                &block->cells[i], reason, size))
             return false;
-    return true;
+    return fits(plan, worker, block, reason, size);
 }
 
 bool tg_plan_needs_device(const struct tg_plan *plan, const struct tg_block *block)

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "tests/made_run.h"
+#include "worker/probe/probe.h"
 
 #define MATRIX(kernels)                                                                            \
     "{\"tritgate_matrix\": 1, \"axes\": {\"probe\": [\"kernel\"], \"kernel\": [" kernels           \
@@ -77,6 +78,31 @@ static void what_one_worker_can_run_is_measured(void **state)
     assert_false(tg_plan_can_run(&plan, &plan.workers[0], block, reason, sizeof reason));
     assert_string_equal(reason, "instruction set 'avx512vnni' is not on this machine");
     assert_true(tg_plan_can_run(&plan, &plan.workers[1], block, reason, sizeof reason));
+}
+
+/* A pair needs two processes; memory_share, 0.7, of what was announced is for them. */
+static void a_block_goes_where_it_fits(void **state)
+{
+    (void)state;
+    char reason[400], wanted[200];
+    struct tg_capability workers[2] = {made_worker("a", MADE_BASE), made_worker("b", MADE_BASE)};
+    workers[0].head.memory_bytes = 1000000;
+    workers[1].head.memory_bytes = INT64_C(64) << 30;
+    made_plan(products, POLICY(BUILDS), workers, 2, &made_asked, &plan);
+    assert_fate(0, "i2s_avx2", TG_TO_MEASURE, "");
+    const struct tg_block *block = &plan.spec.blocks[plan.spec.tests[0].block];
+    int64_t need = 2 * tg_probe_bytes(&block->cells[0]);
+    assert_true(need > 700000);
+    assert_false(tg_plan_can_run(&plan, &plan.workers[0], block, reason, sizeof reason));
+    snprintf(wanted, sizeof wanted,
+             "%lld bytes of memory are needed, 700000 are available to the block", (long long)need);
+    assert_string_equal(reason, wanted);
+    assert_true(tg_plan_can_run(&plan, &plan.workers[1], block, reason, sizeof reason));
+
+    struct tg_capability small = made_worker("a", MADE_BASE);
+    small.head.memory_bytes = 1000000;
+    make(products, POLICY(BUILDS), small);
+    assert_fate(0, "i2s_avx2", TG_TO_SKIP, wanted); /* and it is no kernel that head lost */
 }
 
 static void what_nobody_can_run_is_skipped_with_the_reason(void **state)
@@ -330,6 +356,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(only_sampled_tests_that_count_share_the_error_rate),
         TEST(what_one_worker_can_run_is_measured),
+        TEST(a_block_goes_where_it_fits),
         TEST(what_nobody_can_run_is_skipped_with_the_reason),
         TEST(a_kernel_that_head_lost_fails),
         TEST(without_a_base_a_kernel_that_is_not_there_is_skipped),

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -91,6 +92,8 @@ static void a_survey_is_marked_with_what_cells_can_be_given(void **state)
     assert_int_equal(survey.cores, 2);
     assert_string_equal(survey.no_gpu, "");
     assert_int_equal(survey.gpu_bytes, 84983939072);
+    int64_t all = (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);
+    assert_true(survey.memory_bytes >= 0 && survey.memory_bytes <= all);
     sit("one_socket", "gpus_none", 3);
     tg_seat_mark(&seat, &survey);
     assert_int_equal(survey.cores, 4);

@@ -55,6 +55,7 @@ static void assert_same(const struct tg_survey *a, const struct tg_survey *b)
     assert_int_equal(a->cores, b->cores);
     assert_string_equal(a->no_gpu, b->no_gpu);
     assert_int_equal(a->gpu_bytes, b->gpu_bytes);
+    assert_int_equal(a->memory_bytes, b->memory_bytes);
     assert_true(a->injected_percent == b->injected_percent && a->is_debug == b->is_debug);
     assert_int_equal(a->count, b->count);
     assert_memory_equal(a->kernels, b->kernels, a->count * sizeof *a->kernels);
@@ -74,6 +75,7 @@ static void the_library_of_this_build_says_what_it_holds(void **state)
     survey.cores = 7;
     snprintf(survey.no_gpu, sizeof survey.no_gpu, "the NVIDIA driver has no GPU");
     survey.gpu_bytes = 80000000000;
+    survey.memory_bytes = 64000000000;
     assert_int_equal(survey.is_debug, own->is_debug);
     assert_int_equal(survey.injected_percent, 0);
     assert_int_equal(survey.count, own->kernel_count);

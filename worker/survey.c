@@ -44,6 +44,8 @@ void tg_survey_add(struct tg_json *parent, const char *key, const struct tg_surv
     tg_json_add_number(object, "cores", (double)survey->cores);
     if (*survey->no_gpu) tg_json_add_text(object, "no_gpu", survey->no_gpu);
     if (survey->gpu_bytes) tg_json_add_number(object, "gpu_bytes", (double)survey->gpu_bytes);
+    if (survey->memory_bytes)
+        tg_json_add_number(object, "memory_bytes", (double)survey->memory_bytes);
     if (*survey->no_model) tg_json_add_text(object, "no_model", survey->no_model);
     if (*survey->model_path) tg_json_add_text(object, "model_path", survey->model_path);
     if (*survey->model_digest) tg_json_add_text(object, "model_digest", survey->model_digest);
@@ -249,6 +251,7 @@ int tg_survey_parse(const struct tg_json_file *file, const struct tg_json *objec
     snprintf(parsed.model_digest, sizeof parsed.model_digest, "%s",
              tg_json_text(tg_json_get(object, "model_digest")));
     parsed.gpu_bytes = (int64_t)tg_json_number(tg_json_get(object, "gpu_bytes"));
+    parsed.memory_bytes = (int64_t)tg_json_number(tg_json_get(object, "memory_bytes"));
     if (!*parsed.digest || !list) return tg_json_fail(file, object, err, "not a survey");
     parsed.kernels = calloc(tg_json_count(list) + 1, sizeof *parsed.kernels);
     if (!parsed.kernels) return tg_fail(err, "out of memory");
