@@ -268,7 +268,7 @@ static int give_out(struct dispatch *d, struct tg_error *err)
         free(order);
         if (rc < 0) return -1;
     }
-    return 0;
+    return tg_queue_has_failed(d->queue) ? tg_fail(err, "out of memory") : 0;
 }
 
 static void lose_worker(struct dispatch *d, size_t worker, const char *why)
@@ -379,14 +379,20 @@ static int fill_queue(struct dispatch *d, struct tg_error *err)
 {
     char reason[400];
     const struct tg_spec *spec = &d->plan->spec;
-    for (size_t w = 0; w < tg_crew_count(d->crew); w++) {
+    size_t *first = calloc(tg_crew_count(d->crew), sizeof *first);
+    int rc = first ? tg_plan_liken(d->workers, tg_crew_count(d->crew), first, err)
+                   : tg_fail(err, "out of memory");
+    for (size_t w = 0; rc == 0 && w < tg_crew_count(d->crew); w++) {
         tg_queue_place(d->queue, w, domain_of(d->workers, w));
         tg_queue_place_node(d->queue, w, node_of(d->workers, w));
         tg_queue_place_gpu(d->queue, w, gpu_of(d->workers, w));
-        for (size_t b = 0; b < spec->block_count; b++)
+        if (first[w] != w) tg_queue_liken(d->queue, w, first[w]);
+        for (size_t b = 0; first[w] == w && b < spec->block_count; b++)
             if (tg_plan_can_run(d->plan, &d->workers[w], &spec->blocks[b], reason, sizeof reason))
                 tg_queue_allow(d->queue, b, w);
     }
+    free(first);
+    if (rc < 0) return -1;
     for (size_t b = 0; b < spec->block_count; b++) {
         if (is_apart(d, &spec->blocks[b])) tg_queue_set_apart(d->queue, b);
         tg_queue_resume(d->queue, b, rounds_of(d, b));

@@ -169,6 +169,27 @@ bool tg_plan_needs_device(const struct tg_plan *plan, const struct tg_block *blo
     return false;
 }
 
+int tg_plan_liken(const struct tg_capability workers[], size_t count, size_t first[],
+                  struct tg_error *err)
+{
+    const struct tg_asked nothing = {.seed = ""};
+    char **texts = calloc(count + 1, sizeof *texts);
+    int rc = texts ? 0 : tg_fail(err, "out of memory");
+    for (size_t w = 0; rc == 0 && w < count; w++) {
+        struct tg_capability same = {
+            .head = workers[w].head, .base = workers[w].base, .has_base = workers[w].has_base};
+        memcpy(same.hardware, workers[w].hardware, sizeof same.hardware);
+        texts[w] = tg_plan_text(&nothing, &same, 1);
+        first[w] = 0;
+        while (first[w] < w &&
+               (first[first[w]] != first[w] || strcmp(texts[first[w]], texts[w]) != 0))
+            first[w]++;
+    }
+    for (size_t w = 0; texts && w < count; w++) free(texts[w]);
+    free(texts);
+    return rc;
+}
+
 /* Every worker must have the same libraries: one run compares two builds, not four. */
 static int check_workers(const struct tg_plan *p, struct tg_error *err)
 {

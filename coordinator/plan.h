@@ -139,6 +139,13 @@ bool tg_plan_is_optional(const struct tg_plan *plan, size_t test);
 /* Whether a cell of a block runs on a device of its own, as the kernels' table says. */
 bool tg_plan_needs_device(const struct tg_plan *plan, const struct tg_block *block);
 
+/*
+ * Which workers can run the same: for each the first one that says of itself what it does, but for
+ * its name and place.
+ */
+int tg_plan_liken(const struct tg_capability workers[], size_t count, size_t first[],
+                  struct tg_error *err);
+
 /* Whether a worker can run all cells of a block; if not, why. */
 bool tg_plan_can_run(const struct tg_plan *plan, const struct tg_capability *worker,
                      const struct tg_block *block, char *reason, size_t size);

@@ -3,8 +3,18 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "coordinator/heap.h"
+#include "coordinator/numbering.h"
 #include "kernels/fill.h"
+
+/*
+ * Blocks that the same workers can run, and that are alike apart, are a pool. What waits in a pool
+ * lies in two heaps: by the worker that had it last, since that one gets it after the others; and,
+ * what is kept for another node, by the node that had it so far. So the next block of a worker is
+ * the best of a few: all else is behind these in any case.
+ */
 
 struct entry {
     int64_t rounds; /* given out so far, in all attempts */
@@ -12,22 +22,34 @@ struct entry {
     double urgency;
     double cost_s; /* of its last round, 0 before it */
     double wanted; /* rounds that it may still want, beyond its least ones */
-    int node;      /* that had all its rounds so far, if not is_shared */
+    size_t worker; /* that has it, while it is out; then that had it last */
+    uint32_t pool;
+    uint32_t node; /* that had all its rounds so far, if not is_shared */
     bool is_shared;
     bool closed, out;
-    bool apart;    /* leaves the domain of its worker to others */
-    size_t worker; /* that has it, while it is out; then that had it last */
+    bool apart; /* leaves the domain of its worker to others */
+};
+
+struct pool {
+    struct tg_heap *open, *kept;
+    size_t member;       /* any block of it */
+    uint32_t node;       /* of a worker that can run it */
+    bool is_of_one_node; /* and of all of them */
 };
 
 struct tg_queue {
     struct entry *entries;
-    bool *allowed; /* [block * worker_count + worker] */
-    int *domains, *gpus, *nodes;
-    size_t part_count; /* domains of workers that are not lost; 0 if it is to be counted anew */
+    struct tg_heap_place *waiting; /* of entries, in the heaps of the pools */
+    uint64_t **allowed;            /* [kind]: a bit for each block; NULL for none */
+    uint32_t *kinds;               /* of workers: the first one that can run the same */
     bool *lost;
-    size_t block_count, worker_count;
+    struct tg_numbering domains, gpus, nodes; /* of those, the counts are of blocks that are out */
+    struct pool *pools;
+    size_t block_count, worker_count, pool_count, part_count, out_count;
     int64_t rounds_min;
     uint64_t draws;
+    double long_left_s; /* with so much time left blocks were too long, and were taken out */
+    bool is_arranged, has_failed;
 };
 
 struct tg_queue *tg_queue_create(size_t block_count, size_t worker_count, int64_t rounds_min,
@@ -40,105 +62,102 @@ struct tg_queue *tg_queue_create(size_t block_count, size_t worker_count, int64_
     q->rounds_min = rounds_min;
     q->draws = seed;
     q->entries = calloc(block_count + 1, sizeof *q->entries);
-    q->allowed = calloc(block_count * worker_count + 1, sizeof *q->allowed);
-    q->domains = calloc(worker_count + 1, sizeof *q->domains);
-    q->gpus = calloc(worker_count + 1, sizeof *q->gpus);
-    q->nodes = calloc(worker_count + 1, sizeof *q->nodes);
+    q->waiting = calloc(block_count + 1, sizeof *q->waiting);
+    q->allowed = calloc(worker_count + 1, sizeof *q->allowed);
+    q->kinds = calloc(worker_count + 1, sizeof *q->kinds);
     q->lost = calloc(worker_count + 1, sizeof *q->lost);
-    if (!q->entries || !q->allowed || !q->domains || !q->gpus || !q->nodes || !q->lost) {
+    bool good = tg_numbering_open(&q->domains, worker_count);
+    good = tg_numbering_open(&q->gpus, worker_count) && good;
+    good = tg_numbering_open(&q->nodes, worker_count) && good;
+    if (!good || !q->entries || !q->waiting || !q->allowed || !q->kinds || !q->lost ||
+        block_count >= UINT32_MAX) {
         tg_queue_destroy(q);
         return NULL;
     }
-    for (size_t w = 0; w < worker_count; w++) q->gpus[w] = q->nodes[w] = -1 - (int)w;
+    for (size_t w = 0; w < worker_count; w++) {
+        q->kinds[w] = (uint32_t)w;
+        q->gpus.numbers[w] = q->nodes.numbers[w] = -1 - (int)w;
+    }
     for (size_t b = 0; b < block_count; b++) q->entries[b].draw = tg_fill_next(&q->draws);
     return q;
+}
+
+static void free_pools(struct tg_queue *q)
+{
+    for (size_t p = 0; q->pools && p < q->pool_count; p++) {
+        tg_heap_destroy(q->pools[p].open);
+        tg_heap_destroy(q->pools[p].kept);
+    }
+    free(q->pools);
+    q->pools = NULL;
+    q->pool_count = 0;
 }
 
 void tg_queue_destroy(struct tg_queue *queue)
 {
     if (!queue) return;
-    free(queue->entries);
+    free_pools(queue);
+    for (size_t w = 0; queue->allowed && w < queue->worker_count; w++) free(queue->allowed[w]);
     free(queue->allowed);
-    free(queue->domains);
-    free(queue->gpus);
-    free(queue->nodes);
+    free(queue->entries);
+    free(queue->waiting);
+    free(queue->kinds);
     free(queue->lost);
+    tg_numbering_close(&queue->domains);
+    tg_numbering_close(&queue->gpus);
+    tg_numbering_close(&queue->nodes);
     free(queue);
 }
 
 void tg_queue_place(struct tg_queue *queue, size_t worker, int domain)
 {
-    queue->domains[worker] = domain;
-    queue->part_count = 0;
+    queue->domains.numbers[worker] = domain;
+    queue->is_arranged = false;
 }
 
 void tg_queue_place_node(struct tg_queue *queue, size_t worker, int node)
 {
-    queue->nodes[worker] = node;
+    queue->nodes.numbers[worker] = node;
+    queue->is_arranged = false;
 }
 
 void tg_queue_place_gpu(struct tg_queue *queue, size_t worker, int gpu)
 {
-    queue->gpus[worker] = gpu;
+    queue->gpus.numbers[worker] = gpu;
+    queue->is_arranged = false;
 }
 
 void tg_queue_set_apart(struct tg_queue *queue, size_t block)
 {
     queue->entries[block].apart = true;
+    queue->is_arranged = false;
+}
+
+void tg_queue_liken(struct tg_queue *queue, size_t worker, size_t earlier)
+{
+    queue->kinds[worker] = queue->kinds[earlier];
 }
 
 void tg_queue_allow(struct tg_queue *queue, size_t block, size_t worker)
 {
-    queue->allowed[block * queue->worker_count + worker] = true;
+    uint64_t **bits = &queue->allowed[queue->kinds[worker]];
+    if (!*bits) *bits = calloc(queue->block_count / 64 + 1, sizeof **bits);
+    if (*bits)
+        (*bits)[block / 64] |= UINT64_C(1) << block % 64;
+    else
+        queue->has_failed = true;
+    queue->is_arranged = false;
 }
 
-void tg_queue_resume(struct tg_queue *queue, size_t block, int64_t rounds)
+static bool can_run(const struct tg_queue *q, size_t worker, size_t block)
 {
-    queue->entries[block].rounds = rounds;
-    queue->entries[block].is_shared = rounds > 0; /* by whom is not known */
+    const uint64_t *bits = q->allowed[q->kinds[worker]];
+    return bits && (bits[block / 64] >> block % 64 & 1);
 }
 
-void tg_queue_expect(struct tg_queue *queue, size_t block, double rounds)
+static bool is_first(const struct tg_queue *q, const struct entry *e)
 {
-    queue->entries[block].wanted = rounds;
-}
-
-static int by_number(const void *a, const void *b)
-{
-    return (*(const int *)a > *(const int *)b) - (*(const int *)a < *(const int *)b);
-}
-
-/* How many domains measure at the same time. */
-static size_t parts(struct tg_queue *q)
-{
-    size_t count = 0;
-    if (q->part_count > 0) return q->part_count;
-    int *sorted = malloc((q->worker_count + 1) * sizeof *sorted);
-    for (size_t w = 0; sorted && w < q->worker_count; w++)
-        if (!q->lost[w]) sorted[count++] = q->domains[w];
-    if (sorted) qsort(sorted, count, sizeof *sorted, by_number);
-    for (size_t i = 0; sorted && i < count; i++)
-        q->part_count += i == 0 || sorted[i] != sorted[i - 1];
-    free(sorted);
-    return q->part_count > 0 ? q->part_count : 1;
-}
-
-/* What a worker must wait for: anything, with its GPU out; with its domain out all but `apart`. */
-static void look_around(const struct tg_queue *q, size_t worker, bool *gpu_out, bool *domain_out)
-{
-    *gpu_out = *domain_out = false;
-    for (size_t b = 0; b < q->block_count; b++) {
-        const struct entry *e = &q->entries[b];
-        if (!e->out) continue;
-        if (q->gpus[e->worker] == q->gpus[worker]) *gpu_out = true;
-        if (!e->apart && q->domains[e->worker] == q->domains[worker]) *domain_out = true;
-    }
-}
-
-/* Rounds that a block is expected to get still, at least one while it is open. */
-static double rounds_left(const struct tg_queue *q, const struct entry *e)
-{
-    return fmax(fmax((double)(q->rounds_min - e->rounds), e->wanted), 1);
+    return e->rounds < q->rounds_min && e->urgency >= 0;
 }
 
 /* What is left of a block's least rounds, its cost as a power of two; more than any if unknown. */
@@ -150,64 +169,198 @@ static double length_left(const struct tg_queue *q, const struct entry *e)
     return ldexp((double)(q->rounds_min - e->rounds), exponent);
 }
 
-/*
- * Whether the next round of a block is another node's: it is the last of its least ones, all before
- * came from this worker's node, and another can run it.
- */
-static bool is_kept(const struct tg_queue *q, const struct entry *e, size_t worker)
+/* A number as bits that are in the same order. */
+static uint64_t ordered(double value)
 {
-    size_t b = (size_t)(e - q->entries);
-    if (e->is_shared || e->rounds == 0 || e->rounds < q->rounds_min - 1) return false;
-    if (e->node != q->nodes[worker]) return false;
-    for (size_t w = 0; w < q->worker_count; w++)
-        if (q->nodes[w] != e->node && !q->lost[w] && q->allowed[b * q->worker_count + w])
-            return true;
-    return false;
+    uint64_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits >> 63 ? ~bits : bits | UINT64_C(1) << 63;
 }
 
-/* Whether a is to be served before b, to that worker. */
-static bool is_before(const struct tg_queue *q, size_t worker, const struct entry *a,
-                      const struct entry *b)
+/* By what a block is served, whoever asks: first what is in its least rounds, the longest of it. */
+static struct tg_heap_key key_of(const struct tg_queue *q, const struct entry *e)
 {
-    /* What it had last is for others: the rounds of a block are to come from all of them. */
-    bool a_other = a->rounds == 0 || a->worker != worker;
-    bool b_other = b->rounds == 0 || b->worker != worker;
-    bool a_first = a->rounds < q->rounds_min && a->urgency >= 0;
-    bool b_first = b->rounds < q->rounds_min && b->urgency >= 0;
-    if (a_first != b_first) return a_first;
-    if (a_first && q->part_count > 1) {
-        double a_length = length_left(q, a), b_length = length_left(q, b);
-        if (a_length != b_length) return a_length > b_length;
+    struct tg_heap_key key = {.draw = e->draw};
+    if (is_first(q, e)) {
+        key.major = q->part_count > 1 ? ~ordered(length_left(q, e)) >> 1 : 0;
+        key.minor = (uint32_t)e->rounds;
+    } else {
+        key.major = ~ordered(e->urgency) >> 1 | UINT64_C(1) << 63;
     }
-    if (a_first && a->rounds != b->rounds) return a->rounds < b->rounds;
-    if (!a_first && a->urgency != b->urgency) return a->urgency > b->urgency;
-    if (a_other != b_other) return a_other;
-    return a->draw < b->draw;
+    return key;
+}
+
+/*
+ * Whether the next round of a block is another node's: it is the last of its least ones, all before
+ * came from one node, and another can run it.
+ */
+static bool is_kept(const struct tg_queue *q, const struct entry *e)
+{
+    const struct pool *pool = &q->pools[e->pool];
+    return !e->is_shared && e->rounds > 0 && e->rounds >= q->rounds_min - 1 &&
+           !(pool->is_of_one_node && pool->node == e->node);
+}
+
+/* Takes a block out of its heap, so that what its place depends on may be changed; then back. */
+static void take(struct tg_queue *q, size_t block)
+{
+    if (!q->is_arranged) return;
+    const struct pool *pool = &q->pools[q->entries[block].pool];
+    tg_heap_remove(is_kept(q, &q->entries[block]) ? pool->kept : pool->open, block);
+}
+
+static void put(struct tg_queue *q, size_t block)
+{
+    const struct entry *e = &q->entries[block];
+    if (!q->is_arranged || e->closed || e->out) return;
+    const struct pool *pool = &q->pools[e->pool];
+    bool kept = is_kept(q, e);
+    size_t last = e->rounds ? e->worker : q->worker_count; /* nobody's, before its first round */
+    if (!tg_heap_add(kept ? pool->kept : pool->open, block, kept ? e->node : last, key_of(q, e)))
+        q->has_failed = true;
+}
+
+/* Counts a block that goes out, or comes back. */
+static void count_out(struct tg_queue *q, const struct entry *e, bool goes)
+{
+    size_t change = goes ? 1 : (size_t)-1;
+    q->gpus.counts[q->gpus.at[e->worker]] += change;
+    if (!e->apart) q->domains.counts[q->domains.at[e->worker]] += change;
+}
+
+/* Parts the pools of blocks: in each those with the bit, or that are apart, become another. */
+static bool part(struct tg_queue *q, const uint64_t *bits)
+{
+    uint32_t *parted = malloc((2 * q->pool_count + 1) * sizeof *parted);
+    if (!parted) return false;
+    for (size_t i = 0; i < 2 * q->pool_count; i++) parted[i] = UINT32_MAX;
+    q->pool_count = 0;
+    for (size_t b = 0; b < q->block_count; b++) {
+        struct entry *e = &q->entries[b];
+        uint32_t *to = &parted[2 * e->pool + (bits ? bits[b / 64] >> b % 64 & 1 : e->apart)];
+        if (*to == UINT32_MAX) *to = (uint32_t)q->pool_count++;
+        e->pool = *to;
+    }
+    free(parted);
+    return true;
+}
+
+static bool make_pools(struct tg_queue *q)
+{
+    for (size_t b = 0; b < q->block_count; b++) q->entries[b].pool = 0;
+    q->pool_count = 1;
+    bool good = part(q, NULL);
+    for (size_t w = 0; w < q->worker_count && good; w++)
+        if (q->allowed[w]) good = part(q, q->allowed[w]);
+    q->pools = good ? calloc(q->pool_count + 1, sizeof *q->pools) : NULL;
+    if (!q->pools) return false;
+    for (size_t b = 0; b < q->block_count; b++) q->pools[q->entries[b].pool].member = b;
+    for (size_t p = 0; p < q->pool_count; p++) {
+        struct pool *pool = &q->pools[p];
+        size_t workers = 0;
+        pool->is_of_one_node = true;
+        for (size_t w = 0; w < q->worker_count; w++) {
+            if (q->lost[w] || !can_run(q, w, pool->member)) continue;
+            if (workers++ == 0) pool->node = q->nodes.at[w];
+            if (q->nodes.at[w] != pool->node) pool->is_of_one_node = false;
+        }
+        if (workers == 0) pool->is_of_one_node = false;
+        pool->open = tg_heap_create(q->waiting, q->worker_count + 1);
+        pool->kept = tg_heap_create(q->waiting, q->nodes.count);
+        if (!pool->open || !pool->kept) return false;
+    }
+    return true;
+}
+
+/* Puts every block where it waits. All that was placed, allowed or lost since then counts. */
+static void arrange(struct tg_queue *q)
+{
+    free_pools(q);
+    for (size_t b = 0; b < q->block_count; b++) q->waiting[b] = (struct tg_heap_place){0};
+    if (!tg_numbering_count(&q->domains, q->worker_count) ||
+        !tg_numbering_count(&q->gpus, q->worker_count) ||
+        !tg_numbering_count(&q->nodes, q->worker_count) || !make_pools(q)) {
+        q->has_failed = true;
+        return;
+    }
+    bool *seen = calloc(q->domains.count + 1, sizeof *seen);
+    if (!seen) q->has_failed = true;
+    q->part_count = 0;
+    for (size_t w = 0; seen && w < q->worker_count; w++) {
+        bool *here = &seen[q->domains.at[w]];
+        q->part_count += !q->lost[w] && !*here;
+        *here = *here || !q->lost[w];
+    }
+    free(seen);
+    q->is_arranged = true;
+    q->long_left_s = INFINITY;
+    for (size_t b = 0; b < q->block_count; b++) {
+        if (q->entries[b].out) count_out(q, &q->entries[b], true);
+        put(q, b);
+    }
+}
+
+/* A block that a worker could get. */
+struct choice {
+    size_t block;
+    struct tg_heap_key key;
+    bool own; /* it had it last: among equals the others come first */
+};
+
+static void consider(struct choice *best, size_t block, struct tg_heap_key key, bool own)
+{
+    if (block == TG_HEAP_NONE) return;
+    bool is_better = best->block == TG_HEAP_NONE || tg_heap_is_before(&key, &best->key);
+    if (best->block != TG_HEAP_NONE && own != best->own && key.major == best->key.major &&
+        key.minor == best->key.minor)
+        is_better = best->own;
+    if (is_better) *best = (struct choice){block, key, own};
+}
+
+static size_t find(const struct tg_queue *q, size_t worker, bool only_apart)
+{
+    struct choice best = {.block = TG_HEAP_NONE};
+    for (size_t p = 0; p < q->pool_count; p++) {
+        const struct pool *pool = &q->pools[p];
+        struct tg_heap_key key = {0};
+        if (!can_run(q, worker, pool->member)) continue;
+        if (only_apart && !q->entries[pool->member].apart) continue;
+        size_t block = tg_heap_first(pool->open, worker, &key);
+        consider(&best, block, key, true);
+        block = tg_heap_first_but(pool->open, worker, &key);
+        consider(&best, block, key, false);
+        block = tg_heap_first_but(pool->kept, q->nodes.at[worker], &key);
+        consider(&best, block, key, false);
+    }
+    return best.block;
 }
 
 bool tg_queue_next(struct tg_queue *queue, size_t worker, double time_left_s, size_t *block,
                    int64_t *round)
 {
-    struct entry *best = NULL;
-    bool gpu_out, domain_out;
-    look_around(queue, worker, &gpu_out, &domain_out);
-    if (queue->lost[worker] || gpu_out) return false;
-    queue->part_count = parts(queue);
-    for (size_t b = 0; b < queue->block_count; b++) {
-        struct entry *e = &queue->entries[b];
-        if (e->closed || e->out || !queue->allowed[b * queue->worker_count + worker]) continue;
-        if (e->cost_s > time_left_s || time_left_s <= 0 || (domain_out && !e->apart)) continue;
-        if (is_kept(queue, e, worker)) continue;
-        if (!best || is_before(queue, worker, e, best)) best = e;
+    size_t best;
+    if (!queue->is_arranged || time_left_s > queue->long_left_s) arrange(queue);
+    if (queue->has_failed || queue->lost[worker] || time_left_s <= 0) return false;
+    if (queue->gpus.counts[queue->gpus.at[worker]] > 0) return false;
+    for (;;) {
+        best = find(queue, worker, queue->domains.counts[queue->domains.at[worker]] > 0);
+        if (best == TG_HEAP_NONE) return false;
+        take(queue, best);
+        if (queue->entries[best].cost_s <= time_left_s) break;
+        queue->long_left_s =
+            time_left_s; /* the time left does not grow: it is not looked at again */
     }
-    if (!best) return false;
-    best->out = true;
-    best->worker = worker;
-    best->draw = tg_fill_next(&queue->draws);
-    *block = (size_t)(best - queue->entries);
-    if (best->rounds > 0 && best->node != queue->nodes[worker]) best->is_shared = true;
-    best->node = queue->nodes[worker];
-    *round = best->rounds++;
+    struct entry *e = &queue->entries[best];
+    uint32_t node = queue->nodes.at[worker];
+    if (e->rounds > 0 && e->node != node) e->is_shared = true;
+    e->node = node;
+    e->out = true;
+    e->worker = worker;
+    e->draw = tg_fill_next(&queue->draws);
+    *block = best;
+    *round = e->rounds++;
+    queue->out_count++;
+    count_out(queue, e, true);
     return true;
 }
 
@@ -219,35 +372,63 @@ int64_t tg_queue_take_number(struct tg_queue *queue, size_t block)
 void tg_queue_done(struct tg_queue *queue, size_t block, size_t worker, double took_s)
 {
     struct entry *e = &queue->entries[block];
-    if (e->worker == worker) e->out = false;
+    take(queue, block);
+    if (e->out && e->worker == worker) {
+        e->out = false;
+        queue->out_count--;
+        if (queue->is_arranged) count_out(queue, e, false);
+    }
     e->cost_s = took_s;
+    put(queue, block);
+}
+
+void tg_queue_resume(struct tg_queue *queue, size_t block, int64_t rounds)
+{
+    struct entry *e = &queue->entries[block];
+    take(queue, block);
+    e->rounds = rounds;
+    e->is_shared = rounds > 0; /* by whom is not known */
+    put(queue, block);
+}
+
+void tg_queue_expect(struct tg_queue *queue, size_t block, double rounds)
+{
+    queue->entries[block].wanted = rounds;
 }
 
 void tg_queue_close(struct tg_queue *queue, size_t block)
 {
+    take(queue, block);
     queue->entries[block].closed = true;
 }
 
 void tg_queue_urge(struct tg_queue *queue, size_t block, double urgency)
 {
+    take(queue, block);
     queue->entries[block].closed = false;
     queue->entries[block].urgency = urgency;
+    put(queue, block);
 }
 
 void tg_queue_lost(struct tg_queue *queue, size_t worker)
 {
     queue->lost[worker] = true;
-    queue->part_count = 0;
-    for (size_t b = 0; b < queue->block_count; b++)
-        if (queue->entries[b].out && queue->entries[b].worker == worker)
-            queue->entries[b].out = false;
+    queue->is_arranged = false;
+    for (size_t b = 0; b < queue->block_count; b++) {
+        if (!queue->entries[b].out || queue->entries[b].worker != worker) continue;
+        queue->entries[b].out = false;
+        queue->out_count--;
+    }
+}
+
+bool tg_queue_has_failed(const struct tg_queue *queue)
+{
+    return queue->has_failed;
 }
 
 bool tg_queue_is_out(const struct tg_queue *queue)
 {
-    for (size_t b = 0; b < queue->block_count; b++)
-        if (queue->entries[b].out) return true;
-    return false;
+    return queue->out_count > 0;
 }
 
 size_t tg_queue_open_count(const struct tg_queue *queue)
@@ -257,10 +438,17 @@ size_t tg_queue_open_count(const struct tg_queue *queue)
     return open;
 }
 
+/* Rounds that a block is expected to get still, at least one while it is open. */
+static double rounds_left(const struct tg_queue *q, const struct entry *e)
+{
+    return fmax(fmax((double)(q->rounds_min - e->rounds), e->wanted), 1);
+}
+
 double tg_queue_expected_s(struct tg_queue *queue)
 {
     double known = 0, all = 0, longest = 0;
-    size_t known_count = 0, open = 0;
+    size_t known_count = 0;
+    if (!queue->is_arranged) arrange(queue);
     for (size_t b = 0; b < queue->block_count; b++) {
         known += queue->entries[b].cost_s;
         known_count += queue->entries[b].cost_s > 0;
@@ -272,7 +460,6 @@ double tg_queue_expected_s(struct tg_queue *queue)
         double own = rounds_left(queue, e) * (e->cost_s > 0 ? e->cost_s : usual);
         all += own;
         longest = fmax(longest, own);
-        open++;
     }
-    return open ? fmax(all / (double)parts(queue), longest) : 0;
+    return queue->part_count ? fmax(all / (double)queue->part_count, longest) : all;
 }

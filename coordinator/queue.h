@@ -37,6 +37,12 @@ void tg_queue_place_node(struct tg_queue *queue, size_t worker, int node);
 void tg_queue_place_gpu(struct tg_queue *queue, size_t worker, int gpu); /* likewise; or none */
 void tg_queue_set_apart(struct tg_queue *queue, size_t block);
 void tg_queue_allow(struct tg_queue *queue, size_t block, size_t worker);
+
+/*
+ * Before any block is allowed: a worker can run what an earlier one can. With many equal workers
+ * this saves nearly all of the memory and time that tg_queue_allow takes for each of them.
+ */
+void tg_queue_liken(struct tg_queue *queue, size_t worker, size_t earlier);
 void tg_queue_resume(struct tg_queue *queue, size_t block, int64_t rounds);
 
 /*
@@ -64,6 +70,9 @@ void tg_queue_urge(struct tg_queue *queue, size_t block, double urgency);
 
 /* A worker that is gone: it gets nothing more, and what it had may be given out again. */
 void tg_queue_lost(struct tg_queue *queue, size_t worker);
+
+/* Whether it ran out of memory; then nothing is given out any more. */
+bool tg_queue_has_failed(const struct tg_queue *queue);
 
 /*
  * Whether a round is out; how many blocks still want rounds; how long that takes, as it looks now:

@@ -350,6 +350,24 @@ static void what_is_wrong_is_said_with_the_file_it_is_in(void **state)
     assert_true(strncmp(err.text, "matrix 'a.json': line 1: ", 25) == 0);
 }
 
+static void workers_that_can_run_the_same_are_alike_wherever_they_are(void **state)
+{
+    (void)state;
+    struct tg_error err;
+    size_t first[5];
+    struct tg_capability workers[] = {made_worker("a", MADE_BASE), made_worker("b", MADE_BASE),
+                                      made_worker("c", MADE_BASE), made_worker("d", MADE_BASE),
+                                      made_worker("e", MADE_BASE)};
+    snprintf(workers[1].domain, sizeof workers[1].domain, "1");
+    made_kernel(&workers[2].head, "i2s_avx512vnni")->here = true;
+    made_kernel(&workers[4].head, "i2s_avx512vnni")->here = true;
+    snprintf(workers[3].hardware, sizeof workers[3].hardware, "another");
+    assert_int_equal(tg_plan_liken(workers, 5, first, &err), 0);
+    static const size_t wanted[] = {0, 0, 2, 3, 2};
+    assert_memory_equal(first, wanted, sizeof wanted);
+    for (size_t w = 0; w < 5; w++) tg_plan_capability_release(&workers[w]);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_teardown(name, end)
@@ -369,6 +387,7 @@ int main(void)
         TEST(a_plan_says_that_it_was_imported),
         TEST(texts_that_are_no_plan_are_refused),
         TEST(what_is_wrong_is_said_with_the_file_it_is_in),
+        TEST(workers_that_can_run_the_same_are_alike_wherever_they_are),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
