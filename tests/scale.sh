@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
+#   ./dev scale [RANKS [SECONDS]]
+#
+# How far one coordinator goes. Farms of up to 10,000 workers and 1,000,000 blocks are played with
+# plain data; then so many ranks (default 64) work on this machine, each with a host name and a
+# recorded topology of its own, whose children sleep for rounds of so many seconds (default 1).
+# Status 1 if less than 95 % of the workers' time was inside rounds.
+# shellcheck disable=SC1091
+. "$(dirname "$0")/lib.sh"
+
+ranks=${1:-64} seconds=${2:-1} least=${3:-95}
+[[ $ranks =~ ^[1-9][0-9]*$ && $seconds =~ ^[0-9.]+$ ]] || {
+    sed -n 's/^#   //p' "$0" >&2
+    exit 3
+}
+
+# Four blocks for each worker, of three rounds of five quads, which the children know.
+cat >policy.json <<END
+{"tritgate_policy": 1, "flow": "scale",
+ "limits": {"rounds_min": 3, "rounds_max": 3, "round_s": 1, "quads_min": 5, "quads_max": 5,
+            "deadline_s": 300, "budget_s": 3600},
+ "rules": [{"rule": "ceiling", "metric": "call_time", "limit": 1e9}]}
+END
+printf '{"tritgate_matrix": 1, "policy": "policy.json", "axes": {"probe": ["kernel"],
+    "kernel": ["i2s_scalar"], "layer": ["64x256"], "batch": [%s]}}\n' \
+    "$(seq -s , $((4 * ranks)))" >matrix.json
+
+if [[ $# -lt 3 ]]; then
+    "$TG_BUILD/tests/scale_queue" "$TG_SOURCE/docs/scaling.svg" || exit 1
+    echo
+fi
+mpirun -n $((ranks + 1)) -x SCALE_ROUND_S="$seconds" "$TG_BUILD/tests/scale_ranks" run matrix.json \
+    "$data/one_socket.xml" --head "$TRITGATE_LIB" --out run >out 2>err </dev/null
+grep '^coordinator' out || {
+    cat out err
+    exit 1
+}
+awk -v least="$least" -v ranks="$ranks" '
+/^worker / { busy += $3; all += $6; count++; share = $3 / $6; if (!low || share < low) low = share }
+/^coordinator/ { rounds = $2; core = $4; waiting = $10 }
+END {
+    printf "%d workers, %d rounds: %.1f %% of the time inside rounds (the least of one %.1f %%)\n",
+        count, rounds, 100 * busy / all, 100 * low
+    printf "the coordinator took %.0f us a round, and for waiting %.2f %% of a core\n",
+        1e6 * core / rounds, 100 * waiting / (all / count)
+    exit !(count == ranks && rounds == 12 * ranks && 100 * busy >= least * all)
+}' out

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "coordinator/command.h"
+#include "coordinator/dispatch.h"
+#include "worker/conduct.h"
+#include "worker/probe/probe.h"
+#include "worker/serve.h"
+#include "worker/turns.h"
+#include "worker/wire.h"
+
+/*
+ * A farm of many ranks on one machine (tests/scale.sh): `scale_ranks run MATRIX TOPOLOGY ARG...`
+ * under mpirun. Rank 0 is the real coordinator. Each of the others is the real worker, with
+ * a host name and the recorded topology of its own, but its children only sleep: a round of theirs
+ * takes SCALE_ROUND_S seconds and no core. Every worker tells how much of the time between the
+ * begin of its first round and the end of its last was inside rounds, and the coordinator how long
+ * it was busy for a round. The linker puts the functions here before those of the program (--wrap).
+ */
+
+#define TURNS 20 /* of the five quads that scale.sh asks for */
+
+static double busy_s, begun_s, ended_s, waited_s, dispatched_s;
+static size_t rounds;
+
+int __real_tg_conduct(const struct tg_bench *bench, const struct tg_order *order,
+                      struct tg_measurement m[2], struct tg_error *err);
+int __wrap_tg_conduct(const struct tg_bench *bench, const struct tg_order *order,
+                      struct tg_measurement m[2], struct tg_error *err);
+int __real_tg_dispatch(struct tg_crew *crew, const struct tg_capability *workers,
+                       const struct tg_plan *plan, const struct tg_run *run, const char *directory,
+                       int64_t attempt, struct tg_dispatched *dispatched, struct tg_error *err);
+int __wrap_tg_dispatch(struct tg_crew *crew, const struct tg_capability *workers,
+                       const struct tg_plan *plan, const struct tg_run *run, const char *directory,
+                       int64_t attempt, struct tg_dispatched *dispatched, struct tg_error *err);
+int __real_tg_crew_hear(struct tg_crew *crew, double deadline_s, size_t *worker, char **answer,
+                        struct tg_error *err);
+int __wrap_tg_crew_hear(struct tg_crew *crew, double deadline_s, size_t *worker, char **answer,
+                        struct tg_error *err);
+
+int __wrap_tg_conduct(const struct tg_bench *bench, const struct tg_order *order,
+                      struct tg_measurement m[2], struct tg_error *err)
+{
+    double since_s = tg_now();
+    if (begun_s == 0) begun_s = since_s;
+    int rc = __real_tg_conduct(bench, order, m, err);
+    ended_s = tg_now();
+    busy_s += ended_s - since_s;
+    return rc;
+}
+
+static double used_s(void)
+{
+    struct timespec used;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+    return (double)used.tv_sec + 1e-9 * (double)used.tv_nsec;
+}
+
+/* What is used here is used for waiting. */
+int __wrap_tg_crew_hear(struct tg_crew *crew, double deadline_s, size_t *worker, char **answer,
+                        struct tg_error *err)
+{
+    double since_s = used_s();
+    int rc = __real_tg_crew_hear(crew, deadline_s, worker, answer, err);
+    waited_s += used_s() - since_s;
+    return rc;
+}
+
+int __wrap_tg_dispatch(struct tg_crew *crew, const struct tg_capability *workers,
+                       const struct tg_plan *plan, const struct tg_run *run, const char *directory,
+                       int64_t attempt, struct tg_dispatched *dispatched, struct tg_error *err)
+{
+    double since_s = used_s();
+    waited_s = 0;
+    int rc = __real_tg_dispatch(crew, workers, plan, run, directory, attempt, dispatched, err);
+    dispatched_s = used_s() - since_s - waited_s;
+    rounds = dispatched->rounds;
+    return rc;
+}
+
+static void sleep_turns(int side, double round_s)
+{
+    struct tg_turns *turns;
+    int64_t calls, before;
+    if (tg_turns_attach(TG_TURNS, &turns, NULL) < 0) exit(9);
+    while (tg_turns_await(turns, side, &calls, &before)) {
+        double turn_s = round_s / TURNS;
+        long ns = (long)(1e9 * (turn_s - floor(turn_s)));
+        int64_t begun = tg_now_ns();
+        nanosleep(&(struct timespec){(time_t)turn_s, ns}, NULL);
+        tg_turns_pass(turns, (struct tg_turn){.seconds = turn_s, .begun = begun});
+    }
+    tg_turns_close(turns);
+}
+
+/* A child that says what real ones do, and sleeps instead of calling a kernel. */
+static int sleep_through(double round_s)
+{
+    struct tg_measurement m;
+    char *line = NULL;
+    size_t size = 0;
+    FILE *asked = fdopen(TG_ASK, "r");
+    tg_measurement_init(&m);
+    while (asked && getline(&line, &size, asked) > 0) {
+        struct tg_json_file file;
+        struct tg_setup setup;
+        if (tg_json_parse(line, &file, NULL) < 0) exit(9);
+        const char *what = tg_json_text(tg_json_get(file.root, "do"));
+        if (strcmp(what, "prepare") == 0) {
+            if (tg_probe_setup_read(&file, &setup, NULL) < 0) exit(9);
+            m.cell = setup.cell;
+            m.facts.pid = getpid();
+        } else if (strcmp(what, "warm") == 0) {
+            m.facts.call_s = 1e-3;
+        } else {
+            sleep_turns((int)tg_json_number(tg_json_get(file.root, "side")), round_s);
+        }
+        tg_json_release(&file);
+        char *said = tg_measurement_to_json(&m);
+        dprintf(TG_ANSWER, "%s\n", said);
+        free(said);
+    }
+    free(line);
+    return 0;
+}
+
+static int work(struct tg_wire *wire, const char *topology, struct tg_error *err)
+{
+    char host[64];
+    struct tg_worker *worker;
+    const struct tg_identity identity = {.host = host, .topology = topology};
+    snprintf(host, sizeof host, "node-%03d", tg_wire_rank(wire));
+    if (tg_serve_open(tg_wire_rank(wire), 0, 1, &identity, &worker, err) < 0) return -1;
+    int rc = tg_serve(wire, worker, err);
+    tg_serve_close(worker);
+    if (ended_s > 0)
+        printf("worker %s: %.3f s of %.3f s inside rounds\n", host, busy_s, ended_s - begun_s);
+    return rc;
+}
+
+static int rank(int argc, char **argv)
+{
+    struct tg_wire *wire;
+    struct tg_error err;
+    if (tg_wire_launched_rank() == 0) {
+        char *passed[64] = {"tritgate run", argv[2]};
+        int count = 2;
+        for (int i = 4; i < argc && count < 63; i++) passed[count++] = argv[i];
+        int status = tg_command_run(count, passed);
+        printf("coordinator: %zu rounds, %.6f s of its core, and %.6f s for waiting\n", rounds,
+               dispatched_s, waited_s);
+        return status;
+    }
+    if (tg_wire_open(&wire, &err) < 0) return 4;
+    int rc = work(wire, argv[3], &err);
+    if (rc < 0) tg_log(TG_ERROR, "%s", err.text);
+    fflush(stdout);
+    tg_wire_close(wire);
+    return rc < 0 ? 4 : 0;
+}
+
+int main(int argc, char **argv)
+{
+    const char *round_s = getenv("SCALE_ROUND_S");
+    if (argc > 3 && strcmp(argv[1], "run") == 0) return rank(argc, argv);
+    if (argc > 2 && strcmp(argv[1], "cell") == 0 && strcmp(argv[2], "--conducted") == 0)
+        return sleep_through(round_s ? strtod(round_s, NULL) : 1);
+    return argc > 1 ? tg_command_cell(argc - 1, argv + 1) : 3;
+}
