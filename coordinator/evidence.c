@@ -286,6 +286,9 @@ static void take_rounds(const struct tg_measurement *const rows[], size_t count,
             if (test->has_to && is_cell(rows[next], &test->to)) to = rows[next];
         }
         rounds->last = rows[i]->round;
+        bool is_tried_again = i > 0 && rows[i]->session == rows[i - 1]->session &&
+                              rows[i]->attempt > rows[i - 1]->attempt;
+        if (is_tried_again) rounds->skipped = 0;
         if (of && (to || !test->has_to)) {
             take_round(of, to, rule, rounds);
         } else if (is_wrong_head(of) || is_wrong_head(to)) {

@@ -29,7 +29,7 @@ struct tg_rounds {
     size_t of_broken;   /* ... in which only `of` crashed or was late */
     size_t of_killed;   /* ... of those, by a SIGKILL that was not ours */
     size_t else_broken; /* ... in which `to`, or both, broke */
-    size_t skipped;     /* ... in which a cell was skipped */
+    size_t skipped;     /* ... in which a cell was skipped, in the last attempt at the block */
     size_t apart;       /* ... whose sides two nodes or devices measured: nothing is compared */
     size_t hollow;      /* ... that were measured, but whose samples give no value */
     size_t lacking;     /* ... of those, with a side that has no samples of the metric at all */

@@ -190,6 +190,26 @@ static void how_a_round_broke_is_counted(void **state)
     }
 }
 
+static void what_was_skipped_is_open_again_once_another_attempt_tried_it(void **state)
+{
+    (void)state;
+    for (int session = 0; session < 2; session++) {
+        made_broken(&run, &plan, pair, 0, TG_CRASHED, TG_MEASURED, "why");
+        made_broken(&run, &plan, pair, 1, TG_SKIPPED, TG_SKIPPED, "why");
+        size_t before = run.count;
+        made_round(&run, &plan, pair, 2, 0.01);
+        for (size_t i = before; i < run.count; i++) {
+            run.rows[i].attempt = 2;
+            run.rows[i].session = session; /* another run says nothing of this one's skips */
+        }
+        gather(pair, false);
+        assert_int_equal(rounds.skipped, session);
+        assert_int_equal(rounds.of_broken, 1); /* what crashed did */
+        assert_int_equal(rounds.count, 1);
+        tg_store_release(&run);
+    }
+}
+
 static void a_kernel_of_head_is_wrong_on_either_side(void **state)
 {
     (void)state;
@@ -341,6 +361,7 @@ int main(void)
         TEST(one_cell_gives_its_fixed_value_or_the_log_of_its_median),
         TEST(an_unfinished_round_is_left_out),
         TEST(a_wrong_head_is_not_forgotten_with_its_round),
+        TEST(what_was_skipped_is_open_again_once_another_attempt_tried_it),
         TEST(an_attempt_does_not_complete_the_round_of_another),
         TEST(how_a_round_broke_is_counted),
         TEST(a_kernel_of_head_is_wrong_on_either_side),
