@@ -120,4 +120,16 @@ check 'has a processor instead' says '^device: 1 cell was not measured; instead:
 check 'with tries, reason and result' grep -qE '^\| fake_product, 64x256 \| 1 \| skipped: there is no fake device \| cpu-fallback \| pass \| i2s_scalar, 64x256 \|$' absent/report.md
 check 'a device that breaks is tried twice, and fails' gives 1 two fault_after=1 broken
 check 'both are told' grep -qE '^\| fake_product, 64x256 \| 2 \| crashed: .* \| cpu-fallback \| pass \|' broken/report.md
+
+# A device on which nothing runs any more: the matrix is bounded, and what was left out is told.
+sed -i 's/"layer"/"batch": [1, 2, 3, 4, 5, 6, 7, 8], &/' two.json
+check 'a device that breaks with every block decides nothing' gives 2 two fault_after=1 bounded
+check 'it is not tried more often than the policy says' \
+    test "$("$TRITGATE" report bounded --format lines | grep -c '"outcome":"crashed"')" = 5
+check 'what is left out says so' says 'left out: 5 rounds on its device broke, one after the other; last: '
+check 'and has a processor instead' says '^device: 8 cells were not measured; instead: 8 cpu-fallback$'
+check 'which was measured' test "$(grep -c '^  pass  *i2s_scalar' out)" = 8
+check 'each is listed with its tries' test "$(grep -cE '^\| fake_product, .* \| cpu-fallback \| pass \|' bounded/report.md)" = 8
+check 'going on with it is a try for the GPU' gives 0 env TRITGATE_FAKE_GPU= "$TRITGATE" run --resume bounded --budget 60
+check 'which is written down' grep -q '"kind": "gpu"' bounded/tries.json
 finish

@@ -465,7 +465,8 @@ int tg_conduct(const struct tg_bench *bench, const struct tg_order *order,
         r.sides[i].m = &measurements[i];
         fill_facts(&r, &r.sides[i]);
     }
-    if (has_models(&r) && fits(&r)) conduct(&r);
+    for (int i = 0; order->left_out && i < r.count; i++) skip_side(&r.sides[i], order->left_out);
+    if (!order->left_out && has_models(&r) && fits(&r)) conduct(&r);
     for (int i = 0; i < r.count; i++) fill_facts(&r, &r.sides[i]);
     mark_pair(&r);
     tg_turns_close(r.turns);

@@ -30,6 +30,8 @@ struct tg_order {
     uint64_t seed;    /* of the operands and of all draws */
     bool is_complete; /* compare every result with the reference */
     bool is_apart;    /* others of the domain are timed beside it: it takes cores before theirs */
+    /* Why nothing is started, and all is skipped; NULL to measure. */
+    const char *left_out;
 };
 
 /* Where a round is conducted, and with what. */

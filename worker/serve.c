@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "kernels/kernel.h"
 #include "results/store.h"
 #include "worker/host.h"
 #include "worker/seat.h"
@@ -29,7 +30,9 @@ struct tg_worker {
     char *matrix, *policy, *plan;
     struct tg_store *store; /* created by the first round */
     bool is_closed;         /* it said bye */
-    bool has_waited;        /* for another run, and said so */
+    int64_t broken;         /* rounds on its device that broke one after the other */
+    char left_out[300]; /* why it leaves out what is left for its device, "" while it does not */
+    bool has_waited;    /* for another run, and said so */
 };
 
 int tg_serve_open(int rank, int index, int count, const struct tg_identity *identity,
@@ -237,12 +240,41 @@ static int read_order(const struct tg_worker *w, const struct tg_json *message,
     return 0;
 }
 
+static bool is_on_device(const struct tg_cell *cell)
+{
+    const struct tg_kernel *kernel = tg_kernel_find(cell->kernel);
+    return kernel && strcmp(kernel->device, "cpu") != 0;
+}
+
+/*
+ * A device on which nothing runs any more is not tried with every block: once `broken_most` rounds
+ * broke there, one after the other, what is left for it is left out, and says so.
+ */
+static void look_at_device(struct tg_worker *w, const struct tg_measurement *m, size_t count)
+{
+    int64_t most = w->bench.limits.broken_most;
+    const struct tg_measurement *broke = NULL;
+    for (size_t i = 0; i < count; i++) {
+        if (!is_on_device(&m[i].cell)) continue;
+        if (m[i].outcome == TG_MEASURED || m[i].outcome == TG_WRONG) w->broken = -1;
+        broke = &m[i];
+    }
+    if (!broke || *w->left_out) return;
+    w->broken++;
+    if (most && w->broken >= most)
+        snprintf(w->left_out, sizeof w->left_out,
+                 "left out: %lld rounds on its device broke, one after the other; last: %.200s",
+                 (long long)w->broken, broke->reason);
+}
+
 static int run_round(struct tg_worker *w, const struct tg_json *message, struct tg_json *lines,
                      struct tg_error *err)
 {
     struct tg_order order = {0};
     struct tg_measurement measurements[2];
     if (read_order(w, message, &order, err) < 0 || open_store(w, err) < 0) return -1;
+    for (size_t i = 0; *w->left_out && i < order.block.cell_count; i++)
+        if (is_on_device(&order.block.cells[i])) order.left_out = w->left_out;
     double begun_s = tg_now();
     struct holds holds;
     take(w, order.is_apart, &holds);
@@ -250,6 +282,7 @@ static int run_round(struct tg_worker *w, const struct tg_json *message, struct 
     int rc = tg_conduct(&w->bench, &order, measurements, err);
     let_go(&holds);
     if (rc < 0) return -1;
+    look_at_device(w, measurements, order.block.cell_count);
     for (size_t i = 0; i < order.block.cell_count; i++) {
         measurements[i].facts.waited_s = waited_s;
         if (rc == 0) rc = tg_store_append(w->store, &measurements[i], err);
