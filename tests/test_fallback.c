@@ -138,6 +138,38 @@ static void reports_have_method_result_and_reason(void **state)
     free(text);
 }
 
+/* A matrix of a processor's kernels, a GPU's, and a reference engine, on a machine with the first.
+ */
+#define WIDE                                                                                       \
+    "{\"tritgate_matrix\": 1, \"axes\": [{\"probe\": [\"kernel\"], \"kernel\": [\"i2s_avx2\","     \
+    " \"i2s_cuda*\"], \"model\": [\"bitnet-2b\"], \"layer\": [\"attn_q\"]},"                       \
+    " {\"probe\": [\"engine*\"], \"model\": [\"bitnet-2b\"]}]}"
+
+static void the_policies_tell_every_gpu_and_engine_cell_that_is_left_out(void **state)
+{
+    (void)state;
+    static const char *const flows[] = {"generative", "review", "integrative"};
+    for (size_t i = 0; i < 3; i++) {
+        char path[4096];
+        struct tg_json_file file;
+        struct tg_error err;
+        size_t gpus = 0, engines = 0;
+        snprintf(path, sizeof path, TG_TEST_DATA "/../../matrix/policy/%s.json", flows[i]);
+        if (tg_json_read(path, &file, &err) < 0) fail_msg("%s", err.text);
+        begin_run(WIDE, file.text);
+        decide_run();
+        for (size_t k = 0; k < decision.fallback_count; k++) {
+            gpus += strcmp(decision.fallbacks[k].chain->name, "gpu") == 0;
+            engines += strcmp(decision.fallbacks[k].chain->name, "crossval") == 0;
+            assert_true(*decision.fallbacks[k].reason);
+        }
+        assert_true(gpus > 0);
+        assert_int_equal(engines, 1);
+        end(NULL);
+        tg_json_release(&file);
+    }
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_teardown(name, end)
@@ -148,6 +180,7 @@ int main(void)
         TEST(tries_are_counted_and_excuse_nothing),
         TEST(what_was_measured_needs_no_other),
         TEST(reports_have_method_result_and_reason),
+        TEST(the_policies_tell_every_gpu_and_engine_cell_that_is_left_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
