@@ -42,14 +42,17 @@ int64_t tg_format_tl1_packed_bytes(int64_t rows, int64_t cols)
     return tg_tiles_rows(&t, rows) * cols / 4;
 }
 
-/* The byte that has the four weights of row r from column c, a multiple of four, on. */
+/*
+ * The bytes of a register: 16 rows from r on, a multiple of 16, with the four weights of each from
+ * column c on, a multiple of four.
+ */
 static int64_t place(const struct tg_tiles *t, int64_t cols, int64_t r, int64_t c)
 {
     const int64_t block_cols = 4 * BLOCK_BYTES / t->stripe;
     const int64_t block = tg_tiles_block(t, cols, block_cols, r, c);
     const int64_t group = r % t->stripe / REGISTER_ROWS * (block_cols / 4) + c % block_cols / 4;
 
-    return block * BLOCK_BYTES + group * REGISTER_ROWS + r % REGISTER_ROWS;
+    return block * BLOCK_BYTES + group * REGISTER_ROWS;
 }
 
 static int index_of(const int8_t *w)
@@ -58,32 +61,60 @@ static int index_of(const int8_t *w)
     return 3 * w[0] + w[1] + 4;
 }
 
+static int64_t rows_of_register(int64_t rows, int64_t r)
+{
+    return rows - r < REGISTER_ROWS ? rows - r : REGISTER_ROWS;
+}
+
 void tg_format_tl1_pack(const int8_t *ternary, int64_t rows, int64_t cols, uint8_t *packed)
 {
     const struct tg_tiles t = tg_tiles_of_tl1(rows, cols);
 
     memset(packed, FOUR_ZEROS, (size_t)tg_format_tl1_packed_bytes(rows, cols));
-    for (int64_t r = 0; r < rows; r++) {
+    for (int64_t r = 0; r < rows; r += REGISTER_ROWS) {
         for (int64_t c = 0; c < cols; c += 4) {
             const int8_t *w = ternary + r * cols + c;
-            packed[place(&t, cols, r, c)] = (uint8_t)(index_of(w) << 4 | index_of(w + 2));
+            uint8_t *bytes = packed + place(&t, cols, r, c);
+
+            for (int64_t k = 0; k < rows_of_register(rows, r); k++)
+                bytes[k] = (uint8_t)(index_of(w + k * cols) << 4 | index_of(w + k * cols + 2));
         }
     }
+}
+
+/* Four weights. Returns the first of two that stand for nothing, or -1. */
+static int64_t unpack_four(uint8_t byte, int8_t *w)
+{
+    const int indices[2] = {byte >> 4, byte & 15};
+    int64_t invalid = -1;
+
+    for (int k = 0; k < 2; k++) {
+        const int is_valid = indices[k] < INDICES;
+
+        w[2 * k] = (int8_t)(is_valid ? indices[k] / 3 - 1 : 0);
+        w[2 * k + 1] = (int8_t)(is_valid ? indices[k] % 3 - 1 : 0);
+        if (!is_valid && invalid < 0) invalid = 2 * k;
+    }
+    return invalid;
 }
 
 int64_t tg_format_tl1_unpack(const uint8_t *packed, int64_t rows, int64_t cols, int8_t *ternary)
 {
     const struct tg_tiles t = tg_tiles_of_tl1(rows, cols);
-    int64_t first_invalid = -1;
+    int64_t invalid = -1;
 
     assert(cols % t.cols == 0);
-    for (int64_t i = 0; i < rows * cols; i += 2) {
-        const uint8_t byte = packed[place(&t, cols, i / cols, i % cols / 4 * 4)];
-        const int index = i % 4 == 0 ? byte >> 4 : byte & 15;
-        const int is_valid = index < INDICES;
-        if (!is_valid && first_invalid < 0) first_invalid = i;
-        ternary[i] = (int8_t)(is_valid ? index / 3 - 1 : 0);
-        ternary[i + 1] = (int8_t)(is_valid ? index % 3 - 1 : 0);
+    for (int64_t r = 0; r < rows; r += REGISTER_ROWS) {
+        for (int64_t c = 0; c < cols; c += 4) {
+            const uint8_t *bytes = packed + place(&t, cols, r, c);
+
+            for (int64_t k = 0; k < rows_of_register(rows, r); k++) {
+                const int64_t at = (r + k) * cols + c;
+                const int64_t found = unpack_four(bytes[k], ternary + at);
+
+                if (found >= 0 && (invalid < 0 || at + found < invalid)) invalid = at + found;
+            }
+        }
     }
-    return first_invalid;
+    return invalid;
 }
