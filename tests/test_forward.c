@@ -245,6 +245,11 @@ static void the_same_tokens_give_the_same_bits(void **state)
         run(&r, tokens + 3, TOKENS - 3, got + 3 * MADE_VOCABULARY);
         assert_memory_equal(wanted, got, sizeof wanted);
         assert_int_equal(tg_forward_position(r.forward), TOKENS);
+        tg_forward_rewind(r.forward, 2);
+        tg_forward_revisit(r.forward, TOKENS - 1); /* what was computed before is still there */
+        run(&r, tokens + TOKENS - 1, 1, got);
+        assert_memory_equal(wanted + (TOKENS - 1) * MADE_VOCABULARY, got,
+                            MADE_VOCABULARY * sizeof *got);
         stop(&r);
     }
 }

@@ -26,7 +26,7 @@ struct tg_forward {
     struct tg_forward_times times;
     tg_forward_watch watch;
     void *watch_context;
-    int64_t position;
+    int64_t position, furthest;
 
     struct norms *norms; /* of each block */
     float *output_norm, *norm_numbers;
@@ -421,6 +421,7 @@ int tg_forward_run(struct tg_forward *f, const int32_t *tokens, int64_t count, f
         f->times.prepare += tg_now() - began;
         for (int64_t block = 0; block < n->layers; block++) run_block(f, block, batch);
         f->position += batch;
+        if (f->position > f->furthest) f->furthest = f->position;
         for (int64_t t = 0; t < batch; t++)
             if (done + t >= count - wanted)
                 run_head(f, t, logits + (done + t - (count - wanted)) * n->vocabulary);
@@ -437,6 +438,12 @@ int64_t tg_forward_position(const struct tg_forward *f)
 void tg_forward_rewind(struct tg_forward *f, int64_t position)
 {
     assert(0 <= position && position <= f->position);
+    f->position = position;
+}
+
+void tg_forward_revisit(struct tg_forward *f, int64_t position)
+{
+    assert(0 <= position && position <= f->furthest);
     f->position = position;
 }
 

@@ -77,6 +77,12 @@ int tg_forward_run(struct tg_forward *forward, const int32_t *tokens, int64_t co
 int64_t tg_forward_position(const struct tg_forward *forward);
 void tg_forward_rewind(struct tg_forward *forward, int64_t position);
 
+/*
+ * Goes to any position up to which tokens were computed before. Keys and values from there on are
+ * those of these tokens: the caller computes the same ones again, or none behind them.
+ */
+void tg_forward_revisit(struct tg_forward *forward, int64_t position);
+
 /* NULL for none. */
 void tg_forward_set_watch(struct tg_forward *forward, tg_forward_watch watch, void *context);
 

@@ -9,7 +9,7 @@
 
 enum tg_profile_call {
     TG_CALL_PREFILL, /* the prompt, of an empty context */
-    TG_CALL_TOKEN,   /* one token: call i at position prompt + i % tokens */
+    TG_CALL_TOKEN,   /* one token, at positions all over those behind the prompt */
     TG_CALL_TEXT,    /* a text to tokens, its prefill, and the choice of the first token */
     TG_CALL_WHOLE,   /* the prompt and all new tokens */
     TG_CALL_NONE     /* nothing is timed */

@@ -36,6 +36,7 @@ struct state {
     int32_t *walk;  /* tokens behind the prompt: each is chosen from the logits of the one before */
     uint64_t *sums; /* of the logits from which each was chosen */
     float *logits;
+    int64_t step;     /* from the token of one call to that of the next */
     int64_t at, last; /* of the walk: the next token to be run, and the last that was */
     bool is_known;    /* walk and sums are those of the check */
     char odd[160];    /* what a timed call did otherwise, "" for nothing */
@@ -116,11 +117,27 @@ static int open_session(struct state *s, struct tg_measurement *m, struct tg_err
     return tell_source(s, facts, err);
 }
 
+/*
+ * Steps of about 0.62 of the walk come to all of its tokens, and to parts of it alike however few
+ * calls there are.
+ */
+static int64_t step_of(int64_t tokens)
+{
+    int64_t step = (int64_t)(0.618 * (double)tokens);
+    for (; step > 1; step--) {
+        int64_t a = tokens, b = step;
+        for (int64_t rest; b > 0; a = b, b = rest) rest = a % b;
+        if (a == 1) break;
+    }
+    return step > 1 ? step : 1;
+}
+
 static int make_prompt(struct state *s, struct tg_error *err)
 {
     const struct tg_profile *p = s->profile;
     const size_t vocabulary = (size_t)s->session.network.vocabulary;
     const size_t positions = p->call == TG_CALL_NONE ? (size_t)p->prompt : 1;
+    s->step = step_of(p->tokens);
     s->prompt = calloc((size_t)p->prompt, sizeof *s->prompt);
     s->walk = calloc((size_t)p->tokens + 1, sizeof *s->walk);
     s->sums = calloc((size_t)p->tokens + 1, sizeof *s->sums);
@@ -221,7 +238,7 @@ static void find_prompt(struct state *s)
 /* Runs token `i` of the walk, and chooses the next. */
 static void run_token(struct state *s, int64_t i)
 {
-    tg_forward_rewind(s->session.forward, s->profile->prompt + i);
+    tg_forward_revisit(s->session.forward, s->profile->prompt + i);
     run(s, &s->walk[i], 1);
     choose(s, i + 1);
 }
@@ -242,7 +259,7 @@ static void call(struct state *s)
         return;
     case TG_CALL_TOKEN:
         run_token(s, s->at);
-        s->at = (s->at + 1) % s->profile->tokens;
+        s->at = (s->at + s->step) % s->profile->tokens;
         return;
     case TG_CALL_NONE: return;
     }
