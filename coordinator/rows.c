@@ -2,6 +2,7 @@
 #include "coordinator/rows.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 struct list {
     const struct tg_measurement **rows;
@@ -16,21 +17,35 @@ struct kept {
 
 struct tg_rows {
     const struct tg_plan *plan;
-    struct kept *kept;  /* the last */
-    struct list *lists; /* one for each block */
-    size_t last;        /* block of the row that came last: the next is often its neighbour */
+    struct kept *kept;              /* the last */
+    struct list *lists;             /* one for each block */
+    const struct tg_block **sorted; /* the blocks, by their texts */
+    size_t last; /* block of the row that came last: the next is often its neighbour */
     size_t strays;
 };
 
+static int by_text(const void *a, const void *b)
+{
+    return strcmp((*(const struct tg_block *const *)a)->text,
+                  (*(const struct tg_block *const *)b)->text);
+}
+
 int tg_rows_create(const struct tg_plan *plan, struct tg_rows **rows, struct tg_error *err)
 {
+    const struct tg_spec *spec = &plan->spec;
     struct tg_rows *made = calloc(1, sizeof *made);
-    if (made) made->lists = calloc(plan->spec.block_count + 1, sizeof *made->lists);
-    if (!made || !made->lists) {
+    if (!made) return tg_fail(err, "out of memory");
+    made->plan = plan;
+    made->lists = calloc(spec->block_count + 1, sizeof *made->lists);
+    made->sorted = calloc(spec->block_count + 1, sizeof *made->sorted);
+    if (!made->lists || !made->sorted) {
+        free(made->lists);
+        free(made->sorted);
         free(made);
         return tg_fail(err, "out of memory");
     }
-    made->plan = plan;
+    for (size_t b = 0; b < spec->block_count; b++) made->sorted[b] = &spec->blocks[b];
+    qsort(made->sorted, spec->block_count, sizeof *made->sorted, by_text);
     *rows = made;
     return 0;
 }
@@ -45,6 +60,7 @@ void tg_rows_destroy(struct tg_rows *rows)
     }
     for (size_t b = 0; b < rows->plan->spec.block_count; b++) free(rows->lists[b].rows);
     free(rows->lists);
+    free(rows->sorted);
     free(rows);
 }
 
@@ -54,10 +70,18 @@ static size_t find(const struct tg_rows *rows, const struct tg_measurement *row)
     const struct tg_spec *spec = &rows->plan->spec;
     if (rows->last < spec->block_count && tg_plan_is_of(rows->plan, &spec->blocks[rows->last], row))
         return rows->last;
-    size_t block = 0;
-    while (block < spec->block_count && !tg_plan_is_of(rows->plan, &spec->blocks[block], row))
-        block++;
-    return block;
+    size_t low = 0, high = spec->block_count; /* the first whose text is not before the row's */
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (strcmp(rows->sorted[middle]->text, row->block) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    for (; low < spec->block_count && strcmp(rows->sorted[low]->text, row->block) == 0; low++)
+        if (tg_plan_is_of(rows->plan, rows->sorted[low], row))
+            return (size_t)(rows->sorted[low] - spec->blocks);
+    return spec->block_count;
 }
 
 int tg_rows_add(struct tg_rows *rows, const struct tg_measurement *row, struct tg_error *err)
