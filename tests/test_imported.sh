@@ -141,7 +141,7 @@ check 'also printed as lines' test "$("$TRITGATE" report part0 part3 --format li
 check 'what two of them have counts once, or not at all' refuses 'have a measurement in common' \
     "$TRITGATE" gate part6 part5 --imported
 cp -r part0 same
-check 'nor is a copy another run' refuses 'have a measurement in common' "$TRITGATE" gate part0 same --imported
+check 'nor is a copy another run' refuses 'are the same run' "$TRITGATE" gate part0 same --imported
 check 'unlike questions' refuses 'cannot be judged together: another matrix' "$TRITGATE" gate part0 two --imported
 check 'unlike libraries' refuses 'cannot be judged together: another base' "$TRITGATE" gate part0 aa --imported
 check 'asked of all' gives 2 "$TRITGATE" gate part0 part3 part6
