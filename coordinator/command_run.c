@@ -12,8 +12,6 @@
 #include "coordinator/report.h"
 #include "coordinator/run_directory.h"
 
-#define CLOSE_WITHIN_S 60
-
 enum {
     HOST = 256,
     TOPOLOGY,
@@ -131,38 +129,16 @@ static const struct argp argp = {
     NULL,
     NULL};
 
-/* Has every worker close its file. Returns how many said that all was well. */
-static size_t close_workers(struct tg_work *w)
-{
-    struct tg_error why;
-    size_t well = 0;
-    if (tg_crew_tell_all(w->crew, "{\"do\":\"close\"}", &why) < 0) return 0;
-    double deadline_s = tg_now() + CLOSE_WITHIN_S;
-    for (size_t i = 0; i < tg_crew_count(w->crew); i++) {
-        size_t from;
-        char *answer;
-        struct tg_json_file file;
-        if (tg_crew_hear(w->crew, deadline_s, &from, &answer, &why) <= 0) break;
-        if (tg_json_parse(answer, &file, NULL) == 0) {
-            const struct tg_json *bye = tg_json_get(file.root, "bye");
-            if (!bye)
-                i--; /* an answer that was still under way */
-            else
-                well++;
-            tg_json_release(&file);
-        }
-        free(answer);
-    }
-    return well;
-}
-
 /* From the closed files: the decision, its reports, the table. Returns the exit status. */
-static int conclude(struct tg_work *w, const struct tg_dispatched *dispatched, struct tg_error *err)
+static int conclude(struct tg_work *w, bool all_left, const struct tg_dispatched *dispatched,
+                    struct tg_error *err)
 {
     struct tg_run run;
     struct tg_decision decision;
-    /* A run that lost something is not sealed: it cannot pass before it goes on. */
-    if (!dispatched->is_lost && tg_store_seal(w->directory, err) < 0) return TG_STATUS_STOPPED;
+    /* A run that lost something, or whose files are not all closed, is not sealed: it cannot pass
+     * before it goes on. */
+    bool is_lost = dispatched->is_lost || !all_left;
+    if (!is_lost && tg_store_seal(w->directory, err) < 0) return TG_STATUS_STOPPED;
     if (tg_store_read(w->directory, &run, err) < 0) return TG_STATUS_STOPPED;
     int status = TG_STATUS_STOPPED;
     if (tg_gate_decide(&w->plan, &run, &decision, err) == 0) {
@@ -174,8 +150,8 @@ static int conclude(struct tg_work *w, const struct tg_dispatched *dispatched, s
         tg_gate_release(&decision);
     }
     tg_store_release(&run);
-    if (status != TG_STATUS_STOPPED && dispatched->is_lost) {
-        tg_fail(err, "%s", dispatched->reason);
+    if (status != TG_STATUS_STOPPED && is_lost) {
+        tg_fail(err, "%s", *dispatched->reason ? dispatched->reason : "a worker did not leave");
         status = TG_STATUS_STOPPED;
     }
     return status;
@@ -209,12 +185,15 @@ static int coordinate(struct tg_work *w, bool has_ranks, size_t *well, struct tg
     if ((w->wishes->resume ? tg_begin_again(w, err) : tg_begin(w, err)) == 0) {
         say_what_comes(w);
         if (has_ranks) leave_timed_cores(w);
+        tg_crew_set_patience(w->crew, w->plan.policy.limits.silence_s);
         int rc = tg_dispatch(w->crew, w->workers, &w->plan, &w->run, w->directory, w->attempt,
                              &dispatched, err);
-        *well = close_workers(w);
-        status = rc < 0 ? TG_STATUS_STOPPED : conclude(w, &dispatched, err);
+        *well = tg_crew_dismiss(w->crew);
+        bool all_left = *well == tg_crew_count(w->crew);
+        status = rc < 0 ? TG_STATUS_STOPPED : conclude(w, all_left, &dispatched, err);
     } else {
-        *well = close_workers(w);
+        *well = tg_crew_dismiss(w->crew);
+        if (*well < tg_crew_count(w->crew)) status = TG_STATUS_STOPPED;
         if (w->is_idle) status = 0;
         if (*w->guard) {
             puts(w->guard);
@@ -260,6 +239,9 @@ int tg_command_run(int argc, char **argv)
     if (tg_wire_rank(wire) > 0) {
         status = work_as_rank(wire, &options, &err) == 0 ? 0 : TG_STATUS_STOPPED;
     } else if (tg_crew_open(wire, &options.identity, &work.crew, &err) == 0) {
+        struct tg_limits usual; /* until the policy is known */
+        tg_record_init(&tg_limits_type, &usual);
+        tg_crew_set_patience(work.crew, usual.silence_s);
         status = coordinate(&work, tg_wire_size(wire) > 1, &well, &err);
     }
     if (status >= TG_STATUS_USAGE) tg_log(TG_ERROR, "%s", err.text);
@@ -267,6 +249,6 @@ int tg_command_run(int argc, char **argv)
     tg_crew_close(work.crew);
     fflush(stdout);
     if (!all_left && tg_wire_size(wire) > 1) tg_wire_abort(wire, status);
-    tg_wire_close(wire);
+    tg_wire_close(wire, status);
     return status;
 }

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "coordinator/crew.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
-
-#define ANNOUNCE_WITHIN_S 60
 
 struct tg_crew {
     struct tg_wire *wire;
     struct tg_worker *own; /* in a run of one rank */
     char *answer;          /* of the own worker, not yet heard */
+    double patience_s;
 };
 
 int tg_crew_open(struct tg_wire *wire, const struct tg_identity *identity, struct tg_crew **crew,
@@ -19,6 +19,7 @@ int tg_crew_open(struct tg_wire *wire, const struct tg_identity *identity, struc
     struct tg_crew *c = calloc(1, sizeof *c);
     if (!c) return tg_fail(err, "out of memory");
     c->wire = wire;
+    c->patience_s = INFINITY;
     if (tg_wire_size(wire) == 1 && tg_serve_open(0, 0, 1, identity, &c->own, err) < 0) {
         free(c);
         return -1;
@@ -63,14 +64,34 @@ int tg_crew_hear(struct tg_crew *crew, double deadline_s, size_t *worker, char *
     return rc;
 }
 
-/* What one worker says. */
+void tg_crew_set_patience(struct tg_crew *crew, double silence_s)
+{
+    crew->patience_s = silence_s;
+    tg_wire_set_patience(crew->wire, silence_s);
+}
+
+bool tg_crew_is_lost(const struct tg_crew *crew, size_t worker)
+{
+    return !crew->own && tg_wire_is_lost(crew->wire, (int)worker + 1);
+}
+
+double tg_crew_now(const struct tg_crew *crew)
+{
+    return crew->own ? tg_now() : tg_wire_listened(crew->wire);
+}
+
+/* What one worker says; those without a name have not said it. */
 static int hear_one(struct tg_crew *crew, struct tg_capability *workers, struct tg_error *err)
 {
     size_t from;
     char *answer;
     struct tg_json_file file;
-    int heard = tg_crew_hear(crew, tg_now() + ANNOUNCE_WITHIN_S, &from, &answer, err);
-    if (heard == 0) return tg_fail(err, "a worker did not answer within %d s", ANNOUNCE_WITHIN_S);
+    int heard;
+    while ((heard = tg_crew_hear(crew, tg_now() + 1, &from, &answer, err)) == 0)
+        for (size_t i = 0; i < tg_crew_count(crew); i++)
+            if (!*workers[i].host && tg_crew_is_lost(crew, i))
+                return tg_fail(err, "worker %zu has said nothing for %.3g s", i + 1,
+                               crew->patience_s);
     if (heard < 0) return -1;
     int rc = tg_json_parse(answer, &file, err);
     if (rc == 0) {
@@ -101,6 +122,36 @@ int tg_crew_announce(struct tg_crew *crew, const struct tg_summons *summons,
     }
     for (size_t i = 0; i < tg_crew_count(crew) && rc == 0; i++) rc = hear_one(crew, workers, err);
     return rc;
+}
+
+/* Takes an answer; returns whether its worker leaves with it. */
+static bool says_bye(const char *answer)
+{
+    struct tg_json_file file;
+    if (tg_json_parse(answer, &file, NULL) < 0) return false;
+    bool is_bye = tg_json_get(file.root, "bye") != NULL;
+    tg_json_release(&file);
+    return is_bye;
+}
+
+size_t tg_crew_dismiss(struct tg_crew *crew)
+{
+    struct tg_error why;
+    size_t left = 0, lost = 0, count = tg_crew_count(crew);
+    if (tg_crew_tell_all(crew, "{\"do\":\"close\"}", &why) < 0) return 0;
+    double deadline_s = tg_now() + crew->patience_s;
+    while (left + lost < count && tg_now() < deadline_s) {
+        size_t from;
+        char *answer;
+        int heard = tg_crew_hear(crew, tg_now() + 1, &from, &answer, &why);
+        if (heard < 0) break;
+        lost = 0;
+        for (size_t i = 0; i < count; i++) lost += tg_crew_is_lost(crew, i);
+        if (heard == 0) continue;
+        left += says_bye(answer); /* another answer was still under way */
+        free(answer);
+    }
+    return left;
 }
 
 void tg_crew_close(struct tg_crew *crew)

@@ -2,6 +2,7 @@
 #ifndef TG_COORDINATOR_CREW_H
 #define TG_COORDINATOR_CREW_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/error.h"
@@ -27,6 +28,13 @@ int tg_crew_tell_all(struct tg_crew *crew, const char *message, struct tg_error 
 int tg_crew_hear(struct tg_crew *crew, double deadline_s, size_t *worker, char **answer,
                  struct tg_error *err);
 
+/* A worker that is silent for longer is lost (wire.h), and so is what it waits for. */
+void tg_crew_set_patience(struct tg_crew *crew, double silence_s);
+bool tg_crew_is_lost(const struct tg_crew *crew, size_t worker);
+
+/* Seconds of a clock that stands still while nobody listens to workers. */
+double tg_crew_now(const struct tg_crew *crew);
+
 /* What workers are told before they say what they can do; "" for none, or for their own choice. */
 struct tg_summons {
     const char *head, *base;         /* libraries */
@@ -40,6 +48,12 @@ struct tg_summons {
  */
 int tg_crew_announce(struct tg_crew *crew, const struct tg_summons *summons,
                      struct tg_capability *workers, struct tg_error *err);
+
+/*
+ * Has every worker close its file and leave. Returns how many have; others are not waited for
+ * longer than one has patience.
+ */
+size_t tg_crew_dismiss(struct tg_crew *crew);
 
 /* Accepts NULL. Does not close the wire, nor tell the workers anything. */
 void tg_crew_close(struct tg_crew *crew);

@@ -12,18 +12,16 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "coordinator/gate.h"
+#include "coordinator/lease.h"
 #include "coordinator/queue.h"
+#include "coordinator/skipped.h"
 #include "kernels/fill.h"
+#include "worker/pulse.h"
 
 #define PLAIN_EVERY_S 10
 #define FAILS_SOON    2.302585092994046 /* log 10: evidence that makes a test suspicious */
+#define SEEDS         1000000000000000u /* 15 digits, as `tritgate cell --seed` takes them */
 #define SUSPICIOUS    1e6               /* urgency of such a test */
-
-struct given {
-    size_t block;
-    double since_s;
-    bool is_out;
-};
 
 struct dispatch {
     struct tg_crew *crew;
@@ -32,11 +30,12 @@ struct dispatch {
     const char *directory;
     struct tg_queue *queue;
     struct tg_verdict *verdicts;
-    struct given *given;          /* one for each worker */
-    size_t last_worker;           /* that answered */
-    struct tg_measurement **kept; /* every row, to be freed */
-    size_t kept_count, kept_room, decided, required;
-    struct tg_rows *rows; /* the same, block by block */
+    struct tg_leases *leases;
+    size_t last_worker; /* that answered */
+    struct tg_skipped *skipped;
+    const struct tg_run *run; /* texts and rows of earlier attempts */
+    struct tg_rows *rows;     /* every one, block by block */
+    size_t decided, required;
     struct tg_families *families;
     bool has_failed; /* a test that counts has, and the policy asks for no more then */
     uint64_t seeds;
@@ -44,26 +43,6 @@ struct dispatch {
     bool is_terminal;
     struct tg_dispatched *result;
 };
-
-static int keep_row(struct dispatch *d, const struct tg_measurement *m, struct tg_error *err)
-{
-    if (d->kept_count == d->kept_room) {
-        size_t room = d->kept_room ? 2 * d->kept_room : 256;
-        struct tg_measurement **kept = realloc(d->kept, room * sizeof *kept);
-        if (!kept) return tg_fail(err, "out of memory");
-        d->kept = kept;
-        d->kept_room = room;
-    }
-    struct tg_measurement *copy = malloc(sizeof *copy);
-    if (!copy) return tg_fail(err, "out of memory");
-    *copy = *m;
-    if (tg_rows_add(d->rows, copy, err) < 0) {
-        free(copy);
-        return -1;
-    }
-    d->kept[d->kept_count++] = copy;
-    return 0;
-}
 
 /* How many rounds of a block were given out, in all attempts: one more than the last has. */
 static int64_t rounds_of(const struct dispatch *d, size_t block)
@@ -95,6 +74,7 @@ static int judge_test(struct dispatch *d, size_t test, struct tg_error *err)
 {
     struct tg_verdict *v = &d->verdicts[test];
     struct tg_rounds rounds;
+    tg_pulse();
     if (tg_judge_test(d->plan, test, d->rows, v, err) < 0) return -1;
     struct tg_verdict counted = *v;
     tg_acceptance_apply(d->plan, "", test, &counted);
@@ -230,25 +210,12 @@ static bool is_apart(const struct dispatch *d, const struct tg_block *block)
 
 static char *order_text(struct dispatch *d, size_t block, int64_t round)
 {
-    char text[TG_CELL_TEXT_SIZE], seed[32];
     const struct tg_block *b = &d->plan->spec.blocks[block];
-    struct tg_json *root = tg_json_object(NULL, NULL);
-    /* 15 digits, as `tritgate cell --seed` takes them. */
-    snprintf(seed, sizeof seed, "%" PRIu64, tg_fill_next(&d->seeds) % 1000000000000000u);
-    tg_json_add_text(root, "do", "round");
-    tg_json_add_text(root, "block", b->text);
-    struct tg_json *cells = tg_json_array(root, "cells");
-    for (size_t i = 0; i < b->cell_count; i++)
-        tg_json_add_text(cells, NULL, tg_cell_text(&b->cells[i], text));
-    tg_json_add_boolean(root, "is_timed", b->is_timed);
-    tg_json_add_boolean(root, "is_fixed", b->is_fixed);
-    tg_json_add_boolean(root, "is_complete", is_unchecked(d, block));
-    tg_json_add_boolean(root, "is_apart", is_apart(d, b));
-    tg_json_add_number(root, "round", (double)round);
-    tg_json_add_text(root, "seed", seed);
-    char *line = tg_json_print(root, false);
-    tg_json_free(root);
-    return line;
+    struct tg_order order = {.block = *b, .round = round};
+    order.seed = tg_fill_next(&d->seeds) % SEEDS;
+    order.is_complete = is_unchecked(d, block);
+    order.is_apart = is_apart(d, b);
+    return tg_serve_order_text(&order);
 }
 
 /*
@@ -260,10 +227,12 @@ static int give_out(struct dispatch *d, struct tg_error *err)
     for (size_t i = 0; i < tg_crew_count(d->crew); i++) {
         size_t block, w = (d->last_worker + 1 + i) % tg_crew_count(d->crew);
         int64_t round;
-        if (d->given[w].is_out) continue;
+        if (!tg_lease_is_idle(d->leases, w)) continue;
         if (!tg_queue_next(d->queue, w, time_left(d), &block, &round)) continue;
         char *order = order_text(d, block, round);
-        d->given[w] = (struct given){block, tg_now(), true};
+        tg_lease_give(
+            d->leases, w, block, tg_crew_now(d->crew),
+            tg_lease_length(&d->plan->policy.limits, d->plan->spec.blocks[block].cell_count));
         int rc = tg_crew_tell(d->crew, w, order, err);
         free(order);
         if (rc < 0) return -1;
@@ -271,41 +240,91 @@ static int give_out(struct dispatch *d, struct tg_error *err)
     return tg_queue_has_failed(d->queue) ? tg_fail(err, "out of memory") : 0;
 }
 
-static void lose_worker(struct dispatch *d, size_t worker, const char *why)
+/* Takes a round of a block that will not be measured, as rows that say why. */
+static int skip_block(struct dispatch *d, size_t block, size_t worker, const char *why,
+                      struct tg_error *err)
 {
-    tg_log(TG_WARN, "worker %zu is out: %s", worker + 1, why);
-    tg_queue_lost(d->queue, worker);
-    d->result->is_lost = true;
-    snprintf(d->result->reason, sizeof d->result->reason, "%s", why);
+    char reason[1024];
+    struct tg_measurement rows[2];
+    int64_t round = tg_queue_take_number(d->queue, block);
+    snprintf(reason, sizeof reason, "two workers were lost with it; the last: %.900s", why);
+    if (tg_skipped_add(d->skipped, block, round, d->workers[worker].host, reason, rows, err) < 0)
+        return -1;
+    for (size_t i = 0; i < d->plan->spec.blocks[block].cell_count; i++)
+        if (tg_rows_keep(d->rows, &rows[i], err) < 0) return -1;
+    return judge_block(d, block, 1, err);
 }
 
-/* Takes the lines of a round that is done. */
+/* A worker is lost: what it had goes to others once. */
+static int lose_worker(struct dispatch *d, size_t worker, const char *why, struct tg_error *err)
+{
+    size_t block;
+    int times;
+    if (!tg_lease_lose(d->leases, worker, &block, &times)) return 0;
+    snprintf(d->result->reason, sizeof d->result->reason, "worker %zu on %s %s", worker + 1,
+             d->workers[worker].host, why);
+    tg_log(TG_WARN, "%s; others go on", d->result->reason);
+    tg_queue_lost(d->queue, worker);
+    if (times < 2) return 0;
+    int rc = skip_block(d, block, worker, d->result->reason, err);
+    count_decided(d);
+    return rc;
+}
+
+/* Looks for workers that are silent, or keep a round for longer than it may take. */
+static int look_after_workers(struct dispatch *d, struct tg_error *err)
+{
+    char why[160];
+    const struct tg_limits *limits = &d->plan->policy.limits;
+    for (size_t w = 0; w < tg_crew_count(d->crew); w++) {
+        if (tg_crew_is_lost(d->crew, w))
+            snprintf(why, sizeof why, "has said nothing for %.3g s", limits->silence_s);
+        else if (tg_lease_is_over(d->leases, w, tg_crew_now(d->crew)))
+            snprintf(why, sizeof why, "lives, but its round takes longer than all deadlines");
+        else
+            continue;
+        if (lose_worker(d, w, why, err) < 0) return -1;
+    }
+    return 0;
+}
+
+/* Takes the lines of a round that is done, also of a worker that was lost: they are stored. */
+static int take_lines(struct dispatch *d, const struct tg_json *lines, struct tg_error *err)
+{
+    for (size_t i = 0; i < tg_json_count(lines); i++) {
+        struct tg_measurement m;
+        if (tg_measurement_from_json(tg_json_text(tg_json_at(lines, i)), &m, err) < 0 ||
+            tg_rows_keep(d->rows, &m, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* Takes what a worker says of its round. */
 static int take_answer(struct dispatch *d, size_t worker, const char *answer, struct tg_error *err)
 {
     struct tg_json_file file;
-    struct given *given = &d->given[worker];
+    size_t block;
+    double took_s, now_s = tg_crew_now(d->crew);
     if (tg_json_parse(answer, &file, err) < 0) return -1;
-    const char *lost = tg_json_text(tg_json_get(file.root, "lost"));
-    const struct tg_json *lines = tg_json_get(file.root, "done");
-    double took_s = tg_now() - given->since_s;
+    const struct tg_json *lost = tg_json_get(file.root, "lost");
     int rc = 0;
-    given->is_out = false;
-    d->last_worker = worker;
-    d->result->rounds++;
-    tg_queue_done(d->queue, given->block, worker, took_s);
-    /* A round that could not be stored is not a round: nothing unstored may decide anything. */
-    for (size_t i = 0; !*lost && rc == 0 && i < tg_json_count(lines); i++) {
-        struct tg_measurement m;
-        rc = tg_measurement_from_json(tg_json_text(tg_json_at(lines, i)), &m, err);
-        if (rc == 0 && keep_row(d, &m, err) < 0) {
-            tg_measurement_free(&m);
-            rc = -1;
-        }
+    if (tg_json_get(file.root, "waits")) {
+        tg_lease_hold(d->leases, worker);
+    } else if (tg_json_get(file.root, "begun")) {
+        tg_lease_begin(d->leases, worker, now_s);
+    } else if (tg_lease_return(d->leases, worker, now_s, &block, &took_s)) {
+        d->last_worker = worker;
+        d->result->rounds++;
+        tg_queue_done(d->queue, block, worker, took_s);
+        /* A round that could not be stored is not a round: nothing unstored may decide anything. */
+        if (!lost) rc = take_lines(d, tg_json_get(file.root, "done"), err);
+        if (lost && rc == 0) rc = lose_worker(d, worker, tg_json_text(lost), err);
+        if (lost) d->result->is_lost = true;
+        if (rc == 0) rc = judge_block(d, block, took_s, err);
+        count_decided(d);
     }
-    if (*lost) lose_worker(d, worker, lost);
     tg_json_release(&file);
-    if (rc == 0) rc = judge_block(d, given->block, took_s, err);
-    count_decided(d);
     return rc;
 }
 
@@ -325,6 +344,14 @@ static void heed_signals(void)
     sigaction(SIGTERM, &action, NULL);
 }
 
+/* What is open while there is time is open for want of those that were lost. */
+static void note_what_is_left(struct dispatch *d)
+{
+    if (tg_lease_lost_count(d->leases) && d->decided < d->required && time_left(d) > 0 &&
+        !d->has_failed)
+        d->result->is_lost = true;
+}
+
 static int run_rounds(struct dispatch *d, struct tg_error *err)
 {
     for (;;) {
@@ -336,10 +363,13 @@ static int run_rounds(struct dispatch *d, struct tg_error *err)
                      "stopped by a signal; tritgate run --resume %.900s goes on", d->directory);
         }
         if (!is_stopped && !d->has_failed && give_out(d, err) < 0) return -1;
-        if (!tg_queue_is_out(d->queue)) return 0;
+        if (!tg_queue_is_out(d->queue)) {
+            note_what_is_left(d);
+            return 0;
+        }
         show_progress(d, false);
         int heard = tg_crew_hear(d->crew, tg_now() + 1, &worker, &answer, err);
-        if (heard < 0) return -1;
+        if (heard < 0 || look_after_workers(d, err) < 0) return -1;
         if (heard == 0) continue;
         int rc = take_answer(d, worker, answer, err);
         free(answer);
@@ -429,26 +459,18 @@ static int take_earlier(struct dispatch *d, const struct tg_run *earlier, struct
         char *line = tg_measurement_to_json(&earlier->rows[i]);
         int rc = tg_measurement_from_json(line, &copy, err);
         free(line);
-        if (rc < 0) return -1;
-        if (keep_row(d, &copy, err) < 0) {
-            tg_measurement_free(&copy);
-            return -1;
-        }
+        tg_pulse();
+        if (rc < 0 || tg_rows_keep(d->rows, &copy, err) < 0) return -1;
     }
     return 0;
 }
 
 static void free_dispatch(struct dispatch *d)
 {
-    for (size_t i = 0; i < d->kept_count; i++) {
-        tg_measurement_free(d->kept[i]);
-        free(d->kept[i]);
-    }
-    free(d->kept);
     tg_family_destroy(d->families);
     tg_rows_destroy(d->rows);
     free(d->verdicts);
-    free(d->given);
+    tg_lease_destroy(d->leases);
     tg_queue_destroy(d->queue);
 }
 
@@ -469,12 +491,13 @@ int tg_dispatch(struct tg_crew *crew, const struct tg_capability *workers,
     d.queue = tg_queue_create(plan->spec.block_count, worker_count, plan->policy.limits.rounds_min,
                               tg_fill_next(&d.seeds));
     d.verdicts = calloc(plan->spec.test_count, sizeof *d.verdicts);
-    d.given = calloc(worker_count, sizeof *d.given);
     d.last_worker = worker_count - 1;
+    d.leases = tg_lease_create(worker_count, plan->spec.block_count);
+    d.skipped = tg_skipped_open(plan, run, directory, attempt);
     *dispatched = (struct tg_dispatched){0};
 
     int rc = -1;
-    if (!d.queue || !d.verdicts || !d.given)
+    if (!d.queue || !d.verdicts || !d.leases || !d.skipped)
         tg_fail(err, "out of memory");
     else if (tg_rows_create(plan, &d.rows, err) == 0 &&
              tg_family_create(plan, &d.families, err) == 0 && take_earlier(&d, run, err) == 0 &&
@@ -484,6 +507,7 @@ int tg_dispatch(struct tg_crew *crew, const struct tg_capability *workers,
         rc = run_rounds(&d, err);
         show_progress(&d, true);
     }
+    if (tg_skipped_close(d.skipped, rc == 0 ? err : NULL) < 0) rc = -1;
     free_dispatch(&d);
     return rc;
 }

@@ -12,14 +12,15 @@
 
 /*
  * Rank 0 at work: it gives out rounds where they decide most, until every test that counts is
- * resolved or the budget is spent, and shows how far it is.
+ * resolved or the budget is spent, and shows how far it is. The rounds of workers that are lost go
+ * to others (lease.h).
  */
 
 /* What came of it. */
 struct tg_dispatched {
     size_t rounds;
-    bool is_lost;      /* something measured could not be stored, or no worker is left */
-    char reason[1024]; /* ... and why */
+    bool is_lost;      /* something could not be stored, or is open since workers are lost */
+    char reason[1024]; /* ... and why; or the last worker that was lost */
 };
 
 /*

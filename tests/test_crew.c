@@ -29,7 +29,7 @@ static int end(void **state)
 {
     (void)state;
     tg_crew_close(crew);
-    tg_wire_close(wire);
+    tg_wire_close(wire, 0);
     return 0;
 }
 
@@ -106,6 +106,17 @@ static void what_workers_announce_takes_the_place_of_what_they_said(void **state
     tg_plan_capability_release(&worker);
 }
 
+static void a_worker_in_this_process_is_never_lost_and_leaves(void **state)
+{
+    (void)state;
+    tg_crew_set_patience(crew, 0);
+    assert_false(tg_crew_is_lost(crew, 0));
+    double before = tg_crew_now(crew);
+    assert_true(tg_crew_now(crew) >= before);
+    tg_crew_set_patience(crew, 20);
+    assert_int_equal(tg_crew_dismiss(crew), 1);
+}
+
 int main(int argc, char **argv)
 {
     if (is_cell(argc, argv)) return play_cell(argv);
@@ -115,6 +126,7 @@ int main(int argc, char **argv)
         TEST(all_are_told),
         TEST(an_answer_that_nobody_heard_is_freed),
         TEST(a_message_that_means_nothing_is_an_error),
+        TEST(a_worker_in_this_process_is_never_lost_and_leaves),
         TEST(what_workers_announce_takes_the_place_of_what_they_said),
     };
     tg_crew_close(NULL);

@@ -57,7 +57,7 @@ static int end(void **state)
         tg_crew_hear(crew, 0, &from, &answer, NULL) == 1)
         free(answer);
     tg_crew_close(crew);
-    tg_wire_close(wire);
+    tg_wire_close(wire, 0);
     tg_plan_release(&plan);
     tg_plan_capability_release(&worker);
     tg_store_release(&run);

@@ -13,6 +13,8 @@
 
 #include <cmocka.h>
 
+#include "worker/pulse.h"
+
 /* Of one rank; what passes between ranks is seen by whole runs. */
 
 /* mpi.h stays behind its door. */
@@ -48,8 +50,11 @@ static void without_a_launcher_there_is_one_rank_and_no_mpi(void **state)
     assert_string_equal(err.text, "there is no other rank");
     assert_int_equal(rank, 77);
     assert_null(text);
-    tg_wire_close(wire);
-    tg_wire_close(NULL);
+    assert_true(tg_pulse());
+    tg_wire_set_patience(wire, 0);
+    assert_false(tg_wire_is_lost(wire, 0));
+    tg_wire_close(wire, 0);
+    tg_wire_close(NULL, 0);
     unsetenv("SLURM_LOCALID");
     assert_int_equal(MPI_Initialized(&flag), 0);
     assert_int_equal(flag, 0);
@@ -79,7 +84,7 @@ static void a_lone_rank_ends_with_the_status_it_is_given(void **state)
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_true(WIFEXITED(status));
     assert_int_equal(WEXITSTATUS(status), 4);
-    tg_wire_close(wire);
+    tg_wire_close(wire, 0);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, forget_the_launcher, forget_the_launcher)

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "worker/pulse.h"
 
 #define LINE_MOST     (1u << 20)
 #define CHILDREN_MOST 8
@@ -218,7 +219,7 @@ int tg_child_wait(struct tg_child *const children[], size_t count, double deadli
         for (size_t i = 0; i < count; i++)
             if (has_line(children[i]) || children[i]->closed) return (int)i;
         double left = deadline_s - tg_now();
-        if (left <= 0) return -1;
+        if (left <= 0 || !tg_pulse()) return -1;
         for (size_t i = 0; i < count; i++) {
             polled[2 * i] = (struct pollfd){.fd = children[i]->from, .events = POLLIN};
             polled[2 * i + 1] = (struct pollfd){.fd = children[i]->printed, .events = POLLIN};

@@ -52,7 +52,7 @@ void tg_child_send(struct tg_child *child, const char *line);
 
 /*
  * Waits until one of the children has a line or is dead, or until deadline_s (monotonic seconds).
- * Returns its index, or -1 when it is late.
+ * Returns its index, or -1 when it is late, or nobody wants it any more (pulse.h).
  */
 int tg_child_wait(struct tg_child *const children[], size_t count, double deadline_s);
 

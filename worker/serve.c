@@ -3,12 +3,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -16,6 +18,7 @@
 #include "kernels/kernel.h"
 #include "results/store.h"
 #include "worker/host.h"
+#include "worker/pulse.h"
 #include "worker/seat.h"
 #include "worker/survey.h"
 
@@ -31,8 +34,9 @@ struct tg_worker {
     struct tg_store *store; /* created by the first round */
     bool is_closed;         /* it said bye */
     int64_t broken;         /* rounds on its device that broke one after the other */
-    char left_out[300]; /* why it leaves out what is left for its device, "" while it does not */
-    bool has_waited;    /* for another run, and said so */
+    char left_out[300];   /* why it leaves out what is left for its device, "" while it does not */
+    bool has_waited;      /* for another run, and said so */
+    struct tg_wire *wire; /* to the coordinator, NULL if that is this process */
 };
 
 int tg_serve_open(int rank, int index, int count, const struct tg_identity *identity,
@@ -144,8 +148,11 @@ static int open_run(struct tg_worker *w, const struct tg_json_file *file, struct
     w->plan = copied(message, "plan");
     if (!w->matrix || !w->policy || !w->plan) return tg_fail(err, "out of memory");
     tg_record_init(&tg_limits_type, &w->bench.limits);
-    return tg_json_read_record(file, tg_json_get(message, "limits"), &tg_limits_type,
-                               &w->bench.limits, err);
+    if (tg_json_read_record(file, tg_json_get(message, "limits"), &tg_limits_type, &w->bench.limits,
+                            err) < 0)
+        return -1;
+    if (w->wire) tg_wire_set_patience(w->wire, w->bench.limits.silence_s);
+    return 0;
 }
 
 static int open_store(struct tg_worker *w, struct tg_error *err)
@@ -158,6 +165,17 @@ static int open_store(struct tg_worker *w, struct tg_error *err)
     snprintf(path, sizeof path, "%s/worker-%04d.%lld.h5", w->directory, w->bench.rank,
              (long long)w->attempt);
     return tg_store_create(path, &plan, &w->store, err);
+}
+
+/* Waits for a lock as long as the coordinator does. */
+static void wait_for(struct tg_worker *w, int held, int how)
+{
+    const struct timespec nap = {.tv_nsec = 100000000};
+    struct tg_error why;
+    if (w->wire) tg_wire_send(w->wire, 0, "{\"waits\":\"\"}", &why);
+    while (tg_pulse() && flock(held, how | LOCK_NB) < 0 && (errno == EWOULDBLOCK || errno == EINTR))
+        nanosleep(&nap, NULL);
+    if (w->wire) tg_wire_send(w->wire, 0, "{\"begun\":\"\"}", &why);
 }
 
 /*
@@ -179,8 +197,7 @@ static int lock(struct tg_worker *w, const char *name, int how)
     if (flock(held, how | LOCK_NB) < 0 && errno == EWOULDBLOCK) {
         if (!w->has_waited) tg_log(TG_INFO, "waiting for another run on %s", name);
         w->has_waited = true;
-        while (flock(held, how) < 0 && errno == EINTR) {
-        }
+        wait_for(w, held, how);
     }
     return held;
 }
@@ -217,6 +234,26 @@ static void let_go(struct holds *holds)
 {
     while (holds->count > 0)
         if (holds->descriptors[--holds->count] >= 0) close(holds->descriptors[holds->count]);
+}
+
+char *tg_serve_order_text(const struct tg_order *order)
+{
+    char text[TG_CELL_TEXT_SIZE], seed[32];
+    const struct tg_block *b = &order->block;
+    struct tg_json *root = tg_json_object(NULL, NULL);
+    snprintf(seed, sizeof seed, "%" PRIu64, order->seed);
+    tg_json_add_text(root, "do", "round");
+    tg_json_add_text(root, "block", b->text);
+    struct tg_json *cells = tg_json_array(root, "cells");
+    for (size_t i = 0; i < b->cell_count; i++)
+        tg_json_add_text(cells, NULL, tg_cell_text(&b->cells[i], text));
+    tg_json_add_boolean(root, "is_timed", b->is_timed);
+    tg_json_add_boolean(root, "is_fixed", b->is_fixed);
+    tg_json_add_boolean(root, "is_complete", order->is_complete);
+    tg_json_add_boolean(root, "is_apart", order->is_apart);
+    tg_json_add_number(root, "round", (double)order->round);
+    tg_json_add_text(root, "seed", seed);
+    return printed(root);
 }
 
 static int read_order(const struct tg_worker *w, const struct tg_json *message,
@@ -267,6 +304,11 @@ static void look_at_device(struct tg_worker *w, const struct tg_measurement *m, 
                  (long long)w->broken, broke->reason);
 }
 
+static int give_up(struct tg_error *err)
+{
+    return tg_fail(err, "the coordinator is lost");
+}
+
 static int run_round(struct tg_worker *w, const struct tg_json *message, struct tg_json *lines,
                      struct tg_error *err)
 {
@@ -279,10 +321,13 @@ static int run_round(struct tg_worker *w, const struct tg_json *message, struct 
     struct holds holds;
     take(w, order.is_apart, &holds);
     double waited_s = tg_now() - begun_s;
-    int rc = tg_conduct(&w->bench, &order, measurements, err);
+    int rc = tg_pulse() ? tg_conduct(&w->bench, &order, measurements, err) : give_up(err);
     let_go(&holds);
     if (rc < 0) return -1;
-    look_at_device(w, measurements, order.block.cell_count);
+    if (tg_pulse())
+        look_at_device(w, measurements, order.block.cell_count);
+    else
+        rc = give_up(err); /* its children were killed: that is no measurement */
     for (size_t i = 0; i < order.block.cell_count; i++) {
         measurements[i].facts.waited_s = waited_s;
         if (rc == 0) rc = tg_store_append(w->store, &measurements[i], err);
@@ -349,6 +394,7 @@ void tg_serve_close(struct tg_worker *worker)
 int tg_serve(struct tg_wire *wire, struct tg_worker *worker, struct tg_error *err)
 {
     int rc = 0;
+    worker->wire = wire;
     while (rc == 0 && !worker->is_closed) {
         char *message, *answer = NULL;
         int rank;

@@ -16,6 +16,7 @@
  *    "exclusive":"memory"}                         ->  {"host":…, "head":survey, …}
  *   {"do":"open", "directory":…, "matrix":…, …}   ->  (nothing)
  *   {"do":"round", "block":…, "round":3, …}       ->  {"done":[line, …]} or {"lost":"why"}
+ *     before it, if another run is on its memory  ->  {"waits":""}, and then {"begun":""}
  *   {"do":"close"}                                ->  {"bye":""} or {"bye":"why"}
  */
 
@@ -33,6 +34,9 @@ struct tg_identity {
 int tg_serve_open(int rank, int index, int count, const struct tg_identity *identity,
                   struct tg_worker **worker, struct tg_error *err);
 
+/* The message that orders a round; the caller frees. Its attempt is that of the run. */
+char *tg_serve_order_text(const struct tg_order *order);
+
 /* Answers one message, as above; *answer is the caller's to free, or NULL where nothing is said. */
 int tg_serve_answer(struct tg_worker *worker, const char *message, char **answer,
                     struct tg_error *err);
@@ -40,7 +44,10 @@ int tg_serve_answer(struct tg_worker *worker, const char *message, char **answer
 /* Frees the worker; a store that no message closed is closed. Accepts NULL. */
 void tg_serve_close(struct tg_worker *worker);
 
-/* Answers the coordinator's messages until it is told to close. */
+/*
+ * Answers the coordinator's messages until it is told to close. Fails when the coordinator is lost:
+ * the round under way is given up, and nothing of it is stored.
+ */
 int tg_serve(struct tg_wire *wire, struct tg_worker *worker, struct tg_error *err);
 
 #endif

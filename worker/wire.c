@@ -1,22 +1,35 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "worker/wire.h"
 
+#include <math.h>
 #include <mpi.h>
-#include <stdbool.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "worker/host.h"
+#include "worker/pulse.h"
 
 #define PAUSE_LEAST_NS 100000
 #define PAUSE_MOST_NS  8000000 /* about 0.5 % of a core where probing is dear */
+#define BEAT_EVERY_S   1
+#define LEAVE_WITHIN_S 10
+
+enum { TEXT, BEAT }; /* tags of messages */
 
 struct tg_wire {
     bool has_mpi;
     int rank, size;
     int index, count; /* among the workers of its node */
+    double patience_s;
+    double beat_s;      /* when it last said that it is alive */
+    double listened_s;  /* its clock of listening then */
+    double *heard_s;    /* on that clock, when something last came of each rank */
+    MPI_Request *beats; /* under way to each rank */
+    bool is_alone;      /* rank 0 was lost, for good: what it wanted was given up */
 };
 
 /* A launcher leaves these variables; without them this is one process by itself. */
@@ -67,23 +80,77 @@ static int meet(struct tg_wire *w, struct tg_error *err)
     return rc;
 }
 
+double tg_wire_listened(const struct tg_wire *wire)
+{
+    /* A beat that is overdue says that this rank was stopped, or had something else to do. */
+    return wire->listened_s + fmin(tg_now() - wire->beat_s, 2 * BEAT_EVERY_S);
+}
+
+/* Takes what other ranks have said of being alive. */
+static void hear_beats(struct tg_wire *w)
+{
+    char sign;
+    int there = 0;
+    MPI_Status status;
+    while (MPI_Iprobe(MPI_ANY_SOURCE, BEAT, MPI_COMM_WORLD, &there, &status) == MPI_SUCCESS &&
+           there) {
+        MPI_Recv(&sign, 1, MPI_CHAR, status.MPI_SOURCE, BEAT, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
+        w->heard_s[status.MPI_SOURCE] = w->listened_s;
+    }
+}
+
+/* Says so to the others, but not to one that has not yet taken what was said before. */
+static void say_beats(struct tg_wire *w)
+{
+    static const char sign = 0;
+    int left = 0;
+    for (int i = 0; i < (w->rank == 0 ? w->size : 1); i++)
+        if (i != w->rank && MPI_Test(&w->beats[i], &left, MPI_STATUS_IGNORE) == MPI_SUCCESS && left)
+            MPI_Isend(&sign, 1, MPI_CHAR, i, BEAT, MPI_COMM_WORLD, &w->beats[i]);
+}
+
+/* Whether to go on with what is waited for: rank 0 wants it. */
+static bool beat(void *wire)
+{
+    struct tg_wire *w = wire;
+    double now = tg_now();
+    if (now - w->beat_s >= BEAT_EVERY_S) {
+        w->listened_s = tg_wire_listened(w);
+        w->beat_s = now;
+        hear_beats(w);
+        say_beats(w);
+    }
+    if (w->rank > 0 && tg_wire_is_lost(w, 0)) w->is_alone = true;
+    return !w->is_alone;
+}
+
+static int open_mpi(struct tg_wire *w, struct tg_error *err)
+{
+    w->has_mpi = true;
+    if (MPI_Init(NULL, NULL) != MPI_SUCCESS) return tg_fail(err, "MPI cannot be started");
+    MPI_Comm_rank(MPI_COMM_WORLD, &w->rank);
+    MPI_Comm_size(MPI_COMM_WORLD, &w->size);
+    w->heard_s = calloc((size_t)w->size, sizeof *w->heard_s);
+    w->beats = calloc((size_t)w->size, sizeof(MPI_Request));
+    if (!w->heard_s || !w->beats) return tg_fail(err, "out of memory");
+    for (int i = 0; i < w->size; i++) w->beats[i] = MPI_REQUEST_NULL;
+    if (meet(w, err) < 0) return -1;
+    w->beat_s = tg_now();
+    tg_pulse_set(beat, w);
+    return 0;
+}
+
 int tg_wire_open(struct tg_wire **wire, struct tg_error *err)
 {
     struct tg_wire *w = calloc(1, sizeof *w);
     if (!w) return tg_fail(err, "out of memory");
     w->size = 1;
-    if (is_launched()) {
-        w->has_mpi = true;
-        if (MPI_Init(NULL, NULL) != MPI_SUCCESS) {
-            free(w);
-            return tg_fail(err, "MPI cannot be started");
-        }
-        MPI_Comm_rank(MPI_COMM_WORLD, &w->rank);
-        MPI_Comm_size(MPI_COMM_WORLD, &w->size);
-        if (meet(w, err) < 0) {
-            tg_wire_close(w);
-            return -1;
-        }
+    w->patience_s = INFINITY;
+    if (is_launched() && open_mpi(w, err) < 0) {
+        free(w->heard_s);
+        free(w->beats);
+        free(w);
+        return -1;
     }
     *wire = w;
     return 0;
@@ -109,21 +176,39 @@ int tg_wire_worker_count(const struct tg_wire *wire)
     return wire->has_mpi ? wire->count : 1;
 }
 
+void tg_wire_set_patience(struct tg_wire *wire, double silence_s)
+{
+    wire->patience_s = silence_s;
+}
+
+bool tg_wire_is_lost(const struct tg_wire *wire, int rank)
+{
+    return wire->has_mpi && wire->listened_s - wire->heard_s[rank] > wire->patience_s;
+}
+
 int tg_wire_send(struct tg_wire *wire, int rank, const char *text, struct tg_error *err)
 {
     MPI_Request request;
-    int done = 0;
+    int left = 0;
     long pause = PAUSE_LEAST_NS;
     if (!wire->has_mpi) return tg_fail(err, "there is no other rank");
-    if (MPI_Isend(text, (int)strlen(text) + 1, MPI_CHAR, rank, 0, MPI_COMM_WORLD, &request) !=
-        MPI_SUCCESS)
+    char *copy = strdup(text);
+    if (!copy) return tg_fail(err, "out of memory");
+    if (MPI_Isend(copy, (int)strlen(copy) + 1, MPI_CHAR, rank, TEXT, MPI_COMM_WORLD, &request) !=
+        MPI_SUCCESS) {
+        free(copy);
         return tg_fail(err, "cannot send to rank %d", rank);
-    for (;;) {
-        if (MPI_Test(&request, &done, MPI_STATUS_IGNORE) != MPI_SUCCESS)
-            return tg_fail(err, "cannot send to rank %d", rank);
-        if (done) return 0;
-        pause_for(&pause);
     }
+    for (;;) {
+        if (MPI_Test(&request, &left, MPI_STATUS_IGNORE) != MPI_SUCCESS)
+            return tg_fail(err, "cannot send to rank %d", rank);
+        if (left) break;
+        if (tg_wire_is_lost(wire, rank)) return 0; /* the copy is MPI's until the end */
+        pause_for(&pause);
+        beat(wire);
+    }
+    free(copy);
+    return 0;
 }
 
 int tg_wire_receive(struct tg_wire *wire, double deadline_s, int *rank, char **text,
@@ -135,10 +220,12 @@ int tg_wire_receive(struct tg_wire *wire, double deadline_s, int *rank, char **t
     MPI_Status status;
     if (!wire->has_mpi) return tg_fail(err, "there is no other rank");
     for (;;) {
-        if (MPI_Improbe(MPI_ANY_SOURCE, 0, MPI_COMM_WORLD, &there, &message, &status) !=
+        if (MPI_Improbe(MPI_ANY_SOURCE, TEXT, MPI_COMM_WORLD, &there, &message, &status) !=
             MPI_SUCCESS)
             return tg_fail(err, "cannot receive");
         if (there) break;
+        if (!beat(wire))
+            return tg_fail(err, "the coordinator has said nothing for %.3g s", wire->patience_s);
         if (tg_now() >= deadline_s) return 0;
         pause_for(&pause);
     }
@@ -147,19 +234,48 @@ int tg_wire_receive(struct tg_wire *wire, double deadline_s, int *rank, char **t
     if (!received) return tg_fail(err, "out of memory");
     MPI_Mrecv(received, length, MPI_CHAR, &message, MPI_STATUS_IGNORE);
     received[length] = 0;
+    wire->heard_s[status.MPI_SOURCE] = wire->listened_s;
     *rank = status.MPI_SOURCE;
     *text = received;
     return 1;
 }
 
-void tg_wire_close(struct tg_wire *wire)
+static volatile sig_atomic_t status_at_last;
+
+static void end_at_last(int signal)
 {
-    if (wire && wire->has_mpi) MPI_Finalize();
+    (void)signal;
+    _exit(status_at_last);
+}
+
+/* MPI may wait for ever for a rank, or a daemon, that hangs. */
+static void leave_soon(int status)
+{
+    status_at_last = status;
+    signal(SIGALRM, end_at_last);
+    alarm(LEAVE_WITHIN_S);
+}
+
+void tg_wire_close(struct tg_wire *wire, int status)
+{
+    if (!wire) return;
+    if (wire->has_mpi) {
+        tg_pulse_set(NULL, NULL);
+        /* The others wait in MPI until rank 0, which decides meanwhile, comes too. */
+        if (wire->rank == 0) leave_soon(status);
+        MPI_Finalize();
+        alarm(0);
+    }
+    free(wire->heard_s);
+    free(wire->beats);
     free(wire);
 }
 
 _Noreturn void tg_wire_abort(struct tg_wire *wire, int status)
 {
-    if (wire->has_mpi) MPI_Abort(MPI_COMM_WORLD, status);
+    if (wire->has_mpi) {
+        leave_soon(status);
+        MPI_Abort(MPI_COMM_WORLD, status);
+    }
     exit(status);
 }

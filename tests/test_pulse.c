@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "worker/pulse.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+struct watcher {
+    int beats, last;
+};
+
+/* Goes on until its last beat. */
+static bool count(void *whom)
+{
+    struct watcher *w = whom;
+    return ++w->beats < w->last;
+}
+
+static void without_a_watcher_waiting_goes_on(void **state)
+{
+    (void)state;
+    assert_true(tg_pulse());
+}
+
+static void who_waits_hears_whether_to_go_on(void **state)
+{
+    (void)state;
+    struct watcher w = {0, 3};
+    tg_pulse_set(count, &w);
+    assert_true(tg_pulse());
+    assert_true(tg_pulse());
+    assert_false(tg_pulse());
+    assert_int_equal(w.beats, 3);
+    tg_pulse_set(NULL, NULL);
+    assert_true(tg_pulse());
+    assert_int_equal(w.beats, 3);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(without_a_watcher_waiting_goes_on),
+        cmocka_unit_test(who_waits_hears_whether_to_go_on),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TG_WORKER_PULSE_H
+#define TG_WORKER_PULSE_H
+
+#include <stdbool.h>
+
+/*
+ * What a process does while it waits long for something else than messages, such as a child or a
+ * lock: it says that it is alive, and hears whether what it waits for is still wanted. Who waits
+ * calls tg_pulse at least twice a second; what is done then is said once, by who opens the wire.
+ */
+
+/* What is to be done: `beat` of `whom`, which says whether to go on. NULL: nothing. */
+void tg_pulse_set(bool (*beat)(void *whom), void *whom);
+
+/* Does it. False: whoever waits is to give up, soon. True where nothing was set. */
+bool tg_pulse(void);
+
+#endif
