@@ -25,6 +25,7 @@ struct tg_wishes {
     const char *inherit[TG_INHERIT_MOST];
     size_t inherit_count;
     const char *baseline, *history; /* stores */
+    const char *mark;               /* where tritgate launch wants to be told how far it is */
     struct tg_identity identity;
     double budget_s; /* 0: the policy's */
     bool is_same, is_fail_fast;

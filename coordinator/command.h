@@ -3,6 +3,7 @@
 #define TG_COORDINATOR_COMMAND_H
 
 #include <argp.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/json.h"
@@ -25,6 +26,7 @@ struct tg_command {
 };
 
 int tg_command_run(int argc, char **argv);
+int tg_command_launch(int argc, char **argv);
 int tg_command_gate(int argc, char **argv);
 int tg_command_report(int argc, char **argv);
 int tg_command_merge(int argc, char **argv);
@@ -38,6 +40,10 @@ int tg_command_baseline(int argc, char **argv);
 int tg_command_model(int argc, char **argv);
 int tg_command_doctor(int argc, char **argv);
 int tg_command_list(int argc, char **argv);
+
+/* Reads the arguments of run, which are checked; silently, if another rank says what is wrong. */
+struct tg_wishes;
+int tg_command_read_run(int argc, char **argv, bool is_silent, struct tg_wishes *wishes);
 
 /*
  * For the parsers of their arguments; what is unusable ends the program with one sentence.

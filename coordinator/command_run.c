@@ -9,6 +9,7 @@
 #include "coordinator/begin.h"
 #include "coordinator/command.h"
 #include "coordinator/dispatch.h"
+#include "coordinator/launcher.h"
 #include "coordinator/report.h"
 #include "coordinator/run_directory.h"
 
@@ -33,7 +34,8 @@ enum {
     INHERIT,
     STEP,
     HISTORY,
-    SHARD
+    SHARD,
+    MARK
 };
 
 static const struct argp_option option_list[] = {
@@ -59,6 +61,7 @@ static const struct argp_option option_list[] = {
     {"seed", SEED, "N", 0, "draw the same operands and orders again", 0},
     {"json", JSON, "FILE", 0, "write the receipt here too", 0},
     {"resume", RESUME, "DIR", 0, "go on with a run that was ended; takes no matrix", 0},
+    {"mark", MARK, "FILE", OPTION_HIDDEN, "where tritgate launch looks how far it is", 0},
     {"host", HOST, "NAME", OPTION_HIDDEN, "this worker's node name, in tests", 0},
     {"topology", TOPOLOGY, "XML", OPTION_HIDDEN, "this worker's recorded topology, in tests", 0},
     {"gpus", GPUS, "FILE", OPTION_HIDDEN, "this worker's recorded GPUs, in tests", 0},
@@ -91,6 +94,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
                          TG_INHERIT_MOST);
         o->inherit[o->inherit_count++] = arg;
         return 0;
+    case MARK: o->mark = arg; return 0;
     case HOST: o->identity.host = arg; return 0;
     case TOPOLOGY: o->identity.topology = arg; return 0;
     case GPUS: o->identity.gpus = arg; return 0;
@@ -178,11 +182,18 @@ static void leave_timed_cores(const struct tg_work *w)
         tg_log(TG_WARN, "%s", why.text);
 }
 
+static void leave_mark(const struct tg_wishes *wishes, int mark)
+{
+    struct tg_error why;
+    if (tg_launcher_mark(wishes->mark, mark, &why) < 0) tg_log(TG_WARN, "%s", why.text);
+}
+
 static int coordinate(struct tg_work *w, bool has_ranks, size_t *well, struct tg_error *err)
 {
     struct tg_dispatched dispatched;
     int status = TG_STATUS_USAGE;
     if ((w->wishes->resume ? tg_begin_again(w, err) : tg_begin(w, err)) == 0) {
+        leave_mark(w->wishes, TG_MARK_BEGUN);
         say_what_comes(w);
         if (has_ranks) leave_timed_cores(w);
         tg_crew_set_patience(w->crew, w->plan.policy.limits.silence_s);
@@ -207,6 +218,11 @@ static int coordinate(struct tg_work *w, bool has_ranks, size_t *well, struct tg
     return status;
 }
 
+int tg_command_read_run(int argc, char **argv, bool is_silent, struct tg_wishes *wishes)
+{
+    return argp_parse(&argp, argc, argv, is_silent ? ARGP_SILENT : 0, NULL, wishes);
+}
+
 static int work_as_rank(struct tg_wire *wire, const struct tg_wishes *o, struct tg_error *err)
 {
     struct tg_worker *worker;
@@ -226,10 +242,10 @@ int tg_command_run(int argc, char **argv)
     struct tg_error err = {""};
     size_t well = 0;
     /* What is wrong with the command line is said once, by rank 0. */
-    unsigned flags = tg_wire_launched_rank() > 0 ? ARGP_SILENT : 0;
-    for (int i = 1; i < argc && flags; i++)
+    bool is_silent = tg_wire_launched_rank() > 0;
+    for (int i = 1; i < argc && is_silent; i++)
         if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "--usage") == 0) return 0;
-    if (argp_parse(&argp, argc, argv, flags, NULL, &options) != 0) return TG_STATUS_USAGE;
+    if (tg_command_read_run(argc, argv, is_silent, &options) != 0) return TG_STATUS_USAGE;
     if (tg_wire_open(&wire, &err) < 0) {
         tg_log(TG_ERROR, "%s", err.text);
         return TG_STATUS_STOPPED;
@@ -248,6 +264,7 @@ int tg_command_run(int argc, char **argv)
     bool all_left = tg_wire_rank(wire) > 0 ? status == 0 : well == tg_crew_count(work.crew);
     tg_crew_close(work.crew);
     fflush(stdout);
+    if (tg_wire_rank(wire) == 0) leave_mark(&options, status);
     if (!all_left && tg_wire_size(wire) > 1) tg_wire_abort(wire, status);
     tg_wire_close(wire, status);
     return status;

@@ -8,6 +8,7 @@
 
 static const struct tg_command commands[] = {
     {"run", "measure a matrix and decide", tg_command_run},
+    {"launch", "run over ranks, and go on when one is lost", tg_command_launch},
     {"gate", "decide again from a stored run", tg_command_gate},
     {"report", "print one report of a stored run", tg_command_report},
     {"merge", "join the shards of a run", tg_command_merge},
@@ -27,10 +28,10 @@ static void print_help(FILE *out)
 {
     fputs("tritgate " TRITGATE_VERSION ": did a change make a ternary language model engine slower"
           " or wrong?\n\n"
-          "  mpirun -n 3 tritgate run matrix/smoke.json --base OLD/libtritgate-kernels.so\n\n"
+          "  tritgate launch -n 3 -- run matrix/smoke.json --base OLD/libtritgate-kernels.so\n\n"
           "measures the kernels built with this program against an older build, on whatever\n"
           "this machine has, and exits with the decision. Without --base it compares kernels\n"
-          "with each other and with their limits. Without mpirun one process does it all.\n\n"
+          "with each other and with their limits. Without launch one process does it all.\n\n"
           "Commands (each has its own --help):\n",
           out);
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)

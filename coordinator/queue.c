@@ -412,13 +412,19 @@ void tg_queue_urge(struct tg_queue *queue, size_t block, double urgency)
 
 void tg_queue_lost(struct tg_queue *queue, size_t worker)
 {
-    queue->lost[worker] = true;
+    bool had_one = false;
     queue->is_arranged = false;
     for (size_t b = 0; b < queue->block_count; b++) {
         if (!queue->entries[b].out || queue->entries[b].worker != worker) continue;
         queue->entries[b].out = false;
         queue->out_count--;
+        had_one = true;
     }
+    for (size_t w = 0; w < queue->worker_count; w++)
+        if (w == worker ||
+            (had_one && (queue->domains.numbers[w] == queue->domains.numbers[worker] ||
+                         queue->gpus.numbers[w] == queue->gpus.numbers[worker])))
+            queue->lost[w] = true;
 }
 
 bool tg_queue_has_failed(const struct tg_queue *queue)

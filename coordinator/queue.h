@@ -68,7 +68,10 @@ void tg_queue_expect(struct tg_queue *queue, size_t block, double rounds);
 void tg_queue_close(struct tg_queue *queue, size_t block);
 void tg_queue_urge(struct tg_queue *queue, size_t block, double urgency);
 
-/* A worker that is gone: it gets nothing more, and what it had may be given out again. */
+/*
+ * A worker that is gone: it gets nothing more, and what it had may be given out again. Nobody else
+ * of its domain or GPU gets anything either, if it had something: that may still be running there.
+ */
 void tg_queue_lost(struct tg_queue *queue, size_t worker);
 
 /* Whether it ran out of memory; then nothing is given out any more. */

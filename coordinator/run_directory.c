@@ -14,19 +14,21 @@
 
 #include "coordinator/report.h"
 
+/* Whole, or not at all. */
 static int write_text(const char *directory, const char *name, const char *text,
                       struct tg_error *err)
 {
-    char path[4096 + 64];
+    char path[4096 + 64], beside[4096 + 80];
     snprintf(path, sizeof path, "%s/%s", directory, name);
-    FILE *f = fopen(path, "w");
+    snprintf(beside, sizeof beside, "%s.new", path);
+    FILE *f = fopen(beside, "w");
     int good = f && fputs(text, f) >= 0;
     if (f && fclose(f) != 0) good = 0;
-    return good ? 0 : tg_fail(err, "cannot write '%s': %s", path, strerror(errno));
+    if (good && rename(beside, path) == 0) return 0;
+    return tg_fail(err, "cannot write '%s': %s", path, strerror(errno));
 }
 
-/* runs/<UTC date>, and a number behind it where that exists already. */
-static int make_dated(char *path, size_t size, struct tg_error *err)
+int tg_run_directory_date(int number, char *path, size_t size, struct tg_error *err)
 {
     char date[32];
     struct tm utc;
@@ -35,11 +37,17 @@ static int make_dated(char *path, size_t size, struct tg_error *err)
         return tg_fail(err, "cannot make 'runs': %s", strerror(errno));
     if (!gmtime_r(&now, &utc)) return tg_fail(err, "no date");
     strftime(date, sizeof date, "%Y%m%d-%H%M%S", &utc);
+    if (number == 0)
+        snprintf(path, size, "runs/%s", date);
+    else
+        snprintf(path, size, "runs/%s.%d", date, number);
+    return 0;
+}
+
+static int make_dated(char *path, size_t size, struct tg_error *err)
+{
     for (int i = 0; i < 100; i++) {
-        if (i == 0)
-            snprintf(path, size, "runs/%s", date);
-        else
-            snprintf(path, size, "runs/%s.%d", date, i);
+        if (tg_run_directory_date(i, path, size, err) < 0) return -1;
         if (mkdir(path, 0777) == 0) return 0;
         if (errno != EEXIST) break;
     }
@@ -65,11 +73,12 @@ int tg_run_directory_make(const char *wanted, const struct tg_run *texts, char *
     snprintf(path, size, "%s", resolved);
     free(resolved);
     if (tg_run_directory_lock(path, err) < 0) return -1;
-    if (write_text(path, "matrix.json", texts->matrix, err) < 0 ||
-        write_text(path, "policy.json", texts->policy, err) < 0 ||
-        write_text(path, "plan.json", texts->plan, err) < 0)
+    if (texts->acceptance && write_text(path, "acceptance.json", texts->acceptance, err) < 0)
         return -1;
-    return texts->acceptance ? write_text(path, "acceptance.json", texts->acceptance, err) : 0;
+    if (write_text(path, "matrix.json", texts->matrix, err) < 0 ||
+        write_text(path, "policy.json", texts->policy, err) < 0)
+        return -1;
+    return write_text(path, "plan.json", texts->plan, err);
 }
 
 int tg_run_directory_lock(const char *path, struct tg_error *err)

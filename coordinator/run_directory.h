@@ -15,9 +15,12 @@
  * files, digests.json, reports.
  */
 
+/* The name of a directory: runs/<UTC date>, and a number behind it if that is not 0. Makes runs. */
+int tg_run_directory_date(int number, char *path, size_t size, struct tg_error *err);
+
 /*
  * Makes the directory (`wanted`, or runs/<date> if it is NULL; it must not exist) and writes the
- * texts. `path` becomes its absolute path.
+ * texts, the plan last: with it, the run is begun. `path` becomes its absolute path.
  */
 int tg_run_directory_make(const char *wanted, const struct tg_run *texts, char *path, size_t size,
                           struct tg_error *err);

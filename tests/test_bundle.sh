@@ -69,6 +69,8 @@ check 'finds a policy by its name' \
 
 check 'a run alone passes' gives 0 inside './tritgate run /there/quick.json --out /tmp/alone'
 check 'and over ranks' gives 0 inside './mpirun -n 3 ./tritgate run /there/quick.json --out /tmp/ranks'
+check 'which it launches itself' \
+    gives 0 inside './tritgate launch -n 3 -- run /there/quick.json --out /tmp/launched'
 check 'a matrix of its own' \
     gives 2 inside './mpirun -n 2 ./tritgate run matrix/smoke.json --budget 1 --out /tmp/smoke'
 check 'comes to an end in time' says '^INCONCLUSIVE '

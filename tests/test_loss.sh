@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Ranks that stop, and are not dead: nobody tells the others. What they had goes to others once,
 # the run ends, and it goes on from what was stored.
-# shellcheck disable=SC1091
+# shellcheck disable=SC1091,SC2046
 . "$(dirname "$0")/lib.sh"
 
 # Ranks of a run: the coordinator, then the workers, by the rank in their environment.
@@ -28,6 +28,7 @@ start() {
     shift
     setsid mpirun "$@" >"$run.out" 2>"$run.err" </dev/null &
     launcher=$!
+    launchers+=("$launcher")
     for _ in $(seq 200); do
         if (($(rows "$run") >= 4)); then return 0; fi
         sleep 0.05
@@ -35,11 +36,20 @@ start() {
     return 1
 }
 
+# Nothing that was stopped may stay: it would keep its memory domain from others for ever.
+launchers=()
+clean() {
+    local pid
+    for pid in "${launchers[@]}"; do kill -9 $(pgrep -s "$pid") 2>/dev/null; done
+    rm -rf "$work"
+}
+trap clean EXIT
+
 # ends STATUS SECONDS: the farm ends so, within that time. (Open MPI 4.1's mpirun sometimes crashes
 # itself when it ends a rank that was stopped: that is no status of ours.)
 ends() {
     local status=0 begun=$SECONDS
-    (sleep "$2" && kill -9 -- "-$launcher") 2>/dev/null &
+    (sleep "$2" && kill -9 $(pgrep -s "$launcher")) 2>/dev/null &
     local guard=$!
     wait "$launcher" || status=$?
     kill "$guard" 2>/dev/null

@@ -29,6 +29,11 @@ export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 # PMIx dies of a user without a home.
 export HOME="${HOME:-/}"
 
+# What `tritgate launch` has of ours is not for what mpirun starts.
+case ${LD_LIBRARY_PATH-} in
+"$root/lib") unset LD_LIBRARY_PATH ;;
+"$root/lib:"*) LD_LIBRARY_PATH=${LD_LIBRARY_PATH#"$root/lib:"} ;;
+esac
 # The host's own paths stay behind ours: drivers are found there.
 libraries=$root/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 case $name in

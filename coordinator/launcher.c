@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "coordinator/launcher.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+
+int tg_launcher_mark(const char *path, int mark, struct tg_error *err)
+{
+    char beside[4096 + 64];
+    if (!path) return 0;
+    snprintf(beside, sizeof beside, "%s.new", path);
+    FILE *f = fopen(beside, "w");
+    int good = f && fprintf(f, "%d\n", mark) > 0;
+    if (f && fclose(f) != 0) good = 0;
+    /* By another name, so that it is read whole or not at all. */
+    if (good && rename(beside, path) == 0) return 0;
+    return tg_fail(err, "cannot write '%s': %s", path, strerror(errno));
+}
+
+int tg_launcher_read_mark(const char *path)
+{
+    int mark = TG_MARK_NONE;
+    FILE *f = fopen(path, "r");
+    if (!f) return TG_MARK_NONE;
+    if (fscanf(f, "%d", &mark) != 1) mark = TG_MARK_NONE;
+    fclose(f);
+    return mark;
+}
+
+static int start(const struct tg_launcher *launch, pid_t *pid, struct tg_error *err)
+{
+    sigset_t none;
+    posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
+    sigemptyset(&none);
+    posix_spawn_file_actions_init(&actions);
+    posix_spawnattr_init(&attributes);
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK);
+    posix_spawnattr_setpgroup(&attributes, 0);
+    posix_spawnattr_setsigmask(&attributes, &none);
+    posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
+    int why = posix_spawnp(pid, launch->argv[0], &actions, &attributes,
+                           (char *const *)(uintptr_t)launch->argv, launch->environment);
+    posix_spawn_file_actions_destroy(&actions);
+    posix_spawnattr_destroy(&attributes);
+    return why ? tg_fail(err, "cannot start '%s': %s", launch->argv[0], strerror(why)) : 0;
+}
+
+/* A launcher that is being watched. */
+struct watch {
+    const struct tg_launcher *launch;
+    pid_t pid;
+    double begun_s, done_s; /* when it was started, and when rank 0 was first seen to have ended */
+    double asked_s;         /* when it was asked to end, or 0 */
+    bool has_hung;
+};
+
+/* Asks it to end; one that was stopped must go on to hear that. */
+static void ask_to_end(struct watch *w, int signal)
+{
+    if (w->asked_s > 0) return;
+    w->asked_s = tg_now();
+    kill(-w->pid, signal);
+    kill(-w->pid, SIGCONT);
+}
+
+static void look(struct watch *w, int mark)
+{
+    double now = tg_now();
+    if (mark >= 0 && w->done_s == 0) w->done_s = now;
+    bool hangs = (mark == TG_MARK_NONE && now - w->begun_s > w->launch->begin_s) ||
+                 (w->done_s > 0 && now - w->done_s > w->launch->end_s);
+    if (hangs && w->asked_s == 0) {
+        w->has_hung = true;
+        ask_to_end(w, SIGTERM);
+    }
+    if (w->asked_s > 0 && now - w->asked_s > w->launch->kill_s) kill(-w->pid, SIGKILL);
+}
+
+static void tell_end(const struct watch *w, int status, struct tg_launched *launched)
+{
+    const char *hung = w->has_hung ? ", as it hung and was ended" : "";
+    if (WIFSIGNALED(status))
+        snprintf(launched->how, sizeof launched->how, "signal %d%s", WTERMSIG(status), hung);
+    else
+        snprintf(launched->how, sizeof launched->how, "status %d%s", WEXITSTATUS(status), hung);
+}
+
+int tg_launcher_try(const struct tg_launcher *launch, struct tg_launched *launched,
+                    struct tg_error *err)
+{
+    const struct timespec nap = {.tv_nsec = 200000000};
+    sigset_t heeded, before;
+    int status;
+    struct watch w = {.launch = launch, .begun_s = tg_now()};
+    *launched = (struct tg_launched){.mark = TG_MARK_NONE};
+    FILE *f = fopen(launch->mark, "w"); /* what an earlier try left is not this one's */
+    if (!f) return tg_fail(err, "cannot write '%s': %s", launch->mark, strerror(errno));
+    fclose(f);
+    sigemptyset(&heeded);
+    sigaddset(&heeded, SIGCHLD);
+    sigaddset(&heeded, SIGINT);
+    sigaddset(&heeded, SIGTERM);
+    sigaddset(&heeded, SIGHUP);
+    sigprocmask(SIG_BLOCK, &heeded, &before);
+    int rc = start(launch, &w.pid, err);
+    while (rc == 0 && waitpid(w.pid, &status, WNOHANG) == 0) {
+        int signal = sigtimedwait(&heeded, NULL, &nap);
+        if (signal > 0 && signal != SIGCHLD) {
+            if (!launched->signal) launched->signal = signal;
+            ask_to_end(&w, signal);
+        }
+        look(&w, tg_launcher_read_mark(launch->mark));
+    }
+    if (rc == 0) {
+        launched->mark = tg_launcher_read_mark(launch->mark);
+        tell_end(&w, status, launched);
+    }
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    return rc;
+}

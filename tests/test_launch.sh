@@ -1,0 +1,97 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# tritgate launch: a run over ranks that goes on by itself, whatever became of a rank or of mpirun.
+# shellcheck disable=SC1091,SC2046
+. "$(dirname "$0")/lib.sh"
+# It tells Open MPI what it needs, not this script.
+unset "${!OMPI_@}"
+
+ask slow '"stub_twice"' round_s=0.1 quads_max=2000 rounds_min=10 rounds_max=60 \
+    budget_s='60, "silence_s": 3'
+ask strict '"stub_twice"' limit=1.5
+
+# begin DIR ARG...: a launch in the background; waits until a round is stored.
+begin() {
+    local run=$1
+    shift
+    setsid "$TRITGATE" launch "$@" >"$run.out" 2>"$run.err" </dev/null &
+    launcher=$!
+    launchers+=("$launcher")
+    for _ in $(seq 200); do
+        [[ -s $run/worker-0001.1.h5 || -s $run/worker-0002.1.h5 ]] && return 0
+        sleep 0.05
+    done
+    return 1
+}
+
+# Nothing that was stopped may stay: it would keep its memory domain from others for ever.
+launchers=()
+clean() {
+    local pid
+    for pid in "${launchers[@]}"; do kill -9 $(pgrep -s "$pid") 2>/dev/null; done
+    rm -rf "$work"
+}
+trap clean EXIT
+
+# found NAME: processes of the launch.
+found() { pgrep -s "$launcher" "$@"; }
+rank() {
+    local pid
+    for pid in $(found -f "$TRITGATE run"); do
+        if grep -qzx "OMPI_COMM_WORLD_RANK=$1" "/proc/$pid/environ"; then echo "$pid"; fi
+    done
+}
+ends() {
+    local status=0
+    wait "$launcher" || status=$?
+    printf 'status %s\n' "$status"
+    cat "$2.out" "$2.err"
+    test "$status" = "$1" -a ! -e "$2.mark"
+}
+alone() { test -z "$(found -f "$TRITGATE" || true)"; }
+
+check 'a run fails with status 1' gives 1 "$TRITGATE" launch -- run strict.json --out strict --json copy.json
+check 'as the gate says' says '^FAIL  1 required test: 0 passed, 1 failed$'
+check 'where it was asked to' test -s strict/receipt.json -a -s copy.json
+check 'and leaves nothing else' test ! -e strict.mark
+check 'what is there already is refused, once' refuses "'strict' exists" "$TRITGATE" launch -- run strict.json --out strict
+check 'a run that was ended can be gone on with' gives 1 "$TRITGATE" launch -n 2 -- run --resume strict/
+
+check 'a run begins (killed)' begin killed -- run slow.json --out killed
+kill -9 "$(rank 1)"
+check 'a rank that is killed does not end it' ends 0 killed
+check 'it says so' grep -q 'warning: try 1 of 3 was lost (mpirun ended with status 137); going on' killed.err
+check 'in the same directory' test -n "$(ls killed/worker-000?.2.h5)"
+check 'nothing is left running' alone
+
+check 'a run begins (stopped)' begin stopped -- run slow.json --out stopped
+kill -STOP "$(rank 1)"
+check 'nor one that is stopped' ends 0 stopped
+check 'it was lost for its silence' grep -q 'warning: worker 1 on .* has said nothing for 3 s' stopped.err
+check 'nothing is left running of it' alone
+
+check 'a run begins (terminated)' begin terminated -- run strict.json --budget 30 --out terminated
+kill -TERM "$(found -x mpirun)" 2>/dev/null
+check 'an mpirun that is ended, whose status is 1, is no failure and no pass' ends 1 terminated
+check 'the run decides' test -s terminated/digests.json
+
+check 'a run begins (interrupted)' begin interrupted -- run slow.json --out interrupted
+kill -INT "$launcher"
+check 'who interrupts it ends it' ends 4 interrupted
+check 'and is told how to go on' grep -q 'error: stopped by a signal; --resume interrupted goes on' interrupted.err
+check 'nothing is left running then' alone
+check 'which can be done' gives 0 "$TRITGATE" launch -n 2 -- run --resume interrupted
+
+mkdir never && printf '#!/bin/sh\nexit 1\n' >never/mpirun && chmod +x never/mpirun
+check 'tries are bounded' gives 4 env PATH="$PWD/never:$PATH" "$TRITGATE" launch --tries 2 -- run slow.json
+check 'and say so' grep -q 'error: no try came to its end (mpirun ended with status 1)' err
+check 'leaving no directory' test -z "$(ls runs)"
+printf '#!/bin/sh\nsleep 60\n' >never/mpirun
+check 'an mpirun that never begins is ended' gives 4 env PATH="$PWD/never:$PATH" \
+    "$TRITGATE" launch --tries 1 --patience 0.05 -- run slow.json
+check 'and is called so' grep -q 'hung and was ended' err
+
+check 'what is launched is run' refuses "what is launched is 'run', behind --" "$TRITGATE" launch -- gate strict
+check 'with what run takes' gives 3 "$TRITGATE" launch -- run strict.json --nonsense
+check 'over a number of ranks' refuses "unusable ranks '0'" "$TRITGATE" launch -n 0 -- run strict.json
+finish
