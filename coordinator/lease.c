@@ -38,9 +38,11 @@ void tg_lease_destroy(struct tg_leases *leases)
 
 double tg_lease_length(const struct tg_limits *limits, size_t cell_count)
 {
-    /* Each cell is prepared and warmed up, then all take their turns: a deadline each. What is
-     * between them is not the cells' and must not take longer than a silence. */
-    return (2 * (double)cell_count + 1) * limits->deadline_s + limits->silence_s;
+    /* Each cell may need a model made, is prepared and warmed up, then all take their turns: a
+     * deadline each. What is between them is not the cells' and must not take longer than a
+     * silence. */
+    double each_s = limits->make_s + 2 * limits->deadline_s;
+    return (double)cell_count * each_s + limits->deadline_s + limits->silence_s;
 }
 
 void tg_lease_give(struct tg_leases *leases, size_t worker, size_t block, double now_s,

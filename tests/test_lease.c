@@ -34,9 +34,9 @@ static int end(void **state)
 static void a_lease_is_as_long_as_all_deadlines_of_a_round(void **state)
 {
     (void)state;
-    struct tg_limits limits = {.deadline_s = 60, .silence_s = 20};
-    assert_true(tg_lease_length(&limits, 1) == 200);
-    assert_true(tg_lease_length(&limits, 2) == 320);
+    struct tg_limits limits = {.deadline_s = 60, .make_s = 600, .silence_s = 20};
+    assert_true(tg_lease_length(&limits, 1) == 800);
+    assert_true(tg_lease_length(&limits, 2) == 1520);
 }
 
 static void a_round_that_comes_back_frees_its_worker(void **state)
