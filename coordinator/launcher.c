@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "coordinator/launcher.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,8 +48,7 @@ static int start(const struct tg_launcher *launch, pid_t *pid, struct tg_error *
     sigemptyset(&none);
     posix_spawn_file_actions_init(&actions);
     posix_spawnattr_init(&attributes);
-    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK);
-    posix_spawnattr_setpgroup(&attributes, 0);
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK);
     posix_spawnattr_setsigmask(&attributes, &none);
     posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
     int why = posix_spawnp(pid, launch->argv[0], &actions, &attributes,
@@ -88,6 +89,46 @@ static void look(struct watch *w, int mark)
     if (w->asked_s > 0 && now - w->asked_s > w->launch->kill_s) kill(-w->pid, SIGKILL);
 }
 
+/* The session of a process in /proc, by its name there; -1 if it is none, or is dead already. */
+static pid_t session_of(const char *name)
+{
+    char path[300], text[1024], state;
+    int session = -1;
+    snprintf(path, sizeof path, "/proc/%s/stat", name);
+    FILE *f = fopen(path, "r");
+    if (!f) return -1;
+    char *behind_name = fgets(text, sizeof text, f) ? strrchr(text, ')') : NULL;
+    if (!behind_name || sscanf(behind_name, ") %c %*d %*d %d", &state, &session) != 2 ||
+        state == 'Z')
+        session = -1;
+    fclose(f);
+    return session;
+}
+
+/*
+ * Kills what the launcher left in its session: a rank that was stopped, or does not know yet that
+ * the launcher is dead, would keep the run, and its memory domain, from the next try.
+ */
+static void end_session(pid_t session, double within_s)
+{
+    const struct timespec nap = {.tv_nsec = 20000000};
+    double until_s = tg_now() + within_s;
+    bool is_left = true;
+    while (is_left && tg_now() < until_s) {
+        DIR *processes = opendir("/proc");
+        if (!processes) return;
+        is_left = false;
+        for (struct dirent *e = readdir(processes); e; e = readdir(processes)) {
+            long pid = strtol(e->d_name, NULL, 10);
+            if (pid <= 0 || session_of(e->d_name) != session) continue;
+            kill((pid_t)pid, SIGKILL);
+            is_left = true;
+        }
+        closedir(processes);
+        if (is_left) nanosleep(&nap, NULL);
+    }
+}
+
 static void tell_end(const struct watch *w, int status, struct tg_launched *launched)
 {
     const char *hung = w->has_hung ? ", as it hung and was ended" : "";
@@ -124,6 +165,7 @@ int tg_launcher_try(const struct tg_launcher *launch, struct tg_launched *launch
         look(&w, tg_launcher_read_mark(launch->mark));
     }
     if (rc == 0) {
+        end_session(w.pid, launch->kill_s);
         launched->mark = tg_launcher_read_mark(launch->mark);
         tell_end(&w, status, launched);
     }

@@ -16,7 +16,6 @@ begin() {
     shift
     setsid "$TRITGATE" launch "$@" >"$run.out" 2>"$run.err" </dev/null &
     launcher=$!
-    launchers+=("$launcher")
     for _ in $(seq 200); do
         [[ -s $run/worker-0001.1.h5 || -s $run/worker-0002.1.h5 ]] && return 0
         sleep 0.05
@@ -24,17 +23,11 @@ begin() {
     return 1
 }
 
-# Nothing that was stopped may stay: it would keep its memory domain from others for ever.
-launchers=()
-clean() {
-    local pid
-    for pid in "${launchers[@]}"; do kill -9 $(pgrep -s "$pid") 2>/dev/null; done
-    rm -rf "$work"
+# found NAME: processes of the launch, each try of which has a session of its own.
+found() {
+    local try
+    for try in $(pgrep -P "$launcher"); do pgrep -s "$try" "$@"; done
 }
-trap clean EXIT
-
-# found NAME: processes of the launch.
-found() { pgrep -s "$launcher" "$@"; }
 rank() {
     local pid
     for pid in $(found -f "$TRITGATE run"); do
@@ -48,7 +41,7 @@ ends() {
     cat "$2.out" "$2.err"
     test "$status" = "$1" -a ! -e "$2.mark"
 }
-alone() { test -z "$(found -f "$TRITGATE" || true)"; }
+alone() { test -z "$(pgrep -f "^$TRITGATE run .* $PWD/$1" || true)"; }
 
 check 'a run fails with status 1' gives 1 "$TRITGATE" launch -- run strict.json --out strict --json copy.json
 check 'as the gate says' says '^FAIL  1 required test: 0 passed, 1 failed$'
@@ -57,29 +50,29 @@ check 'and leaves nothing else' test ! -e strict.mark
 check 'what is there already is refused, once' refuses "'strict' exists" "$TRITGATE" launch -- run strict.json --out strict
 check 'a run that was ended can be gone on with' gives 1 "$TRITGATE" launch -n 2 -- run --resume strict/
 
-check 'a run begins (killed)' begin killed -- run slow.json --out killed
+check 'a run begins (killed)' begin killed -- run slow.json --out "$PWD/killed"
 kill -9 "$(rank 1)"
 check 'a rank that is killed does not end it' ends 0 killed
 check 'it says so' grep -q 'warning: try 1 of 3 was lost (mpirun ended with status 137); going on' killed.err
 check 'in the same directory' test -n "$(ls killed/worker-000?.2.h5)"
-check 'nothing is left running' alone
+check 'nothing is left running' alone killed
 
-check 'a run begins (stopped)' begin stopped -- run slow.json --out stopped
+check 'a run begins (stopped)' begin stopped -- run slow.json --out "$PWD/stopped"
 kill -STOP "$(rank 1)"
 check 'nor one that is stopped' ends 0 stopped
 check 'it was lost for its silence' grep -q 'warning: worker 1 on .* has said nothing for 3 s' stopped.err
-check 'nothing is left running of it' alone
+check 'nothing is left running of it' alone stopped
 
 check 'a run begins (terminated)' begin terminated -- run strict.json --budget 30 --out terminated
 kill -TERM "$(found -x mpirun)" 2>/dev/null
 check 'an mpirun that is ended, whose status is 1, is no failure and no pass' ends 1 terminated
 check 'the run decides' test -s terminated/digests.json
 
-check 'a run begins (interrupted)' begin interrupted -- run slow.json --out interrupted
+check 'a run begins (interrupted)' begin interrupted -- run slow.json --out "$PWD/interrupted"
 kill -INT "$launcher"
 check 'who interrupts it ends it' ends 4 interrupted
-check 'and is told how to go on' grep -q 'error: stopped by a signal; --resume interrupted goes on' interrupted.err
-check 'nothing is left running then' alone
+check 'and is told how to go on' grep -q 'error: stopped by a signal; --resume .*interrupted goes on' interrupted.err
+check 'nothing is left running then' alone interrupted
 check 'which can be done' gives 0 "$TRITGATE" launch -n 2 -- run --resume interrupted
 
 mkdir never && printf '#!/bin/sh\nexit 1\n' >never/mpirun && chmod +x never/mpirun

@@ -104,6 +104,27 @@ static void a_launcher_that_hangs_is_ended(void **state)
     assert_string_equal(launched.how, "signal 9, as it hung and was ended");
 }
 
+static void nothing_of_a_try_is_left(void **state)
+{
+    (void)state;
+    char path[sizeof folder + 32];
+    long pid = 0;
+    snprintf(path, sizeof path, "%s/pid", folder);
+    setenv("TG_PID", path, 1);
+    try("sh -c 'kill -STOP $$' & echo $! >$TG_PID; exit 5", 60, 60, 60);
+    FILE *f = fopen(path, "r");
+    assert_non_null(f);
+    assert_int_equal(fscanf(f, "%ld", &pid), 1);
+    fclose(f);
+    unlink(path);
+    char mood = 'Z'; /* dead, if nobody has reaped it */
+    snprintf(path, sizeof path, "/proc/%ld/stat", pid);
+    f = fopen(path, "r");
+    if (f) assert_int_equal(fscanf(f, "%*d (%*[^)]) %c", &mood), 1);
+    if (f) fclose(f);
+    assert_int_equal(mood, 'Z');
+}
+
 static void *terminate_us(void *mark_of)
 {
     while (tg_launcher_read_mark(mark_of) != TG_MARK_BEGUN) usleep(10000);
@@ -160,6 +181,7 @@ int main(void)
         TEST(what_came_of_a_try_is_its_mark_whatever_the_launcher_says),
         TEST(what_an_earlier_try_left_is_forgotten),
         TEST(a_launcher_that_hangs_is_ended),
+        TEST(nothing_of_a_try_is_left),
         TEST(signals_are_passed_on_and_its_end_is_waited_for),
         TEST(a_launcher_that_is_not_there_is_an_error),
         TEST(open_mpi_is_told_what_it_needs),
