@@ -60,7 +60,7 @@ ends() {
 
 alone() { test -z "$(pgrep -s "$launcher" -f "$TRITGATE" || true)"; }
 
-ask one '"stub_twice"' round_s=0.1 quads_max=2000 rounds_min=12 rounds_max=60 \
+ask one '"stub_twice"' round_s=0.1 quads_max=1000 rounds_min=12 rounds_max=60 \
     budget_s='60, "silence_s": 3'
 sed 's/"64x256"/"64x256", "32x512"/' one.json >slow.json
 node=("$TRITGATE" run --topology "$data/one_socket.xml")
@@ -106,7 +106,7 @@ check 'for good' test ! -e both/worker-0001.2.h5 -a ! -e both/worker-0002.2.h5
 
 # A worker whose files may not grow, as on a disk of its own that is full.
 nodes slow.json disk
-narrow='ulimit -f 360; trap "" XFSZ; exec "$0" run slow.json --host nodeb --topology "$1"'
+narrow='ulimit -f 200; trap "" XFSZ; exec "$0" run slow.json --host nodeb --topology "$1"'
 check 'one full disk ends the run with status 4' gives 4 mpirun "${ranks[@]:0:18}" \
     -n 1 bash -c "$narrow" "$TRITGATE" "$data/one_socket.xml"
 check 'the others go on until all is decided' says '^INCONCLUSIVE .* 2 passed'
