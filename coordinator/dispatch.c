@@ -44,17 +44,6 @@ struct dispatch {
     struct tg_dispatched *result;
 };
 
-/* How many rounds of a block were given out, in all attempts: one more than the last has. */
-static int64_t rounds_of(const struct dispatch *d, size_t block)
-{
-    size_t count;
-    int64_t rounds = 0;
-    const struct tg_measurement *const *rows = tg_rows_of(d->rows, block, &count);
-    for (size_t i = 0; i < count; i++)
-        if (rows[i]->round >= rounds) rounds = rows[i]->round + 1;
-    return rounds;
-}
-
 /*
  * How urgent the next round of a test is: the chance that it decides, for what it costs, which is
  * one over the rounds that it still needs as it looks now. What seems to fail comes first, so that
@@ -125,7 +114,7 @@ static double rounds_needed(const struct tg_verdict *v)
 static void urge_block(struct dispatch *d, size_t block, double cost_s)
 {
     double urgency = -1, needed = 0;
-    int64_t rounds = rounds_of(d, block);
+    int64_t rounds = tg_rows_rounds(d->rows, block);
     for (size_t i = 0; i < d->plan->spec.test_count; i++) {
         if (!is_about(d, i, block)) continue;
         urgency = fmax(urgency, wish_of(d, i, block, cost_s, rounds));
@@ -425,7 +414,7 @@ static int fill_queue(struct dispatch *d, struct tg_error *err)
     if (rc < 0) return -1;
     for (size_t b = 0; b < spec->block_count; b++) {
         if (is_apart(d, &spec->blocks[b])) tg_queue_set_apart(d->queue, b);
-        tg_queue_resume(d->queue, b, rounds_of(d, b));
+        tg_queue_resume(d->queue, b, tg_rows_rounds(d->rows, b));
         if (judge_block(d, b, 1, err) < 0) return -1;
     }
     count_decided(d);

@@ -124,6 +124,15 @@ const struct tg_measurement *const *tg_rows_of(const struct tg_rows *rows, size_
     return rows->lists[block].rows;
 }
 
+int64_t tg_rows_rounds(const struct tg_rows *rows, size_t block)
+{
+    const struct list *list = &rows->lists[block];
+    int64_t rounds = 0;
+    for (size_t i = 0; i < list->count; i++)
+        if (list->rows[i]->round >= rounds) rounds = list->rows[i]->round + 1;
+    return rounds;
+}
+
 size_t tg_rows_strays(const struct tg_rows *rows)
 {
     return rows->strays;

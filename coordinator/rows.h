@@ -30,6 +30,9 @@ int tg_rows_keep(struct tg_rows *rows, const struct tg_measurement *row, struct 
 const struct tg_measurement *const *tg_rows_of(const struct tg_rows *rows, size_t block,
                                                size_t *count);
 
+/* How many rounds of a block have numbers that are taken: one more than its last row has. */
+int64_t tg_rows_rounds(const struct tg_rows *rows, size_t block);
+
 /* How many rows belong to no block: of other cells, or of hardware that the plan does not know. */
 size_t tg_rows_strays(const struct tg_rows *rows);
 

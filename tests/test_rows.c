@@ -78,6 +78,7 @@ static void rows_that_are_kept_go_with_the_list(void **state)
     }
     const struct tg_measurement *const *own = tg_rows_of(rows, plan.spec.tests[0].block, &count);
     assert_int_equal(count, 4);
+    assert_int_equal(tg_rows_rounds(rows, plan.spec.tests[0].block), 2);
     for (size_t i = 0; i < count; i++) {
         assert_int_equal(own[i]->round, i / 2);
         assert_non_null(tg_measurement_series(own[i], "call_time"));

@@ -18,7 +18,6 @@
 #include "results/hardware.h"
 #include "tests/run_directory.h"
 #include "tests/worker_cell.h"
-#include "worker/pulse.h"
 
 /* A worker in this process, driven by messages. */
 
@@ -254,68 +253,6 @@ static void a_round_that_cannot_be_stored_is_lost(void **state)
     tg_serve_close(worker);
 }
 
-static void an_order_is_understood_as_it_was_given(void **state)
-{
-    (void)state;
-    struct tg_order order = {.round = 5, .seed = 123456789012345, .is_complete = true};
-    struct tg_error err;
-    char *answer;
-    struct tg_measurement m;
-    struct tg_json_file file;
-    assert_int_equal(tg_cell_parse(CELL, &order.block.cells[0], &err), 0);
-    order.block.cell_count = 1;
-    order.block.is_timed = true;
-    snprintf(order.block.text, sizeof order.block.text, "%s", CELL);
-    char *message = tg_serve_order_text(&order);
-    struct tg_worker *worker = start();
-    announce(worker);
-    open_run(worker, run_directory);
-    assert_int_equal(tg_serve_answer(worker, message, &answer, &err), 0);
-    assert_int_equal(tg_json_parse(answer, &file, &err), 0);
-    const char *line = tg_json_text(tg_json_at(tg_json_get(file.root, "done"), 0));
-    assert_int_equal(tg_measurement_from_json(line, &m, &err), 0);
-    assert_int_equal(m.outcome, TG_MEASURED);
-    assert_true(m.round == 5 && m.attempt == 2);
-    assert_string_equal(m.facts.seed, "123456789012345");
-    assert_string_equal(m.block, CELL);
-    assert_non_null(tg_measurement_series(&m, "call_time"));
-    tg_measurement_free(&m);
-    tg_json_release(&file);
-    free(answer);
-    free(message);
-    assert_bye(worker);
-    tg_serve_close(worker);
-}
-
-static bool is_over(void *whom)
-{
-    return --*(int *)whom >= 0;
-}
-
-/* Its children were killed, which is no outcome of theirs. */
-static void a_round_that_nobody_waits_for_is_given_up_and_not_stored(void **state)
-{
-    (void)state;
-    struct tg_run run;
-    struct tg_error err;
-    struct tg_worker *worker = start();
-    announce(worker);
-    open_run(worker, run_directory);
-    for (int beats = 0; beats < 4; beats++) {
-        int left = beats;
-        tg_pulse_set(is_over, &left);
-        struct tg_json_file file = ask_round(worker, beats, "\"" CELL "\"");
-        tg_pulse_set(NULL, NULL);
-        assert_string_equal(text_of(&file, "lost"), "the coordinator is lost");
-        tg_json_release(&file);
-    }
-    assert_bye(worker);
-    tg_serve_close(worker);
-    if (tg_store_read(run_directory, &run, &err) < 0) fail_msg("%s", err.text);
-    assert_int_equal(run.count, 0);
-    tg_store_release(&run);
-}
-
 static void a_round_that_is_no_block_is_lost(void **state)
 {
     (void)state;
@@ -511,8 +448,6 @@ int main(int argc, char **argv)
         TEST(rounds_are_stored_and_told_with_the_same_lines),
         TEST(a_worker_without_rounds_leaves_no_file),
         TEST(a_round_that_cannot_be_stored_is_lost),
-        TEST(an_order_is_understood_as_it_was_given),
-        TEST(a_round_that_nobody_waits_for_is_given_up_and_not_stored),
         TEST(a_round_that_is_no_block_is_lost),
         TEST(a_message_that_means_nothing_is_refused),
         TEST(a_worker_without_a_place_is_none),

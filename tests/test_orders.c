@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "tests/run_directory.h"
+#include "tests/worker_cell.h"
+#include "worker/pulse.h"
+#include "worker/serve.h"
+
+/* Rounds as they are ordered (serve.h), and given up when nobody waits for them any more. */
+
+static struct tg_worker *worker;
+static struct tg_order order;
+
+/* Sends a message and gives the answer, parsed; without one its root is NULL. */
+static struct tg_json_file ask(const char *message)
+{
+    struct tg_json_file file = {0};
+    struct tg_error err;
+    char *answer = NULL;
+    if (tg_serve_answer(worker, message, &answer, &err) < 0) fail_msg("%s", err.text);
+    if (answer && tg_json_parse(answer, &file, &err) < 0) fail_msg("%s", err.text);
+    free(answer);
+    return file;
+}
+
+static int begin(void **state)
+{
+    static const char cell[] = "probe=kernel kernel=i2s_scalar layer=16x128";
+    const struct tg_identity identity = {"node-a", TG_TEST_DATA "/two_sockets.xml", NULL};
+    char message[9000];
+    if (run_make(state) < 0 || tg_serve_open(3, 1, 2, &identity, &worker, NULL) < 0) return -1;
+    snprintf(message, sizeof message,
+             "{\"do\":\"announce\",\"head\":\"%s\",\"base\":\"\",\"exclusive\":\"memory\"}",
+             kernel_library());
+    struct tg_json_file file = ask(message);
+    tg_json_release(&file);
+    snprintf(message, sizeof message,
+             "{\"do\":\"open\",\"directory\":\"%s\",\"attempt\":2,"
+             "\"matrix\":\"{\\\"matrix\\\": 1}\\n\",\"policy\":\"{\\\"policy\\\": 1}\\n\","
+             "\"plan\":\"{\\\"plan\\\": 1}\\n\","
+             "\"limits\":{\"round_s\":0.01,\"sample_s\":1e-5,\"quads_max\":6,"
+             "\"warmup_min_s\":0.001,\"warmup_max_s\":0.01}}",
+             run_directory);
+    ask(message);
+    order = (struct tg_order){.round = 5, .seed = 123456789012345, .is_complete = true};
+    order.block.cell_count = 1;
+    order.block.is_timed = true;
+    snprintf(order.block.text, sizeof order.block.text, "%s", cell);
+    return tg_cell_parse(cell, &order.block.cells[0], NULL);
+}
+
+static int end(void **state)
+{
+    struct tg_json_file file = ask("{\"do\":\"close\"}");
+    tg_json_release(&file);
+    tg_serve_close(worker);
+    return run_remove(state) < 0 || has_children() ? -1 : 0;
+}
+
+/* Has the round conducted; the answer is to be released. */
+static struct tg_json_file conduct(void)
+{
+    char *message = tg_serve_order_text(&order);
+    struct tg_json_file file = ask(message);
+    free(message);
+    return file;
+}
+
+static void an_order_is_understood_as_it_was_given(void **state)
+{
+    (void)state;
+    struct tg_measurement m;
+    struct tg_json_file file = conduct();
+    const char *line = tg_json_text(tg_json_at(tg_json_get(file.root, "done"), 0));
+    assert_int_equal(tg_measurement_from_json(line, &m, NULL), 0);
+    assert_int_equal(m.outcome, TG_MEASURED);
+    assert_true(m.round == 5 && m.attempt == 2);
+    assert_string_equal(m.facts.seed, "123456789012345");
+    assert_string_equal(m.block, order.block.text);
+    assert_non_null(tg_measurement_series(&m, "call_time"));
+    tg_measurement_free(&m);
+    tg_json_release(&file);
+}
+
+static bool is_wanted(void *beats)
+{
+    return --*(int *)beats >= 0;
+}
+
+/* Its children were killed, which is no outcome of theirs. */
+static void a_round_that_nobody_waits_for_is_given_up_and_not_stored(void **state)
+{
+    (void)state;
+    struct tg_run run;
+    struct tg_error err;
+    for (int beats = 0; beats < 4; beats++) {
+        int left = beats;
+        tg_pulse_set(is_wanted, &left);
+        struct tg_json_file file = conduct();
+        tg_pulse_set(NULL, NULL);
+        assert_string_equal(tg_json_text(tg_json_get(file.root, "lost")),
+                            "the coordinator is lost");
+        tg_json_release(&file);
+    }
+    if (tg_store_read(run_directory, &run, &err) < 0) fail_msg("%s", err.text);
+    assert_int_equal(run.count, 0);
+    tg_store_release(&run);
+}
+
+int main(int argc, char **argv)
+{
+    if (is_cell(argc, argv)) return play_cell(argv);
+#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+    const struct CMUnitTest tests[] = {
+        TEST(an_order_is_understood_as_it_was_given),
+        TEST(a_round_that_nobody_waits_for_is_given_up_and_not_stored),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
