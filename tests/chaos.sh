@@ -58,6 +58,7 @@ kind() {
     *' launch '*) echo launch ;;
     mpirun*) echo mpirun ;;
     *' cell '*) echo child ;;
+    '') echo nobody ;;
     *) if grep -qzx OMPI_COMM_WORLD_RANK=0 "/proc/$1/environ" 2>/dev/null; then
         echo coordinator
     else echo worker; fi ;;
@@ -114,17 +115,14 @@ for ((i = 1; i <= times; i++)); do
     begin "$question.json" --out "$work/run$i"
     sleep "$moment"
     rows "$work/run$i" >before 2>/dev/null
-    mapfile -t victims < <(family)
     victim=nobody
-    for chosen in "${!victims[@]}"; do # what stops it stops; that is no loss
-        if [[ $(kind "${victims[chosen]}") == launch ]]; then unset "victims[$chosen]"; fi
-    done
-    victims=("${victims[@]}")
-    if ((${#victims[@]})); then
-        chosen=${victims[draw % ${#victims[@]}]}
+    for ((k = 0; k < 50; k++)); do # a child may be dead before it is hit
+        chosen=$(family | sed -n "$((1 + (draw + k) % 9))p")
+        if [[ -z $chosen || $(kind "$chosen") == launch ]]; then continue; fi
         victim=$(kind "$chosen")
-        kill "-$signal" "$chosen" 2>/dev/null || victim=nobody
-    fi
+        if kill "-$signal" "$chosen" 2>/dev/null; then break; fi
+        victim=nobody
+    done
     await "$leader"
     told="$i (seed $seed): $question by $by, $signal to $victim after $moment s: $status"
     echo "$told"
