@@ -30,6 +30,7 @@ static int begin(void **state)
     if (run_make(state) < 0) return -1;
     texts = (struct tg_run){.matrix = matrix, .policy = policy};
     texts.plan = tg_plan_text(&made_asked, &worker, 1);
+    tg_plan_capability_release(&worker);
     if (tg_plan_make(matrix, "a.json", policy, texts.plan, &plan, NULL) < 0) return -1;
     run_write("matrix.json", matrix, strlen(matrix));
     run_write("policy.json", policy, strlen(policy));
