@@ -264,10 +264,10 @@ static int lose_worker(struct dispatch *d, size_t worker, const char *why, struc
 static int look_after_workers(struct dispatch *d, struct tg_error *err)
 {
     char why[160];
-    const struct tg_limits *limits = &d->plan->policy.limits;
+    double silence_s = d->plan->policy.limits.silence_s;
     for (size_t w = 0; w < tg_crew_count(d->crew); w++) {
         if (tg_crew_is_lost(d->crew, w))
-            snprintf(why, sizeof why, "has said nothing for %.3g s", limits->silence_s);
+            snprintf(why, sizeof why, "has said nothing for %.3g s", silence_s);
         else if (tg_lease_is_over(d->leases, w, tg_crew_now(d->crew)))
             snprintf(why, sizeof why, "lives, but its round takes longer than all deadlines");
         else
@@ -333,14 +333,6 @@ static void heed_signals(void)
     sigaction(SIGTERM, &action, NULL);
 }
 
-/* What is open while there is time is open for want of those that were lost. */
-static void note_what_is_left(struct dispatch *d)
-{
-    if (tg_lease_lost_count(d->leases) && d->decided < d->required && time_left(d) > 0 &&
-        !d->has_failed)
-        d->result->is_lost = true;
-}
-
 static int run_rounds(struct dispatch *d, struct tg_error *err)
 {
     for (;;) {
@@ -352,10 +344,7 @@ static int run_rounds(struct dispatch *d, struct tg_error *err)
                      "stopped by a signal; tritgate run --resume %.900s goes on", d->directory);
         }
         if (!is_stopped && !d->has_failed && give_out(d, err) < 0) return -1;
-        if (!tg_queue_is_out(d->queue)) {
-            note_what_is_left(d);
-            return 0;
-        }
+        if (!tg_queue_is_out(d->queue)) break;
         show_progress(d, false);
         int heard = tg_crew_hear(d->crew, tg_now() + 1, &worker, &answer, err);
         if (heard < 0 || look_after_workers(d, err) < 0) return -1;
@@ -364,6 +353,11 @@ static int run_rounds(struct dispatch *d, struct tg_error *err)
         free(answer);
         if (rc < 0) return -1;
     }
+    /* What is open while there is time is open for want of those that were lost. */
+    if (tg_lease_lost_count(d->leases) && d->decided < d->required && time_left(d) > 0 &&
+        !d->has_failed)
+        d->result->is_lost = true;
+    return 0;
 }
 
 /* Workers that share on one node what blocks may not share have a number in common. */
