@@ -18,7 +18,7 @@
 #define BEAT_EVERY_S   1
 #define LEAVE_WITHIN_S 10
 
-enum { TEXT, BEAT }; /* tags of messages */
+enum { TEXT, BEAT, LEAVE }; /* tags of messages */
 
 struct tg_wire {
     bool has_mpi;
@@ -256,13 +256,30 @@ static void leave_soon(int status)
     alarm(LEAVE_WITHIN_S);
 }
 
+/* Rank 0, which may decide meanwhile, says when all leave: MPI's own waiting for it would spin. */
+static void agree_to_leave(struct tg_wire *w)
+{
+    static const char sign = 0;
+    int there = 0;
+    long pause = PAUSE_LEAST_NS;
+    MPI_Request request;
+    for (int i = 1; i < w->size && w->rank == 0; i++) {
+        MPI_Isend(&sign, 1, MPI_CHAR, i, LEAVE, MPI_COMM_WORLD, &request);
+        MPI_Request_free(&request);
+    }
+    while (w->rank > 0 && !there) {
+        MPI_Iprobe(0, LEAVE, MPI_COMM_WORLD, &there, MPI_STATUS_IGNORE);
+        if (!there) pause_for(&pause);
+    }
+}
+
 void tg_wire_close(struct tg_wire *wire, int status)
 {
     if (!wire) return;
     if (wire->has_mpi) {
         tg_pulse_set(NULL, NULL);
-        /* The others wait in MPI until rank 0, which decides meanwhile, comes too. */
-        if (wire->rank == 0) leave_soon(status);
+        agree_to_leave(wire);
+        leave_soon(status);
         MPI_Finalize();
         alarm(0);
     }
