@@ -62,6 +62,9 @@ int tg_store_read(const char *directory, struct tg_run *run, struct tg_error *er
 
 void tg_store_release(struct tg_run *run);
 
+/* Fails unless the file is a worker's, and was asked this. */
+int tg_store_check_plan(const char *path, const struct tg_store_plan *plan, struct tg_error *err);
+
 /* Writes digests.json: the SHA-256 of those JSON files and of every worker file. */
 int tg_store_seal(const char *directory, struct tg_error *err);
 

@@ -229,7 +229,7 @@ static void a_worker_without_rounds_leaves_no_file(void **state)
 static void a_round_that_cannot_be_stored_is_lost(void **state)
 {
     (void)state;
-    static const char *const directories[] = {"/proc/nowhere", "/nowhere/run", ""};
+    static const char *const directories[] = {"/proc/nowhere", "/proc/nowhere/run", ""};
     for (size_t i = 0; i < sizeof directories / sizeof *directories; i++) {
         struct tg_worker *worker = start();
         announce(worker);

@@ -380,6 +380,21 @@ static void lists_where_one_value_should_be_do_no_harm(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, run_make, run_remove)
 
+static void a_file_is_of_the_run_that_asked_it(void **state)
+{
+    (void)state;
+    struct tg_error err;
+    struct tg_store *store;
+    const struct tg_store_plan other = {run_plan.matrix, run_plan.policy, "{}"};
+    assert_int_equal(tg_store_create(run_path("worker-0001.1.h5"), &run_plan, &store, &err), 0);
+    assert_int_equal(tg_store_close(store, &err), 0);
+    assert_int_equal(tg_store_check_plan(run_path("worker-0001.1.h5"), &run_plan, &err), 0);
+    assert_int_equal(tg_store_check_plan(run_path("worker-0001.1.h5"), &other, &err), -1);
+    assert_string_equal(err.text, "it belongs to another run");
+    assert_int_equal(tg_store_check_plan(run_path("plan.json"), &run_plan, &err), -1);
+    assert_string_equal(err.text, "not a whole HDF5 file");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -389,6 +404,7 @@ int main(void)
         TEST(a_file_cut_after_the_seal_is_refused),
         TEST(files_come_and_go_only_before_the_seal),
         TEST(what_was_asked_cannot_be_changed),
+        TEST(a_file_is_of_the_run_that_asked_it),
         TEST(accepted_losses_and_tries_are_read_and_sealed),
         TEST(a_file_cut_before_the_seal_is_named_and_does_no_harm),
         TEST(a_sample_changed_by_its_last_bit_is_noticed),

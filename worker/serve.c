@@ -18,6 +18,7 @@
 #include "kernels/kernel.h"
 #include "results/store.h"
 #include "worker/host.h"
+#include "worker/parcel.h"
 #include "worker/pulse.h"
 #include "worker/seat.h"
 #include "worker/survey.h"
@@ -107,6 +108,7 @@ static char *announce(struct tg_worker *w, const struct tg_json *message)
     tg_record_format(&tg_hardware_type, &w->seat.machine, machine, sizeof machine);
     tg_model_source_init(&w->bench.models, tg_json_text(tg_json_get(message, "model_cache")),
                          tg_json_text(tg_json_get(message, "model")));
+    tg_json_add_text(root, "program", TG_SERVE_PROGRAM);
     tg_json_add_text(root, "host", w->bench.host);
     tg_json_add_text(root, "domain", w->bench.place.domain);
     tg_json_add_text(root, "share", w->bench.place.shares[w->wish.exclusive]);
@@ -155,15 +157,35 @@ static int open_run(struct tg_worker *w, const struct tg_json_file *file, struct
     return 0;
 }
 
+/* Makes the run's directory and those that it is in: on this node there may be none of them. */
+static int make_directory(const struct tg_worker *w, struct tg_error *err)
+{
+    char path[sizeof w->directory];
+    snprintf(path, sizeof path, "%s", w->directory);
+    for (char *c = *path ? strchr(path + 1, '/') : NULL; c; c = strchr(c + 1, '/')) {
+        *c = 0;
+        if (access(path, F_OK) < 0) mkdir(path, 0777);
+        *c = '/';
+    }
+    if (mkdir(path, 0777) < 0 && errno != EEXIST)
+        return tg_fail(err, "cannot make '%s': %s", path, strerror(errno));
+    return 0;
+}
+
+/* The name of this worker's file in the run's directory. */
+static void own_name(const struct tg_worker *w, char *name, size_t size)
+{
+    snprintf(name, size, "worker-%04d.%lld.h5", w->bench.rank, (long long)w->attempt);
+}
+
 static int open_store(struct tg_worker *w, struct tg_error *err)
 {
-    char path[4096 + 64];
+    char name[64], path[4096 + 64];
     const struct tg_store_plan plan = {w->matrix, w->policy, w->plan};
     if (w->store) return 0;
-    if (mkdir(w->directory, 0777) < 0 && errno != EEXIST)
-        return tg_fail(err, "cannot make '%s': %s", w->directory, strerror(errno));
-    snprintf(path, sizeof path, "%s/worker-%04d.%lld.h5", w->directory, w->bench.rank,
-             (long long)w->attempt);
+    if (make_directory(w, err) < 0) return -1;
+    own_name(w, name, sizeof name);
+    snprintf(path, sizeof path, "%s/%s", w->directory, name);
     return tg_store_create(path, &plan, &w->store, err);
 }
 
@@ -359,6 +381,32 @@ static char *say_bye(struct tg_worker *w)
     return printed(root);
 }
 
+/* Tells of files that the coordinator may not have: of the run, its own alone. */
+static char *tell_files(struct tg_worker *w, const struct tg_json *message)
+{
+    char name[64];
+    struct tg_error why = {""};
+    struct tg_json *root = tg_json_object(NULL, NULL);
+    tg_store_close(w->store, &why);
+    w->store = NULL;
+    own_name(w, name, sizeof name);
+    tg_parcel_list(tg_json_text(tg_json_get(message, "directory")), w->plan ? name : NULL,
+                   tg_json_get(message, "have"), tg_json_array(root, "files"));
+    if (*why.text) tg_json_add_text(root, "error", why.text);
+    return printed(root);
+}
+
+static char *read_part(const struct tg_json *message)
+{
+    struct tg_error why;
+    struct tg_json *root = tg_json_object(NULL, NULL);
+    if (tg_parcel_read(tg_json_text(tg_json_get(message, "directory")),
+                       tg_json_text(tg_json_get(message, "file")),
+                       (int64_t)tg_json_number(tg_json_get(message, "at")), root, &why) < 0)
+        tg_json_add_text(root, "error", why.text);
+    return printed(root);
+}
+
 int tg_serve_answer(struct tg_worker *worker, const char *message, char **answer,
                     struct tg_error *err)
 {
@@ -373,6 +421,10 @@ int tg_serve_answer(struct tg_worker *worker, const char *message, char **answer
         rc = open_run(worker, &file, err);
     else if (strcmp(what, "round") == 0)
         *answer = conduct_round(worker, file.root);
+    else if (strcmp(what, "files") == 0)
+        *answer = tell_files(worker, file.root);
+    else if (strcmp(what, "read") == 0)
+        *answer = read_part(file.root);
     else if (strcmp(what, "close") == 0)
         *answer = say_bye(worker);
     else

@@ -17,8 +17,17 @@
  *   {"do":"open", "directory":…, "matrix":…, …}   ->  (nothing)
  *   {"do":"round", "block":…, "round":3, …}       ->  {"done":[line, …]} or {"lost":"why"}
  *     before it, if another run is on its memory  ->  {"waits":""}, and then {"begun":""}
+ *   {"do":"files", "directory":…, "have":[…]}     ->  {"files":[{"name":…, "bytes":…}, …]}
+ *     what of this directory is not had; in a run, its own file alone, which is closed for it
+ *   {"do":"read", "directory":…, "file":…, "at":0} ->  {"part":…, "left":…} or {"error":"why"}
+ *     (worker/parcel.h)
  *   {"do":"close"}                                ->  {"bye":""} or {"bye":"why"}
+ *
+ * Ranks need not be one binary, nor on one kind of machine. They must understand each other: an
+ * announcement says the version, and the number of the messages.
  */
+
+#define TG_SERVE_PROGRAM TRITGATE_VERSION "/2" /* 2: raised where messages change */
 
 struct tg_worker;
 
