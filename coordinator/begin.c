@@ -9,9 +9,11 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "coordinator/changed.h"
 #include "coordinator/command.h"
 #include "coordinator/gate.h"
+#include "coordinator/gather.h"
 #include "coordinator/guard.h"
 #include "coordinator/history.h"
 #include "coordinator/lookout.h"
@@ -262,6 +264,20 @@ static int ask_once_more(const struct tg_work *w, struct tg_retry *retry, struct
     return rc;
 }
 
+/* Rows that earlier attempts left on nodes with file systems of their own. */
+static int bring_rows(struct tg_work *w, struct tg_error *err)
+{
+    size_t count;
+    struct tg_error why;
+    const struct tg_store_plan asked = {w->run.matrix, w->run.policy, w->run.plan};
+    if (w->run.is_sealed) return 0; /* it has all */
+    if (tg_gather(w->crew, w->directory, &asked, &count, &why) < 0)
+        tg_log(TG_WARN, "%s; it is left out", why.text);
+    if (count == 0) return 0;
+    tg_store_release(&w->run);
+    return tg_store_read(w->directory, &w->run, err);
+}
+
 int tg_begin_again(struct tg_work *w, struct tg_error *err)
 {
     const struct tg_wishes *o = w->wishes;
@@ -291,6 +307,7 @@ int tg_begin_again(struct tg_work *w, struct tg_error *err)
             strcmp(w->workers[i].base.digest, first->base.digest) != 0)
             return tg_fail(err, "a library of the run was changed since it was begun");
     if (o->budget_s > 0) w->plan.asked.budget_s = o->budget_s;
+    if (bring_rows(w, err) < 0) return -1;
     struct tg_retry retry = {.kind = TG_TRY_ENDED, .reason = "it was not ended in order"};
     if (w->run.is_sealed && ask_once_more(w, &retry, err) < 0) return -1;
     if (tg_run_directory_attempt(w->directory, &w->attempt, err) < 0) return -1;

@@ -9,6 +9,7 @@
 #include "coordinator/begin.h"
 #include "coordinator/command.h"
 #include "coordinator/dispatch.h"
+#include "coordinator/gather.h"
 #include "coordinator/launcher.h"
 #include "coordinator/report.h"
 #include "coordinator/run_directory.h"
@@ -188,6 +189,20 @@ static void leave_mark(const struct tg_wishes *wishes, int mark)
     if (tg_launcher_mark(wishes->mark, mark, &why) < 0) tg_log(TG_WARN, "%s", why.text);
 }
 
+/* The workers' files, where they wrote them elsewhere. */
+static void gather(struct tg_work *w, struct tg_dispatched *dispatched)
+{
+    size_t count;
+    struct tg_error why;
+    const struct tg_store_plan asked = {w->run.matrix, w->run.policy, w->run.plan};
+    int rc = tg_gather(w->crew, w->directory, &asked, &count, &why);
+    if (count) tg_log(TG_INFO, "%zu file%s brought here", count, count == 1 ? "" : "s");
+    if (rc == 0) return;
+    dispatched->is_lost = true;
+    snprintf(dispatched->reason, sizeof dispatched->reason, "%.900s; --resume tries again",
+             why.text);
+}
+
 static int coordinate(struct tg_work *w, bool has_ranks, size_t *well, struct tg_error *err)
 {
     struct tg_dispatched dispatched;
@@ -199,6 +214,7 @@ static int coordinate(struct tg_work *w, bool has_ranks, size_t *well, struct tg
         tg_crew_set_patience(w->crew, w->plan.policy.limits.silence_s);
         int rc = tg_dispatch(w->crew, w->workers, &w->plan, &w->run, w->directory, w->attempt,
                              &dispatched, err);
+        gather(w, &dispatched);
         *well = tg_crew_dismiss(w->crew);
         bool all_left = *well == tg_crew_count(w->crew);
         status = rc < 0 ? TG_STATUS_STOPPED : conclude(w, all_left, &dispatched, err);

@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/clock.h"
 
@@ -80,6 +81,49 @@ double tg_crew_now(const struct tg_crew *crew)
     return crew->own ? tg_now() : tg_wire_listened(crew->wire);
 }
 
+/* Whether an answer is the one that is waited for; then it is parsed. */
+static bool is_answer(const char *text, const char *key, struct tg_json_file *answer)
+{
+    if (tg_json_parse(text, answer, NULL) < 0) return false;
+    if (tg_json_get(answer->root, key) || tg_json_get(answer->root, "error")) return true;
+    tg_json_release(answer);
+    return false;
+}
+
+int tg_crew_ask(struct tg_crew *crew, size_t worker, const char *message, const char *key,
+                struct tg_json_file *answer, struct tg_error *err)
+{
+    if (tg_crew_tell(crew, worker, message, err) < 0) return -1;
+    for (bool is_there = false; !is_there;) {
+        size_t from;
+        char *text;
+        int heard = tg_crew_hear(crew, tg_now() + 1, &from, &text, err);
+        if (heard < 0) return -1;
+        if (heard == 0 && (crew->own || tg_crew_is_lost(crew, worker)))
+            return tg_fail(err, "worker %zu does not answer", worker + 1);
+        if (heard == 0) continue;
+        is_there = from == worker && is_answer(text, key, answer);
+        free(text);
+    }
+    const char *error = tg_json_text(tg_json_get(answer->root, "error"));
+    if (!*error) return 0;
+    tg_fail(err, "%s", error);
+    tg_json_release(answer);
+    return -1;
+}
+
+/* All ranks must run one version, or they would misunderstand each other. */
+static int check_program(const struct tg_json *announced, size_t worker, struct tg_error *err)
+{
+    const char *program = tg_json_text(tg_json_get(announced, "program"));
+    if (strcmp(program, TG_SERVE_PROGRAM) == 0) return 0;
+    return tg_fail(err,
+                   "worker %zu on '%s' runs tritgate %s, but the coordinator " TG_SERVE_PROGRAM
+                   ": all ranks must run one version",
+                   worker + 1, tg_json_text(tg_json_get(announced, "host")),
+                   *program ? program : "0/1");
+}
+
 /* What one worker says; those without a name have not said it. */
 static int hear_one(struct tg_crew *crew, struct tg_capability *workers, struct tg_error *err)
 {
@@ -95,7 +139,8 @@ static int hear_one(struct tg_crew *crew, struct tg_capability *workers, struct 
     if (heard < 0) return -1;
     int rc = tg_json_parse(answer, &file, err);
     if (rc == 0) {
-        rc = tg_plan_capability(&file, file.root, &workers[from], err);
+        rc = check_program(file.root, from, err);
+        if (rc == 0) rc = tg_plan_capability(&file, file.root, &workers[from], err);
         tg_json_release(&file);
     }
     free(answer);

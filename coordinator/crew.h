@@ -28,6 +28,13 @@ int tg_crew_tell_all(struct tg_crew *crew, const char *message, struct tg_error 
 int tg_crew_hear(struct tg_crew *crew, double deadline_s, size_t *worker, char **answer,
                  struct tg_error *err);
 
+/*
+ * Tells one worker something and waits for its answer, which has `key`, or "error" with what it
+ * fails of; other answers are dropped. Fails also where the worker is lost.
+ */
+int tg_crew_ask(struct tg_crew *crew, size_t worker, const char *message, const char *key,
+                struct tg_json_file *answer, struct tg_error *err);
+
 /* A worker that is silent for longer is lost (wire.h), and so is what it waits for. */
 void tg_crew_set_patience(struct tg_crew *crew, double silence_s);
 bool tg_crew_is_lost(const struct tg_crew *crew, size_t worker);

@@ -94,7 +94,7 @@ int tg_run_directory_lock(const char *path, struct tg_error *err)
 int tg_run_directory_attempt(const char *path, int64_t *attempt, struct tg_error *err)
 {
     char name[4096 + 64];
-    long long rank, last = 0, number;
+    long long rank, last = 1, number; /* the first may have left nothing here */
     DIR *directory = opendir(path);
     if (!directory) return tg_fail(err, "cannot read '%s': %s", path, strerror(errno));
     for (struct dirent *e = readdir(directory); e; e = readdir(directory))

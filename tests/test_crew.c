@@ -117,6 +117,22 @@ static void a_worker_in_this_process_is_never_lost_and_leaves(void **state)
     assert_int_equal(tg_crew_dismiss(crew), 1);
 }
 
+static void one_is_asked_and_its_answer_or_error_is_given(void **state)
+{
+    (void)state;
+    struct tg_json_file answer;
+    struct tg_error err;
+    const char *files = "{\"do\":\"files\",\"directory\":\"/nowhere\"}";
+    assert_int_equal(tg_crew_ask(crew, 0, files, "files", &answer, &err), 0);
+    assert_int_equal(tg_json_count(tg_json_get(answer.root, "files")), 0);
+    tg_json_release(&answer);
+    const char *read = "{\"do\":\"read\",\"directory\":\"/\",\"file\":\"etc\",\"at\":0}";
+    assert_int_equal(tg_crew_ask(crew, 0, read, "part", &answer, &err), -1);
+    assert_string_equal(err.text, "no worker has a file 'etc'");
+    assert_int_equal(tg_crew_ask(crew, 0, files, "part", &answer, &err), -1); /* another answer */
+    assert_string_equal(err.text, "worker 1 does not answer");
+}
+
 int main(int argc, char **argv)
 {
     if (is_cell(argc, argv)) return play_cell(argv);
@@ -124,6 +140,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         TEST(one_rank_alone_is_its_own_worker),
         TEST(all_are_told),
+        TEST(one_is_asked_and_its_answer_or_error_is_given),
         TEST(an_answer_that_nobody_heard_is_freed),
         TEST(a_message_that_means_nothing_is_an_error),
         TEST(a_worker_in_this_process_is_never_lost_and_leaves),
