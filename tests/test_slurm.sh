@@ -120,6 +120,11 @@ check 'cpu and gpu nodes in one run, with several memory domains' gives 0 env SB
     --topology "$data/two_sockets.xml" --out parts
 check 'all of them' says ', 3 workers, '
 
+check 'shards as an array' gives 0 "$submit" --shards 2 quick.json --out parted --json all.json
+check 'each in a folder of its own, merged' test -e parted/shard-1 -a -e parted/shard-2 -a -e parted/run
+check 'and decided together' says '^PASS  2 required tests: 2 passed$'
+check 'with one receipt' grep -q '"answer": "pass"' all.json
+
 packed=$("$TG_SOURCE/cmake/bundle/make.sh" "$TG_BUILD" made)
 mkdir broken && printf '#!/bin/sh\nexit 99\n' >broken/mpirun && chmod +x broken/mpirun
 check 'a bundle runs as a job, with an mpirun of its own' gives 0 env -u TRITGATE PATH="$PWD/broken:$PATH" \
