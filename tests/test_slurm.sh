@@ -94,6 +94,9 @@ until_ 150 idle || {
     cannot 'the cluster did not come up'
 }
 
+"$TG_SOURCE/cmake/bundle/make.sh" "$TG_BUILD" made >packed & # takes a while
+packing=$!
+
 # Three nodes on few cores: a cell may be slow to start.
 sed -e 's/"deadline_s": 2/"deadline_s": 60/' -e 's/"budget_s": 20/"budget_s": 120/' \
     "$data/quick_policy.json" >quick_policy.json
@@ -125,7 +128,8 @@ check 'each in a folder of its own, merged' test -e parted/shard-1 -a -e parted/
 check 'and decided together' says '^PASS  2 required tests: 2 passed$'
 check 'with one receipt' grep -q '"answer": "pass"' all.json
 
-packed=$("$TG_SOURCE/cmake/bundle/make.sh" "$TG_BUILD" made)
+wait "$packing"
+packed=$(<packed)
 mkdir broken && printf '#!/bin/sh\nexit 99\n' >broken/mpirun && chmod +x broken/mpirun
 check 'a bundle runs as a job, with an mpirun of its own' gives 0 env -u TRITGATE PATH="$PWD/broken:$PATH" \
     "${packed%.tar.gz}/slurm/submit" --nodes 3 quick.json --out bundled
