@@ -162,7 +162,7 @@ static int rank(int argc, char **argv)
     int rc = work(wire, argv[3], &err);
     if (rc < 0) tg_log(TG_ERROR, "%s", err.text);
     fflush(stdout);
-    tg_wire_close(wire);
+    tg_wire_close(wire, rc < 0 ? 4 : 0);
     return rc < 0 ? 4 : 0;
 }
 
