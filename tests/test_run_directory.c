@@ -149,7 +149,7 @@ static void the_next_attempt_is_after_the_last_of_any_worker(void **state)
     assert_int_equal(tg_run_directory_attempt(run_directory, &attempt, &err), -1);
     assert_int_equal(mkdir(run_directory, 0777), 0);
     assert_int_equal(tg_run_directory_attempt(run_directory, &attempt, &err), 0);
-    assert_int_equal(attempt, 1);
+    assert_int_equal(attempt, 2); /* the first may have left its files on other nodes */
     run_write("worker-0001.3.h5", "", 0);
     run_write("worker-0002.11.h5", "", 0);
     run_write("worker-0003.2.h5", "", 0);
