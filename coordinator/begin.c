@@ -310,7 +310,7 @@ int tg_begin_again(struct tg_work *w, struct tg_error *err)
     if (bring_rows(w, err) < 0) return -1;
     struct tg_retry retry = {.kind = TG_TRY_ENDED, .reason = "it was not ended in order"};
     if (w->run.is_sealed && ask_once_more(w, &retry, err) < 0) return -1;
-    if (tg_run_directory_attempt(w->directory, &w->attempt, err) < 0) return -1;
+    if (tg_run_directory_attempt(w->directory, &w->run, &w->attempt, err) < 0) return -1;
     retry.attempt = w->attempt;
     return tg_run_directory_add_try(w->directory, &w->run, &retry, err);
 }

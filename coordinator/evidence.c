@@ -146,12 +146,12 @@ static void take_round(const struct tg_measurement *of, const struct tg_measurem
 {
     rounds->since_broken++;
     if (of->outcome != TG_MEASURED || (to && to->outcome != TG_MEASURED)) rounds->since_broken = 0;
-    if (of->outcome == TG_SKIPPED || (to && to->outcome == TG_SKIPPED)) {
-        rounds->skipped++;
-        tell(rounds, of->outcome == TG_SKIPPED ? of : to);
-    } else if (of->outcome == TG_WRONG || is_wrong_head(to)) {
+    if (of->outcome == TG_WRONG || is_wrong_head(to)) {
         rounds->wrong++;
         tell(rounds, of->outcome == TG_WRONG ? of : to);
+    } else if (of->outcome == TG_SKIPPED || (to && to->outcome == TG_SKIPPED)) {
+        rounds->skipped++;
+        tell(rounds, of->outcome == TG_SKIPPED ? of : to);
     } else if (broke(to)) {
         rounds->else_broken++;
         tell(rounds, to);
@@ -274,6 +274,11 @@ static void name_nodes(struct tg_rounds *rounds)
     }
 }
 
+static bool is_wrong(const struct tg_measurement *m)
+{
+    return m && m->outcome == TG_WRONG;
+}
+
 /* Takes the rounds out of rows that are in order. */
 static void take_rounds(const struct tg_measurement *const rows[], size_t count,
                         const struct tg_test *test, const struct tg_rule *rule,
@@ -282,8 +287,9 @@ static void take_rounds(const struct tg_measurement *const rows[], size_t count,
     for (size_t i = 0, next; i < count; i = next) {
         const struct tg_measurement *of = NULL, *to = NULL;
         for (next = i; next < count && by_round(&rows[next], &rows[i]) == 0; next++) {
-            if (is_cell(rows[next], &test->of)) of = rows[next];
-            if (test->has_to && is_cell(rows[next], &test->to)) to = rows[next];
+            /* Of two rows of one cell, which files that met later may have, a wrong one stands. */
+            if (is_cell(rows[next], &test->of) && !is_wrong(of)) of = rows[next];
+            if (test->has_to && is_cell(rows[next], &test->to) && !is_wrong(to)) to = rows[next];
         }
         rounds->last = rows[i]->round;
         bool is_tried_again = i > 0 && rows[i]->session == rows[i - 1]->session &&

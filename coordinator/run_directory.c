@@ -91,10 +91,25 @@ int tg_run_directory_lock(const char *path, struct tg_error *err)
     return why == EWOULDBLOCK ? tg_fail(err, "run '%s' is still going on", path) : 0;
 }
 
-int tg_run_directory_attempt(const char *path, int64_t *attempt, struct tg_error *err)
+/* The last attempt that a run was gone on with: its files may be on other hosts; 1 for none. */
+static int last_try(const struct tg_run *run, long long *last, struct tg_error *err)
+{
+    struct tg_retry *list;
+    size_t count;
+    *last = 1;
+    if (tg_retry_read(run->tries, &list, &count, err) < 0) return -1;
+    for (size_t i = 0; i < count; i++)
+        if (list[i].attempt > *last) *last = list[i].attempt;
+    free(list);
+    return 0;
+}
+
+int tg_run_directory_attempt(const char *path, const struct tg_run *run, int64_t *attempt,
+                             struct tg_error *err)
 {
     char name[4096 + 64];
-    long long rank, last = 1, number; /* the first may have left nothing here */
+    long long rank, last, number;
+    if (last_try(run, &last, err) < 0) return -1;
     DIR *directory = opendir(path);
     if (!directory) return tg_fail(err, "cannot read '%s': %s", path, strerror(errno));
     for (struct dirent *e = readdir(directory); e; e = readdir(directory))

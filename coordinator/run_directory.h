@@ -32,7 +32,8 @@ int tg_run_directory_lock(const char *path, struct tg_error *err);
  * The number of the next attempt: one more than any worker file has. Breaks the seal and removes
  * the reports, if any.
  */
-int tg_run_directory_attempt(const char *path, int64_t *attempt, struct tg_error *err);
+int tg_run_directory_attempt(const char *path, const struct tg_run *run, int64_t *attempt,
+                             struct tg_error *err);
 
 /* Adds to tries.json, whose text of before the run has, why one attempt more is made. */
 int tg_run_directory_add_try(const char *path, const struct tg_run *run,

@@ -146,17 +146,24 @@ static void the_next_attempt_is_after_the_last_of_any_worker(void **state)
     (void)state;
     int64_t attempt = 0;
     struct tg_error err;
-    assert_int_equal(tg_run_directory_attempt(run_directory, &attempt, &err), -1);
+    struct tg_run before = {0};
+    assert_int_equal(tg_run_directory_attempt(run_directory, &before, &attempt, &err), -1);
     assert_int_equal(mkdir(run_directory, 0777), 0);
-    assert_int_equal(tg_run_directory_attempt(run_directory, &attempt, &err), 0);
+    assert_int_equal(tg_run_directory_attempt(run_directory, &before, &attempt, &err), 0);
     assert_int_equal(attempt, 2); /* the first may have left its files on other nodes */
     run_write("worker-0001.3.h5", "", 0);
     run_write("worker-0002.11.h5", "", 0);
     run_write("worker-0003.2.h5", "", 0);
     run_write("digests.json", "{}", 2);
-    assert_int_equal(tg_run_directory_attempt(run_directory, &attempt, &err), 0);
+    assert_int_equal(tg_run_directory_attempt(run_directory, &before, &attempt, &err), 0);
     assert_int_equal(attempt, 12);
     assert_int_equal(access(run_path("digests.json"), F_OK), -1); /* the seal is broken */
+    /* Files of the last attempt that are on other hosts have its number, too. */
+    const struct tg_retry tries[] = {{.attempt = 15, .kind = TG_TRY_ENDED, .reason = "x"}};
+    before.tries = tg_retry_text(tries, 1);
+    assert_int_equal(tg_run_directory_attempt(run_directory, &before, &attempt, &err), 0);
+    assert_int_equal(attempt, 16);
+    free(before.tries);
 }
 
 static void a_stored_run_is_decided_again_under_either_policy(void **state)
