@@ -6,7 +6,7 @@
 
 #define SLACK 1e-9 /* what is this close to its limit is not over it */
 
-enum how { SHARE, RATE, COUNT };
+enum how { SHARE, COUNT };
 
 static const struct {
     const char *name;

@@ -51,8 +51,7 @@ static int check_exclusive(const struct tg_limits *l, struct tg_error *err)
 static int check_disturbances(const struct tg_limits *l, struct tg_error *err)
 {
     const double most[] = {l->steal_share,       l->throttles_most, l->cpu_wait_share,
-                           l->memory_wait_share, l->io_wait_share,  l->switches_rate,
-                           l->faults_most,       l->load_most};
+                           l->memory_wait_share, l->io_wait_share,  l->load_most};
     for (size_t i = 0; i < sizeof most / sizeof *most; i++)
         if (most[i] < 0) return tg_fail(err, "limits of what disturbs a round are not negative");
     if (!(l->disturbed_share >= 0 && l->disturbed_share < 1) || l->repeats_max < 0 ||

@@ -52,8 +52,6 @@ static void a_fact_over_its_limit_disturbs(void **state)
         {"cpu_wait_share", "0.5", "cpu_wait_s", "0.25", "0.26", TG_DISTURBANCE_cores},
         {"memory_wait_share", "0", "memory_wait_s", "0", "1e-6", TG_DISTURBANCE_memory},
         {"io_wait_share", "0.2", "io_wait_s", "0.1", "0.11", TG_DISTURBANCE_disks},
-        {"switches_rate", "20", "turn_switches", "10", "11", TG_DISTURBANCE_switches},
-        {"faults_most", "2", "turn_faults", "2", "3", TG_DISTURBANCE_faults},
         {"load_most", "1.5", "load", "1.5", "1.51", TG_DISTURBANCE_load},
     };
     assert_int_equal(sizeof rows / sizeof *rows, TG_DISTURBANCE_COUNT);
@@ -88,9 +86,9 @@ static void no_other_fact_changes_the_answer(void **state)
     (void)state;
     static const char *const names[] = {"sampled_s",  "own_steal_s",   "core_throttles",
                                         "cpu_wait_s", "memory_wait_s", "io_wait_s",
-                                        "load",       "turn_switches", "turn_faults"};
+                                        "load"};
     set("steal_share", "0.1", "own_steal_s", "0.2");
-    set("faults_most", "3", "turn_faults", "2");
+    set("load_most", "3", "load", "2");
     unsigned before = causes();
     assert_int_equal(before, 1u << TG_DISTURBANCE_steal);
     for (size_t i = 0; i < tg_facts_type.field_count; i++) {
@@ -117,9 +115,9 @@ static void rounds_are_counted_with_their_causes(void **state)
     assert_string_equal(tg_disturbance_text(&d, text, sizeof text),
                         "0 of 30 rounds were disturbed and repeated");
     for (int i = 0; i < 5; i++) tg_disturbance_count(&d, 1u << TG_DISTURBANCE_steal);
-    tg_disturbance_count(&d, 1u << TG_DISTURBANCE_faults | 1u << TG_DISTURBANCE_steal);
+    tg_disturbance_count(&d, 1u << TG_DISTURBANCE_load | 1u << TG_DISTURBANCE_steal);
     assert_string_equal(tg_disturbance_text(&d, text, sizeof text),
-                        "6 of 36 rounds were disturbed and repeated: steal in 6, faults in 1");
+                        "6 of 36 rounds were disturbed and repeated: steal in 6, load in 1");
     tg_disturbance_add(&sum, &d);
     tg_disturbance_add(&sum, &d);
     assert_true(sum.seen == 72 && sum.rounds == 12);

@@ -17,7 +17,7 @@
     " \"layer\": [\"640x2560\"]}}"
 #define POLICY(rules)                                                                              \
     "{\"tritgate_policy\": 1, \"flow\": \"f\", \"limits\": {\"steal_share\": 0.1, "                \
-    "\"faults_most\": 0, \"rounds_max\": 24, \"repeats_max\": 6}, \"rules\": [" rules "]}"
+    "\"load_most\": 0, \"rounds_max\": 24, \"repeats_max\": 6}, \"rules\": [" rules "]}"
 #define SPEED                                                                                      \
     POLICY("{\"rule\": \"noninferior\", \"metric\": \"call_time\", \"axis\": \"build\", \"of\": "  \
            "\"head\", \"to\": \"base\", \"tolerance\": 0.02, \"margin\": 0.05}")
@@ -35,7 +35,7 @@ static void add_rounds(int64_t first, int64_t end, double more, double steal_s)
                          side ? 1e-4 : 1e-4 * exp(more + (r % 2 ? noise : -noise)));
             m->facts.sampled_s = 1;
             m->facts.own_steal_s = steal_s;
-            m->facts.turn_faults = 0;
+            m->facts.load = 0;
         }
     }
 }
@@ -72,16 +72,16 @@ static void disturbed_rounds_are_left_out_whatever_they_say(void **state)
     }
 }
 
-/* Which side had the faults does not matter. */
+/* On which side it was seen does not matter. */
 static void either_side_disturbs_both(void **state)
 {
     (void)state;
     for (size_t side = 0; side < 2; side++) {
         begin_run(MATRIX, SPEED);
         add_rounds(0, 12, 0, 0);
-        run.rows[2 * 3 + side].facts.turn_faults = 1;
+        run.rows[2 * 3 + side].facts.load = 1;
         const struct tg_verdict *v = decide(TG_PASS);
-        assert_true(v->rounds == 11 && v->disturbed.causes[TG_DISTURBANCE_faults] == 1);
+        assert_true(v->rounds == 11 && v->disturbed.causes[TG_DISTURBANCE_load] == 1);
     }
 }
 
