@@ -67,6 +67,18 @@ static bool has_its_libraries(const struct tg_plan *plan, const struct tg_run *r
     return true;
 }
 
+/* Whether every measured row of the run's own model came from the file that it was begun with. */
+static bool has_its_model(const struct tg_plan *plan, const struct tg_run *run)
+{
+    for (size_t i = 0; i < run->count; i++) {
+        const struct tg_measurement *m = &run->rows[i];
+        if (m->outcome == TG_MEASURED && strcmp(m->cell.model, TG_MODEL_FILE) == 0 &&
+            strcmp(m->facts.model_digest, plan->workers[0].head.model_digest) != 0)
+            return false;
+    }
+    return true;
+}
+
 static bool is_known_digest(const char *digest)
 {
     return strcmp(digest, "unknown") != 0;
@@ -161,6 +173,10 @@ static bool note_builds(const struct tg_plan *plan, const struct tg_run *run, st
     if (*run->dropped) note(d, "left out, damaged by a kill: %.300s", run->dropped);
     if (!has_its_libraries(plan, run)) {
         note(d, "cannot pass: a library was changed while it was measured");
+        may_pass = false;
+    }
+    if (!plan->asked.is_imported && !has_its_model(plan, run)) {
+        note(d, "cannot pass: the model file was changed while it was measured");
         may_pass = false;
     }
     if (limits->require_base && !plan->has_base) {

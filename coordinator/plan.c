@@ -104,8 +104,9 @@ bool tg_plan_is_optional(const struct tg_plan *plan, size_t test)
     if (!*rule->hardware) return rule->optional != 0;
     for (size_t i = 0; i < plan->worker_count; i++)
         if (strcmp(plan->workers[i].hardware, plan->classes[t->hardware]) == 0 &&
-            tg_hardware_matches(plan->workers[i].machine, rule->hardware))
-            return false;
+            (!*plan->workers[i].machine ||
+             tg_hardware_matches(plan->workers[i].machine, rule->hardware)))
+            return false; /* of a machine that nobody knows it counts, too */
     return true;
 }
 
@@ -366,8 +367,7 @@ static int foresee_all(struct tg_plan *p, struct tg_error *err)
         const struct tg_metric *metric = tg_metric_find(p->policy.rules[test->rule].metric);
         foresee(p, test, &p->prospects[i]);
         if ((p->prospects[i].fate == TG_TO_MEASURE || p->prospects[i].fate == TG_TO_MISS) &&
-            !test->is_shadow && !tg_plan_is_optional(p, i) &&
-            metric->nature == TG_SAMPLED)
+            !test->is_shadow && !tg_plan_is_optional(p, i) && metric->nature == TG_SAMPLED)
             p->required_count++;
     }
     return 0;

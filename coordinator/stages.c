@@ -9,10 +9,14 @@
 #include "worker/model/profile.h"
 #include "worker/probe/probe.h"
 
+enum whose { OURS, KERNELS };
+
 static const struct {
-    const char *metric, *title;
+    const char *metric;
+    enum whose whose;
+    const char *title;
 } stages[] = {
-#define STAGE(name, metric, title) {#metric, title},
+#define STAGE(name, metric, whose, title) {#metric, whose, title},
 #include "coordinator/stages.def"
 #undef STAGE
 };
@@ -92,7 +96,9 @@ static void fill(const struct room *room, struct tg_stages *s)
     const bool has_before = find_before(room->run, s->cell, &before);
     for (int stage = 0; stage < TG_STAGES; stage++) {
         s->seconds[stage] = stage_of(room, s->cell, (enum tg_stage)stage);
-        s->before[stage] = has_before ? stage_of(room, &before, (enum tg_stage)stage) : NAN;
+        s->before[stage] = has_before && stages[stage].whose == KERNELS
+                               ? stage_of(room, &before, (enum tg_stage)stage)
+                               : NAN;
     }
     s->token_p50 = token_of(room, s->cell, 0.5);
     s->token_p95 = token_of(room, s->cell, 0.95);

@@ -14,7 +14,7 @@
  */
 
 enum tg_stage {
-#define STAGE(name, metric, title) TG_STAGE_##name,
+#define STAGE(name, metric, whose, title) TG_STAGE_##name,
 #include "coordinator/stages.def"
 #undef STAGE
     TG_STAGES
@@ -24,7 +24,7 @@ struct tg_stages {
     const struct tg_cell *cell; /* borrowed from the run's rows */
     size_t rounds;
     double seconds[TG_STAGES];   /* NAN where a stage has none */
-    double before[TG_STAGES];    /* of base, or of head's copy; NAN where there is none */
+    double before[TG_STAGES];    /* likewise of base or copy, of stages of the kernels */
     double token_p50, token_p95; /* seconds of one token, over all samples; NAN but for decoding */
 };
 

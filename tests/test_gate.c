@@ -101,28 +101,6 @@ static void attention_passes_and_is_counted(void **state)
     assert_int_equal(decision.attention, 1);
 }
 
-/* A floor of named machines: below it is a failure there, and attention elsewhere. */
-static void a_rule_of_named_hardware_counts_there_only(void **state)
-{
-    static const char floor[] = POLICY(
-        "", "{\"rule\": \"floor\", \"metric\": \"kernel_accuracy\", \"limit\": 0.9,"
-            " \"hardware\": \"cpu=*9950X3D*\"}");
-    static const char *const machines[] = {"cpu=AMD_Ryzen_9_9950X3D cores=16", "cpu=Other", ""};
-    for (int i = 0; i < 3; i++) {
-        struct tg_capability worker = made_worker("a", MADE_BASE);
-        snprintf(worker.machine, sizeof worker.machine, "%s", machines[i]);
-        made_plan(one, floor, &worker, 1, &made_asked, &plan);
-        run.is_sealed = 1;
-        made_fixed(&run, &plan, 0, 0, 0.5);
-        made_fixed(&run, &plan, 0, 1, 0.5);
-        assert_int_equal(tg_gate_is_required(&plan, 0), i == 0);
-        decide_run();
-        assert_int_equal(decision.verdicts[0].answer, i == 0 ? TG_FAIL : TG_PASS);
-        assert_int_equal(decision.failed, i == 0);
-        end(state);
-    }
-}
-
 static void nothing_measured_is_never_a_pass(void **state)
 {
     (void)state;
@@ -466,7 +444,6 @@ int main(void)
         TEST(the_date_is_that_of_the_last_row_that_has_one),
         TEST(one_failure_is_a_fail_whatever_else_is_open),
         TEST(attention_passes_and_is_counted),
-        TEST(a_rule_of_named_hardware_counts_there_only),
         TEST(nothing_measured_is_never_a_pass),
         TEST(a_shadow_never_counts),
         TEST(a_shadow_that_is_wrong_or_crashes_fails),

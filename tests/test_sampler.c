@@ -50,7 +50,8 @@ static void calls_and_quads_follow_from_the_time_of_a_call(void **state)
         {{0x1p-20, 0x1p-20}, 1, {1000000, 1000000}, 100},
         /* One side: a quad is four samples of it; 262144 / (4 * 2 * 2048) = 16. */
         {{2048, 0}, 0, {1, 0}, 16},
-        {{0x1p18, 0}, 0, {1, 0}, 1}, /* alone, it is compared with nothing */
+        {{0x1p18, 0}, 0, {1, 0}, 5},
+        {{0x1p19, 0}, 0, {1, 0}, 1}, /* alone, it is compared with nothing */
     };
     const struct tg_limits l = limits();
     const double none[] = {0, 0};

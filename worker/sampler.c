@@ -7,6 +7,7 @@
 #include "kernels/fill.h"
 
 #define CALLS_MOST 1000000
+#define SLOW       10 /* rounds that one quad takes: then one is enough of a side that is alone */
 #define LONGEST    50 /* samples of the slower side take at most so many times sample_s */
 
 static int64_t calls_of(double sample_s, double call_s)
@@ -33,7 +34,7 @@ struct tg_sampling tg_sampler_plan(const struct tg_limits *limits, const double 
             quad_s += 2 * ((double)(plan.calls[side] + 1) * call_s[side] + beside_s[side]);
     if (!plan.calls[1]) quad_s *= 2; /* alone, it takes all four samples */
     double quads = quad_s > 0 ? floor(limits->round_s / quad_s) : 0;
-    const bool is_slow_alone = !plan.calls[1] && quad_s > limits->round_s;
+    const bool is_slow_alone = !plan.calls[1] && quad_s > SLOW * limits->round_s;
     const double least = is_slow_alone ? 1 : (double)limits->quads_min;
     if (quads < least) quads = least;
     if (quads > (double)limits->quads_max) quads = (double)limits->quads_max;

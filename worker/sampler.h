@@ -20,7 +20,7 @@ struct tg_sampling {
  * the faster side. Sides that run the same kernel make the same number of calls, so that they do
  * the same. Four samples, two of each side, are a quad; as many quads as fit in limits->round_s are
  * taken, within quads_min and quads_max; a side that is alone is compared with nothing: if a quad
- * of it takes longer than round_s, one is enough.
+ * of it takes ten times as long as round_s, one is enough.
  */
 struct tg_sampling tg_sampler_plan(const struct tg_limits *limits, const double call_s[2],
                                    const double beside_s[2], int same_kernel);

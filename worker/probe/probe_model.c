@@ -13,6 +13,7 @@
 #include "worker/model/profile.h"
 #include "worker/model/prompt.h"
 #include "worker/model/session.h"
+#include "worker/probe/executed.h"
 #include "worker/probe/model_accuracy.h"
 #include "worker/probe/model_check.h"
 #include "worker/probe/model_notes.h"
@@ -87,7 +88,7 @@ static int tell_source(struct state *s, struct tg_facts *facts, struct tg_error 
         return tg_fail(err, "'%s' was not made by this program", s->setup.model_path);
     snprintf(facts->model_source, sizeof facts->model_source, "%s",
              is_synthetic ? "synthetic" : "file");
-    if (is_synthetic || !s->setup.is_complete) return 0;
+    if (is_synthetic) return 0;
     return tg_digest_file(s->setup.model_path, facts->model_digest, err);
 }
 
@@ -317,7 +318,6 @@ static int check_products(struct state *s, struct tg_measurement *m, struct tg_e
     }
     if (tg_model_check_products(&s->session, &check, err) < 0) return -1;
     m->facts.checked += check.checked;
-    snprintf(m->facts.isa_executed, sizeof m->facts.isa_executed, "%s", s->kernel->isa);
     if (*check.reason) is_wrong(m, check.reason);
     return 0;
 }
@@ -360,9 +360,11 @@ static double checksum(const struct state *s)
 static int model_check(void *opaque, struct tg_measurement *m, struct tg_error *err)
 {
     struct state *s = opaque;
+    tg_executed_forget(s->library, s->session.pool); /* loading unpacked by other kernels */
     if (check_products(s, m, err) < 0) return -1;
     if (m->outcome != TG_MEASURED) return 0;
     learn(s);
+    tg_executed_look(s->library, s->session.pool, m);
     for (int64_t i = 0; i < s->session.network.vocabulary && m->outcome == TG_MEASURED; i++)
         if (!isfinite(s->logits[i])) is_wrong(m, "a logit is not finite");
     if (*s->odd) return tg_fail(err, "%s", s->odd);
@@ -459,6 +461,7 @@ static void model_recheck(void *opaque, struct tg_measurement *m)
     s->setup.is_complete = false;
     if (check_products(s, m, &err) < 0) is_wrong(m, err.text);
     if (*s->odd) is_wrong(m, s->odd);
+    tg_executed_look(s->library, s->session.pool, m);
     if (m->outcome == TG_MEASURED) tg_model_notes_add(&s->notes, m);
 }
 

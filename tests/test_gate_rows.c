@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "coordinator/gate.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "tests/decided_run.h"
+
+#define MATRIX(kernels)                                                                            \
+    "{\"tritgate_matrix\": 1, \"axes\": {\"probe\": [\"kernel\"], \"kernel\": [" kernels           \
+    "], \"layer\": [\"640x2560\"]}}"
+#define POLICY(limits, rules)                                                                      \
+    "{\"tritgate_policy\": 1, \"flow\": \"f\", \"limits\": {" limits "}, \"rules\": [" rules "]}"
+#define BUILDS(more)                                                                               \
+    "{\"rule\": \"noninferior\", \"metric\": \"call_time\", \"axis\": \"build\", \"of\": "         \
+    "\"head\", \"to\": \"base\", \"tolerance\": 0.02, \"margin\": 0.05" more "}"
+
+static const char one[] = MATRIX("\"i2s_avx2\"");
+static const char builds[] = POLICY("", BUILDS(""));
+
+/* Where rows are from, and which of them decide. */
+
+/* A floor of named machines: below it is a failure there, and attention elsewhere. */
+static void a_rule_of_named_hardware_counts_there_only(void **state)
+{
+    static const char floor[] = POLICY(
+        "", "{\"rule\": \"floor\", \"metric\": \"kernel_accuracy\", \"limit\": 0.9,"
+            " \"hardware\": \"cpu=*9950X3D*\"}");
+    static const char *const machines[] = {"cpu=AMD_Ryzen_9_9950X3D cores=16", "cpu=Other", ""};
+    for (int i = 0; i < 3; i++) {
+        struct tg_capability worker = made_worker("a", MADE_BASE);
+        snprintf(worker.machine, sizeof worker.machine, "%s", machines[i]);
+        made_plan(one, floor, &worker, 1, &made_asked, &plan);
+        run.is_sealed = 1;
+        made_fixed(&run, &plan, 0, 0, 0.5);
+        made_fixed(&run, &plan, 0, 1, 0.5);
+        assert_int_equal(tg_gate_is_required(&plan, 0), i != 1);
+        decide_run();
+        assert_int_equal(decision.verdicts[0].answer, i != 1 ? TG_FAIL : TG_PASS);
+        assert_int_equal(decision.failed, i != 1);
+        end(state);
+    }
+}
+
+/* What was seen of head stands, whatever became of its partner. */
+static void wrong_beside_a_skipped_partner_fails(void **state)
+{
+    (void)state;
+    begin_run(one, builds);
+    made_rounds(&run, &plan, 0, 0, 12, 0, 0.001);
+    made_row(&run, &plan, 0, 0, 12, TG_WRONG);
+    made_row(&run, &plan, 0, 1, 12, TG_SKIPPED);
+    assert_int_equal(decide_run(), TG_FAIL);
+}
+
+static void rows_of_another_model_file_cannot_pass(void **state)
+{
+    static const char real[] =
+        "{\"tritgate_matrix\": 1, \"axes\": {\"probe\": [\"model\"], \"kernel\": [\"i2s_avx2\"],"
+        " \"model\": [\"gguf\"], \"profile\": [\"decode_32\"]}}";
+    static const char same[] = POLICY(
+        "", "{\"rule\": \"determinism\", \"metric\": \"output_checksum\"}");
+    for (int i = 0; i < 2; i++) {
+        struct tg_capability worker = made_worker("a", NULL);
+        snprintf(worker.head.model_digest, sizeof worker.head.model_digest, "theirs");
+        made_plan(real, same, &worker, 1, &made_asked, &plan);
+        run.is_sealed = 1;
+        for (int64_t r = 0; r < 6; r++) made_fixed(&run, &plan, 0, r, 7);
+        for (size_t r = 0; r < run.count; r++)
+            snprintf(run.rows[r].facts.model_digest, TG_TEXT_SIZE, "%s",
+                     i == 1 && r == 3 ? "other" : "theirs");
+        assert_int_equal(decide_run(), i == 0 ? TG_PASS : TG_INCONCLUSIVE);
+        if (i == 1)
+            assert_non_null(
+                strstr(decision.notes[decision.note_count - 1], "model file was changed"));
+        end(state);
+    }
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_teardown(name, end)
+    const struct CMUnitTest tests[] = {
+        TEST(a_rule_of_named_hardware_counts_there_only),
+        TEST(wrong_beside_a_skipped_partner_fails),
+        TEST(rows_of_another_model_file_cannot_pass),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
