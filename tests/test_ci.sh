@@ -17,8 +17,13 @@ for job in jobs.values():
     assert {"runs-on", "steps", "timeout-minutes"} <= set(job)
     for step in job["steps"]:
         assert len({"run", "uses"} & set(step)) == 1
-assert jobs["gate"]["needs"] == ["build", "measure"]'
+assert jobs["gate"]["needs"] == ["build", "measure"]
+assert jobs["gate"]["steps"][0]["name"] == "built"'
 fi
+# A required job that is skipped counts as a success.
+check 'the gate is skipped only where a build that is well found nothing to measure' grep -qxF \
+    "    if: \${{ !cancelled() && (needs.build.result != 'success' || needs.build.outputs.shards != '') }}" \
+    <(sed -n '/^  gate:$/,/^    steps:$/p' workflow.yml)
 
 # step NAME: its shell commands.
 step() {
@@ -38,7 +43,10 @@ while read -r name; do
     check 'and takes what GitHub knows by its environment' bash -c '! grep -F "\${{" "$1.sh"' - "$name"
 done <<<"$names"
 check 'the steps that are tried here are there' \
-    test "$(grep -cxE 'plan|pack|measure|decide' <<<"$names")" = 4
+    test "$(grep -cxE 'plan|pack|measure|built|decide' <<<"$names")" = 5
+check 'the gate fails if the build did' gives 1 env BUILT=failure bash -e built.sh
+check 'and if it was skipped' gives 1 env BUILT=skipped bash -e built.sh
+check 'and goes on if it did not' gives 0 env BUILT=success bash -e built.sh
 
 # The bundle of a pull request whose kernels are other bytes than those of its base.
 mkdir -p jobs/build/farm/{matrix,libexec/tritgate} && cd jobs/build || exit 1
