@@ -192,6 +192,8 @@ static void make_command(struct launch *l, bool goes_on)
     }
     add_option(l, "--resume", l->directory);
     add_option(l, "--json", l->wishes.json);
+    add_option(l, "--model", l->wishes.model);
+    add_option(l, "--model-cache", l->wishes.model_cache);
     if (l->wishes.resume && l->wishes.budget_s > 0) {
         snprintf(l->budget, sizeof l->budget, "%.17g", l->wishes.budget_s);
         add_option(l, "--budget", l->budget);

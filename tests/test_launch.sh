@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # tritgate launch: a run over ranks that goes on by itself, whatever became of a rank or of mpirun.
-# shellcheck disable=SC1091,SC2046
+# shellcheck disable=SC1091,SC2016,SC2046
 . "$(dirname "$0")/lib.sh"
 # It tells Open MPI what it needs, not this script.
 unset "${!OMPI_@}"
@@ -83,6 +83,18 @@ printf '#!/bin/sh\nsleep 60\n' >never/mpirun
 check 'an mpirun that never begins is ended' gives 4 env PATH="$PWD/never:$PATH" \
     "$TRITGATE" launch --tries 1 --patience 0.05 -- run slow.json
 check 'and is called so' grep -q 'hung and was ended' err
+
+# What a run is gone on with: an mpirun, and a program for the job, that only say how they were called.
+printf '#!/bin/sh\necho "$*" >>called\nmkdir -p went && : >went/plan.json\nexit 1\n' >never/mpirun
+check 'a run is gone on with' gives 4 env PATH="$PWD/never:$PATH" "$TRITGATE" launch --tries 2 -- \
+    run slow.json --out went --model a.gguf --model-cache=/cache
+check 'with its models' grep -qE -- ' --resume went --model a.gguf --model-cache /cache$' called
+printf '#!/bin/sh\necho "$*" >called\nexit 4\n' >never/tritgate
+printf '#!/bin/sh\necho "$3"\n' >never/scontrol && chmod +x never/*
+check 'and so is a job' gives 4 env PATH="$PWD/never:$PATH" TRITGATE="$PWD/never/tritgate" SLURM_JOB_ID=1 \
+    SLURM_JOB_NODELIST=n1 SLURM_RESTART_COUNT=2 bash "$TG_SOURCE/slurm/tritgate.sbatch" slow.json --out went \
+    --model a.gguf --model-cache=/cache
+check 'with its' grep -qE -- '-- run --model a.gguf --model-cache=/cache --resume went$' called
 
 check 'what is launched is run' refuses "what is launched is 'run', behind --" "$TRITGATE" launch -- gate strict
 check 'with what run takes' gives 3 "$TRITGATE" launch -- run strict.json --nonsense
