@@ -198,9 +198,10 @@ static void gather(struct tg_work *w, struct tg_dispatched *dispatched)
     int rc = tg_gather(w->crew, w->directory, &asked, &count, &why);
     if (count) tg_log(TG_INFO, "%zu file%s brought here", count, count == 1 ? "" : "s");
     if (rc == 0) return;
+    size_t length = strlen(dispatched->reason); /* of what came first */
     dispatched->is_lost = true;
-    snprintf(dispatched->reason, sizeof dispatched->reason, "%.900s; --resume tries again",
-             why.text);
+    snprintf(dispatched->reason + length, sizeof dispatched->reason - length,
+             "%s%.400s; --resume tries again", length ? "; " : "", why.text);
 }
 
 static int coordinate(struct tg_work *w, bool has_ranks, size_t *well, struct tg_error *err)

@@ -19,9 +19,18 @@ static const struct tg_identity identity = {"nodea", TG_TEST_DATA "/two_sockets.
 
 static struct tg_wire *wire;
 static struct tg_crew *crew;
+static bool is_lost; /* the worker, to who asks */
+
+bool __wrap_tg_crew_is_lost(const struct tg_crew *asked, size_t worker);
+bool __wrap_tg_crew_is_lost(const struct tg_crew *asked, size_t worker)
+{
+    assert_true(asked == crew && worker == 0);
+    return is_lost;
+}
 
 static int begin(void **state)
 {
+    is_lost = false;
     if (run_make(state) < 0 || tg_wire_open(&wire, NULL) < 0) return -1;
     return tg_crew_open(wire, &identity, &crew, NULL);
 }
@@ -51,6 +60,17 @@ static void a_worker_that_has_no_such_directory_has_nothing(void **state)
     size_t count = 7;
     struct tg_error err;
     assert_int_equal(tg_gather(crew, "/nowhere", &run_plan, &count, &err), 0);
+    assert_int_equal(count, 0);
+}
+
+static void a_worker_that_is_lost_may_have_something_elsewhere(void **state)
+{
+    (void)state;
+    size_t count = 7;
+    struct tg_error err;
+    is_lost = true;
+    assert_int_equal(tg_gather(crew, run_directory, &run_plan, &count, &err), -1);
+    assert_string_equal(err.text, "the file of worker 1, which is lost, may be elsewhere");
     assert_int_equal(count, 0);
 }
 
@@ -131,6 +151,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         TEST(what_is_there_is_not_brought),
         TEST(a_worker_that_has_no_such_directory_has_nothing),
+        TEST(a_worker_that_is_lost_may_have_something_elsewhere),
         TEST(a_worker_tells_of_what_is_not_had_and_in_a_run_of_its_own_file),
         TEST(a_worker_makes_the_directories_that_its_own_is_in),
     };

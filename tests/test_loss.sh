@@ -99,6 +99,7 @@ kill -STOP "$(rank 2)"
 check 'without its last worker it ends' ends 4 28
 check 'it is not sealed' test ! -e both/digests.json
 check 'and says why' grep -q "error: worker 2 on nodeb has said nothing for 3 s" both.err
+check 'and what it may lack' grep -q 'which is lost, may be elsewhere; --resume tries again$' both.err
 check 'nothing is left of it' alone
 check 'what two workers were lost with is given to no third' gives 2 "$TRITGATE" gate both
 check 'but skipped, and says so' says 'two workers were lost with it; the last: worker 2 on nodeb has said nothing for 3 s'
