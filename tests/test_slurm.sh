@@ -127,6 +127,7 @@ check 'shards as an array' gives 0 "$submit" --shards 2 quick.json --out parted 
 check 'each in a folder of its own, merged' test -e parted/shard-1 -a -e parted/shard-2 -a -e parted/run
 check 'and decided together' says '^PASS  2 required tests: 2 passed$'
 check 'with one receipt' grep -q '"answer": "pass"' all.json
+rm -r parted/run
 
 wait "$packing"
 packed=$(<packed)
@@ -144,11 +145,20 @@ check 'and no number of nodes' refuses '--nodes needs a number above 0' \
     "$submit" --nodes 0 quick.json
 check 'and a program that is not there' refuses "no program './none'" \
     env TRITGATE=./none "$submit" quick.json
+check 'and shards where there are some' refuses "'parted/shard-1' exists" \
+    "$submit" --shards 2 quick.json --out parted
+mkdir -p merged/run
+check 'or were' refuses "'merged/run' exists" "$submit" --shards 2 quick.json --out=merged
 check 'without a job' test "$before" = "$(jobs)"
 
+"$submit" --shards 2 quick.json --out useless --model none 2>useless.err & # meanwhile
+useless=$!
 check 'it does not wait for ever for nodes that are not there' \
     gives 4 "$submit" --nodes 4 --wait 2 quick.json --out never
 check 'and says what it waited for' grep -q 'pending' err
+wait "$useless"
+check 'shards that can do nothing are no answer' test $? = 3
+check 'and are named' grep -qE 'a shard is of unusable input; see tritgate-[0-9]+.out' useless.err
 
 rm -f err
 "$submit" --nodes 4 quick.json --out never 2>err &
