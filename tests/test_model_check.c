@@ -9,32 +9,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "worker/model/synthetic.h"
-
-static char path[] = "/tmp/tg_check_XXXXXX";
-
-static int make(void **state)
-{
-    const struct tg_synthetic what = {tg_model_find("tiny"), "I2_S", "F16", 1};
-    struct tg_pool *pool;
-    struct tg_error err;
-    (void)state;
-    if (tg_pool_create(1, NULL, &pool, &err) < 0) return -1;
-    int rc = tg_synthetic_write(&what, pool, path, &err);
-    tg_pool_destroy(pool);
-    return rc;
-}
-
-static int drop(void **state)
-{
-    (void)state;
-    return unlink(path);
-}
+#include "tests/tiny_model.h"
 
 static void open_with(struct tg_session *s, const char *kernel, int threads)
 {
     const struct tg_session_options options = {
-        .path = path, .kernel = kernel, .threads = threads, .context = 8, .batch = 8};
+        .path = tiny_path, .kernel = kernel, .threads = threads, .context = 8, .batch = 8};
     struct tg_error err;
     if (tg_session_open(&options, s, &err) < 0) fail_msg("%s", err.text);
 }
@@ -104,5 +84,5 @@ int main(void)
         cmocka_unit_test(a_matrix_that_was_packed_wrong_is_found_by_its_name),
         cmocka_unit_test(planted_errors_are_found),
     };
-    return cmocka_run_group_tests(tests, make, drop);
+    return cmocka_run_group_tests(tests, tiny_make, tiny_drop);
 }

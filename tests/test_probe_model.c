@@ -12,31 +12,11 @@
 #include <cmocka.h>
 
 #include "kernels/kernel.h"
+#include "tests/tiny_model.h"
 #include "tests/worker_cell.h"
 #include "worker/model/profile.h"
-#include "worker/model/synthetic.h"
 
 /* Whole models as cells: on a tiny one, by each profile that it has room for. */
-
-static char path[] = "/tmp/tg_probe_model_XXXXXX";
-
-static int make(void **state)
-{
-    const struct tg_synthetic what = {tg_model_find("tiny"), "I2_S", "F16", 1};
-    struct tg_pool *pool;
-    struct tg_error err;
-    (void)state;
-    if (tg_pool_create(1, NULL, &pool, &err) < 0) return -1;
-    int rc = tg_synthetic_write(&what, pool, path, &err);
-    tg_pool_destroy(pool);
-    return rc;
-}
-
-static int drop(void **state)
-{
-    (void)state;
-    return unlink(path);
-}
 
 /* A setup of "probe=model model=tiny " and these axes. */
 static struct tg_setup setup_of(const char *axes)
@@ -48,7 +28,7 @@ static struct tg_setup setup_of(const char *axes)
     snprintf(text, sizeof text, "probe=model model=tiny %s", axes);
     if (tg_cell_parse(text, &setup.cell, &err) < 0) fail_msg("%s", err.text);
     snprintf(setup.library, sizeof setup.library, "%s", kernel_library());
-    snprintf(setup.model_path, sizeof setup.model_path, "%s", path);
+    snprintf(setup.model_path, sizeof setup.model_path, "%s", tiny_path);
     setup.warmup_min_s = 0.001;
     setup.warmup_max_s = 0.01;
     setup.sample_s = 1e-5;
@@ -258,5 +238,5 @@ int main(int argc, char **argv)
         cmocka_unit_test(what_is_said_of_a_model_is_held_against_its_file),
         cmocka_unit_test(the_memory_of_a_model_is_known_before_it_is_run),
     };
-    return cmocka_run_group_tests(tests, make, drop);
+    return cmocka_run_group_tests(tests, tiny_make, tiny_drop);
 }

@@ -9,9 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "worker/model/synthetic.h"
-
-static char path[] = "/tmp/tg_prompt_XXXXXX";
+#include "tests/tiny_model.h"
 
 static void the_tokens_are_the_same_each_time_and_none_of_control(void **state)
 {
@@ -33,14 +31,10 @@ static void the_tokens_are_the_same_each_time_and_none_of_control(void **state)
 static void a_text_is_found_that_has_so_many_tokens(void **state)
 {
     (void)state;
-    const struct tg_synthetic what = {tg_model_find("tiny"), "I2_S", "F16", 1};
-    struct tg_pool *pool;
     struct tg_gguf *gguf;
     struct tg_tokenizer *tokenizer;
     struct tg_error err;
-    assert_int_equal(tg_pool_create(1, NULL, &pool, &err), 0);
-    if (tg_synthetic_write(&what, pool, path, &err) < 0 || tg_gguf_open(path, &gguf, &err) < 0 ||
-        tg_tokenizer_open(gguf, &tokenizer, &err) < 0)
+    if (tg_gguf_open(tiny_path, &gguf, &err) < 0 || tg_tokenizer_open(gguf, &tokenizer, &err) < 0)
         fail_msg("%s", err.text);
     static const int64_t counts[] = {2, 4, 16, 64};
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
@@ -59,8 +53,6 @@ static void a_text_is_found_that_has_so_many_tokens(void **state)
     assert_int_equal(size, 77);
     tg_tokenizer_close(tokenizer);
     tg_gguf_close(gguf);
-    tg_pool_destroy(pool);
-    unlink(path);
 }
 
 int main(void)
@@ -69,5 +61,5 @@ int main(void)
         cmocka_unit_test(the_tokens_are_the_same_each_time_and_none_of_control),
         cmocka_unit_test(a_text_is_found_that_has_so_many_tokens),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, tiny_make, tiny_drop);
 }

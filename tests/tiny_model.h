@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TG_TESTS_TINY_MODEL_H
+#define TG_TESTS_TINY_MODEL_H
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "worker/model/synthetic.h"
+
+/* The file of a tiny synthetic model, for the tests of what runs one: as setup and teardown. */
+
+static char tiny_path[] = "/tmp/tg_tiny_XXXXXX";
+
+static inline int tiny_make(void **state)
+{
+    const struct tg_synthetic what = {tg_model_find("tiny"), "I2_S", "F16", 1};
+    struct tg_pool *pool;
+    struct tg_error err;
+    (void)state;
+    int file = mkstemp(tiny_path);
+    if (file < 0 || close(file) < 0 || tg_pool_create(1, NULL, &pool, &err) < 0) return -1;
+    int rc = tg_synthetic_write(&what, pool, tiny_path, &err);
+    tg_pool_destroy(pool);
+    return rc;
+}
+
+static inline int tiny_drop(void **state)
+{
+    (void)state;
+    return unlink(tiny_path);
+}
+
+#endif
