@@ -1,8 +1,8 @@
 # The kernels: which are built, and with which flags, is read from the tables of the program.
 #
 # Each instruction set is BUILT, UNBUILT (its processor is not the target's, or there is no compiler
-# for its device) or ABSENT (the stubs, without TRITGATE_STUBS), and so are its kernels; a kernel
-# that is slower on purpose is SLOWED.
+# for its device, or no header of its library) or ABSENT (the stubs, without TRITGATE_STUBS), and so
+# are its kernels; a kernel that is slower on purpose is SLOWED.
 
 set(isa_table ${PROJECT_SOURCE_DIR}/kernels/isa.def)
 set(kernel_table ${PROJECT_SOURCE_DIR}/kernels/kernels.def)
@@ -33,6 +33,8 @@ foreach(row IN LISTS rows)
   if("${isa}" MATCHES "^(STUB|STUB_WIDE|FAKE|CUDA_STUB)$" AND NOT TRITGATE_STUBS)
     set(${isa}_state ABSENT)
   elseif("${${isa}_folder}" STREQUAL "cuda" AND NOT CMAKE_CUDA_COMPILER)
+    set(${isa}_state UNBUILT)
+  elseif("${isa}" STREQUAL "CUBLASLT" AND NOT cublaslt_header)
     set(${isa}_state UNBUILT)
   elseif("${${isa}_processor}" MATCHES "^(any|${processor})$")
     set(${isa}_state BUILT)
@@ -128,6 +130,11 @@ if(CMAKE_CUDA_COMPILER)
     OUTPUT_VARIABLE cuda_sources)
   set_source_files_properties(${cuda_sources} PROPERTIES COMPILE_OPTIONS "${CUDA_flags}")
   list(APPEND kernel_sources ${cuda_sources})
+endif()
+if("${CUBLASLT_state}" STREQUAL "BUILT")
+  set(source ${PROJECT_SOURCE_DIR}/kernels/cuda/cublaslt.cu)
+  set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS "${CUBLASLT_flags}")
+  list(APPEND kernel_sources ${source})
 endif()
 add_library(kernel-objects OBJECT ${table_sources} ${kernel_sources})
 target_link_libraries(kernel-objects PRIVATE tg_flags)

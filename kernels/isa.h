@@ -33,6 +33,13 @@ const struct tg_isa *tg_isa_at(size_t i);
  */
 int tg_isa_cuda(int least, int below);
 
+/*
+ * Whether cuBLASLt is on this machine: libcublasLt.so.13, else .12, where the loader looks or in
+ * /usr/local/cuda/lib64, made for a CUDA that the driver has. Opens it in this process, for good.
+ * It is in cuda/cublaslt.cu.
+ */
+int tg_isa_cublaslt(void);
+
 /* Whether this processor converts f16, which not all compilers know how to ask; 0 but on x86-64. */
 int tg_isa_f16c(void);
 

@@ -45,6 +45,8 @@ static void wider_sets_are_never_here_without_narrower(void **state)
     if (tg_isa_find("avx512vnni")->here()) assert_true(tg_isa_find("avx2")->here());
     if (tg_isa_find("avx512vbmi")->here()) assert_true(tg_isa_find("avx512vnni")->here());
     if (tg_isa_find("avxvnni")->here()) assert_true(tg_isa_find("avx2")->here());
+    if (tg_isa_find("cuda_sm90a")->here()) assert_true(tg_isa_find("cuda")->here());
+    if (tg_isa_find("cublaslt")->here()) assert_true(tg_isa_find("cuda")->here());
 }
 
 int main(void)

@@ -91,6 +91,7 @@ doors() { # a library used elsewhere than at its door
         door("mpi", "worker/wire.c", "MPI")
         door("hwloc", "worker/place.c", "hwloc")
         door("pcre2", "worker/model/pretokenizer.c", "PCRE2")
+        door("cublas", "kernels/cuda/cublaslt.cu", "cuBLASLt")
         door("cuda", "(kernels/cuda/[a-z0-9_]*|worker/probe/device_cuda).cuh?", "CUDA")
     }' "$work/code"
 }
