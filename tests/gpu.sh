@@ -2,9 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # What the GPU of this machine shows of a build: each of its kernels against the exact reference,
-# the same under compute-sanitizer where that is installed, and how fast they are.
+# the same under compute-sanitizer where that is installed, and how fast they are. Where the machine
+# has cuBLASLt, its dense bf16 product comes first for each shape, and `x-bf16` says how many times
+# faster than that a product of ours is.
 #
-#   tests/gpu.sh [TRITGATE]      (default: build/release/tritgate), about 3 minutes
+#   tests/gpu.sh [TRITGATE]      (default: build/release/tritgate), about 4 minutes
 
 set -uo pipefail
 tritgate=${1:-build/release/tritgate}
@@ -12,8 +14,10 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 bad=0
 
+# Ours, of an operation or of all; and those of cuBLASLt, which is not ours.
 kernels() { "$tritgate" list kernels | awk -v op="$1" '$5 == "cuda" && $6 == "yes" &&
-    $1 !~ /^stub_/ && (op == "" || $2 == op) { print $1 }'; }
+    $1 !~ /^stub_/ && $4 != "cublaslt" && (op == "" || $2 == op) { print $1 }'; }
+foreign() { "$tritgate" list kernels | awk '$4 == "cublaslt" && $6 == "yes" { print $1 }'; }
 
 "$tritgate" list gpus || true
 if [[ -z $(kernels '') ]]; then
@@ -24,6 +28,11 @@ fi
 
 echo
 "$tritgate" check '*_cuda*' || bad=1
+if [[ -n $(foreign) ]]; then
+    "$tritgate" check '*_cublaslt' || bad=1
+else
+    echo 'cuBLASLt cannot be opened here: nothing is held beside it'
+fi
 
 if command -v compute-sanitizer >/dev/null; then
     for kernel in $(kernels ''); do
@@ -40,9 +49,10 @@ else
     echo 'compute-sanitizer is not installed here: not run'
 fi
 
-# One line of a measurement: kernel, layer, batch, microseconds, rates and shares of the roof.
+# show LINE RIVAL_S SECONDS: one line of a measurement: kernel, layer, batch, microseconds, rates,
+# shares of the roof, and the rival's time as a multiple of it. Its own goes to the file SECONDS.
 show() {
-    awk '
+    awk -v rival_s="$2" -v seconds="$3" '
     function number(name) {
         if (!match($0, "\"" name "\":[-+0-9.e]*")) return 0
         return substr($0, RSTART + length(name) + 3, RLENGTH - length(name) - 3) + 0
@@ -73,27 +83,38 @@ show() {
         if (!s) { print "not measured: " $0; next }
         bytes = number("packed_bytes"); read = number("read_rate"); dot = number("dot_rate")
         work = 2 * shape[1] * shape[2] * batch
-        form = "%-22s %-12s %5d %-6s %9.2f %5.1f %7.0f %6.1f%% %7.1f %6.1f%% %7.1f%% %6.0f\n"
+        form = "%-22s %-12s %5d %-6s %9.2f %5.1f %7.0f %6.1f%% %7.1f %6.1f%% %7.1f%% %6.0f %6s\n"
+        printf "%.9g\n", s >seconds
         printf form,
             text("kernel", ""), text("layer", ""), batch, text("cache", "hot"), s * 1e6, spread,
             bytes / s * 1e-9, read ? bytes / s / read * 100 : 0,
             work / s * 1e-12, dot ? work / 2 / s / dot * 100 : 0,
-            number("limit_s") / s * 100, number("sm_clock_hz") * 1e-6
+            number("limit_s") / s * 100, number("sm_clock_hz") * 1e-6,
+            (rival_s > 0 ? sprintf("%.2f", rival_s / s) : "-")
     }' "$1"
 }
 
+# measure KERNEL CACHE RIVAL_S: its line for the layer and batch that the loops are at.
+measure() {
+    local cell="probe=kernel kernel=$1 layer=$layer batch=$batch cache=$2"
+    "$tritgate" cell "$cell" --samples 11 >"$work/line" 2>"$work/error" ||
+        { bad=1 && cat "$work/error"; }
+    rm -f "$work/seconds"
+    show "$work/line" "$3" "$work/seconds"
+}
+
 echo
-printf '%-22s %-12s %5s %-6s %9s %5s %7s %7s %7s %7s %8s %6s\n' kernel layer batch cache us '+-%' \
-    GB/s of-read TOPS of-dot of-limit MHz
+printf '%-22s %-12s %5s %-6s %9s %5s %7s %7s %7s %7s %8s %6s %6s\n' kernel layer batch cache us \
+    '+-%' GB/s of-read TOPS of-dot of-limit MHz x-bf16
 for batch in 1 8 32 128; do
     for layer in 2560x2560 6912x2560 13824x2560 2560x6912 4096x14336; do
-        for kernel in $(kernels product); do
-            for cache in stream $([[ $layer == 2560x2560 ]] && echo hot); do
-                cell="probe=kernel kernel=$kernel layer=$layer batch=$batch cache=$cache"
-                "$tritgate" cell "$cell" --samples 11 >"$work/line" 2>"$work/error" ||
-                    { bad=1 && cat "$work/error"; }
-                show "$work/line"
-            done
+        for cache in stream $([[ $layer == 2560x2560 ]] && echo hot); do
+            rival_s=0
+            if [[ -n $(foreign) ]]; then
+                measure bf16_cublaslt "$cache" 0
+                if [[ -s $work/seconds ]]; then rival_s=$(<"$work/seconds"); fi
+            fi
+            for kernel in $(kernels product); do measure "$kernel" "$cache" "$rival_s"; done
         done
     done
 done

@@ -70,9 +70,17 @@ for kernel in f16_cuda bf16_cuda; do
     check "$kernel is held against f32_cuda" says "^test  ratio call_time: $kernel vs f32_cuda, bitnet-2b, ffn_up"
     check "$kernel is held against base" says "^test  noninferior call_time: $kernel"
 done
+check 'one token is held beside cuBLASLt' says '^test  ratio call_time: i2s_cuda vs bf16_cublaslt, bitnet-2b, ffn_up, stream, at least 3x'
+check 'so is a batch' says '^test  ratio call_time: i2s_cuda_wgmma vs bf16_cublaslt, bitnet-2b, ffn_up, batch=128, stream, at least 1\.5x'
+for number in f32 f16 bf16; do
+    check "a dense product of $number beside its own" says "^test  ratio call_time: ${number}_cuda vs ${number}_cublaslt, bitnet-2b, ffn_up"
+    check "which is measured" says "^cell  probe=kernel kernel=${number}_cublaslt .*batch=128"
+done
+check 'what is not ours is never judged' bash -c '! grep -E "^test  .*: [a-z0-9]+_cublaslt" out'
 for policy in integrative generative; do
     check "$policy with them" gives 0 "$TRITGATE" matrix "$TG_SOURCE/matrix/gpu.json" --policy "$policy"
     check 'has them beside f32' says '^test  ratio call_time: bf16_cuda vs f32_cuda'
+    check 'and knows nothing of cuBLASLt' bash -c '! grep -E "^test  .*_cublaslt" out'
 done
 
 # Real rounds on the fake device. The two libraries are the same code, and different files.
