@@ -164,7 +164,6 @@ __global__ static void __launch_bounds__(TG_DECODE_ATTENTION_THREADS)
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, d = lane % LANES * 8;
     const int head = blockIdx.y, part = blockIdx.x, parts = TG_DECODE_ATTENTION_BLOCKS;
     const struct tg_decode_attention_room room = tg_decode_attention_room_of<HEADS>(a.dimension);
-    tg_cuda_let_next();
     const int position = *a.position, each = (position + parts) / parts;
     const int begin = part * each, end = min(position + 1, begin + each);
     const bool has_new = position >= begin && position < end;
@@ -183,6 +182,7 @@ __global__ static void __launch_bounds__(TG_DECODE_ATTENTION_THREADS)
         tg_prefetch(a.keys + cache - d + (int64_t)begin * a.dimension + i * 64);
         tg_prefetch(a.values + cache - d + (int64_t)begin * a.dimension + i * 64);
     }
+    tg_cuda_let_next();
     tg_cuda_wait();
     tg_decode_turn<HEADS>(a, room, head, position, has_new, turn);
     __syncthreads();

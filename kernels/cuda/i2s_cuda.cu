@@ -2,99 +2,31 @@
 #include <cassert>
 #include <cstdint>
 
-#include "kernels/cuda/chunks_i2s.cuh"
+#include "kernels/cuda/planes_i2s.cuh"
 
 /*
  * i2s_cuda: ternary product of one token, by matrix instructions on single bits.
  *
- *   code = weight + 1 = 2 * high + low              two bits, taken as they lie in memory
- *   x    = sum over n < 8 of value(n) * bit n of x  value(n) is 2^n, and -128 for n = 7
- *
- *   result = sum over n of value(n) * (2 * |high & plane n| + |low & plane n|) - sum of x
- *
- * Plane n has bit n of every activation; |a & b| is in how many columns both bits are set. That is
- * what mma.m16n8k256 with and.popc counts, for 16 rows times 8 columns, which here are the planes
- * of one token. So no code is ever unpacked: 1 KiB of them takes four instructions where masks and
- * dp4a take 64, and what bounds the kernel is reading the weights.
- *
- * Rows, chunks of 256 columns and the bits of a word are as kernels/cuda/chunks_i2s.cuh says.
- * A word of plane n has bit n of that activation at bit 6-2f of byte i, where it meets `low`;
- * shifted left by one it meets `high`. An activation is rotated to its place and masked, so a word
- * takes eight instructions, once for all rows of a block. Activations come in whole lines and are
- * spread through a warp's own shared memory.
+ * The bits of the weights are taken as they lie in memory (kernels/cuda/planes_i2s.cuh), so what
+ * bounds the kernel is reading them, and what it takes to begin and to end. Activations come in
+ * whole lines and are spread through a warp's own shared memory.
  *
  * The warps of a block share its columns. A call takes microseconds, so it must begin before the
  * one ahead of it has ended: all weights of a block are on their way before tg_cuda_wait, in
  * registers (in_registers) or, where these hold too few of them for several calls to be there at
  * once, in shared memory, by the bulk copies of 9.0 (in_shared). After the wait come activations,
  * planes, counts and results, which is what a small matrix waits for. Few blocks with many rows
- * each do best, while there is one for most multiprocessors.
+ * each do best, while there is one for most multiprocessors. The next kernel is let in when the
+ * weights have been asked for, not before: its blocks would ask first, and this one wait for them.
  *
- * More tokens than one are i2s_cuda_tokens's. Before 8.0 there is no such instruction: lanes then
- * pass their words around, which is right and slow.
+ * More tokens than one are i2s_cuda_tokens's.
  *
  * Limits: cols a multiple of 128, at most 131072: 3 * 128 * 131072 is below 2^31.
- * Source: PTX ISA 9.0, "Matrix fragments for mma.m16n8k256". Bit planes: Umuroglu, Rasnayake &
- * Sjalander, "BISMO", FPL 2018.
  */
 
 using namespace i2s;
 
 constexpr int SHARED_TILE = 16; /* rows of in_shared, the one of codes 1 included */
-
-/* counts[i] += |row & column|, for rows g (i < 2) and g + 8, columns 2t and 2t + 1. */
-static __device__ inline void count(int (&counts)[4], uint32_t a0, uint32_t a1, uint32_t a2,
-                                    uint32_t a3, uint32_t b0, uint32_t b1)
-{
-#if __CUDA_ARCH__ >= 800
-    asm("mma.sync.aligned.m16n8k256.row.col.s32.b1.b1.s32.and.popc {%0,%1,%2,%3}, {%4,%5,%6,%7}, "
-        "{%8,%9}, {%0,%1,%2,%3};"
-        : "+r"(counts[0]), "+r"(counts[1]), "+r"(counts[2]), "+r"(counts[3])
-        : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
-#else
-    const int lane = threadIdx.x % WARP;
-    for (int i = 0; i < 8; i++) { /* two columns times four lanes of them */
-        const int from_row = lane / 4 * 4 + i / 2, from_column = (lane % 4 * 2 + i % 2) * 4 + i / 2;
-        const uint32_t p0 = __shfl_sync(~0u, b0, from_column);
-        const uint32_t p1 = __shfl_sync(~0u, b1, from_column);
-        counts[i % 2] += __popc(__shfl_sync(~0u, a0, from_row) & p0) +
-                         __popc(__shfl_sync(~0u, a2, from_row) & p1);
-        counts[2 + i % 2] += __popc(__shfl_sync(~0u, a1, from_row) & p0) +
-                             __popc(__shfl_sync(~0u, a3, from_row) & p1);
-    }
-#endif
-}
-
-/* The counts of a tile, of low and high bits. */
-struct tile {
-    int low[4], high[4];
-};
-
-static __device__ inline void count_chunk(tile &c, const codes &w, const uint4 &p)
-{
-    const uint4 &upper = w.upper, &lower = w.lower;
-    count(c.low, upper.x, lower.x, upper.y, lower.y, p.x, p.y);
-    count(c.high, upper.x, lower.x, upper.y, lower.y, p.x << 1, p.y << 1);
-    count(c.low, upper.z, lower.z, upper.w, lower.w, p.z, p.w);
-    count(c.high, upper.z, lower.z, upper.w, lower.w, p.z << 1, p.w << 1);
-}
-
-/* A word of plane n, of four words of activations that are 32 columns apart. */
-static __device__ inline uint32_t plane(uint32_t x0, uint32_t x1, uint32_t x2, uint32_t x3, int n)
-{
-    return (__funnelshift_r(x0, x0, n - 6) & 0x40404040u) |
-           (__funnelshift_r(x1, x1, n - 4) & 0x10101010u) |
-           (__funnelshift_r(x2, x2, n - 2) & 0x04040404u) |
-           (__funnelshift_r(x3, x3, n) & 0x01010101u);
-}
-
-static __device__ inline uint4 planes(const uint8_t *spread, int n)
-{
-    const uint4 a = *(const uint4 *)spread, b = *(const uint4 *)(spread + 32);
-    const uint4 c = *(const uint4 *)(spread + 64), d = *(const uint4 *)(spread + 96);
-    return make_uint4(plane(a.x, b.x, c.x, d.x, n), plane(a.y, b.y, c.y, d.y, n),
-                      plane(a.z, b.z, c.z, d.z, n), plane(a.w, b.w, c.w, d.w, n));
-}
 
 /* Spreads a warp's CHUNKS chunks; `groups` are left from there on, the others are zeros. */
 template <int CHUNKS>
@@ -116,37 +48,6 @@ static __device__ inline void spread(const int8_t *activations, int groups, uint
     __syncwarp();
 }
 
-/*
- * Adds the values of a warp's counts to sums[row]. Of each value four lanes have a part: a pair of
- * lanes exchanges halves of their values twice, so that one shuffle serves two of them.
- */
-template <int TILES>
-static __device__ inline void settle(const tile (&c)[TILES], int *sums, const place &at)
-{
-    const int value0 = 1 << (2 * at.t), value1 = at.t == 3 ? -128 : 2 << (2 * at.t);
-    const bool odd = at.t % 2, high = at.t / 2;
-    int half[TILES];
-#pragma unroll
-    for (int i = 0; i < TILES; i++) { /* rows g and g + 8 of tile i */
-        const int up = (c[i].low[0] + 2 * c[i].high[0]) * value0 +
-                       (c[i].low[1] + 2 * c[i].high[1]) * value1;
-        const int down = (c[i].low[2] + 2 * c[i].high[2]) * value0 +
-                         (c[i].low[3] + 2 * c[i].high[3]) * value1;
-        half[i] = (odd ? down : up) + __shfl_xor_sync(~0u, odd ? up : down, 1);
-    }
-    if constexpr (TILES == 1) {
-        half[0] += __shfl_xor_sync(~0u, half[0], 2);
-        if (!high) atomicAdd(&sums[8 * at.t + at.g], half[0]);
-    } else {
-#pragma unroll
-        for (int i = 0; i + 1 < TILES; i += 2) {
-            const int kept = high ? half[i + 1] : half[i], sent = high ? half[i] : half[i + 1];
-            const int whole = kept + __shfl_xor_sync(~0u, sent, 2);
-            atomicAdd(&sums[16 * i + 8 * at.t + at.g], whole);
-        }
-    }
-}
-
 /* Weights in registers: at most 16 * TILES - 1 rows a block, CHUNKS chunks a warp and round. */
 template <int TILES, int CHUNKS, bool ONE_ROUND, int THREADS, int BLOCKS>
 __global__ static void __launch_bounds__(THREADS, BLOCKS) in_registers(const call c, int rounds)
@@ -164,7 +65,6 @@ __global__ static void __launch_bounds__(THREADS, BLOCKS) in_registers(const cal
     codes w[TILES][CHUNKS];
     tile counts[TILES] = {};
 
-    tg_cuda_let_next();
     auto load = [&](int i, int k, int round) {
         const bool inside = 2 * (round * step + first + k) + at.t / 2 < groups;
         w[i][k] = load_codes(weights + (16 * i * row_bytes + CHUNK_BYTES * (round * step + k)),
@@ -172,6 +72,7 @@ __global__ static void __launch_bounds__(THREADS, BLOCKS) in_registers(const cal
     };
 #pragma unroll
     for (int i = 0; i < TILES * CHUNKS; i++) load(i / CHUNKS, i % CHUNKS, 0);
+    tg_cuda_let_next();
     for (int i = threadIdx.x; i < 16 * TILES; i += blockDim.x) sums[i] = 0;
     __syncthreads();
     tg_cuda_wait();
@@ -254,7 +155,6 @@ __global__ static void __launch_bounds__(THREADS, BLOCKS) in_shared(const call c
     tile counts[1] = {};
     uint4 p[CHUNKS];
 
-    tg_cuda_let_next();
     if (at.warp == 0) {
         if (at.lane == 0) expect(&barrier, rows * row_bytes);
         __syncwarp();
@@ -264,6 +164,7 @@ __global__ static void __launch_bounds__(THREADS, BLOCKS) in_shared(const call c
     }
     if (threadIdx.x < SHARED_TILE) sums[threadIdx.x] = 0, ones[threadIdx.x] = ONES;
     __syncthreads();
+    tg_cuda_let_next();
     tg_cuda_wait();
 
     spread<CHUNKS>(c.activations + CHUNK_COLUMNS * first, groups - 2 * first, near[at.warp],

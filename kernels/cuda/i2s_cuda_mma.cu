@@ -268,9 +268,9 @@ template <class Cut> __global__ void __launch_bounds__(Cut::THREADS, 1) product(
     int sums[Cut::ROW_TILES][Cut::TOKEN_TILES][4] = {};
     uint4 codes[Cut::AHEAD][Cut::ROW_TILES][2];
 
-    tg_cuda_let_next();
 #pragma unroll
     for (int i = 0; i < Cut::AHEAD; i++) load_codes<Cut>(c, p, i, codes[i]);
+    tg_cuda_let_next();
     tg_cuda_wait();
     for (int step = 0; step < Cut::STAGES - 1; step++) {
         if (step < steps) stage<Cut>(c, p, step, shared);

@@ -158,7 +158,6 @@ __global__ static void __launch_bounds__(THREADS) multiply_tokens(const call c, 
     codes w[TILES][CHUNKS];
     int s[TILES][TOKENS / 8][4] = {};
 
-    tg_cuda_let_next();
     auto load = [&](int i, int k, int round) {
         const bool inside = 2 * (round * step + first + k) + at.t / 2 < groups;
         w[i][k] = load_codes(weights + (16 * i * row_bytes + CHUNK_BYTES * (round * step + k)),
@@ -166,6 +165,7 @@ __global__ static void __launch_bounds__(THREADS) multiply_tokens(const call c, 
     };
 #pragma unroll
     for (int i = 0; i < TILES * CHUNKS; i++) load(i / CHUNKS, i % CHUNKS, 0);
+    tg_cuda_let_next();
     for (int i = threadIdx.x; i < TOKENS * column<TILES>; i += blockDim.x) sums[i] = 0;
     activations<TOKENS> x(c, token0, tokens, own, at.lane);
     __syncthreads();

@@ -322,9 +322,9 @@ __global__ void __launch_bounds__(Cut::THREADS, Cut::BLOCKS)
                                   (uint32_t)__cvta_generic_to_shared(barriers));
     const bool fetches = threadIdx.x == WARP * Cut::WARPS;
 
-    tg_cuda_let_next();
     if (fetches) fetch_begin<Cut>(c, b);
     __syncthreads();
+    tg_cuda_let_next();
     if (b.warp == Cut::WARPS) {
         if (fetches) fetch_rest<Cut>(c, b);
         __syncwarp();

@@ -66,12 +66,12 @@ __global__ static void __launch_bounds__(TG_PREFILL_THREADS)
     tg_prefill_round_kernel(const struct tg_prefill_round p)
 {
     float4 weights[VECTORS], x[VECTORS];
-    tg_cuda_let_next();
 #pragma unroll
     for (int i = 0; i < VECTORS; i++) {
         const int j = i * TG_PREFILL_THREADS + (int)threadIdx.x;
         weights[i] = p.norm && j < p.cols / 4 ? __ldg((const float4 *)p.norm + j) : float4();
     }
+    tg_cuda_let_next();
     tg_cuda_wait();
 #pragma unroll
     for (int i = 0; i < VECTORS; i++) {
