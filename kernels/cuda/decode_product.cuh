@@ -2,6 +2,9 @@
 #ifndef TG_KERNELS_CUDA_DECODE_PRODUCT_CUH
 #define TG_KERNELS_CUDA_DECODE_PRODUCT_CUH
 
+#include <cassert>
+
+#include "kernels/cuda/planes_i2s.cuh"
 #include "kernels/cuda/token_round.cuh"
 
 /*
@@ -12,22 +15,20 @@
  *   TG_DECODE_ADD    out[r] += y[r]
  *   TG_DECODE_GATE   out[j] = gate(y[j]) * y[second + j]
  *
- * Each block rounds the whole token for itself: that costs less than one more kernel. Its weights
- * are fetched into shared memory before the kernel ahead has ended, tile by tile of a warp: two
- * rows, or four rows of each half of a gate. In shared memory the token lies by fields: field f of
- * 16 neighbouring bytes of codes is 16 neighbouring bytes of it. Codes are not shifted: a field
- * that is 4, 16 or 64 times too large is summed for itself, and divided at the end.
+ * Each block rounds the whole token for itself: that costs less than one more kernel. The warps of
+ * a block share its columns, each of them rounds its own and multiplies them with all rows of the
+ * block (planes_i2s.cuh), of a gate with as many of either half. Codes and the weights of the norm
+ * are on their way, in registers, before the kernel ahead has ended.
  *
- * Limits: cols a multiple of 128; rows even, pairs a multiple of 4.
+ * Limits: cols a multiple of 128, and at most TG_DECODE_COLUMNS.
  */
 
 enum { TG_DECODE_STORE, TG_DECODE_ADD, TG_DECODE_GATE };
 
-#ifndef TG_DECODE_THREADS
-#define TG_DECODE_THREADS 512
-#endif
+#define TG_DECODE_THREADS  512
 #define TG_DECODE_WARPS    (TG_DECODE_THREADS / 32)
-#define TG_DECODE_SLOTS    4 /* most tiles of a warp that lie in shared memory */
+#define TG_DECODE_CHUNKS   6 /* of a warp, at most */
+#define TG_DECODE_COLUMNS  (TG_DECODE_WARPS * TG_DECODE_CHUNKS * 256)
 #define TG_DECODE_MATRICES 3
 
 struct tg_decode_product {
@@ -39,234 +40,157 @@ struct tg_decode_product {
     float scales[TG_DECODE_MATRICES]; /* of the matrices that lie one after the other */
     int rows_until[TG_DECODE_MATRICES];
     int cols;
-    int units; /* rows, or pairs of rows */
-    int slots;
+    int units;       /* rows, or pairs of rows */
+    int block_units; /* of a block */
     int is_squared_relu;
 };
-
-/* Bytes that a warp fetches at once, and those that a block has in shared memory. */
-static inline int64_t tg_decode_tile_bytes(int kind, int64_t cols)
-{
-    return (kind == TG_DECODE_GATE ? 8 : 2) * cols / 4;
-}
-
-static inline int64_t tg_decode_shared_bytes(int kind, int64_t cols, int slots)
-{
-    return TG_DECODE_WARPS * TG_DECODE_SLOTS * 8 + (int64_t)sizeof(struct tg_token_sums) +
-           (cols + 127) / 128 * 128 + TG_DECODE_WARPS * slots * tg_decode_tile_bytes(kind, cols);
-}
-
-/* The weights of a tile to a slot. */
-template <int KIND>
-static __device__ inline void tg_decode_fetch(const struct tg_decode_product &p, int tile,
-                                              uint8_t *slot, uint64_t *barrier)
-{
-    const int64_t row_bytes = p.cols / 4;
-    if (KIND == TG_DECODE_GATE) {
-        const uint32_t bytes = (uint32_t)(4 * row_bytes);
-        tg_barrier_arm(barrier, 2 * bytes);
-        tg_copy_bulk(slot, p.weights + tile * 4 * row_bytes, bytes, barrier);
-        tg_copy_bulk(slot + bytes, p.weights + ((int64_t)p.units + tile * 4) * row_bytes, bytes,
-                     barrier);
-        return;
-    }
-    const uint32_t bytes = (uint32_t)(2 * row_bytes);
-    tg_barrier_arm(barrier, bytes);
-    tg_copy_bulk(slot, p.weights + tile * 2 * row_bytes, bytes, barrier);
-}
-
-/*
- * The product of two rows by LANES lanes, each of which has the sums at the end. A row has `chunks`
- * of 16 bytes.
- */
-template <int LANES>
-static __device__ inline void tg_decode_rows(const uint4 *first, const uint4 *second, const int4 *x,
-                                             int chunks, int32_t *one, int32_t *two)
-{
-    int32_t a[4] = {}, b[4] = {};
-    const uint32_t mask = 0x03030303u;
-#pragma unroll 2
-    for (int c = threadIdx.x % LANES; c < chunks; c += LANES) {
-        const uint4 u = first[c], v = second[c];
-#pragma unroll
-        for (int f = 0; f < 4; f++) {
-            const int4 n = x[f * chunks + c];
-            const uint32_t m = mask << (6 - 2 * f);
-            a[f] = tg_dot(u.w & m, n.w,
-                          tg_dot(u.z & m, n.z, tg_dot(u.y & m, n.y, tg_dot(u.x & m, n.x, a[f]))));
-            b[f] = tg_dot(v.w & m, n.w,
-                          tg_dot(v.z & m, n.z, tg_dot(v.y & m, n.y, tg_dot(v.x & m, n.x, b[f]))));
-        }
-    }
-    *one = a[3] + (a[2] >> 2) + (a[1] >> 4) + (a[0] >> 6);
-    *two = b[3] + (b[2] >> 2) + (b[1] >> 4) + (b[0] >> 6);
-    if constexpr (LANES == 32) {
-        *one = __reduce_add_sync(~0u, *one);
-        *two = __reduce_add_sync(~0u, *two);
-    } else {
-#pragma unroll
-        for (int step = LANES / 2; step > 0; step /= 2) {
-            *one += __shfl_xor_sync(~0u, *one, step);
-            *two += __shfl_xor_sync(~0u, *two, step);
-        }
-    }
-}
 
 static __device__ inline float tg_decode_scale(const struct tg_decode_product &p, int row)
 {
     return row < p.rows_until[0] ? p.scales[0] : row < p.rows_until[1] ? p.scales[1] : p.scales[2];
 }
 
-/* What a block has in its shared memory, and the tiles of a warp. */
-struct tg_decode_room {
-    uint64_t *barriers; /* of this warp, one a slot */
-    struct tg_token_sums *sums;
-    int32_t *token;
-    uint8_t *slots; /* of this warp */
-    int tile_bytes, begin, end;
-};
-
-template <int KIND>
-static __device__ inline struct tg_decode_room tg_decode_room_of(const struct tg_decode_product &p)
-{
-    const int warp = threadIdx.x / 32, units = KIND == TG_DECODE_GATE ? 4 : 2;
-    const int64_t tiles = p.units / units;
-    struct tg_decode_room r;
-    r.barriers = (uint64_t *)tg_shared() + warp * TG_DECODE_SLOTS;
-    r.sums = (struct tg_token_sums *)(tg_shared() + TG_DECODE_WARPS * TG_DECODE_SLOTS * 8);
-    r.token = (int32_t *)(r.sums + 1);
-    r.tile_bytes = (KIND == TG_DECODE_GATE ? 8 : 2) * (p.cols / 4);
-    r.slots = (uint8_t *)r.token + (p.cols + 127) / 128 * 128 +
-              (int64_t)warp * p.slots * r.tile_bytes;
-    r.begin = (int)(tiles * blockIdx.x / gridDim.x) + warp;
-    r.end = (int)(tiles * (blockIdx.x + 1) / gridDim.x);
-    return r;
-}
-
-/* The first tiles of a warp, by its first lane. */
-template <int KIND>
-static __device__ inline void tg_decode_fetch_first(const struct tg_decode_product &p,
-                                                    const struct tg_decode_room &r)
-{
-    for (int i = 0; i < p.slots && r.begin + i * TG_DECODE_WARPS < r.end; i++) {
-        tg_barrier_begin(r.barriers + i);
-        tg_decode_fetch<KIND>(p, r.begin + i * TG_DECODE_WARPS, r.slots + i * r.tile_bytes,
-                              r.barriers + i);
-    }
-}
-
-/* The results of the two rows of this group of lanes; `before` is what they are added to. */
+/* What a unit becomes, of its products; `before` is what it is added to. */
 template <int KIND>
 static __device__ inline void tg_decode_finish(const struct tg_decode_product &p, int unit,
-                                               int32_t one, int32_t two, float scale,
-                                               const float *before)
+                                               int32_t one, int32_t two, float scale, float before)
 {
-    if (KIND == TG_DECODE_GATE) {
-        p.out[unit] = tg_token_gate(p.is_squared_relu, tg_token_real(one, scale, p.scales[0]),
-                                    tg_token_real(two, scale, p.scales[1]));
-        return;
-    }
-    const float y = tg_token_real(one, scale, tg_decode_scale(p, unit));
-    const float z = tg_token_real(two, scale, tg_decode_scale(p, unit + 1));
-    p.out[unit] = KIND == TG_DECODE_ADD ? before[0] + y : y;
-    p.out[unit + 1] = KIND == TG_DECODE_ADD ? before[1] + z : z;
+    const float y = tg_token_real(one, scale,
+                                  KIND == TG_DECODE_GATE ? p.scales[0] : tg_decode_scale(p, unit));
+    p.out[unit] = KIND == TG_DECODE_STORE ? y
+                  : KIND == TG_DECODE_ADD
+                      ? before + y
+                      : tg_token_gate(p.is_squared_relu, y, tg_token_real(two, scale, p.scales[1]));
 }
 
-/* All tiles of a warp. */
-template <int KIND>
-static __device__ inline void tg_decode_tiles(const struct tg_decode_product &p,
-                                              const struct tg_decode_room &r, struct tg_token token,
-                                              float2 before)
+/* What is in the shared memory of a block. */
+template <int TILES, int CHUNKS> struct tg_decode_room {
+    __align__(16) struct tg_token_sums token; /* read 16 bytes at a time, as is `near` */
+    int sums[16 * TILES], all;                /* of codes and activations; of activations */
+    __align__(16) uint8_t near[TG_DECODE_WARPS][CHUNKS * i2s::CHUNK_SPREAD];
+};
+
+/* Where vector v of a thread's numbers is, in fours of columns. */
+static __device__ inline int tg_decode_four_at(int chunk, int v, int lane)
 {
-    constexpr int LANES = KIND == TG_DECODE_GATE ? 8 : 32, UNITS = KIND == TG_DECODE_GATE ? 4 : 2;
-    const int lane = threadIdx.x % 32, group = lane / LANES, chunks = p.cols / 64;
-#pragma unroll 1
-    for (int i = 0, tile = r.begin; tile < r.end; i++, tile += TG_DECODE_WARPS) {
-        const int slot = i % p.slots, unit = tile * UNITS + group;
-        const uint4 *codes = (const uint4 *)(r.slots + slot * r.tile_bytes);
-        float old[2] = {before.x, before.y};
-        int32_t one, two;
-        if (KIND == TG_DECODE_ADD && i > 0) {
-            old[0] = __ldcg(p.out + unit);
-            old[1] = __ldcg(p.out + unit + 1);
-        }
-        tg_barrier_wait(r.barriers + slot, i / p.slots % 2);
-        tg_decode_rows<LANES>(codes + group * chunks,
-                              codes + (KIND == TG_DECODE_GATE ? 4 + group : 1) * chunks,
-                              (const int4 *)r.token, chunks, &one, &two);
-        __syncwarp();
-        if (lane == 0 && tile + p.slots * TG_DECODE_WARPS < r.end)
-            tg_decode_fetch<KIND>(p, tile + p.slots * TG_DECODE_WARPS,
-                                  r.slots + slot * r.tile_bytes, r.barriers + slot);
-        if (lane % LANES == 0)
-            tg_decode_finish<KIND>(p, unit, one - token.sum, two - token.sum, token.scale, old);
+    return 64 * chunk + 32 * v + lane;
+}
+
+/* The numbers of a warp's chunks from `chunk` on; zeros behind the last of `columns` fours. */
+template <int VECTORS, typename Load>
+static __device__ inline void tg_decode_fours(float4 *fours, int chunk, int columns, int lane,
+                                              Load load)
+{
+#pragma unroll
+    for (int v = 0; v < VECTORS; v++) {
+        const int j = tg_decode_four_at(chunk, v, lane);
+        fours[v] = j < columns ? load(j) : float4();
     }
 }
 
-template <int KIND, int VECTORS>
-__global__ static void __launch_bounds__(TG_DECODE_THREADS, VECTORS <= 4 ? 2 : 1)
+/* Rounds a warp's numbers into its part of shared memory, and adds them to all. */
+template <int VECTORS>
+static __device__ inline void tg_decode_round(const float4 *x, struct tg_token_factors factors,
+                                              uint8_t *near, int *all, int lane)
+{
+    int32_t sum = 0;
+#pragma unroll
+    for (int v = 0; v < VECTORS; v++) {
+        const int32_t four = tg_token_four(x[v], factors);
+        *(int32_t *)(near + i2s::GROUP_SPREAD * v + 4 * lane) = four;
+        sum = __dp4a(four, 0x01010101, sum);
+    }
+    sum = __reduce_add_sync(~0u, sum);
+    if (lane == 0) atomicAdd(all, sum);
+    __syncwarp();
+}
+
+template <int KIND, int TILES, int CHUNKS>
+__global__ static void __launch_bounds__(TG_DECODE_THREADS, CHUNKS == 1 ? 2 : 1)
     tg_decode_product_kernel(const struct tg_decode_product p)
 {
-    const struct tg_decode_room r = tg_decode_room_of<KIND>(p);
-    const int columns = p.cols / 4;
+    constexpr int HALF = KIND == TG_DECODE_GATE ? TILES / 2 : TILES, VECTORS = 2 * CHUNKS;
+    __shared__ struct tg_decode_room<TILES, CHUNKS> room;
+    const i2s::place at = i2s::here();
+    const int unit0 = blockIdx.x * p.block_units, units = min(p.block_units, p.units - unit0);
+    const int row_bytes = p.cols / 4, groups = p.cols / 128, chunk = at.warp * CHUNKS;
+    i2s::codes codes[TILES][CHUNKS];
+    i2s::tile counts[TILES] = {};
     float4 weights[VECTORS], x[VECTORS];
-    float2 before = make_float2(0.0f, 0.0f);
-    if (threadIdx.x % 32 == 0) tg_decode_fetch_first<KIND>(p, r);
-    __syncwarp();
-    tg_cuda_let_next();
-    tg_cuda_wait();
 #pragma unroll
-    for (int i = 0; i < VECTORS; i++) {
-        const int j = i * TG_DECODE_THREADS + (int)threadIdx.x;
-        x[i] = j < columns ? __ldcg((const float4 *)p.x + j) : float4();
-        weights[i] = p.norm && j < columns ? __ldg((const float4 *)p.norm + j) : float4();
+    for (int i = 0; i < TILES; i++) {
+        const int unit = 16 * (i % HALF) + at.g, row = (i < HALF ? 0 : p.units) + unit0 + unit;
+        const uint8_t *from = p.weights + (int64_t)row * row_bytes + 64 * chunk + 16 * at.t;
+#pragma unroll
+        for (int k = 0; k < CHUNKS; k++)
+            codes[i][k] = i2s::load_codes(from + 64 * k, row_bytes, units - unit,
+                                          2 * (chunk + k) + at.t / 2 < groups);
     }
-    if (KIND == TG_DECODE_ADD && r.begin < r.end) before = __ldcg((const float2 *)p.out + r.begin);
-    const struct tg_token token = tg_token_round<VECTORS, TG_DECODE_THREADS>(
-        x, weights, p.norm != NULL, p.cols, p.epsilon, r.sums, [=](int j, int32_t four) {
-            r.token[j % 32 / 8 * (p.cols / 16) + j / 32 * 8 + j % 8] = four;
-        });
-    tg_decode_tiles<KIND>(p, r, token, before);
+    tg_decode_fours<VECTORS>(weights, chunk, p.norm ? row_bytes : 0, at.lane,
+                             [=](int j) { return __ldg((const float4 *)p.norm + j); });
+    tg_cuda_let_next();
+    for (int i = threadIdx.x; i < 16 * TILES; i += blockDim.x) room.sums[i] = 0;
+    if (threadIdx.x < 32) tg_token_forget(&room.token);
+    if (threadIdx.x == 0) room.all = 0;
+    __syncthreads();
+    tg_cuda_wait();
+
+    tg_decode_fours<VECTORS>(x, chunk, row_bytes, at.lane,
+                             [=](int j) { return __ldcg((const float4 *)p.x + j); });
+    const bool has_unit = (int)threadIdx.x < units;
+    const float before = KIND == TG_DECODE_ADD && has_unit ? __ldcg(p.out + unit0 + threadIdx.x)
+                                                           : 0.0f;
+    const struct tg_token_factors factors = tg_token_factors_of<VECTORS, TG_DECODE_THREADS>(
+        x, weights, p.norm != NULL, p.cols, p.epsilon, &room.token);
+    uint8_t *near = room.near[at.warp];
+    tg_decode_round<VECTORS>(x, factors, near, &room.all, at.lane);
+#pragma unroll
+    for (int k = 0; k < CHUNKS; k++) {
+        const uint4 planes = i2s::planes(
+            near + i2s::GROUP_SPREAD * (2 * k + at.t / 2) + 16 * (at.t % 2), at.g);
+#pragma unroll
+        for (int i = 0; i < TILES; i++) i2s::count_chunk(counts[i], codes[i][k], planes);
+    }
+    i2s::settle<TILES>(counts, room.sums, at);
+    __syncthreads();
+    if (!has_unit) return;
+    const int unit = threadIdx.x, second = KIND == TG_DECODE_GATE ? 16 * HALF + unit : unit;
+    tg_decode_finish<KIND>(p, unit0 + unit, room.sums[unit] - room.all,
+                           room.sums[second] - room.all, factors.scale, before);
 }
 
-/*
- * As many tiles in advance as leave room for the block of the next kernel beside this one, but
- * one at least; shared_most is what a block can have.
- */
-template <int KIND>
-static void tg_decode_product_of(const struct tg_decode_product *call, int processors,
-                                 int64_t shared_most, void *stream)
+template <int KIND, int TILES, int CHUNKS>
+static void tg_decode_launch(const struct tg_decode_product *call, int processors, void *stream)
 {
+    constexpr int MOST = 16 * (KIND == TG_DECODE_GATE ? TILES / 2 : TILES);
     struct tg_decode_product p = *call;
-    const int tiles = p.units / (KIND == TG_DECODE_GATE ? 4 : 2);
-    const int blocks = tiles < processors ? tiles : processors;
-    const int of_block = (tiles + blocks - 1) / blocks;
-    const int vectors = (p.cols / 4 + TG_DECODE_THREADS - 1) / TG_DECODE_THREADS;
-    p.slots = (of_block + TG_DECODE_WARPS - 1) / TG_DECODE_WARPS;
-    if (p.slots > TG_DECODE_SLOTS) p.slots = TG_DECODE_SLOTS;
-    while (p.slots > 1 && 2 * tg_decode_shared_bytes(KIND, p.cols, p.slots) > shared_most)
-        p.slots--;
-    const int64_t bytes = tg_decode_shared_bytes(KIND, p.cols, p.slots);
-    void (*const kernel)(struct tg_decode_product) = vectors <= 2
-                                                         ? tg_decode_product_kernel<KIND, 2>
-                                                     : vectors <= 4
-                                                         ? tg_decode_product_kernel<KIND, 4>
-                                                     : vectors <= 8
-                                                         ? tg_decode_product_kernel<KIND, 8>
-                                                         : tg_decode_product_kernel<KIND, 12>;
-    tg_cuda_launched(
-        cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)bytes));
-    tg_cuda_launch(kernel, dim3((unsigned)blocks), dim3(TG_DECODE_THREADS), (size_t)bytes, stream,
-                   p);
+    const int chunks = (p.cols + 255) / 256, warps = (chunks + CHUNKS - 1) / CHUNKS;
+    const int each = (p.units + processors - 1) / processors;
+    assert(warps <= TG_DECODE_WARPS && MOST <= 32 * warps);
+    p.block_units = each < MOST ? each : MOST;
+    tg_cuda_launch(tg_decode_product_kernel<KIND, TILES, CHUNKS>,
+                   dim3((unsigned)((p.units + p.block_units - 1) / p.block_units)),
+                   dim3((unsigned)(32 * warps)), 0, stream, p);
 }
 
-static inline void tg_decode_product(int kind, const struct tg_decode_product *call, int processors,
-                                     int64_t shared_most, void *stream)
+/* TILES of 16 rows where a warp has few columns: a thread has registers for so many codes. */
+template <int KIND>
+static void tg_decode_product_of(const struct tg_decode_product *p, int processors, void *stream)
 {
-    (kind == TG_DECODE_GATE ? tg_decode_product_of<TG_DECODE_GATE>
-     : kind == TG_DECODE_ADD
-         ? tg_decode_product_of<TG_DECODE_ADD>
-         : tg_decode_product_of<TG_DECODE_STORE>)(call, processors, shared_most, stream);
+    constexpr int TWICE = KIND == TG_DECODE_GATE ? 2 : 1;
+    const int each = (p->cols + 256 * TG_DECODE_WARPS - 1) / (256 * TG_DECODE_WARPS);
+    (each <= 1   ? tg_decode_launch<KIND, 2 * TWICE, 1>
+     : each <= 2 ? tg_decode_launch<KIND, 2 * TWICE, 2>
+     : each <= 4 ? tg_decode_launch<KIND, TWICE, 4>
+                 : tg_decode_launch<KIND, TWICE, TG_DECODE_CHUNKS>)(p, processors, stream);
+}
+
+static inline void tg_decode_product(int kind, const struct tg_decode_product *p, int processors,
+                                     void *stream)
+{
+    (kind == TG_DECODE_GATE  ? tg_decode_product_of<TG_DECODE_GATE>
+     : kind == TG_DECODE_ADD ? tg_decode_product_of<TG_DECODE_ADD>
+                             : tg_decode_product_of<TG_DECODE_STORE>)(p, processors, stream);
 }
 
 #endif

@@ -29,6 +29,13 @@ struct tg_token {
     int32_t sum; /* of all q */
 };
 
+/* By a warp, where a block may have fewer warps than reduce looks at. */
+static __device__ inline void tg_token_forget(struct tg_token_sums *s)
+{
+    s->squares[threadIdx.x % TG_TOKEN_WARP] = 0.0f;
+    s->most[threadIdx.x % TG_TOKEN_WARP] = 0;
+}
+
 static __device__ inline float4 tg_times(float4 a, float4 b)
 {
     return make_float4(__fmul_rn(a.x, b.x), __fmul_rn(a.y, b.y), __fmul_rn(a.z, b.z),
@@ -88,6 +95,41 @@ static __device__ inline float tg_token_inverse(float squares, int cols, float e
     return rsqrtf(__fadd_rn(__fmul_rn(squares, 1.0f / (float)cols), epsilon));
 }
 
+/* What a token is multiplied by before it is rounded: by both, one after the other. */
+struct tg_token_factors {
+    float inverse, scale;
+};
+
+/* Of `x`, the numbers of this thread, which become x * weight; zeros where there are no more. */
+template <int VECTORS, int THREADS>
+static __device__ inline struct tg_token_factors
+tg_token_factors_of(float4 *x, const float4 *weights, bool has_weight, int cols, float epsilon,
+                    struct tg_token_sums *s)
+{
+    float squares = 0.0f;
+    uint32_t most = 0;
+#pragma unroll
+    for (int i = 0; i < VECTORS; i++) {
+        squares = tg_squares(x[i], squares);
+        if (has_weight) x[i] = tg_times(x[i], weights[i]);
+        most = max(most, tg_most(x[i]));
+    }
+    tg_token_reduce<THREADS>(&squares, &most, s);
+    const float inverse = has_weight ? tg_token_inverse(squares, cols, epsilon) : 1.0f;
+    const float largest = __fmul_rn(__uint_as_float(most), inverse);
+    return {inverse, largest > 1e-5f ? __fdiv_rn(127.0f, largest) : TG_TOKENS_LARGEST_SCALE};
+}
+
+/* Four bytes of q. */
+static __device__ inline int32_t tg_token_four(float4 x, struct tg_token_factors f)
+{
+    const uint32_t low = __byte_perm(tg_rounded(x.x, f.inverse, f.scale),
+                                     tg_rounded(x.y, f.inverse, f.scale), 0x0040);
+    const uint32_t high = __byte_perm(tg_rounded(x.z, f.inverse, f.scale),
+                                      tg_rounded(x.w, f.inverse, f.scale), 0x0040);
+    return (int32_t)__byte_perm(low, high, 0x5410);
+}
+
 /*
  * `x` are the numbers of this thread: vector i is columns 4 j to 4 j + 3 of j = i * THREADS +
  * thread, zeros past `cols`; `weights` likewise, if has_weight. store(j, four) is called with four
@@ -99,28 +141,14 @@ static __device__ inline struct tg_token tg_token_round(float4 *x, const float4 
                                                         struct tg_token_sums *s, Store store)
 {
     const int lane = threadIdx.x % TG_TOKEN_WARP, warp = threadIdx.x / TG_TOKEN_WARP;
-    float squares = 0.0f;
-    uint32_t most = 0;
+    const struct tg_token_factors factors = tg_token_factors_of<VECTORS, THREADS>(
+        x, weights, has_weight, cols, epsilon, s);
     int32_t sum = 0;
-#pragma unroll
-    for (int i = 0; i < VECTORS; i++) {
-        squares = tg_squares(x[i], squares);
-        if (has_weight) x[i] = tg_times(x[i], weights[i]);
-        most = max(most, tg_most(x[i]));
-    }
-    tg_token_reduce<THREADS>(&squares, &most, s);
-    const float inverse = has_weight ? tg_token_inverse(squares, cols, epsilon) : 1.0f;
-    const float largest = __fmul_rn(__uint_as_float(most), inverse);
-    const float scale = largest > 1e-5f ? __fdiv_rn(127.0f, largest) : TG_TOKENS_LARGEST_SCALE;
 #pragma unroll
     for (int i = 0; i < VECTORS; i++) {
         const int j = i * THREADS + (int)threadIdx.x;
         if (j >= cols / 4) continue;
-        const uint32_t low = __byte_perm(tg_rounded(x[i].x, inverse, scale),
-                                         tg_rounded(x[i].y, inverse, scale), 0x0040);
-        const uint32_t high = __byte_perm(tg_rounded(x[i].z, inverse, scale),
-                                          tg_rounded(x[i].w, inverse, scale), 0x0040);
-        const int32_t four = (int32_t)__byte_perm(low, high, 0x5410);
+        const int32_t four = tg_token_four(x[i], factors);
         sum = __dp4a(four, 0x01010101, sum);
         store(j, four);
     }
@@ -133,7 +161,7 @@ static __device__ inline struct tg_token tg_token_round(float4 *x, const float4 
         const int4 a = *(const int4 *)(s->sum + i);
         sum += (a.x + a.y) + (a.z + a.w);
     }
-    return {scale, sum};
+    return {factors.scale, sum};
 }
 
 /* What a product of int8 is in real numbers. */

@@ -139,8 +139,6 @@ static int open_device(struct tg_cuda_forward *f, struct tg_error *err)
     if (failed(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0),
                "ask the device", err) < 0 ||
         failed(cudaDeviceGetAttribute(&f->processors, cudaDevAttrMultiProcessorCount, 0),
-               "ask the device", err) < 0 ||
-        failed(cudaDeviceGetAttribute(&f->shared_most, cudaDevAttrMaxSharedMemoryPerBlockOptin, 0),
                "ask the device", err) < 0)
         return -1;
     if (major < CAPABILITY_LEAST)

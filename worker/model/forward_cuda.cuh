@@ -39,7 +39,7 @@ struct tg_cuda_forward {
 
     cudaStream_t stream;
     cudaGraphExec_t step;
-    int processors, shared_most;
+    int processors;
     uint8_t *memory; /* all that follows lies in it */
     int64_t bytes;
     struct tg_cuda_block *blocks; /* but these pointers, which are the host's */

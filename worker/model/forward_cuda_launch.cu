@@ -63,7 +63,7 @@ static void multiply(const struct tg_cuda_forward *f, const struct tg_cuda_block
     p.cols = (int)cols;
     p.units = (int)(kind == TG_DECODE_GATE ? rows : all);
     p.is_squared_relu = f->n->architecture->gate == TG_GATE_SQUARED_RELU;
-    tg_decode_product(kind, &p, f->processors, f->shared_most, f->stream);
+    tg_decode_product(kind, &p, f->processors, f->stream);
 }
 
 void tg_cuda_launch_step(const struct tg_cuda_forward *f)
