@@ -46,7 +46,7 @@ function(tg_room name)
   endif()
   list(FILTER sources EXCLUDE REGEX "/coordinator/main\\.c$")
   if(NOT TRITGATE_STUBS)
-    list(FILTER sources EXCLUDE REGEX "/device_fake\\.c$")
+    list(FILTER sources EXCLUDE REGEX "/(device|forward)_fake\\.c$")
   endif()
   add_library(${name} STATIC ${sources})
   target_compile_options(${name} PRIVATE # kernels: CMake's -O3

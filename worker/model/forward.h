@@ -34,6 +34,7 @@ struct tg_forward_options {
     bool is_wide;                   /* keys and values are float32, else float16 */
     const struct tg_vector *vector; /* NULL: the widest of this machine */
     bool is_plain; /* activations are not rounded to int8: a reference, and far slower */
+    const struct tg_kernel *product; /* of batches on a device; NULL: a fast one of the program's */
 };
 
 /* Where time goes, in seconds, summed up over runs. */

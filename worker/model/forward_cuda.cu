@@ -110,16 +110,7 @@ static void have_all(struct tg_cuda_forward *f)
 static int check(const struct tg_cuda_forward *f, struct tg_error *err)
 {
     const struct tg_network *n = f->n;
-    const struct tg_gguf_tensor *const halves[] = {n->embedding, n->output};
-    for (int i = 0; i < 2; i++)
-        if (halves[i] && strcmp(halves[i]->type->name, "F16") != 0)
-            return tg_fail(err, "on a device embedding and head are F16, not %s",
-                           halves[i]->type->name);
-    for (int64_t i = 0; i < f->weights->count; i++)
-        if (strcmp(f->weights->matrices[i].kernel->format, "i2s") != 0)
-            return tg_fail(err, "on a device matrices are packed as i2s, not %s",
-                           f->weights->matrices[i].kernel->format);
-    if (f->options.is_wide) return tg_fail(err, "on a device keys and values are float16");
+    if (tg_forward_device_check(n, f->weights, &f->options, err) < 0) return -1;
     if (n->hidden > COLUMNS_MOST || n->ffn > COLUMNS_MOST || tg_cuda_inner(n) > COLUMNS_MOST)
         return tg_fail(err, "on a device a layer has at most %d columns", COLUMNS_MOST);
     if (n->head_dimension % 8 != 0 ||
@@ -157,17 +148,26 @@ static void put_norm(struct tg_cuda_forward *f, float *to, const struct tg_gguf_
     must(cudaStreamSynchronize(f->stream), "copy to the device");
 }
 
+/* Where a matrix of the weights lies: behind those of the same input that come before it. */
+static uint8_t *layer_of(const struct tg_cuda_forward *f, int64_t matrix)
+{
+    const struct tg_cuda_block *b = &f->blocks[matrix / TG_LAYERS];
+    uint8_t *const to[TG_LAYERS] = {b->qkv, NULL, NULL, b->output, b->pair, NULL, b->down};
+    int64_t first = matrix, bytes = 0;
+    while (!to[first % TG_LAYERS]) first--;
+    for (int64_t i = first; i < matrix; i++)
+        bytes += f->weights->matrices[i].rows * f->weights->matrices[i].cols / 4;
+    return to[first % TG_LAYERS] + bytes;
+}
+
 static void put_block(struct tg_cuda_forward *f, int64_t i, float *scratch)
 {
     const struct tg_network_block *from = &f->n->blocks[i];
     const struct tg_matrix *m = f->weights->matrices + i * TG_LAYERS;
     struct tg_cuda_block *b = &f->blocks[i];
-    uint8_t *const to[TG_LAYERS] = {b->qkv, NULL, NULL, b->output, b->pair, NULL, b->down};
-    uint8_t *at = NULL;
     for (int layer = 0; layer < TG_LAYERS; layer++) {
-        at = to[layer] ? to[layer] : at;
-        put(f, at, m[layer].packed, m[layer].rows * m[layer].cols / 4);
-        at += m[layer].rows * m[layer].cols / 4;
+        put(f, layer_of(f, i * TG_LAYERS + layer), m[layer].packed,
+            m[layer].rows * m[layer].cols / 4);
         b->scales[layer] = m[layer].scale;
     }
     put_norm(f, b->attn_norm, from->attn_norm, scratch);
@@ -324,6 +324,42 @@ static int cuda_generate(void *opaque, int64_t count, int32_t *tokens, struct tg
     return 0;
 }
 
+static int cuda_choice(void *opaque, int32_t *token, struct tg_error *err)
+{
+    struct tg_cuda_forward *f = (struct tg_cuda_forward *)opaque;
+    if (!f->has_next) return tg_fail(err, "nothing has been run that a token could follow");
+    const double began = tg_now();
+    get(f, token, f->tokens + f->position, sizeof *token);
+    f->times.copy_out += tg_now() - began;
+    return 0;
+}
+
+static void cuda_logits(void *opaque, float *logits)
+{
+    struct tg_cuda_forward *f = (struct tg_cuda_forward *)opaque;
+    get(f, logits, f->logits, f->n->vocabulary * (int64_t)sizeof *logits);
+}
+
+static void cuda_multiply(void *opaque, int64_t matrix, const int8_t *activations, int64_t tokens,
+                          int32_t *results)
+{
+    struct tg_cuda_forward *f = (struct tg_cuda_forward *)opaque;
+    const struct tg_matrix *m = &f->weights->matrices[matrix];
+    struct tg_problem p = {};
+    assert(tokens <= f->options.batch);
+    p.weights = layer_of(f, matrix);
+    p.activations = f->rounded;
+    p.results = f->products;
+    p.rows = p.row_end = m->rows;
+    p.cols = m->cols;
+    p.batch = tokens;
+    p.stream = f->stream;
+    put(f, f->rounded, activations, tokens * m->cols);
+    f->product->run(&p);
+    must(cudaGetLastError(), "launch a kernel");
+    get(f, results, f->products, tokens * m->rows * (int64_t)sizeof *results);
+}
+
 static int64_t cuda_position(const void *opaque)
 {
     return ((const struct tg_cuda_forward *)opaque)->position;
@@ -334,6 +370,14 @@ static void cuda_rewind(void *opaque, int64_t position)
     struct tg_cuda_forward *f = (struct tg_cuda_forward *)opaque;
     assert(0 <= position && position <= f->position);
     f->has_next = f->has_next && position == f->position;
+    f->position = position;
+}
+
+static void cuda_revisit(void *opaque, int64_t position)
+{
+    struct tg_cuda_forward *f = (struct tg_cuda_forward *)opaque;
+    assert(0 <= position && position < f->options.context);
+    f->has_next = true;
     f->position = position;
 }
 
@@ -353,6 +397,13 @@ static int64_t cuda_token_bytes(const void *opaque, int64_t position)
 static int64_t cuda_bytes(const void *opaque)
 {
     return ((const struct tg_cuda_forward *)opaque)->bytes;
+}
+
+static int64_t cuda_taken_bytes(const void *opaque)
+{
+    size_t left, all;
+    (void)opaque;
+    return cudaMemGetInfo(&left, &all) == cudaSuccess ? (int64_t)(all - left) : -1;
 }
 
 static void cuda_close(void *opaque)
@@ -379,7 +430,7 @@ static const struct tg_kernel *find_product(void)
 
 static int open_memory(struct tg_cuda_forward *f, struct tg_error *err)
 {
-    f->product = find_product();
+    f->product = f->options.product ? f->options.product : find_product();
     if (!f->product) return tg_fail(err, "no kernel of this build multiplies batches on a device");
     f->blocks = (struct tg_cuda_block *)calloc((size_t)f->n->layers, sizeof *f->blocks);
     if (!f->blocks) return tg_fail(err, "out of memory");
@@ -415,6 +466,7 @@ static int cuda_open(const struct tg_network *network, const struct tg_weights *
 }
 
 extern "C" const struct tg_forward_device tg_forward_device_cuda = {
-    "cuda",      cuda_open,  cuda_run,         cuda_generate, cuda_position,
-    cuda_rewind, cuda_times, cuda_token_bytes, cuda_bytes,    cuda_close,
+    "cuda",      cuda_open,        cuda_run,    cuda_generate,    cuda_choice,
+    cuda_logits, cuda_position,    cuda_rewind, cuda_revisit,     cuda_multiply,
+    cuda_times,  cuda_token_bytes, cuda_bytes,  cuda_taken_bytes, cuda_close,
 };

@@ -38,7 +38,7 @@ struct tg_forward_device {
 
     /*
      * The first device that the process may use. Matrices must be packed as i2s, embedding and
-     * head be F16; options->is_wide and options->vector are the host's alone. Network and weights
+     * head be F16; options->is_wide, is_plain and vector are the host's alone. Network and weights
      * are the caller's and stay until close.
      */
     int (*open)(const struct tg_network *network, const struct tg_weights *weights,
@@ -57,8 +57,27 @@ struct tg_forward_device {
      */
     int (*generate)(void *state, int64_t count, int32_t *tokens, struct tg_error *err);
 
+    /* The choice behind the last token that was run, as of generate; fails likewise. */
+    int (*choice)(void *state, int32_t *token, struct tg_error *err);
+
+    /* The logits of the last token that was run; in no time that is told. */
+    void (*logits)(void *state, float *logits);
+
     int64_t (*position)(const void *state);
     void (*rewind)(void *state, int64_t position);
+
+    /*
+     * As tg_forward_revisit. What comes next may also be generate: it begins with the token that
+     * was run, or chosen, at this position before.
+     */
+    void (*revisit)(void *state, int64_t position);
+
+    /*
+     * The product of a batch by itself, with the matrix (b * TG_LAYERS + l of the weights) as it
+     * lies in the device's memory: results[t * rows + row]. At most as many tokens as a batch has.
+     */
+    void (*multiply)(void *state, int64_t matrix, const int8_t *activations, int64_t tokens,
+                     int32_t *results);
 
     struct tg_forward_device_times (*times)(const void *state);
 
@@ -68,14 +87,21 @@ struct tg_forward_device {
     /* Bytes of the device's memory that it has. */
     int64_t (*bytes)(const void *state);
 
+    /* Bytes of the device's memory that are taken, by whomever; -1 if that is unknown. */
+    int64_t (*taken_bytes)(const void *state);
+
     /* Accepts NULL. */
     void (*close)(void *state);
 };
 
+/* What any device asks of a model: matrices packed as i2s, and numbers of 16 bits for the rest. */
+int tg_forward_device_check(const struct tg_network *network, const struct tg_weights *weights,
+                            const struct tg_forward_options *options, struct tg_error *err);
+
 /* The row of forward_devices.def of that name, or NULL. */
 const struct tg_forward_device *tg_forward_device_find(const char *name);
 
-/* The rows, each in its forward_<name>.cu. */
+/* The rows, each in its forward_<name>.c or .cu. */
 #define FORWARD(name) extern const struct tg_forward_device tg_forward_device_##name;
 #include "worker/model/forward_devices.def"
 #undef FORWARD

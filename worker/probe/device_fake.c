@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/record.h"
 #include "worker/probe/device.h"
+#include "worker/probe/fake.h"
 
 /*
  * A device that is not one, for tests: its memory is the host's, its time the host's clock, and its
@@ -17,24 +16,8 @@
 #define NOMINAL_HZ  1.7e9
 #define BLOCKS_MOST 64
 
-struct manners {
-#define FIELD(name, KIND, fallback, unit, meaning) TG_MEMBER_##KIND(name)
-#include "worker/probe/fake.def"
-#undef FIELD
-};
-
-static const struct tg_field fields[] = {
-#define FIELD(name, KIND, fallback, unit, meaning)                                                 \
-    {#name, TG_##KIND, offsetof(struct manners, name), fallback, unit, meaning},
-#include "worker/probe/fake.def"
-#undef FIELD
-};
-
-static const struct tg_record_type manners_type = {
-    "manner of the fake device", fields, sizeof fields / sizeof *fields, sizeof(struct manners)};
-
 struct fake {
-    struct manners manners;
+    struct tg_fake manners;
     void *memory[BLOCKS_MOST];
     int count;
     int64_t bytes, calls, samples;
@@ -42,20 +25,12 @@ struct fake {
 
 static int fake_open(struct tg_facts *facts, void **state, struct tg_error *err)
 {
-    const char *text = getenv("TRITGATE_FAKE_GPU");
+    struct tg_fake manners;
+    if (tg_fake_read(facts->library, &manners, err) < 0) return -1;
+    if (manners.absent) return tg_fail(err, "there is no fake device");
     struct fake *f = calloc(1, sizeof *f);
     if (!f) return tg_fail(err, "out of memory");
-    tg_record_init(&manners_type, &f->manners);
-    if (text && tg_record_parse(&manners_type, &f->manners, text, err) < 0) {
-        free(f);
-        return tg_fail_in(err, "TRITGATE_FAKE_GPU");
-    }
-    if (strncmp(facts->library, f->manners.only, strlen(f->manners.only)) != 0)
-        tg_record_init(&manners_type, &f->manners);
-    if (f->manners.absent) {
-        free(f);
-        return tg_fail(err, "there is no fake device");
-    }
+    f->manners = manners;
     facts->driver_s = 0.001;
     snprintf(facts->gpu, sizeof facts->gpu, "fake");
     snprintf(facts->gpu_uuid, sizeof facts->gpu_uuid, "GPU-fake");
