@@ -123,9 +123,8 @@ static void what_ends_a_text_ends_it(void **state)
 
 static void a_device_generates_and_its_copies_are_told(void **state)
 {
-    (void)state;
     const struct tg_session_options options = {
-        .path = path, .threads = 1, .context = 100, .batch = 8, .device = "cuda"};
+        .path = path, .threads = 1, .context = 100, .batch = 8, .device = *state};
     struct tg_session s;
     struct tg_error err;
     make();
@@ -144,6 +143,50 @@ static void a_device_generates_and_its_copies_are_told(void **state)
     }
     assert_true(tg_session_token_bytes(&s, 9) > s.weights.bytes);
     tg_session_close(&s);
+}
+
+/* Token by token, in any order of places, with the logits of each. */
+static void pieces_are_those_of_a_generation(void **state)
+{
+    enum { NEW = 10 };
+    static const int order[] = {4, 0, 9, 3};
+    const struct tg_session_options options = {
+        .path = path, .threads = 1, .context = 100, .batch = 8, .device = *state};
+    struct tg_session s;
+    struct tg_error err;
+    int32_t walk[NEW + 1], next;
+    make();
+    if (tg_session_open(&options, &s, &err) < 0) {
+        print_message("%s\n", err.text);
+        skip();
+    }
+    const size_t bytes = (size_t)s.network.vocabulary * sizeof(float);
+    float *kept = malloc(NEW * bytes), *all = malloc(24 * bytes);
+    struct tg_generation g = generate(&s, 0);
+    tg_session_rewind(&s, 0);
+    assert_int_equal(tg_session_run(&s, g.prompt.ids, (int64_t)g.prompt.count, &err), 0);
+    assert_int_equal(tg_session_choose(&s, &walk[0], &err), 0);
+    for (int i = 0; i < NEW; i++) {
+        assert_int_equal(walk[i], g.tokens.ids[i]);
+        assert_int_equal(tg_session_step(&s, walk[i], &err), 0);
+        memcpy(kept + i * s.network.vocabulary, tg_session_logits(&s), bytes);
+        assert_int_equal(tg_session_choose(&s, &walk[i + 1], &err), 0);
+    }
+    for (int i = 0; i < 4; i++) {
+        tg_session_revisit(&s, (int64_t)g.prompt.count + order[i]);
+        assert_int_equal(tg_session_step(&s, walk[order[i]], &err), 0);
+        assert_int_equal(tg_session_choose(&s, &next, &err), 0);
+        assert_int_equal(next, walk[order[i] + 1]);
+        assert_memory_equal(kept + order[i] * s.network.vocabulary, tg_session_logits(&s), bytes);
+    }
+    tg_session_rewind(&s, 0);
+    assert_int_equal(tg_session_run_all(&s, g.prompt.ids, (int64_t)g.prompt.count, all, &err), 0);
+    assert_memory_equal(all + ((int64_t)g.prompt.count - 1) * s.network.vocabulary,
+                        tg_session_logits(&s), bytes);
+    tg_generation_release(&g);
+    tg_session_close(&s);
+    free(kept);
+    free(all);
 }
 
 static void what_cannot_be_opened_leaves_nothing_open(void **state)
@@ -173,13 +216,22 @@ static void what_cannot_be_opened_leaves_nothing_open(void **state)
     tg_session_close(&s);
 }
 
+#define ON(device, test)                                                                           \
+    {                                                                                              \
+#test " on " #device, test, NULL, NULL, (void *)device                                     \
+    }
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_same_seed_gives_the_same_tokens_each_time_and_for_any_threads),
         cmocka_unit_test(times_add_up),
         cmocka_unit_test(what_ends_a_text_ends_it),
-        cmocka_unit_test(a_device_generates_and_its_copies_are_told),
+        ON("cuda", a_device_generates_and_its_copies_are_told),
+        ON("fake", a_device_generates_and_its_copies_are_told),
+        ON(NULL, pieces_are_those_of_a_generation),
+        ON("cuda", pieces_are_those_of_a_generation),
+        ON("fake", pieces_are_those_of_a_generation),
         cmocka_unit_test(what_cannot_be_opened_leaves_nothing_open),
     };
     close(mkstemp(path));

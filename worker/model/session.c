@@ -24,41 +24,66 @@ static int open_file(const struct tg_session_options *o, struct tg_session *s, s
     return 0;
 }
 
-static int open_forward(const struct tg_session_options *o, struct tg_session *s,
-                        struct tg_error *err)
+static int open_forward(const struct tg_session_options *o, const struct tg_kernel *product,
+                        struct tg_session *s, struct tg_error *err)
 {
-    const struct tg_forward_options options = {o->context, o->batch, o->is_wide, NULL, o->is_plain};
+    const struct tg_forward_options options = {
+        .context = o->context, .batch = o->batch, .is_wide = o->is_wide, .product = product};
+    s->logits = calloc((size_t)s->network.vocabulary, sizeof *s->logits);
+    if (!s->logits) return tg_fail(err, "out of memory");
     return s->device
                ? s->device->open(&s->network, &s->weights, &options, &s->on_device, err)
                : tg_forward_open(&s->network, &s->weights, s->pool, &options, &s->forward, err);
 }
 
-/* The kernel whose matrices a device takes is the host's own choice. */
-static int find_device(const struct tg_session_options *o, struct tg_session *s,
-                       const char **kernel, struct tg_error *err)
+/* The fastest that packs as a device has it: the host computes with it what is held against that.
+ */
+static const char *host_kernel(void)
 {
-    *kernel = o->kernel;
-    if (!o->device) return 0;
+    static const char *const fastest[] = {"i2s_avx512vnni", "i2s_avxvnni", "i2s_avx2",
+                                          "i2s_neondot", "i2s_neon"};
+    for (size_t i = 0; i < sizeof fastest / sizeof *fastest; i++) {
+        const struct tg_kernel *k = tg_kernel_find(fastest[i]);
+        if (k && k->run && k->here()) return k->name;
+    }
+    return "i2s_scalar";
+}
+
+/* The device, and the library's kernel of its batches, if one is named. */
+static int find_device(const struct tg_session_options *o, struct tg_session *s,
+                       const struct tg_kernel **product, struct tg_error *err)
+{
     s->device = tg_forward_device_find(o->device);
     if (!s->device) return tg_fail(err, "this program runs no models on '%s'", o->device);
-    if (o->kernel) return tg_fail(err, "a kernel is named for the host only, not for a device");
-    *kernel = "i2s_scalar";
-    return 0;
+    if (!o->kernel) return 0;
+    for (uint64_t i = 0; o->library && i < o->library->kernel_count; i++) {
+        const struct tg_kernel *k = &o->library->kernels[i];
+        if (strcmp(k->name, o->kernel) != 0) continue;
+        if (strcmp(k->op, "product") != 0 || strcmp(k->format, "i2s") != 0 ||
+            strcmp(k->device, o->device) != 0)
+            return tg_fail(err, "kernel '%s' computes no ternary product of i2s on '%s'", k->name,
+                           o->device);
+        *product = k;
+        return 0;
+    }
+    return tg_fail(err, "a kernel is named for the host only, not for a device");
 }
 
 static int open_weights(const struct tg_session_options *o, struct tg_session *s,
                         struct tg_error *err)
 {
     const double began = tg_now();
-    const char *kernel;
-    if (find_device(o, s, &kernel, err) < 0) return -1;
+    const struct tg_kernel *product = NULL;
+    if (o->device && find_device(o, s, &product, err) < 0) return -1;
     if (tg_pool_create(o->threads, o->cores, &s->pool, err) < 0) return -1;
-    const struct tg_library *library = o->library ? o->library : tritgate_kernels_v1();
+    const char *kernel = s->device ? host_kernel() : o->kernel;
+    const struct tg_library *library = o->library && !s->device ? o->library
+                                                                : tritgate_kernels_v1();
     if (tg_weights_load(&s->network, &s->layout, library, kernel, s->pool, &s->weights, err) < 0)
         return tg_fail_in(err, "'%s'", o->path);
     tg_pool_rest(s->pool);
     s->quantise_s = tg_now() - began;
-    if (open_forward(o, s, err) < 0) return -1;
+    if (open_forward(o, product, s, err) < 0) return -1;
     s->load_s += tg_now() - began - s->quantise_s;
     return 0;
 }
@@ -93,12 +118,72 @@ static void take_times(const struct tg_session *s, struct tg_generation *g)
     g->device.copy_out -= then.copy_out;
 }
 
-/* Tokens, and the logits of the last one. */
+/* Tokens, and the logits of the last `wanted`. */
 static int run(struct tg_session *s, const int32_t *tokens, int64_t count, float *logits,
-               struct tg_error *err)
+               int64_t wanted, struct tg_error *err)
 {
-    return s->device ? s->device->run(s->on_device, tokens, count, logits, 1, err)
-                     : tg_forward_run(s->forward, tokens, count, logits, 1, err);
+    s->is_chosen = false;
+    return s->device ? s->device->run(s->on_device, tokens, count, logits, wanted, err)
+                     : tg_forward_run(s->forward, tokens, count, logits, wanted, err);
+}
+
+int tg_session_run(struct tg_session *s, const int32_t *tokens, int64_t count, struct tg_error *err)
+{
+    return run(s, tokens, count, s->logits, s->device ? 0 : 1, err);
+}
+
+int tg_session_run_all(struct tg_session *s, const int32_t *tokens, int64_t count, float *logits,
+                       struct tg_error *err)
+{
+    if (run(s, tokens, count, logits, count, err) < 0) return -1;
+    if (!s->device && count > 0)
+        memcpy(s->logits, logits + (count - 1) * s->network.vocabulary,
+               (size_t)s->network.vocabulary * sizeof *logits);
+    return 0;
+}
+
+int tg_session_choose(struct tg_session *s, int32_t *token, struct tg_error *err)
+{
+    if (!s->device) {
+        *token = tg_choose_best(s->logits, s->network.vocabulary);
+        return 0;
+    }
+    if (!s->is_chosen && s->device->choice(s->on_device, &s->chosen, err) < 0) return -1;
+    s->is_chosen = true;
+    *token = s->chosen;
+    return 0;
+}
+
+int tg_session_step(struct tg_session *s, int32_t token, struct tg_error *err)
+{
+    if (!s->device) return tg_session_run(s, &token, 1, err);
+    if (s->device->generate(s->on_device, 1, &s->chosen, err) < 0) return -1;
+    s->is_chosen = true;
+    return 0;
+}
+
+const float *tg_session_logits(struct tg_session *s)
+{
+    if (s->device) s->device->logits(s->on_device, s->logits);
+    return s->logits;
+}
+
+void tg_session_rewind(struct tg_session *s, int64_t position)
+{
+    s->is_chosen = false;
+    if (s->device)
+        s->device->rewind(s->on_device, position);
+    else
+        tg_forward_rewind(s->forward, position);
+}
+
+void tg_session_revisit(struct tg_session *s, int64_t position)
+{
+    s->is_chosen = false;
+    if (s->device)
+        s->device->revisit(s->on_device, position);
+    else
+        tg_forward_revisit(s->forward, position);
 }
 
 static int prefill(struct tg_session *s, struct tg_generation *g, const char *text, float *logits,
@@ -109,11 +194,8 @@ static int prefill(struct tg_session *s, struct tg_generation *g, const char *te
         return -1;
     if (g->prompt.count == 0) return tg_fail(err, "the prompt has no tokens");
     const double encoded = tg_now();
-    if (s->device)
-        s->device->rewind(s->on_device, 0);
-    else
-        tg_forward_rewind(s->forward, 0);
-    if (run(s, g->prompt.ids, (int64_t)g->prompt.count, logits, err) < 0) return -1;
+    tg_session_rewind(s, 0);
+    if (run(s, g->prompt.ids, (int64_t)g->prompt.count, logits, 1, err) < 0) return -1;
     g->tokenize_s = encoded - began;
     g->prefill_s = tg_now() - encoded;
     return 0;
@@ -136,7 +218,7 @@ static int next(struct tg_session *s, struct tg_generation *g, struct tg_choice 
     const size_t count = g->tokens.count;
     if (s->device && count > 0 && choice->temperature <= 0)
         return s->device->generate(s->on_device, 1, id, err);
-    if (count > 0 && run(s, &g->tokens.ids[count - 1], 1, logits, err) < 0) return -1;
+    if (count > 0 && run(s, &g->tokens.ids[count - 1], 1, logits, 1, err) < 0) return -1;
     return choose(s, g, choice, logits, id, err);
 }
 
@@ -298,6 +380,7 @@ void tg_session_close(struct tg_session *s)
 {
     if (s->device) s->device->close(s->on_device);
     tg_forward_close(s->forward);
+    free(s->logits);
     if (s->weights.matrices || s->weights.region) tg_weights_release(&s->weights);
     tg_pool_destroy(s->pool);
     tg_tokenizer_close(s->tokenizer);

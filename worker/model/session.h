@@ -22,14 +22,14 @@
 
 struct tg_session_options {
     const char *path;
-    const char *kernel; /* of the ternary products; NULL: a fast one of this machine */
+    const char *kernel; /* of the ternary products; NULL: a fast one of this machine. A device has
+                           its own but for batches, and the library's row is of that device */
     const struct tg_library *library; /* whose kernel that is; NULL: this program's own */
     const char *layout;               /* of matrices of type 36; NULL: as the file shows */
     const int *cores; /* one for each thread, of which the caller is on the first; or NULL */
     int threads;
     int64_t context, batch; /* tokens kept, and computed together, at most */
     bool is_wide;           /* keys and values are float32, else float16 */
-    bool is_plain;          /* activations are not rounded: a reference */
     bool has_no_text;       /* the file's tokenizer is not opened */
     const char *device;     /* that computes, a row of forward_devices.def; NULL: the host */
 };
@@ -44,6 +44,9 @@ struct tg_session {
     struct tg_forward *forward;             /* NULL if a device computes: */
     const struct tg_forward_device *device; /* then this, and its state; else NULL */
     void *on_device;
+    float *logits;     /* of the last token; of a device's, when they are asked for */
+    int32_t chosen;    /* by the device, */
+    bool is_chosen;    /* if it is known */
     double load_s;     /* the file mapped, its values read; on a device, copied there */
     double quantise_s; /* ternary matrices packed for their kernels */
 };
@@ -51,6 +54,32 @@ struct tg_session {
 /* *session stays where it is until it is closed; after a failure there is nothing to close. */
 int tg_session_open(const struct tg_session_options *options, struct tg_session *session,
                     struct tg_error *err);
+
+/*
+ * Piece by piece, whichever computes: tokens behind those that are kept; the token of the largest
+ * logit behind the last, of equal ones the first; and the logits of the last, which are the
+ * session's until the next piece.
+ *
+ *   rewind -> run (a prompt) -> choose -> step, choose, step, choose, ... -> logits
+ */
+int tg_session_run(struct tg_session *session, const int32_t *tokens, int64_t count,
+                   struct tg_error *err);
+
+/* The same, and the logits of each of them (count x vocabulary). */
+int tg_session_run_all(struct tg_session *session, const int32_t *tokens, int64_t count,
+                       float *logits, struct tg_error *err);
+
+int tg_session_choose(struct tg_session *session, int32_t *token, struct tg_error *err);
+
+/* Runs the token that was chosen at this position, in this pass or in an earlier one. */
+int tg_session_step(struct tg_session *session, int32_t token, struct tg_error *err);
+
+/* In no time that is told as a stage. */
+const float *tg_session_logits(struct tg_session *session);
+
+/* As tg_forward_rewind and tg_forward_revisit. */
+void tg_session_rewind(struct tg_session *session, int64_t position);
+void tg_session_revisit(struct tg_session *session, int64_t position);
 
 struct tg_generation {
     struct tg_tokens prompt;

@@ -2,7 +2,7 @@
 #include "worker/probe/model_accuracy.h"
 
 #include <math.h>
-#include <stdbool.h>
+#include <stdlib.h>
 
 /* ln of the sum of exp, without overflow. */
 static double log_sum(const float *x, int64_t n)
@@ -55,4 +55,26 @@ void tg_model_accuracy_compare(const float *logits, const float *reference, int6
     a.agreement /= (double)positions;
     a.divergence /= (double)positions;
     *accuracy = a;
+}
+
+int tg_model_accuracy_measure(struct tg_session *s, const int32_t *tokens, int64_t count,
+                              bool is_plain, struct tg_model_accuracy *accuracy,
+                              struct tg_error *err)
+{
+    const struct tg_network *n = &s->network;
+    const struct tg_forward_options options = {
+        .context = count, .batch = count, .is_plain = is_plain};
+    const size_t bytes = (size_t)(count * n->vocabulary) * sizeof(float);
+    float *logits = malloc(bytes), *wanted = malloc(bytes);
+    struct tg_forward *forward = NULL;
+    int rc = logits && wanted ? 0 : tg_fail(err, "out of memory");
+    if (rc == 0) rc = tg_forward_open(n, &s->weights, s->pool, &options, &forward, err);
+    if (rc == 0) rc = tg_forward_run(forward, tokens, count, wanted, count, err);
+    tg_session_rewind(s, 0);
+    if (rc == 0) rc = tg_session_run_all(s, tokens, count, logits, err);
+    if (rc == 0) tg_model_accuracy_compare(logits, wanted, count, n->vocabulary, accuracy);
+    tg_forward_close(forward);
+    free(logits);
+    free(wanted);
+    return rc;
 }

@@ -2,9 +2,11 @@
 #ifndef TG_WORKER_PROBE_MODEL_ACCURACY_H
 #define TG_WORKER_PROBE_MODEL_ACCURACY_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/error.h"
+#include "worker/model/session.h"
 
 /* How far logits are from those of a reference, over positions of a text. */
 
@@ -20,5 +22,13 @@ struct tg_model_accuracy {
  */
 void tg_model_accuracy_compare(const float *logits, const float *reference, int64_t positions,
                                int64_t vocabulary, struct tg_model_accuracy *accuracy);
+
+/*
+ * Runs tokens from an empty context, and again by a pass of the host: one that does not round
+ * activations if is_plain, else its own. Compares all their logits.
+ */
+int tg_model_accuracy_measure(struct tg_session *session, const int32_t *tokens, int64_t count,
+                              bool is_plain, struct tg_model_accuracy *accuracy,
+                              struct tg_error *err);
 
 #endif

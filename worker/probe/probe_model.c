@@ -17,8 +17,8 @@
 #include "worker/probe/model_accuracy.h"
 #include "worker/probe/model_check.h"
 #include "worker/probe/model_notes.h"
+#include "worker/probe/model_roof.h"
 #include "worker/probe/probe.h"
-#include "worker/probe/roof.h"
 
 /*
  * A whole model: what a profile (profiles.def) says is timed of it. The prompt is the same in every
@@ -36,8 +36,7 @@ struct state {
     size_t text_bytes; /* of the passage, where the prompt is a text */
     int32_t *walk;  /* tokens behind the prompt: each is chosen from the logits of the one before */
     uint64_t *sums; /* of the logits from which each was chosen */
-    float *logits;
-    int64_t step;     /* from the token of one call to that of the next */
+    int64_t step;   /* from the token of one call to that of the next */
     int64_t at, last; /* of the walk: the next token to be run, and the last that was */
     bool is_known;    /* walk and sums are those of the check */
     char odd[160];    /* what a timed call did otherwise, "" for nothing */
@@ -53,7 +52,6 @@ static void model_close(void *opaque)
     free(s->prompt);
     free(s->walk);
     free(s->sums);
-    free(s->logits);
     tg_model_notes_release(&s->notes);
     free(s);
 }
@@ -136,14 +134,11 @@ static int64_t step_of(int64_t tokens)
 static int make_prompt(struct state *s, struct tg_error *err)
 {
     const struct tg_profile *p = s->profile;
-    const size_t vocabulary = (size_t)s->session.network.vocabulary;
-    const size_t positions = p->call == TG_CALL_NONE ? (size_t)p->prompt : 1;
     s->step = step_of(p->tokens);
     s->prompt = calloc((size_t)p->prompt, sizeof *s->prompt);
     s->walk = calloc((size_t)p->tokens + 1, sizeof *s->walk);
     s->sums = calloc((size_t)p->tokens + 1, sizeof *s->sums);
-    s->logits = malloc(positions * vocabulary * sizeof *s->logits);
-    if (!s->prompt || !s->walk || !s->sums || !s->logits) return tg_fail(err, "out of memory");
+    if (!s->prompt || !s->walk || !s->sums) return tg_fail(err, "out of memory");
     if (p->call != TG_CALL_TEXT) {
         tg_prompt_draw(s->session.network.vocabulary, p->prompt, s->prompt);
         return 0;
@@ -194,19 +189,15 @@ static void is_odd(struct state *s, const char *what)
     if (!*s->odd) snprintf(s->odd, sizeof s->odd, "%s", what);
 }
 
-static void run(struct state *s, const int32_t *tokens, int64_t count)
-{
-    struct tg_error err;
-    if (tg_forward_run(s->session.forward, tokens, count, s->logits, 1, &err) < 0)
-        is_odd(s, err.text);
-}
-
 /* Chooses token `i` of the walk, which must be the one that the check chose. */
 static void choose(struct state *s, int64_t i)
 {
     const double began = tg_now();
-    const int32_t id = tg_choose_best(s->logits, s->session.network.vocabulary);
-    if (!s->is_known)
+    struct tg_error err;
+    int32_t id = -1;
+    if (tg_session_choose(&s->session, &id, &err) < 0)
+        is_odd(s, err.text);
+    else if (!s->is_known)
         s->walk[i] = id;
     else if (s->walk[i] != id)
         is_odd(s, "a timed call chose another token than the checked one");
@@ -216,8 +207,9 @@ static void choose(struct state *s, int64_t i)
 
 static void run_prompt(struct state *s)
 {
-    tg_forward_rewind(s->session.forward, 0);
-    run(s, s->prompt, s->profile->prompt);
+    struct tg_error err;
+    tg_session_rewind(&s->session, 0);
+    if (tg_session_run(&s->session, s->prompt, s->profile->prompt, &err) < 0) is_odd(s, err.text);
     s->last = 0;
 }
 
@@ -239,8 +231,9 @@ static void find_prompt(struct state *s)
 /* Runs token `i` of the walk, and chooses the next. */
 static void run_token(struct state *s, int64_t i)
 {
-    tg_forward_revisit(s->session.forward, s->profile->prompt + i);
-    run(s, &s->walk[i], 1);
+    struct tg_error err;
+    tg_session_revisit(&s->session, s->profile->prompt + i);
+    if (tg_session_step(&s->session, s->walk[i], &err) < 0) is_odd(s, err.text);
     choose(s, i + 1);
 }
 
@@ -278,9 +271,9 @@ static uint64_t sum_of(const float *logits, int64_t count)
     return sum;
 }
 
-static uint64_t own_sum(const struct state *s)
+static uint64_t own_sum(struct state *s)
 {
-    return sum_of(s->logits, s->session.network.vocabulary);
+    return sum_of(tg_session_logits(&s->session), s->session.network.vocabulary);
 }
 
 /* Finds out which tokens come behind the prompt, and the sums of all logits on the way. */
@@ -322,30 +315,15 @@ static int check_products(struct state *s, struct tg_measurement *m, struct tg_e
     return 0;
 }
 
-/* The same prompt again by a session that does not round activations. */
+/* The same prompt again by a pass that does not round activations. */
 static int measure_accuracy(struct state *s, struct tg_measurement *m, struct tg_error *err)
 {
-    const struct tg_network *n = &s->session.network;
-    const int64_t count = s->profile->prompt;
-    struct tg_forward *plain = NULL;
     struct tg_model_accuracy a;
-    const struct tg_forward_options options = {count, s->profile->batch, false, NULL, true};
-    float *wanted = malloc((size_t)(count * n->vocabulary) * sizeof *wanted);
-    int rc = wanted ? 0 : tg_fail(err, "out of memory");
-    if (rc == 0)
-        rc = tg_forward_open(n, &s->session.weights, s->session.pool, &options, &plain, err);
-    if (rc == 0) rc = tg_forward_run(plain, s->prompt, count, wanted, count, err);
-    tg_forward_rewind(s->session.forward, 0);
-    if (rc == 0) rc = tg_forward_run(s->session.forward, s->prompt, count, s->logits, count, err);
-    if (rc == 0) {
-        tg_model_accuracy_compare(s->logits, wanted, count, n->vocabulary, &a);
-        rc = add_one(m, "logit_cosine", a.cosine, err);
-    }
-    if (rc == 0) rc = add_one(m, "top1_agreement", a.agreement, err);
-    if (rc == 0) rc = add_one(m, "logit_divergence", a.divergence, err);
-    tg_forward_close(plain);
-    free(wanted);
-    return rc;
+    if (tg_model_accuracy_measure(&s->session, s->prompt, s->profile->prompt, true, &a, err) < 0 ||
+        add_one(m, "logit_cosine", a.cosine, err) < 0 ||
+        add_one(m, "top1_agreement", a.agreement, err) < 0)
+        return -1;
+    return add_one(m, "logit_divergence", a.divergence, err);
 }
 
 /* Of all tokens and logits of the walk; 53 bits, so that it is a number of its own. */
@@ -365,50 +343,21 @@ static int model_check(void *opaque, struct tg_measurement *m, struct tg_error *
     if (m->outcome != TG_MEASURED) return 0;
     learn(s);
     tg_executed_look(s->library, s->session.pool, m);
+    const float *logits = tg_session_logits(&s->session);
     for (int64_t i = 0; i < s->session.network.vocabulary && m->outcome == TG_MEASURED; i++)
-        if (!isfinite(s->logits[i])) is_wrong(m, "a logit is not finite");
+        if (!isfinite(logits[i])) is_wrong(m, "a logit is not finite");
     if (*s->odd) return tg_fail(err, "%s", s->odd);
     if (m->outcome != TG_MEASURED || !s->setup.is_fixed) return 0;
     if (add_one(m, "output_checksum", checksum(s), err) < 0) return -1;
     return s->profile->call == TG_CALL_NONE ? measure_accuracy(s, m, err) : 0;
 }
 
-/* Multiply-adds of int8 that one token needs. */
-static double multiply_adds(const struct tg_session *s)
-{
-    double sum = 0;
-    for (int64_t i = 0; i < s->weights.count; i++)
-        sum += (double)s->weights.matrices[i].rows * (double)s->weights.matrices[i].cols;
-    return sum;
-}
-
-/*
- * The least time of a call: all that it must read, at the rate at which these threads read the
- * model's own pages; or, of a prompt, its multiply-adds, if they take longer.
- */
 static void model_roof(void *opaque, int64_t first, struct tg_facts *facts)
 {
     struct state *s = opaque;
-    const struct tg_profile *p = s->profile;
     (void)first;
     s->at = 0; /* the warm-up is over: both sides begin their walk at its beginning */
-    facts->read_rate = tg_session_read_rate(&s->session);
-    facts->dot_rate = tg_roof_dot_rate(s->session.pool);
-    tg_pool_rest(s->session.pool);
-    if (!(facts->read_rate > 0)) return;
-    const double token_s = (double)tg_session_token_bytes(&s->session, p->prompt) /
-                           facts->read_rate;
-    const double read_s = (double)facts->packed_bytes / facts->read_rate;
-    const double dot_s = facts->dot_rate > 0
-                             ? multiply_adds(&s->session) * (double)p->prompt / facts->dot_rate
-                             : 0;
-    const double prompt_s = fmax(read_s, dot_s);
-    const bool is_prompt = p->call == TG_CALL_PREFILL || p->call == TG_CALL_TEXT;
-    facts->limit_s = is_prompt                  ? prompt_s
-                     : p->call == TG_CALL_TOKEN ? token_s
-                                                : prompt_s + (double)(p->tokens - 1) * token_s;
-    snprintf(facts->limited_by, sizeof facts->limited_by, "%s",
-             is_prompt && dot_s > read_s ? "dot" : "read");
+    tg_model_roof_measure(&s->session, s->profile, facts);
 }
 
 static void nothing(void *work, int part)
