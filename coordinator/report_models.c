@@ -31,16 +31,19 @@ static void put_stages(FILE *out, const struct tg_stages *list, size_t count)
 {
     fputs("\n## Where the time of models went\n\n| Cell | Rounds", out);
     for (int stage = 0; stage < TG_STAGES; stage++)
-        fprintf(out, " | %s", tg_stages_title((enum tg_stage)stage));
+        if (tg_stages_has(list, count, (enum tg_stage)stage))
+            fprintf(out, " | %s", tg_stages_title((enum tg_stage)stage));
     fputs(" | A token, p50 | p95 |\n|------|--------", out);
-    for (int stage = 0; stage < TG_STAGES + 2; stage++) fputs("|------", out);
-    fputs("|\n", out);
+    for (int stage = 0; stage < TG_STAGES; stage++)
+        if (tg_stages_has(list, count, (enum tg_stage)stage)) fputs("|------", out);
+    fputs("|------|------|\n", out);
     for (size_t i = 0; i < count; i++) {
         fputs("| ", out);
         put_cell(out, list[i].cell);
         fprintf(out, " | %zu", list[i].rounds);
         for (int stage = 0; stage < TG_STAGES; stage++)
-            put_seconds(out, list[i].seconds[stage], list[i].before[stage]);
+            if (tg_stages_has(list, count, (enum tg_stage)stage))
+                put_seconds(out, list[i].seconds[stage], list[i].before[stage]);
         put_seconds(out, list[i].token_p50, NAN);
         put_seconds(out, list[i].token_p95, NAN);
         fputs(" |\n", out);

@@ -9,7 +9,7 @@
 #include "worker/model/profile.h"
 #include "worker/probe/probe.h"
 
-enum whose { OURS, KERNELS };
+enum whose { OURS, KERNELS, DEVICE };
 
 static const struct {
     const char *metric;
@@ -24,6 +24,13 @@ static const struct {
 const char *tg_stages_title(enum tg_stage stage)
 {
     return stages[stage].title;
+}
+
+bool tg_stages_has(const struct tg_stages *list, size_t count, enum tg_stage stage)
+{
+    for (size_t i = 0; i < count; i++)
+        if (isfinite(list[i].seconds[stage])) return true;
+    return stages[stage].whose != DEVICE;
 }
 
 /* Room for as many numbers as the run has rows, and for all samples of one metric. */

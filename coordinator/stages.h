@@ -2,6 +2,7 @@
 #ifndef TG_COORDINATOR_STAGES_H
 #define TG_COORDINATOR_STAGES_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/error.h"
@@ -29,6 +30,9 @@ struct tg_stages {
 };
 
 const char *tg_stages_title(enum tg_stage stage);
+
+/* Whether a table of these has the stage: those of devices only where there is such a time. */
+bool tg_stages_has(const struct tg_stages *list, size_t count, enum tg_stage stage);
 
 /* Of all measured cells of whole models, in the order of rows. The list is the caller's, to free.
  */

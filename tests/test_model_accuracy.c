@@ -7,6 +7,9 @@
 #include <stddef.h>
 
 #include <cmocka.h>
+#include <string.h>
+
+#include "tests/tiny_model.h"
 
 static void what_is_the_same_has_no_distance(void **state)
 {
@@ -54,6 +57,34 @@ static void what_is_not_finite_agrees_with_nothing(void **state)
     }
 }
 
+/* The host's own pass again gives the same bits; one that does not round is close. */
+static void a_session_is_held_against_the_host(void **state)
+{
+    static const int32_t tokens[] = {5, 300, 7, 42, 9, 11, 2};
+    const struct tg_session_options options = {
+        .path = tiny_path, .threads = 2, .context = 8, .batch = 4, .device = *state};
+    struct tg_model_accuracy own, plain;
+    struct tg_session s;
+    struct tg_error err;
+    if (*state && !tg_forward_device_find(*state)) skip();
+    if (tg_session_open(&options, &s, &err) < 0) {
+        print_message("%s\n", err.text);
+        skip();
+    }
+    if (tg_model_accuracy_measure(&s, tokens, 7, false, &own, &err) < 0 ||
+        tg_model_accuracy_measure(&s, tokens, 7, true, &plain, &err) < 0)
+        fail_msg("%s", err.text);
+    assert_true(own.cosine >= (s.device && strcmp(s.device->name, "cuda") == 0 ? 0.999 : 1 - 1e-9));
+    assert_true(plain.cosine > 0.9 && plain.cosine < 1 - 1e-6);
+    tg_session_close(&s);
+}
+
+#define ON(device)                                                                                 \
+    {                                                                                              \
+        "a_session_is_held_against_the_host on " #device, a_session_is_held_against_the_host,      \
+            NULL, NULL, (void *)device                                                             \
+    }
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -61,6 +92,9 @@ int main(void)
         cmocka_unit_test(distances_are_those_of_their_formulas),
         cmocka_unit_test(large_logits_do_not_overflow),
         cmocka_unit_test(what_is_not_finite_agrees_with_nothing),
+        ON(NULL),
+        ON("fake"),
+        ON("cuda"),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, tiny_make, tiny_drop);
 }

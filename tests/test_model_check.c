@@ -56,6 +56,28 @@ static void a_matrix_that_was_packed_wrong_is_found_by_its_name(void **state)
     tg_session_close(&s);
 }
 
+static void what_lies_on_a_device_is_checked_there(void **state)
+{
+    (void)state;
+    static const char *const manners[] = {"", "errs=1"};
+    if (!tg_forward_device_find("fake")) skip();
+    for (int i = 0; i < 2; i++) {
+        const struct tg_session_options options = {
+            .path = tiny_path, .threads = 2, .context = 8, .batch = 8, .device = "fake"};
+        struct tg_model_check check = {.blocks = 4, .seed = 3};
+        struct tg_session s;
+        struct tg_error err;
+        setenv("TRITGATE_FAKE_GPU", manners[i], 1);
+        if (tg_session_open(&options, &s, &err) < 0 ||
+            tg_model_check_products(&s, &check, &err) < 0)
+            fail_msg("%s", err.text);
+        assert_int_equal(strstr(check.reason, " by fake differs") != NULL, i == 1);
+        assert_int_equal(check.checked, 4 * 3 * (256 + 128 + 128 + 256 + 512 + 512 + 256));
+        tg_session_close(&s);
+    }
+    unsetenv("TRITGATE_FAKE_GPU");
+}
+
 /* Every planted error of a product kernel that the builds with stubs have. */
 static void planted_errors_are_found(void **state)
 {
@@ -82,6 +104,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(right_kernels_are_right_on_every_matrix),
         cmocka_unit_test(a_matrix_that_was_packed_wrong_is_found_by_its_name),
+        cmocka_unit_test(what_lies_on_a_device_is_checked_there),
         cmocka_unit_test(planted_errors_are_found),
     };
     return cmocka_run_group_tests(tests, tiny_make, tiny_drop);

@@ -15,14 +15,17 @@ static struct tg_model_note note_of(size_t turn)
     return (struct tg_model_note){.turn = turn,
                                   .begun = 1000 + (int64_t)turn,
                                   .stages = {t, 2 * t, 3 * t, 4 * t},
-                                  .choose_s = 5 * t};
+                                  .choose_s = 5 * t,
+                                  .device = {0, 6 * t, 7 * t, 8 * t, 9 * t},
+                                  .gpu_bytes = 10 * ((int64_t)turn + 1)};
 }
 
 static void each_quantity_becomes_a_series_with_the_turns_of_the_samples(void **state)
 {
     (void)state;
-    static const char *const metrics[] = {"activation_time", "product_time", "attention_time",
-                                          "head_time", "choose_time"};
+    static const char *const metrics[] = {
+        "activation_time", "product_time", "attention_time", "head_time",     "choose_time",
+        "copy_in_time",    "prompt_time",  "step_time",      "copy_out_time", "gpu_memory"};
     struct tg_model_notes notes = {0};
     struct tg_measurement m;
     for (size_t i = 0; i < 100; i++) {
@@ -31,7 +34,7 @@ static void each_quantity_becomes_a_series_with_the_turns_of_the_samples(void **
     }
     tg_measurement_init(&m);
     tg_model_notes_add(&notes, &m);
-    for (int k = 0; k < 5; k++) {
+    for (int k = 0; k < 10; k++) {
         const struct tg_series *s = tg_measurement_series(&m, metrics[k]);
         assert_non_null(s);
         assert_int_equal(s->count, 100);

@@ -25,7 +25,7 @@ static struct tg_facts measure(const char *profile, const char *device)
     tg_measurement_init(&m);
     if (tg_session_open(&options, &s, &err) < 0) fail_msg("%s", err.text);
     m.facts.packed_bytes = tg_session_token_bytes(&s, -1);
-    tg_model_roof_measure(&s, p, &m.facts);
+    tg_model_roof_measure(&s, &(struct tg_model_device){0}, p, &m.facts);
     /* In terms of its rate, so that machines and moments are left out. */
     if (strcmp(m.facts.limited_by, "read") == 0)
         m.facts.limit_s *= m.facts.read_rate / (double)tg_session_token_bytes(&s, p->prompt);

@@ -87,6 +87,21 @@ static void a_rate_of_tokens_is_the_time_of_the_prompt(void **state)
     assert_true(isnan(list[0].token_p50));
 }
 
+static void a_stage_of_devices_is_shown_where_one_has_it(void **state)
+{
+    (void)state;
+    const double seconds[] = {5};
+    add(add_row(DECODE), "head_time", 1, seconds);
+    find();
+    assert_true(tg_stages_has(list, count, TG_STAGE_head));
+    assert_true(tg_stages_has(list, count, TG_STAGE_tokenize)); /* though it has none */
+    assert_false(tg_stages_has(list, count, TG_STAGE_step));
+    add(add_row("probe=model kernel=b model=tiny profile=decode_32"), "step_time", 1, seconds);
+    find();
+    assert_true(tg_stages_has(list, count, TG_STAGE_step));
+    assert_false(tg_stages_has(list, count, TG_STAGE_copy_in));
+}
+
 static void what_is_no_measured_model_of_head_has_no_stages(void **state)
 {
     (void)state;
@@ -112,6 +127,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(a_stage_is_the_median_of_rounds_beside_that_of_base, end),
         cmocka_unit_test_teardown(a_rate_of_tokens_is_the_time_of_the_prompt, end),
+        cmocka_unit_test_teardown(a_stage_of_devices_is_shown_where_one_has_it, end),
         cmocka_unit_test_teardown(what_is_no_measured_model_of_head_has_no_stages, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -16,6 +16,7 @@
 #include "kernels/kernel.h"
 #include "results/digest.h"
 #include "tests/worker_cell.h"
+#include "worker/model/forward_device.h"
 
 /*
  * The clock and the sleep of this program run faster than those of the world where a test says so:
@@ -331,6 +332,59 @@ static void a_whole_model_needs_a_profile_and_a_kernel_that_holds_its_layers(voi
     }
 }
 
+static void a_whole_model_on_a_device_is_one_build_of_i2s(void **state)
+{
+    (void)state;
+    struct tg_survey_kernel kernels[] = {
+        {"fake", "product", "i2s", "fake", "fake", true, true, 128},
+        {"other", "product", "tq2", "fake", "fake", true, true, 256},
+        {"abacus", "product", "i2s", "beads", "abacus", true, true, 128},
+        {"quantise", "quantise", "f32", "fake", "fake", true, true, 1},
+    };
+    const struct tg_survey survey = {.kernels = kernels, .count = 4, .cores = 2};
+    static const struct {
+        const char *axes, *reason; /* NULL: it can be run */
+    } rows[] = {
+        {"kernel=fake", NULL},
+        {"kernel=fake build=base",
+         "build 'base' is of kernels: whole models on a device are this program's own"},
+        {"kernel=other", "kernel 'other' is not of i2s, as models on a device are"},
+        {"kernel=abacus", "device 'abacus' runs no whole models in this build"},
+        {"kernel=quantise", "kernel 'quantise' is no ternary product"},
+    };
+    if (!tg_forward_device_find("fake")) skip();
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct tg_cell cell;
+        char text[256], reason[256] = "";
+        snprintf(text, sizeof text, "probe=model model=bitnet-2b profile=decode_32 %s",
+                 rows[i].axes);
+        assert_int_equal(tg_cell_parse(text, &cell, NULL), 0);
+        bool can = tg_survey_can_run(&survey, &survey, &cell, reason, sizeof reason);
+        if (can != (rows[i].reason == NULL)) fail_msg("%s: %s", text, reason);
+        if (!can) assert_string_equal(reason, rows[i].reason);
+    }
+}
+
+/* Twice a model of a gigabyte or more; where the build has no CUDA it is that. */
+static void a_whole_model_needs_a_gpu_with_room(void **state)
+{
+    (void)state;
+    struct tg_survey_kernel kernels[] = {
+        {"there", "product", "i2s", "cuda", "cuda", true, true, 128}};
+    struct tg_survey survey = {.kernels = kernels, .count = 1, .cores = 2};
+    struct tg_cell cell;
+    char reason[256] = "";
+    assert_int_equal(
+        tg_cell_parse("probe=model kernel=there model=bitnet-2b profile=decode_32", &cell, NULL),
+        0);
+    if (!tg_forward_device_find("cuda")) skip();
+    survey.gpu_bytes = INT64_C(2) << 30;
+    assert_false(tg_survey_can_run(&survey, NULL, &cell, reason, sizeof reason));
+    assert_non_null(strstr(reason, " bytes of the GPU's memory are needed, 2147483648 are free"));
+    survey.gpu_bytes = INT64_C(8) << 30;
+    assert_true(tg_survey_can_run(&survey, NULL, &cell, reason, sizeof reason));
+}
+
 static void a_kernel_of_a_gpu_needs_one_with_room(void **state)
 {
     (void)state;
@@ -401,6 +455,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_library_that_hangs_is_refused),
         cmocka_unit_test(a_child_asks_the_driver_for_gpus),
         cmocka_unit_test(a_driver_that_breaks_its_process_is_a_reason),
+        cmocka_unit_test(a_whole_model_on_a_device_is_one_build_of_i2s),
+        cmocka_unit_test(a_whole_model_needs_a_gpu_with_room),
         cmocka_unit_test(a_kernel_of_a_gpu_needs_one_with_room),
         cmocka_unit_test(cuda_is_not_started_where_it_is_to_show_nothing),
         cmocka_unit_test(a_text_that_is_no_survey_is_refused),

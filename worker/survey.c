@@ -13,8 +13,10 @@
 #include "worker/child.h"
 #include "worker/gpu.h"
 #include "worker/library.h"
+#include "worker/model/forward_device.h"
 #include "worker/model/model.h"
 #include "worker/model/profile.h"
+#include "worker/model/session.h"
 #include "worker/probe/probe.h"
 
 #define ANSWER_WITHIN_S 30
@@ -347,6 +349,37 @@ static bool has_layers(const struct tg_survey_kernel *k, const struct tg_cell *c
     return true;
 }
 
+/* Whether this program runs whole models on the kernel's device, as it packs them, in this build.
+ */
+static bool can_run_there(const struct tg_survey_kernel *k, const struct tg_cell *cell,
+                          char *reason, size_t size)
+{
+    if (!tg_forward_device_find(k->device))
+        return cannot(reason, size, "device", k->device, "runs no whole models in this build");
+    if (strcmp(k->format, "i2s") != 0)
+        return cannot(reason, size, "kernel", k->name, "is not of i2s, as models on a device are");
+    if (strcmp(cell->build, "base") == 0)
+        return cannot(reason, size, "build", "base",
+                      "is of kernels: whole models on a device are this program's own");
+    return true;
+}
+
+/* Whether both processes have room for a model on the GPU. */
+static bool has_model_room(const struct tg_survey *survey, const struct tg_survey_kernel *k,
+                           const struct tg_cell *cell, char *reason, size_t size)
+{
+    const struct tg_profile *profile = tg_profile_find(cell->profile);
+    const struct tg_session_size session = {.model = tg_model_find(cell->model),
+                                            .context = tg_profile_context(profile),
+                                            .batch = profile->batch};
+    if (strcmp(k->device, "cuda") != 0 || survey->gpu_bytes <= 0) return true;
+    const double need = 2 * (double)tg_session_device_bytes(&session);
+    if (need <= (double)survey->gpu_bytes) return true;
+    snprintf(reason, size, "%.0f bytes of the GPU's memory are needed, %lld are free", need,
+             (long long)survey->gpu_bytes);
+    return false;
+}
+
 /* Whether a whole model can be run by a kernel that is here. */
 static bool can_run_model(const struct tg_survey *survey, const struct tg_survey_kernel *k,
                           const struct tg_cell *cell, char *reason, size_t size)
@@ -357,8 +390,9 @@ static bool can_run_model(const struct tg_survey *survey, const struct tg_survey
     if (*cell->layer) return cannot(reason, size, "layer", cell->layer, "is none of a whole model");
     if (cell->batch != 1 || strcmp(cell->cache, "hot") != 0)
         return cannot(reason, size, "profile", cell->profile, "says itself what is computed");
-    if (strcmp(k->op, "product") != 0 || strcmp(k->device, "cpu") != 0)
-        return cannot(reason, size, "kernel", k->name, "is no ternary product of the processor");
+    if (strcmp(k->op, "product") != 0)
+        return cannot(reason, size, "kernel", k->name, "is no ternary product");
+    if (strcmp(k->device, "cpu") != 0 && !can_run_there(k, cell, reason, size)) return false;
     if (strcmp(cell->model, TG_MODEL_FILE) == 0) {
         snprintf(reason, size, "%s", survey->no_model);
         return !*survey->no_model;
@@ -368,7 +402,8 @@ static bool can_run_model(const struct tg_survey *survey, const struct tg_survey
                  (long long)tg_profile_context(profile), model->name, (long long)model->context);
         return false;
     }
-    return has_layers(k, cell, reason, size);
+    return has_layers(k, cell, reason, size) &&
+           (!model || has_model_room(survey, k, cell, reason, size));
 }
 
 bool tg_survey_can_run(const struct tg_survey *head, const struct tg_survey *base,

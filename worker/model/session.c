@@ -313,6 +313,21 @@ int64_t tg_session_bytes(const struct tg_session_size *size)
     return bytes < 9e18 ? (int64_t)bytes : INT64_MAX;
 }
 
+int64_t tg_session_device_bytes(const struct tg_session_size *size)
+{
+    enum { DRIVER_BYTES = 640 << 20 }; /* what its context has */
+    const struct tg_model *m = size->model;
+    const struct tg_session_size packed = {.model = m};
+    const double wide = 2 * (double)m->ffn + (double)m->hidden;
+    const double kept = 2.0 * (double)m->key_value_heads * (double)m->head_dimension * 2;
+    double most;
+    /* Embedding and head; keys and values; of each token of a batch at most 20 bytes a number. */
+    return (int64_t)(packed_bytes(&packed, &most) +
+                     4.0 * (double)m->hidden * (double)m->vocabulary +
+                     (double)size->context * (double)m->layers * kept +
+                     (double)size->batch * wide * 20 + DRIVER_BYTES);
+}
+
 static int by_size(const void *a, const void *b)
 {
     const double one = *(const double *)a, other = *(const double *)b;

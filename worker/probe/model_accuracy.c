@@ -57,6 +57,19 @@ void tg_model_accuracy_compare(const float *logits, const float *reference, int6
     *accuracy = a;
 }
 
+/* On a device half of them together and half one by one, which are two ways there. */
+static int run_all(struct tg_session *s, const int32_t *tokens, int64_t count, float *logits,
+                   struct tg_error *err)
+{
+    const int64_t together = s->device ? (count + 1) / 2 : count;
+    tg_session_rewind(s, 0);
+    if (tg_session_run_all(s, tokens, together, logits, err) < 0) return -1;
+    for (int64_t i = together; i < count; i++)
+        if (tg_session_run_all(s, tokens + i, 1, logits + i * s->network.vocabulary, err) < 0)
+            return -1;
+    return 0;
+}
+
 int tg_model_accuracy_measure(struct tg_session *s, const int32_t *tokens, int64_t count,
                               bool is_plain, struct tg_model_accuracy *accuracy,
                               struct tg_error *err)
@@ -70,8 +83,7 @@ int tg_model_accuracy_measure(struct tg_session *s, const int32_t *tokens, int64
     int rc = logits && wanted ? 0 : tg_fail(err, "out of memory");
     if (rc == 0) rc = tg_forward_open(n, &s->weights, s->pool, &options, &forward, err);
     if (rc == 0) rc = tg_forward_run(forward, tokens, count, wanted, count, err);
-    tg_session_rewind(s, 0);
-    if (rc == 0) rc = tg_session_run_all(s, tokens, count, logits, err);
+    if (rc == 0) rc = run_all(s, tokens, count, logits, err);
     if (rc == 0) tg_model_accuracy_compare(logits, wanted, count, n->vocabulary, accuracy);
     tg_forward_close(forward);
     free(logits);

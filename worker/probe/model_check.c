@@ -2,6 +2,7 @@
 #include "worker/probe/model_check.h"
 
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +21,7 @@ struct work {
     _Atomic int64_t checked;
     atomic_flag is_told;
     _Atomic bool has_no_memory;
+    pthread_mutex_t device; /* has one stream */
 };
 
 /* What one thread works with. */
@@ -50,7 +52,16 @@ static void tell(struct work *w, int64_t matrix, int64_t row, const struct tg_ke
     if (atomic_flag_test_and_set(&w->is_told)) return;
     snprintf(w->check->reason, sizeof w->check->reason,
              "row %" PRId64 " of %s of block %" PRId64 " by %s differs from the reference", row,
-             tg_model_layer((size_t)(matrix % TG_LAYERS)), matrix / TG_LAYERS, kernel->name);
+             tg_model_layer((size_t)(matrix % TG_LAYERS)), matrix / TG_LAYERS,
+             w->session->device ? w->session->device->name : kernel->name);
+}
+
+static void multiply_there(struct work *w, const struct bench *b, int64_t matrix, int64_t tokens)
+{
+    const struct tg_session *s = w->session;
+    pthread_mutex_lock(&w->device);
+    s->device->multiply(s->on_device, matrix, b->activations, tokens, b->results);
+    pthread_mutex_unlock(&w->device);
 }
 
 /* A kernel's products of so many tokens with one matrix, against the reference. */
@@ -68,7 +79,10 @@ static void compare(struct work *w, const struct bench *b, int64_t matrix,
     struct tg_problem wanted = seen;
     wanted.results = b->wanted;
     memset(b->results, POISON, (size_t)(tokens * m->rows) * sizeof *b->results);
-    kernel->run(&seen);
+    if (w->session->device)
+        multiply_there(w, b, matrix, tokens);
+    else
+        kernel->run(&seen);
     for (int64_t t = 0; t < tokens; t++) {
         tg_op_product_reference(b->ternary, &wanted, t);
         int64_t row = tg_op_product_differs(&seen, b->wanted, t);
@@ -110,7 +124,10 @@ static void check_some(void *opaque, int part)
 int tg_model_check_products(const struct tg_session *session, struct tg_model_check *check,
                             struct tg_error *err)
 {
-    struct work w = {.session = session, .check = check, .is_told = ATOMIC_FLAG_INIT};
+    struct work w = {.session = session,
+                     .check = check,
+                     .is_told = ATOMIC_FLAG_INIT,
+                     .device = PTHREAD_MUTEX_INITIALIZER};
     w.next = check->first_block * TG_LAYERS;
     w.end = (check->first_block + check->blocks) * TG_LAYERS;
     check->reason[0] = 0;

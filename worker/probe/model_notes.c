@@ -5,6 +5,23 @@
 
 #include "worker/host.h"
 
+void tg_model_notes_stages(const struct tg_session *s, double share, struct tg_model_note *note)
+{
+    if (s->device) {
+        const struct tg_forward_device_times t = s->device->times(s->on_device);
+        note->device.copy_in += share * t.copy_in;
+        note->device.prompt += share * t.prompt;
+        note->device.step += share * t.step;
+        note->device.copy_out += share * t.copy_out;
+    } else {
+        const struct tg_forward_times t = tg_forward_times(s->forward);
+        note->stages.prepare += share * t.prepare;
+        note->stages.products += share * t.products;
+        note->stages.attention += share * t.attention;
+        note->stages.head += share * t.head;
+    }
+}
+
 void tg_model_notes_take(struct tg_model_notes *notes, const struct tg_model_note *note)
 {
     if (notes->count == notes->room) {
@@ -59,13 +76,40 @@ static double tokenize(const struct tg_model_note *n)
     return n->tokenize_rate;
 }
 
+static double copy_in(const struct tg_model_note *n)
+{
+    return n->device.copy_in;
+}
+
+static double prompt(const struct tg_model_note *n)
+{
+    return n->device.prompt;
+}
+
+static double step(const struct tg_model_note *n)
+{
+    return n->device.step;
+}
+
+static double copy_out(const struct tg_model_note *n)
+{
+    return n->device.copy_out;
+}
+
+static double gpu(const struct tg_model_note *n)
+{
+    return (double)n->gpu_bytes;
+}
+
 static const struct {
     const char *metric;
     double (*value)(const struct tg_model_note *note);
-} quantities[] = {{"held_memory", held},           {"peak_memory", peak},
-                  {"activation_time", activation}, {"product_time", product},
-                  {"attention_time", attention},   {"head_time", head},
-                  {"choose_time", choice},         {"tokenize_rate", tokenize}};
+} quantities[] = {
+    {"held_memory", held},     {"peak_memory", peak},         {"activation_time", activation},
+    {"product_time", product}, {"attention_time", attention}, {"head_time", head},
+    {"choose_time", choice},   {"tokenize_rate", tokenize},   {"copy_in_time", copy_in},
+    {"prompt_time", prompt},   {"step_time", step},           {"copy_out_time", copy_out},
+    {"gpu_memory", gpu}};
 
 void tg_model_notes_add(const struct tg_model_notes *notes, struct tg_measurement *m)
 {

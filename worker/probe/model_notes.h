@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 #include "results/measurement.h"
-#include "worker/model/forward.h"
+#include "worker/model/session.h"
 
 /*
  * What is known of the samples of a whole model besides their times: memory after each, and where
@@ -18,10 +18,12 @@
 
 struct tg_model_note {
     size_t turn;
-    int64_t begun;                  /* monotonic nanoseconds, as of the sample */
-    int64_t held_bytes, peak_bytes; /* set by tg_model_notes_take */
-    struct tg_forward_times stages; /* seconds of one call, as is the next */
+    int64_t begun;                         /* monotonic nanoseconds, as of the sample */
+    int64_t held_bytes, peak_bytes;        /* set by tg_model_notes_take */
+    struct tg_forward_times stages;        /* seconds of one call, as are the next two */
+    struct tg_forward_device_times device; /* instead, where a device computes */
     double choose_s;
+    int64_t gpu_bytes;    /* of the device's memory that are taken, 0 where there is none */
     double tokenize_rate; /* tokens a second, 0 where no text was read */
 };
 
@@ -29,6 +31,11 @@ struct tg_model_notes {
     struct tg_model_note *list;
     size_t count, room;
 };
+
+/* Adds so much of all that the session's stages took until now: -1 before a call, and 1 behind it.
+ */
+void tg_model_notes_stages(const struct tg_session *session, double share,
+                           struct tg_model_note *note);
 
 /* Reads the memory of this process, and keeps the note. Without memory it is lost. */
 void tg_model_notes_take(struct tg_model_notes *notes, const struct tg_model_note *note);

@@ -31,10 +31,15 @@ static void limit(const struct tg_session *s, const struct tg_profile *p, struct
              is_prompt && dot_s > read_s ? "dot" : "read");
 }
 
-void tg_model_roof_measure(struct tg_session *s, const struct tg_profile *p, struct tg_facts *facts)
+void tg_model_roof_measure(struct tg_session *s, const struct tg_model_device *device,
+                           const struct tg_profile *p, struct tg_facts *facts)
 {
-    facts->read_rate = tg_session_read_rate(s);
-    facts->dot_rate = tg_roof_dot_rate(s->pool);
-    tg_pool_rest(s->pool);
+    if (device->device) {
+        tg_model_device_rates(device, facts);
+    } else {
+        facts->read_rate = tg_session_read_rate(s);
+        facts->dot_rate = tg_roof_dot_rate(s->pool);
+        tg_pool_rest(s->pool);
+    }
     if (facts->read_rate > 0) limit(s, p, facts);
 }

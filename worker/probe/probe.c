@@ -405,17 +405,17 @@ int tg_probe_run(const char *device, struct tg_error *err)
 }
 
 /* The cycles of samples, where each has a clock beside it; clocks[i] is that of sample i, or 0. */
-static int add_cycles(struct process *p, const struct tg_series *times, double *clocks,
-                      struct tg_error *err)
+static int add_cycles(struct process *p, const char *metric, double *clocks, struct tg_error *err)
 {
+    const struct tg_series *times = tg_measurement_series(&p->m, metric);
     const size_t samples = times->count;
     for (size_t i = 0; i < samples; i++)
         if (!isfinite(clocks[i]) || !(clocks[i] > 0)) return 0;
     struct tg_series *c = tg_measurement_add(&p->m, "call_cycles", samples);
     if (!c) return tg_fail(err, "out of memory");
-    times = tg_measurement_series(&p->m, "call_time");
+    times = tg_measurement_series(&p->m, metric);
     for (size_t i = 0; i < samples; i++) {
-        c->samples[i] = times->samples[i] * clocks[i];
+        c->samples[i] = tg_probe_call_s(&p->setup.cell, metric, times->samples[i]) * clocks[i];
         c->turns[i] = times->turns[i];
         c->begun[i] = times->begun[i];
     }
@@ -441,8 +441,7 @@ static int sample_alone(struct process *p, size_t samples, struct tg_error *err)
         clocks[i] = turn.clock_hz;
     }
     int rc = s && clocks ? 0 : tg_fail(err, "out of memory");
-    if (rc == 0 && samples > 0 && strcmp(metric, "call_time") == 0)
-        rc = add_cycles(p, s, clocks, err);
+    if (rc == 0 && samples > 0) rc = add_cycles(p, metric, clocks, err);
     free(clocks);
     if (rc < 0) return -1;
     p->probe->recheck(p->state, &p->m);

@@ -16,6 +16,7 @@
 #include "worker/probe/executed.h"
 #include "worker/probe/model_accuracy.h"
 #include "worker/probe/model_check.h"
+#include "worker/probe/model_device.h"
 #include "worker/probe/model_notes.h"
 #include "worker/probe/model_roof.h"
 #include "worker/probe/probe.h"
@@ -26,12 +27,16 @@
  * the same, and each sample must end with the same logits, bit for bit.
  */
 
+#define HOST_TOKENS 8     /* of the prompt, by which a device is held against the host */
+#define HOST_COSINE 0.999 /* which rounding leaves: see forward_device.h */
+
 struct state {
     struct tg_setup setup;
     const struct tg_library *library;
     const struct tg_kernel *kernel;
     const struct tg_profile *profile;
     struct tg_session session;
+    struct tg_model_device beside; /* what computes, if it is not the host */
     int32_t *prompt;
     size_t text_bytes; /* of the passage, where the prompt is a text */
     int32_t *walk;  /* tokens behind the prompt: each is chosen from the logits of the one before */
@@ -49,6 +54,7 @@ static void model_close(void *opaque)
 {
     struct state *s = opaque;
     tg_session_close(&s->session);
+    tg_model_device_close(&s->beside);
     free(s->prompt);
     free(s->walk);
     free(s->sums);
@@ -90,11 +96,30 @@ static int tell_source(struct state *s, struct tg_facts *facts, struct tg_error 
     return tg_digest_file(s->setup.model_path, facts->model_digest, err);
 }
 
+/*
+ * The device of the kernel. All that runs there is this program's, but for the products of batches:
+ * two builds of the kernels would be the same model twice.
+ */
+static int open_device(struct state *s, struct tg_facts *facts, struct tg_error *err)
+{
+    const struct tg_cell *cell = &s->setup.cell;
+    const struct tg_kernel *own = tg_kernel_find(cell->kernel);
+    if (own && strcmp(own->device, s->kernel->device) != 0)
+        return tg_fail(err, "kernel '%s' runs on '%s' in this library, and on '%s' in this program",
+                       cell->kernel, s->kernel->device, own->device);
+    if (strcmp(s->kernel->device, "cpu") != 0 && strcmp(cell->build, "base") == 0)
+        return tg_fail(err, "build 'base' is of kernels: whole models on a device are this "
+                            "program's own");
+    return tg_model_device_open(s->kernel->device, facts, &s->beside, err);
+}
+
 static int open_session(struct state *s, struct tg_measurement *m, struct tg_error *err)
 {
     const struct tg_cell *cell = &s->setup.cell;
-    if (tg_library_open_kernel(s->setup.library, cell->kernel, &m->facts, &s->library, &s->kernel,
-                               err) < 0)
+    struct tg_facts *facts = &m->facts;
+    if (tg_library_open_kernel(s->setup.library, cell->kernel, facts, &s->library, &s->kernel,
+                               err) < 0 ||
+        open_device(s, facts, err) < 0)
         return -1;
     const struct tg_session_options options = {
         .path = s->setup.model_path,
@@ -105,12 +130,13 @@ static int open_session(struct state *s, struct tg_measurement *m, struct tg_err
         .context = tg_profile_context(s->profile),
         .batch = s->profile->batch,
         .has_no_text = s->profile->call != TG_CALL_TEXT,
+        .device = s->beside.device ? s->kernel->device : NULL,
     };
     if (tg_session_open(&options, &s->session, err) < 0) return -1;
     if (options.context > s->session.network.context)
         return tg_fail(err, "profile %s needs a context of %" PRId64 ", the model has %" PRId64,
                        s->profile->name, options.context, s->session.network.context);
-    struct tg_facts *facts = &m->facts;
+    if (s->session.device) facts->gpu_bytes = s->session.device->bytes(s->session.on_device);
     facts->packed_bytes = tg_session_token_bytes(&s->session, -1);
     snprintf(facts->operands, sizeof facts->operands, "own");
     return tell_source(s, facts, err);
@@ -326,6 +352,21 @@ static int measure_accuracy(struct state *s, struct tg_measurement *m, struct tg
     return add_one(m, "logit_divergence", a.divergence, err);
 }
 
+/* A device's sums have another order than the host's, and nothing else may be otherwise. */
+static int compare_with_host(struct state *s, struct tg_measurement *m, struct tg_error *err)
+{
+    struct tg_model_accuracy a;
+    char reason[160];
+    const int64_t count = s->profile->prompt < HOST_TOKENS ? s->profile->prompt : HOST_TOKENS;
+    if (tg_model_accuracy_measure(&s->session, s->prompt, count, false, &a, err) < 0) return -1;
+    m->facts.checked += count * s->session.network.vocabulary;
+    if (a.cosine >= HOST_COSINE) return 0;
+    snprintf(reason, sizeof reason, "its logits are not those of the host: a cosine of %.6f",
+             a.cosine);
+    is_wrong(m, reason);
+    return 0;
+}
+
 /* Of all tokens and logits of the walk; 53 bits, so that it is a number of its own. */
 static double checksum(const struct state *s)
 {
@@ -340,8 +381,12 @@ static int model_check(void *opaque, struct tg_measurement *m, struct tg_error *
     struct state *s = opaque;
     tg_executed_forget(s->library, s->session.pool); /* loading unpacked by other kernels */
     if (check_products(s, m, err) < 0) return -1;
+    if (m->outcome == TG_MEASURED && s->session.device && s->setup.is_complete &&
+        compare_with_host(s, m, err) < 0)
+        return -1;
     if (m->outcome != TG_MEASURED) return 0;
     learn(s);
+    tg_model_device_look(&s->beside, &m->facts);
     tg_executed_look(s->library, s->session.pool, m);
     const float *logits = tg_session_logits(&s->session);
     for (int64_t i = 0; i < s->session.network.vocabulary && m->outcome == TG_MEASURED; i++)
@@ -357,7 +402,7 @@ static void model_roof(void *opaque, int64_t first, struct tg_facts *facts)
     struct state *s = opaque;
     (void)first;
     s->at = 0; /* the warm-up is over: both sides begin their walk at its beginning */
-    tg_model_roof_measure(&s->session, s->profile, facts);
+    tg_model_roof_measure(&s->session, &s->beside, s->profile, facts);
 }
 
 static void nothing(void *work, int part)
@@ -365,27 +410,35 @@ static void nothing(void *work, int part)
     (void)work, (void)part;
 }
 
-/* What is untimed wakes the threads; the weights come from memory in any case. */
+/*
+ * What is untimed wakes the threads, or the device, whose clock it tells; the weights come from
+ * memory in any case.
+ */
 static bool model_sample(void *opaque, int64_t first, int64_t calls, struct tg_turn *turn)
 {
     struct state *s = opaque;
+    struct tg_session *session = &s->session;
+    struct tg_model_note note = {0};
+    const double n = (double)calls;
     (void)first; /* each side walks by itself, in the same steps */
-    tg_pool_run(s->session.pool, nothing, NULL);
     s->choose_s = s->tokenize_s = 0;
-    const struct tg_forward_times before = tg_forward_times(s->session.forward);
-    const int64_t begun = tg_now_ns();
+    if (!session->device) tg_pool_run(session->pool, nothing, NULL);
+    const double clock_hz = tg_model_device_clock(&s->beside);
+    tg_model_notes_stages(session, -1 / n, &note);
+    note.begun = tg_now_ns();
     for (int64_t i = 0; i < calls; i++) call(s);
     const int64_t ended = tg_now_ns();
-    const struct tg_forward_times after = tg_forward_times(s->session.forward);
-    const double n = (double)calls;
-    tg_pool_rest(s->session.pool);
-    s->sample = (struct tg_model_note){
-        .begun = begun,
-        .stages = {(after.prepare - before.prepare) / n, (after.products - before.products) / n,
-                   (after.attention - before.attention) / n, (after.head - before.head) / n},
-        .choose_s = s->choose_s / n,
-        .tokenize_rate = s->tokenize_s > 0 ? (double)s->profile->prompt * n / s->tokenize_s : 0};
-    *turn = (struct tg_turn){.seconds = (double)(ended - begun) * 1e-9 / n, .begun = begun};
+    tg_model_notes_stages(session, 1 / n, &note);
+    tg_pool_rest(session->pool);
+    if (session->device)
+        note.gpu_bytes = session->device->taken_bytes(session->on_device);
+    else
+        note.choose_s = s->choose_s / n; /* a device chooses with its tokens */
+    note.tokenize_rate = s->tokenize_s > 0 ? (double)s->profile->prompt * n / s->tokenize_s : 0;
+    s->sample = note;
+    *turn = (struct tg_turn){.seconds = (double)(ended - note.begun) * 1e-9 / n,
+                             .begun = note.begun,
+                             .clock_hz = clock_hz};
     return true;
 }
 
@@ -411,6 +464,7 @@ static void model_recheck(void *opaque, struct tg_measurement *m)
     if (check_products(s, m, &err) < 0) is_wrong(m, err.text);
     if (*s->odd) is_wrong(m, s->odd);
     tg_executed_look(s->library, s->session.pool, m);
+    tg_model_device_look(&s->beside, &m->facts);
     if (m->outcome == TG_MEASURED) tg_model_notes_add(&s->notes, m);
 }
 
