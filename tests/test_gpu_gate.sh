@@ -129,6 +129,58 @@ check 'with tries, reason and result' grep -qE '^\| fake_product, 64x256 \| 1 \|
 check 'a device that breaks is tried twice, and fails' gives 1 two fault_after=1 broken
 check 'both are told' grep -qE '^\| fake_product, 64x256 \| 2 \| crashed: .* \| cpu-fallback \| pass \|' broken/report.md
 
+# Whole models there.
+export TRITGATE_MODEL_CACHE=$work/cache
+unset BITNET_GGUF
+printf '{"tritgate_matrix": 1, "axes": {"probe": ["model"], "kernel": ["fake_product", "i2s_scalar"],
+    "model": ["tiny"], "profile": ["decode_32"]}}' >model.json
+rules() { # rules NAME RULES: a policy of short rounds
+    printf '{"tritgate_policy": 1, "flow": "f", "limits": {"rounds_min": 3, "rounds_max": 24, "round_s": 0.02,
+        "quads_min": 5, "quads_max": 10, "sample_s": 0.0001, "warmup_min_s": 0.001, "warmup_max_s": 0.01,
+        "budget_s": 60, "alpha_fail": 0.05, "alpha_miss": 0.05}, "rules": [%s],
+        "fallbacks": [{"name": "device", "each": true, "levels": [
+            {"level": "primary", "does": "the device", "cells": "device=fake"},
+            {"level": "alt1", "does": "the processor", "method": "cpu-fallback", "cells": "device=cpu",
+             "same": "op model layer batch profile"},
+            {"level": "skip", "does": "nothing"}]}]}' "$2" >"$1_policy.json"
+}
+model() { # model MANNERS NAME POLICY [OPTION...]
+    TRITGATE_FAKE_GPU="$1" "$TRITGATE" run model.json --policy "$3_policy.json" --out "$2" "${@:4}"
+}
+rules memory '{"rule": "ceiling", "name": "most", "metric": "gpu_memory", "where": "kernel=fake*", "limit": 1e8},
+    {"rule": "slope", "name": "leak", "metric": "gpu_memory", "where": "kernel=fake*", "limit": 65536, "discard": 0.2}'
+check 'a model on a device in order' gives 0 model '' model memory
+check 'has its memory under a ceiling' says '^  pass  fake_product, decode_32  3\.[0-9]+e\+06 B'
+check 'and its stages in the report' grep -q '| Single tokens | Copy out | A token, p50 |' model/report.md
+check 'not those that a token there has not' bash -c '! grep -q "| Copy in" model/report.md'
+check 'one that takes more with each token' gives 1 model leak_bytes=100000 leaks memory
+check 'leaks' says '^  fail  fake_product, decode_32 .* from sample to sample'
+
+rules beside '{"rule": "floor", "metric": "decode_rate", "where": "device=cpu", "limit": 1e-3},
+    {"rule": "ratio", "metric": "decode_rate", "axis": "kernel", "of": "fake*", "against": "device=cpu", "limit": 0.01}'
+check 'beside the processor' gives 0 model '' beside beside
+check 'it is so many times as fast' says '^  pass  fake_product vs i2s_scalar, decode_32 '
+check 'logits that drift are wrong' gives 1 model drift_after=45 drifts beside
+check 'against those that were checked' says 'than the checked one'
+check 'logits that are not the host'"'"'s are wrong' gives 1 model blurs=1 blurs beside
+check 'by how close they are' says 'its logits are not those of the host: a cosine of '
+check 'products that are off by one are wrong' gives 1 model errs=1 errs beside
+check 'where they are' says 'by fake differs from the reference'
+check 'one that breaks under a model' gives 1 model fault_after=50 faults beside
+check 'says how' says 'crashed.*fault on command'
+check 'a clock that is held down decides nothing' gives 2 model throttle=32 warm_model beside
+check 'since it is thermal' says '^  thermal  fake_product vs i2s_scalar'
+check 'without the device' gives 2 model absent=1 no_device beside
+check 'the model has a processor instead' says '^device: 1 cell was not measured; instead: 1 cpu-fallback$'
+check 'of the same profile' grep -qE '^\| fake_product, tiny, decode_32 \| [0-9]+ \| skipped: there is no fake device \| cpu-fallback \| pass \| i2s_scalar, tiny, decode_32 \|$' no_device/report.md
+
+rules builds '{"rule": "noninferior", "metric": "decode_rate", "axis": "build", "of": "head", "to": "base",
+    "tolerance": 0.3, "margin": 0.5, "effect": "throughput"}'
+check 'two builds of it are none' gives 0 model '' builds builds --base "$TRITGATE_LIB" --head head.so
+check 'as is said' says "skipped +fake_product, decode_32 .*build 'base' is of kernels: whole models on a device are this program's own"
+check 'and nothing of it was measured' bash -c '! "$1" report builds --format lines | grep -q "kernel=fake_product"' - "$TRITGATE"
+check 'but of the processor' says '^  unchanged +i2s_scalar, decode_32'
+
 # A device on which nothing runs any more: the matrix is bounded, and what was left out is told.
 sed -i 's/"layer"/"batch": [1, 2, 3, 4, 5, 6, 7, 8], &/' two.json
 check 'a device that breaks with every block decides nothing' gives 2 two fault_after=1 bounded

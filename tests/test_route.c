@@ -14,12 +14,13 @@
 #include "base/json.h"
 #include "tests/made_run.h"
 
-/* Kernels, whole models on a processor and on a GPU, and a reference engine. */
+/* Kernels, whole models on a processor and on a GPU, engines on a GPU, and a reference engine. */
 static const char matrix[] =
     "{\"tritgate_matrix\": 1, \"axes\": [{\"probe\": [\"kernel\"], \"kernel\": [\"i2s_scalar\","
     " \"i2s_avx2\", \"i2s_scalar_unpack\", \"i2s_avx2_unpack\"], \"model\": [\"bitnet-2b\"],"
     " \"layer\": [\"attn_q\", \"attn_k\"]}, {\"probe\": [\"model\"], \"kernel\": [\"i2s_avx2\","
     " \"i2s_cuda*\"], \"model\": [\"bitnet-2b\"], \"profile\": [\"decode_128\", \"slo_128\"]}, "
+    "{\"probe\": [\"engine*\"], \"kernel\": [\"i2s_cuda*\"], \"model\": [\"bitnet-2b\"]}, "
     "{\"probe\": [\"engine*\"],"
     " \"model\": [\"bitnet-2b\"]}]}";
 
