@@ -10,7 +10,8 @@
 /*
  * Instructions of chips of compute capability 9.0 that CUDA C++ has no name for.
  *
- * Source: PTX ISA 9.0, "cp.async.bulk", "mbarrier", "mapa", "barrier.cluster", "dp4a".
+ * Source: PTX ISA 9.0, "cp.async.bulk", "cp.async.bulk.prefetch", "mbarrier", "mapa",
+ * "barrier.cluster", "dp4a".
  */
 
 /* The shared memory of a block, as many bytes as its launch says. */
@@ -73,6 +74,23 @@ static __device__ inline void tg_copy_bulk(void *to, const void *from, uint32_t 
 static __device__ inline void tg_prefetch(const void *p)
 {
     asm volatile("prefetch.global.L2 [%0];" ::"l"(p));
+}
+
+/* A piece of memory, at a multiple of 16 and of as many bytes. */
+struct tg_ahead {
+    const uint8_t *from;
+    int64_t bytes;
+};
+
+/* Asks for the part of it that falls to this block of the grid, into the last cache. */
+static __device__ inline void tg_fetch_ahead(struct tg_ahead piece)
+{
+    const int64_t each = (piece.bytes / 16 + gridDim.x - 1) / gridDim.x * 16;
+    const int64_t begin = each * blockIdx.x, bytes = min(each, piece.bytes - begin);
+    if (bytes > 0)
+        asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(piece.from + begin),
+                     "r"((uint32_t)bytes)
+                     : "memory");
 }
 
 /* All threads of the blocks of a cluster meet; what they wrote before can be read after. */

@@ -18,7 +18,8 @@
  * Each block rounds the whole token for itself: that costs less than one more kernel. The warps of
  * a block share its columns, each of them rounds its own and multiplies them with all rows of the
  * block (planes_i2s.cuh), of a gate with as many of either half. Codes and the weights of the norm
- * are on their way, in registers, before the kernel ahead has ended.
+ * are on their way, in registers, before the kernel ahead has ended. What later kernels will read
+ * is asked for into the last cache, whose time of a miss they would else wait out one by one.
  *
  * Limits: cols a multiple of 128, and at most TG_DECODE_COLUMNS.
  */
@@ -43,6 +44,7 @@ struct tg_decode_product {
     int units;       /* rows, or pairs of rows */
     int block_units; /* of a block */
     int is_squared_relu;
+    struct tg_ahead later; /* what later kernels read */
 };
 
 static __device__ inline float tg_decode_scale(const struct tg_decode_product &p, int row)
@@ -106,7 +108,7 @@ static __device__ inline void tg_decode_round(const float4 *x, struct tg_token_f
 }
 
 template <int KIND, int TILES, int CHUNKS>
-__global__ static void __launch_bounds__(TG_DECODE_THREADS, CHUNKS == 1 ? 2 : 1)
+__global__ static void __launch_bounds__(TG_DECODE_THREADS, CHUNKS == 1 && TILES <= 4 ? 2 : 1)
     tg_decode_product_kernel(const struct tg_decode_product p)
 {
     constexpr int HALF = KIND == TG_DECODE_GATE ? TILES / 2 : TILES, VECTORS = 2 * CHUNKS;
@@ -129,6 +131,7 @@ __global__ static void __launch_bounds__(TG_DECODE_THREADS, CHUNKS == 1 ? 2 : 1)
     tg_decode_fours<VECTORS>(weights, chunk, p.norm ? row_bytes : 0, at.lane,
                              [=](int j) { return __ldg((const float4 *)p.norm + j); });
     tg_cuda_let_next();
+    if (threadIdx.x == 0) tg_fetch_ahead(p.later);
     for (int i = threadIdx.x; i < 16 * TILES; i += blockDim.x) room.sums[i] = 0;
     if (threadIdx.x < 32) tg_token_forget(&room.token);
     if (threadIdx.x == 0) room.all = 0;
@@ -173,16 +176,24 @@ static void tg_decode_launch(const struct tg_decode_product *call, int processor
                    dim3((unsigned)(32 * warps)), 0, stream, p);
 }
 
-/* TILES of 16 rows where a warp has few columns: a thread has registers for so many codes. */
+/*
+ * TILES of 16 rows: more where a warp has few columns, as far as a thread has registers for codes
+ * and a block has threads for units.
+ */
 template <int KIND>
 static void tg_decode_product_of(const struct tg_decode_product *p, int processors, void *stream)
 {
     constexpr int TWICE = KIND == TG_DECODE_GATE ? 2 : 1;
-    const int each = (p->cols + 256 * TG_DECODE_WARPS - 1) / (256 * TG_DECODE_WARPS);
-    (each <= 1   ? tg_decode_launch<KIND, 2 * TWICE, 1>
-     : each <= 2 ? tg_decode_launch<KIND, 2 * TWICE, 2>
-     : each <= 4 ? tg_decode_launch<KIND, TWICE, 4>
-                 : tg_decode_launch<KIND, TWICE, TG_DECODE_CHUNKS>)(p, processors, stream);
+    const int chunks = (p->cols + 255) / 256;
+    (chunks <= 1 ? tg_decode_launch<KIND, 2 * TWICE, 1>
+                 : chunks <= TG_DECODE_WARPS
+         ? tg_decode_launch < KIND,
+     TWICE == 2 ? 8 : 2,
+     1 >
+     : chunks <= 2 * TG_DECODE_WARPS ? tg_decode_launch<KIND, 2 * TWICE, 2>
+   : chunks <= 4 * TG_DECODE_WARPS
+       ? tg_decode_launch<KIND, TWICE, 4>
+       : tg_decode_launch<KIND, TWICE, TG_DECODE_CHUNKS>)(p, processors, stream);
 }
 
 static inline void tg_decode_product(int kind, const struct tg_decode_product *p, int processors,

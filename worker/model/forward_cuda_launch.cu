@@ -43,46 +43,60 @@ static struct tg_decode_head head_of(const struct tg_cuda_forward *f)
     return h;
 }
 
-/* One matrix, or those that lie together, of the layers first..last. */
-static void multiply(const struct tg_cuda_forward *f, const struct tg_cuda_block *b, int kind,
-                     const uint8_t *weights, const float *x, const float *norm, float *out,
-                     int first, int last)
+/* One of the products of block i, whose matrices are those of the layers first..last. */
+static struct tg_decode_product product_of(const struct tg_cuda_forward *f, int64_t i, int first,
+                                           int last)
 {
     struct tg_decode_product p = {};
     int64_t rows = 0, cols = 0, all = 0;
     for (int layer = first; layer <= last; layer++) {
         tg_network_shape(f->n, layer, &rows, &cols);
-        p.scales[layer - first] = b->scales[layer];
+        p.scales[layer - first] = f->blocks[i].scales[layer];
         p.rows_until[layer - first] = (int)(all += rows);
     }
-    p.weights = weights;
-    p.x = x;
-    p.norm = norm;
-    p.out = out;
     p.epsilon = (float)f->n->epsilon;
     p.cols = (int)cols;
-    p.units = (int)(kind == TG_DECODE_GATE ? rows : all);
+    p.units = (int)(first == TG_LAYER_ffn_gate ? rows : all);
     p.is_squared_relu = f->n->architecture->gate == TG_GATE_SQUARED_RELU;
-    tg_decode_product(kind, &p, f->processors, f->stream);
+    return p;
+}
+
+/* What product `which` of block i reads; nothing behind the last block. */
+static struct tg_ahead reads_of(const struct tg_cuda_forward *f, int64_t i, int which)
+{
+    const struct tg_ahead nothing = {};
+    return i < f->n->layers ? f->blocks[i].reads[which] : nothing;
+}
+
+/* Each product asks for what the one after the next reads, and small ones for the large ones. */
+static void launch_step_block(const struct tg_cuda_forward *f, int64_t i)
+{
+    const struct tg_cuda_block *b = &f->blocks[i];
+    const struct tg_attend_call a = attend_of(f, b, 1);
+    struct tg_decode_product p = product_of(f, i, TG_LAYER_attn_q, TG_LAYER_attn_v);
+    p.weights = b->qkv, p.norm = b->attn_norm, p.x = f->x, p.out = f->qkv;
+    p.later = reads_of(f, i, TG_CUDA_PAIR);
+    tg_decode_product(TG_DECODE_STORE, &p, f->processors, f->stream);
+    tg_decode_attention(&a, f->stream);
+    p = product_of(f, i, TG_LAYER_attn_output, TG_LAYER_attn_output);
+    p.weights = b->output, p.norm = b->attn_sub_norm, p.x = f->mixed, p.out = f->x;
+    p.later = reads_of(f, i, TG_CUDA_DOWN);
+    tg_decode_product(TG_DECODE_ADD, &p, f->processors, f->stream);
+    p = product_of(f, i, TG_LAYER_ffn_gate, TG_LAYER_ffn_up);
+    p.weights = b->pair, p.norm = b->ffn_norm, p.x = f->x, p.out = f->gated;
+    p.later = reads_of(f, i + 1, TG_CUDA_QKV);
+    tg_decode_product(TG_DECODE_GATE, &p, f->processors, f->stream);
+    p = product_of(f, i, TG_LAYER_ffn_down, TG_LAYER_ffn_down);
+    p.weights = b->down, p.norm = b->ffn_sub_norm, p.x = f->gated, p.out = f->x;
+    p.later = reads_of(f, i + 1, TG_CUDA_OUTPUT);
+    tg_decode_product(TG_DECODE_ADD, &p, f->processors, f->stream);
 }
 
 void tg_cuda_launch_step(const struct tg_cuda_forward *f)
 {
     const struct tg_decode_head h = head_of(f);
     tg_prefill_embed(f->tokens, f->place, f->embedding, f->x, h.cols, 1, f->stream);
-    for (int64_t i = 0; i < f->n->layers; i++) {
-        const struct tg_cuda_block *b = &f->blocks[i];
-        const struct tg_attend_call a = attend_of(f, b, 1);
-        multiply(f, b, TG_DECODE_STORE, b->qkv, f->x, b->attn_norm, f->qkv, TG_LAYER_attn_q,
-                 TG_LAYER_attn_v);
-        tg_decode_attention(&a, f->stream);
-        multiply(f, b, TG_DECODE_ADD, b->output, f->mixed, b->attn_sub_norm, f->x,
-                 TG_LAYER_attn_output, TG_LAYER_attn_output);
-        multiply(f, b, TG_DECODE_GATE, b->pair, f->x, b->ffn_norm, f->gated, TG_LAYER_ffn_gate,
-                 TG_LAYER_ffn_up);
-        multiply(f, b, TG_DECODE_ADD, b->down, f->gated, b->ffn_sub_norm, f->x, TG_LAYER_ffn_down,
-                 TG_LAYER_ffn_down);
-    }
+    for (int64_t i = 0; i < f->n->layers; i++) launch_step_block(f, i);
     tg_decode_head(&h, f->stream);
 }
 
