@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # What the GPU of this machine shows of a build: each of its kernels against the exact reference,
-# the same under compute-sanitizer where that is installed, and how fast they are. Where the machine
-# has cuBLASLt, its dense bf16 product comes first for each shape, of one token and of 128, and
-# `x-bf16` says how many times faster than that a product of ours is.
+# the same under compute-sanitizer where that is installed, a tiny whole model, and how fast kernels
+# are. Where the machine has cuBLASLt, its dense bf16 product comes first for each shape, of one
+# token and of 128, and `x-bf16` says how many times faster than that a product of ours is.
 #
 #   tests/gpu.sh [TRITGATE]      (default: build/release/tritgate), about 4 minutes
 
@@ -55,6 +55,19 @@ if command -v compute-sanitizer >/dev/null; then
 else
     echo 'compute-sanitizer is not installed here: not run'
 fi
+
+# Whole models: a tiny one, each way that a model is run.
+echo
+for kernel in $(kernels product | grep '^i2s_'); do
+    for profile in first_token prefill_128 decode_32 slo_128 accuracy; do
+        TRITGATE_MODEL_CACHE=$work "$tritgate" cell --samples 3 \
+            "probe=model kernel=$kernel model=tiny profile=$profile" >"$work/line" 2>"$work/error"
+        grep -qF '"outcome":"measured"' "$work/line" ||
+            grep -qF 'need compute capability' "$work/error" || bad=1
+        printf '%-24s %-12s %s\n' "$kernel" "$profile" "$(grep -oE \
+            '"(outcome|reason)":"[^"]+"|"gpu_bytes":[0-9]+' "$work/line" | xargs) $(<"$work/error")"
+    done
+done
 
 # show LINE RIVAL_S SECONDS: one line of a measurement: kernel, layer, batch, microseconds, rates,
 # shares of the roof, and the rival's time as a multiple of it. Its own goes to the file SECONDS.

@@ -30,6 +30,11 @@ for kernel in i2s_scalar tl2_scalar panel_scalar; do
     check 'it is the same text' cmp wanted got
 done
 
+check 'on the fake device' gives 0 model run tiny.gguf --tokens 20 --device fake --ignore-end
+text out >got
+check 'it is the same text' cmp wanted got
+check 'with the stages of a device' says '^ +single tokens +[0-9.]+ s'
+
 for types in 'TL1 BF16' 'TL2 Q8_0' 'TQ1_0 Q6_K' 'TQ2_0 F32'; do
     check "$types is made" gives 0 model make tiny --out other.gguf --ternary "${types% *}" --head "${types#* }"
     check 'and runs' gives 0 model run other.gguf --tokens 4

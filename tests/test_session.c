@@ -205,6 +205,17 @@ static void what_cannot_be_opened_leaves_nothing_open(void **state)
     make();
     assert_int_equal(tg_session_open(&device, &s, &err), -1);
     assert_non_null(strstr(err.text, "this program runs no models on 'abacus'"));
+    if (tg_forward_device_find("fake")) {
+        struct tg_session_options there = device;
+        there.device = "fake";
+        there.kernel = "i2s_scalar";
+        assert_int_equal(tg_session_open(&there, &s, &err), -1);
+        assert_string_equal(err.text, "a kernel is named for the host only, not for a device");
+        there.library = tritgate_kernels_v1();
+        assert_int_equal(tg_session_open(&there, &s, &err), -1);
+        assert_string_equal(err.text,
+                            "kernel 'i2s_scalar' computes no ternary product of i2s on 'fake'");
+    }
     assert_int_equal(tg_session_open(&nowhere, &s, &err), -1);
     assert_null(s.gguf);
     assert_int_equal(tg_session_open(&kernel, &s, &err), -1);
