@@ -96,8 +96,9 @@ static void spoil(const struct fake *f, float *logits)
 static void keep(struct fake *f, float *logits)
 {
     f->calls++;
-    if (f->manners.blurs || (f->manners.drift_after > 0 && f->calls > f->manners.drift_after))
-        spoil(f, logits);
+    for (int64_t i = 0; i < f->n->vocabulary; i++)
+        logits[i] *= (float)(1 + (i % 2 ? f->manners.blurs : -f->manners.blurs));
+    if (f->manners.drift_after > 0 && f->calls > f->manners.drift_after) spoil(f, logits);
     if (logits != f->logits) memcpy(f->logits, logits, (size_t)f->n->vocabulary * sizeof *logits);
     f->tokens[tg_forward_position(f->forward)] = tg_choose_best(logits, f->n->vocabulary);
     f->has_next = true;

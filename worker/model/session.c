@@ -24,11 +24,11 @@ static int open_file(const struct tg_session_options *o, struct tg_session *s, s
     return 0;
 }
 
-static int open_forward(const struct tg_session_options *o, const struct tg_kernel *product,
-                        struct tg_session *s, struct tg_error *err)
+static int open_forward(const struct tg_session_options *o, struct tg_session *s,
+                        struct tg_error *err)
 {
     const struct tg_forward_options options = {
-        .context = o->context, .batch = o->batch, .is_wide = o->is_wide, .product = product};
+        .context = o->context, .batch = o->batch, .is_wide = o->is_wide, .product = s->product};
     s->logits = calloc((size_t)s->network.vocabulary, sizeof *s->logits);
     if (!s->logits) return tg_fail(err, "out of memory");
     return s->device
@@ -51,7 +51,7 @@ static const char *host_kernel(void)
 
 /* The device, and the library's kernel of its batches, if one is named. */
 static int find_device(const struct tg_session_options *o, struct tg_session *s,
-                       const struct tg_kernel **product, struct tg_error *err)
+                       struct tg_error *err)
 {
     s->device = tg_forward_device_find(o->device);
     if (!s->device) return tg_fail(err, "this program runs no models on '%s'", o->device);
@@ -63,7 +63,7 @@ static int find_device(const struct tg_session_options *o, struct tg_session *s,
             strcmp(k->device, o->device) != 0)
             return tg_fail(err, "kernel '%s' computes no ternary product of i2s on '%s'", k->name,
                            o->device);
-        *product = k;
+        s->product = k;
         return 0;
     }
     return tg_fail(err, "a kernel is named for the host only, not for a device");
@@ -73,8 +73,7 @@ static int open_weights(const struct tg_session_options *o, struct tg_session *s
                         struct tg_error *err)
 {
     const double began = tg_now();
-    const struct tg_kernel *product = NULL;
-    if (o->device && find_device(o, s, &product, err) < 0) return -1;
+    if (o->device && find_device(o, s, err) < 0) return -1;
     if (tg_pool_create(o->threads, o->cores, &s->pool, err) < 0) return -1;
     const char *kernel = s->device ? host_kernel() : o->kernel;
     const struct tg_library *library = o->library && !s->device ? o->library
@@ -83,7 +82,7 @@ static int open_weights(const struct tg_session_options *o, struct tg_session *s
         return tg_fail_in(err, "'%s'", o->path);
     tg_pool_rest(s->pool);
     s->quantise_s = tg_now() - began;
-    if (open_forward(o, product, s, err) < 0) return -1;
+    if (open_forward(o, s, err) < 0) return -1;
     s->load_s += tg_now() - began - s->quantise_s;
     return 0;
 }

@@ -44,9 +44,10 @@ struct tg_session {
     struct tg_forward *forward;             /* NULL if a device computes: */
     const struct tg_forward_device *device; /* then this, and its state; else NULL */
     void *on_device;
-    float *logits;     /* of the last token; of a device's, when they are asked for */
-    int32_t chosen;    /* by the device, */
-    bool is_chosen;    /* if it is known */
+    const struct tg_kernel *product; /* of its batches; NULL: a fast one of the program's */
+    float *logits;                   /* of the last token; of a device's, when they are asked for */
+    int32_t chosen;                  /* by the device, */
+    bool is_chosen;                  /* if it is known */
     double load_s;     /* the file mapped, its values read; on a device, copied there */
     double quantise_s; /* ternary matrices packed for their kernels */
 };

@@ -17,6 +17,7 @@
 #include "worker/probe/model_accuracy.h"
 #include "worker/probe/model_check.h"
 #include "worker/probe/model_device.h"
+#include "worker/probe/model_host.h"
 #include "worker/probe/model_notes.h"
 #include "worker/probe/model_roof.h"
 #include "worker/probe/probe.h"
@@ -26,9 +27,6 @@
  * run. The calls of the check find out which tokens come behind it; every timed call must choose
  * the same, and each sample must end with the same logits, bit for bit.
  */
-
-#define HOST_TOKENS 8     /* of the prompt, by which a device is held against the host */
-#define HOST_COSINE 0.999 /* which rounding leaves: see forward_device.h */
 
 struct state {
     struct tg_setup setup;
@@ -352,18 +350,13 @@ static int measure_accuracy(struct state *s, struct tg_measurement *m, struct tg
     return add_one(m, "logit_divergence", a.divergence, err);
 }
 
-/* A device's sums have another order than the host's, and nothing else may be otherwise. */
 static int compare_with_host(struct state *s, struct tg_measurement *m, struct tg_error *err)
 {
-    struct tg_model_accuracy a;
-    char reason[160];
-    const int64_t count = s->profile->prompt < HOST_TOKENS ? s->profile->prompt : HOST_TOKENS;
-    if (tg_model_accuracy_measure(&s->session, s->prompt, count, false, &a, err) < 0) return -1;
-    m->facts.checked += count * s->session.network.vocabulary;
-    if (a.cosine >= HOST_COSINE) return 0;
-    snprintf(reason, sizeof reason, "its logits are not those of the host: a cosine of %.6f",
-             a.cosine);
-    is_wrong(m, reason);
+    struct tg_model_host host;
+    if (tg_model_host_compare(&s->session, s->prompt, s->profile->prompt, &host, err) < 0)
+        return -1;
+    m->facts.checked += host.checked;
+    if (*host.reason) is_wrong(m, host.reason);
     return 0;
 }
 

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "worker/probe/model_host.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "worker/probe/model_accuracy.h"
+
+#define BLOCK_COSINE 0.999
+#define WHOLE_COSINE 0.98
+
+static int compare(struct tg_session *s, const int32_t *tokens, int64_t count, const char *what,
+                   double least, struct tg_model_host *host, struct tg_error *err)
+{
+    struct tg_model_accuracy a;
+    if (tg_model_accuracy_measure(s, tokens, count, false, &a, err) < 0) return -1;
+    host->checked += count * s->network.vocabulary;
+    if (a.cosine >= least) return 0;
+    snprintf(host->reason, sizeof host->reason,
+             "its logits are not those of the host: %s, a cosine of %.6f", what, a.cosine);
+    return 0;
+}
+
+/* A model of one block of this one, which is on the device beside it for so long. */
+static int compare_block(const struct tg_session *s, int64_t block, const int32_t *tokens,
+                         int64_t count, struct tg_model_host *host, struct tg_error *err)
+{
+    const struct tg_forward_options options = {
+        .context = count, .batch = count, .product = s->product};
+    struct tg_session one = *s;
+    char what[48];
+    one.network.layers = 1;
+    one.network.blocks += block;
+    one.weights.matrices += block * TG_LAYERS;
+    one.weights.count = TG_LAYERS;
+    if (one.device->open(&one.network, &one.weights, &options, &one.on_device, err) < 0) return -1;
+    snprintf(what, sizeof what, "block %" PRId64 " by itself", block);
+    int rc = compare(&one, tokens, count, what, BLOCK_COSINE, host, err);
+    one.device->close(one.on_device);
+    return rc;
+}
+
+int tg_model_host_compare(struct tg_session *s, const int32_t *tokens, int64_t count,
+                          struct tg_model_host *host, struct tg_error *err)
+{
+    assert(s->device);
+    *host = (struct tg_model_host){0};
+    if (count > TG_MODEL_HOST_TOKENS) count = TG_MODEL_HOST_TOKENS;
+    for (int64_t i = 0; i < s->network.layers && !*host->reason; i++)
+        if (compare_block(s, i, tokens, count, host, err) < 0) return -1;
+    if (!*host->reason && compare(s, tokens, count, "all blocks", WHOLE_COSINE, host, err) < 0)
+        return -1;
+    tg_session_rewind(s, 0);
+    return 0;
+}
