@@ -79,6 +79,35 @@ static void every_row_gives_the_bits_of_the_scalar_one(void **state)
     }
 }
 
+/* Divisors at random and at the ends of what a float is; sums up to where floats end being whole.
+ */
+static void results_are_divided_as_by_a_division(void **state)
+{
+    static int32_t sums[MOST];
+    static const float odd[] = {
+        1,        3,      0x1.fffffep3f, 0x1.fffffcp3f, 0x1.000002p9f, 0x1p-60f, 0x1p60f, 0x1p-120f,
+        0x1p120f, 1e-40f, 127 / 1e-5f,   INFINITY,      NAN,           0,        -5.5f};
+    enum { ODD = sizeof odd / sizeof *odd };
+    uint64_t draw = 9;
+    (void)state;
+    for (size_t row = 0; row < tg_vector_count(); row++) {
+        const struct tg_vector *s = tg_vector_find("scalar"), *v = tg_vector_at(row);
+        if (!v->here()) continue;
+        for (int i = 0; i < 4000; i++) {
+            float by = 127 / (1e-5f + 0x1p-53f * (float)(tg_fill_next(&draw) >> 8));
+            if (i < ODD) by = odd[i];
+            for (int64_t k = 0; k < MOST; k++) {
+                const int bits = (int)(tg_fill_next(&draw) % 25);
+                sums[k] = (int32_t)(tg_fill_next(&draw) >> 20 & ((1u << bits) - 1));
+                if (k % 2) sums[k] = -sums[k];
+            }
+            s->rescale(sums, by, 0.013f, MOST, wanted);
+            v->rescale(sums, by, 0.013f, MOST, got);
+            same("rescale", v, MOST);
+        }
+    }
+}
+
 static void fill_halves(int64_t n)
 {
     for (int64_t i = 0; i < ROWS * n; i++) {
@@ -212,6 +241,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_row_gives_the_bits_of_the_scalar_one),
+        cmocka_unit_test(results_are_divided_as_by_a_division),
         cmocka_unit_test(rows_of_numbers_give_the_bits_of_the_scalar_one),
         cmocka_unit_test(blocks_are_read_as_their_types_say),
         cmocka_unit_test(what_is_computed_is_what_the_header_says),
