@@ -33,7 +33,7 @@ if [[ $# -lt 3 ]]; then
 fi
 mpirun -n $((ranks + 1)) -x SCALE_ROUND_S="$seconds" "$TG_BUILD/tests/scale_ranks" run matrix.json \
     "$data/one_socket.xml" --head "$TRITGATE_LIB" --out run >out 2>err </dev/null
-grep '^coordinator' out || {
+grep -E '^(coordinator|part)' out || {
     cat out err
     exit 1
 }
