@@ -9,12 +9,21 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* The field of that name, looked for from the first-th on, and then before it. */
+static const struct tg_field *field_from(const struct tg_record_type *type, const char *name,
+                                         size_t first)
+{
+    for (size_t i = 0; i < type->field_count; i++) {
+        size_t k = first + i < type->field_count ? first + i : first + i - type->field_count;
+        if (type->fields[k].name[0] == name[0] && strcmp(type->fields[k].name, name) == 0)
+            return &type->fields[k];
+    }
+    return NULL;
+}
+
 const struct tg_field *tg_record_field(const struct tg_record_type *type, const char *name)
 {
-    for (size_t i = 0; i < type->field_count; i++)
-        if (type->fields[i].name[0] == name[0] && strcmp(type->fields[i].name, name) == 0)
-            return &type->fields[i];
-    return NULL;
+    return field_from(type, name, 0);
 }
 
 static int store_text(char *target, const char *value)
@@ -91,7 +100,7 @@ char *tg_record_get(const struct tg_field *field, const void *record, char *out,
     case TG_COUNT: snprintf(out, size, "%" PRId64, *(const int64_t *)(const void *)source); break;
     case TG_REAL:
         real = *(const double *)(const void *)source;
-        if (isnan(real))
+        if (!isfinite(real))
             snprintf(out, size, "none");
         else
             snprintf(out, size, "%.17g", real);
@@ -103,8 +112,9 @@ char *tg_record_get(const struct tg_field *field, const void *record, char *out,
 int tg_record_parse(const struct tg_record_type *type, void *record, const char *text,
                     struct tg_error *err)
 {
-    uint64_t seen = 0;
-    assert(type->field_count <= 64);
+    uint64_t seen[2] = {0};
+    size_t next = 0; /* behind the last field: text mostly comes in the order of the table */
+    assert(type->field_count <= 128);
     while (*(text += strspn(text, " "))) {
         char word[256];
         size_t length = strcspn(text, " ");
@@ -116,12 +126,15 @@ int tg_record_parse(const struct tg_record_type *type, void *record, const char 
         char *value = strchr(word, '=');
         if (!value) return tg_fail(err, "'%s' is not of the form %s=value", word, type->name);
         *value++ = 0;
-        const struct tg_field *field = tg_record_field(type, word);
+        const struct tg_field *field = field_from(type, word, next);
         if (!field) return tg_fail(err, "unknown %s '%s'", type->name, word);
-        uint64_t bit = UINT64_C(1) << (field - type->fields);
-        if (seen & bit) return tg_fail(err, "%s '%s' is given twice", type->name, word);
-        seen |= bit;
-        if (tg_record_set(type, record, word, value, err) < 0) return -1;
+        size_t place = (size_t)(field - type->fields);
+        uint64_t bit = UINT64_C(1) << place % 64;
+        if (seen[place / 64] & bit) return tg_fail(err, "%s '%s' is given twice", type->name, word);
+        seen[place / 64] |= bit;
+        next = place + 1;
+        if (store_value(field, record, value) < 0)
+            return tg_fail(err, "%s '%s': unusable value '%s'", type->name, word, value);
     }
     return 0;
 }

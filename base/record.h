@@ -51,7 +51,10 @@ void tg_record_init(const struct tg_record_type *type, void *record);
 int tg_record_set(const struct tg_record_type *type, void *record, const char *name,
                   const char *value, struct tg_error *err);
 
-/* Writes one field's value as text (at most size - 1 bytes) and returns out. */
+/*
+ * Writes one field's value as text (at most size - 1 bytes) and returns out. A number that is not
+ * finite is "none".
+ */
 char *tg_record_get(const struct tg_field *field, const void *record, char *out, size_t size);
 
 /*

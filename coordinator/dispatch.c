@@ -16,6 +16,7 @@
 #include "coordinator/queue.h"
 #include "coordinator/skipped.h"
 #include "kernels/fill.h"
+#include "results/telegram.h"
 #include "worker/pulse.h"
 
 #define PLAIN_EVERY_S 10
@@ -277,12 +278,12 @@ static int look_after_workers(struct dispatch *d, struct tg_error *err)
     return 0;
 }
 
-/* Takes the lines of a round that is done, also of a worker that was lost: they are stored. */
-static int take_lines(struct dispatch *d, const struct tg_json *lines, struct tg_error *err)
+/* Takes the rows of a round that is done, also of a worker that was lost: they are stored. */
+static int take_rows(struct dispatch *d, const struct tg_json *telegrams, struct tg_error *err)
 {
-    for (size_t i = 0; i < tg_json_count(lines); i++) {
+    for (size_t i = 0; i < tg_json_count(telegrams); i++) {
         struct tg_measurement m;
-        if (tg_measurement_from_json(tg_json_text(tg_json_at(lines, i)), &m, err) < 0 ||
+        if (tg_telegram_read(tg_json_text(tg_json_at(telegrams, i)), &m, err) < 0 ||
             tg_rows_keep(d->rows, &m, err) < 0)
             return -1;
     }
@@ -307,7 +308,7 @@ static int take_answer(struct dispatch *d, size_t worker, const char *answer, st
         d->result->rounds++;
         tg_queue_done(d->queue, block, worker, took_s);
         /* A round that could not be stored is not a round: nothing unstored may decide anything. */
-        if (!lost) rc = take_lines(d, tg_json_get(file.root, "done"), err);
+        if (!lost) rc = take_rows(d, tg_json_get(file.root, "done"), err);
         if (lost && rc == 0) rc = lose_worker(d, worker, tg_json_text(lost), err);
         if (lost) d->result->is_lost = true;
         if (rc == 0) rc = judge_block(d, block, took_s, err);
@@ -439,9 +440,9 @@ static int take_earlier(struct dispatch *d, const struct tg_run *earlier, struct
     for (size_t i = 0; i < earlier->count; i++) {
         struct tg_measurement copy;
         if (earlier->rows[i].outcome == TG_SKIPPED) continue; /* it may be possible by now */
-        char *line = tg_measurement_to_json(&earlier->rows[i]);
-        int rc = tg_measurement_from_json(line, &copy, err);
-        free(line);
+        char *text = tg_telegram_text(&earlier->rows[i]);
+        int rc = text ? tg_telegram_read(text, &copy, err) : tg_fail(err, "out of memory");
+        free(text);
         tg_pulse();
         if (rc < 0 || tg_rows_keep(d->rows, &copy, err) < 0) return -1;
     }

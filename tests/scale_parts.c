@@ -12,6 +12,7 @@
 #include "coordinator/judge.h"
 #include "coordinator/queue.h"
 #include "coordinator/rows.h"
+#include "results/telegram.h"
 #include "worker/serve.h"
 
 #define ANSWERS_MOST 100000
@@ -115,11 +116,10 @@ BEFORE(void, tg_json_release, struct tg_json_file *file)
     leave(READ, since);
 }
 
-BEFORE(int, tg_measurement_from_json, const char *line, struct tg_measurement *m,
-       struct tg_error *err)
+BEFORE(int, tg_telegram_read, const char *text, struct tg_measurement *m, struct tg_error *err)
 {
     int64_t since = enter();
-    int rc = __real_tg_measurement_from_json(line, m, err);
+    int rc = __real_tg_telegram_read(text, m, err);
     leave(READ, since);
     return rc;
 }

@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "results/telegram.h"
 #include "tests/run_directory.h"
 #include "tests/worker_cell.h"
 #include "worker/pulse.h"
@@ -77,8 +78,8 @@ static void an_order_is_understood_as_it_was_given(void **state)
     (void)state;
     struct tg_measurement m;
     struct tg_json_file file = conduct();
-    const char *line = tg_json_text(tg_json_at(tg_json_get(file.root, "done"), 0));
-    assert_int_equal(tg_measurement_from_json(line, &m, NULL), 0);
+    const char *told = tg_json_text(tg_json_at(tg_json_get(file.root, "done"), 0));
+    assert_int_equal(tg_telegram_read(told, &m, NULL), 0);
     assert_int_equal(m.outcome, TG_MEASURED);
     assert_true(m.round == 5 && m.attempt == 2);
     assert_string_equal(m.facts.seed, "123456789012345");

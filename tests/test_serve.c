@@ -16,6 +16,7 @@
 #include <cmocka.h>
 
 #include "results/hardware.h"
+#include "results/telegram.h"
 #include "tests/run_directory.h"
 #include "tests/worker_cell.h"
 
@@ -170,7 +171,7 @@ static void a_worker_announces_its_node_and_its_libraries(void **state)
     tg_serve_close(worker);
 }
 
-static void rounds_are_stored_and_told_with_the_same_lines(void **state)
+static void rounds_are_stored_and_told_with_the_same_rows(void **state)
 {
     (void)state;
     char *told[4];
@@ -197,9 +198,9 @@ static void rounds_are_stored_and_told_with_the_same_lines(void **state)
     assert_int_equal(run.count, 4);
     for (size_t i = 0; i < 4; i++) {
         const struct tg_measurement *m = &run.rows[i];
-        char *line = tg_measurement_to_json(m);
-        assert_string_equal(line, told[i]);
-        free(line);
+        char *stored = tg_telegram_text(m);
+        assert_string_equal(stored, told[i]);
+        free(stored);
         free(told[i]);
         if (m->outcome != TG_MEASURED) fail_msg("%s", m->reason);
         assert_int_equal(m->round, i / 2);
@@ -445,7 +446,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         TEST(a_worker_announces_its_node_and_its_libraries),
         TEST(a_worker_announces_its_gpu),
-        TEST(rounds_are_stored_and_told_with_the_same_lines),
+        TEST(rounds_are_stored_and_told_with_the_same_rows),
         TEST(a_worker_without_rounds_leaves_no_file),
         TEST(a_round_that_cannot_be_stored_is_lost),
         TEST(a_round_that_is_no_block_is_lost),

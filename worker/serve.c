@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "kernels/kernel.h"
 #include "results/store.h"
+#include "results/telegram.h"
 #include "worker/host.h"
 #include "worker/parcel.h"
 #include "worker/pulse.h"
@@ -331,7 +332,7 @@ static int give_up(struct tg_error *err)
     return tg_fail(err, "the coordinator is lost");
 }
 
-static int run_round(struct tg_worker *w, const struct tg_json *message, struct tg_json *lines,
+static int run_round(struct tg_worker *w, const struct tg_json *message, struct tg_json *telegrams,
                      struct tg_error *err)
 {
     struct tg_order order = {0};
@@ -353,9 +354,10 @@ static int run_round(struct tg_worker *w, const struct tg_json *message, struct 
     for (size_t i = 0; i < order.block.cell_count; i++) {
         measurements[i].facts.waited_s = waited_s;
         if (rc == 0) rc = tg_store_append(w->store, &measurements[i], err);
-        char *line = tg_measurement_to_json(&measurements[i]);
-        tg_json_add_text(lines, NULL, line);
-        free(line);
+        char *telegram = tg_telegram_text(&measurements[i]);
+        if (!telegram && rc == 0) rc = tg_fail(err, "out of memory");
+        tg_json_add_text(telegrams, NULL, telegram ? telegram : "");
+        free(telegram);
         tg_measurement_free(&measurements[i]);
     }
     return rc;
@@ -365,8 +367,8 @@ static char *conduct_round(struct tg_worker *w, const struct tg_json *message)
 {
     struct tg_error why;
     struct tg_json *root = tg_json_object(NULL, NULL);
-    struct tg_json *lines = tg_json_array(root, "done");
-    if (run_round(w, message, lines, &why) < 0) tg_json_add_text(root, "lost", why.text);
+    struct tg_json *telegrams = tg_json_array(root, "done");
+    if (run_round(w, message, telegrams, &why) < 0) tg_json_add_text(root, "lost", why.text);
     return printed(root);
 }
 

@@ -8,14 +8,14 @@
 
 /*
  * A worker: says what it can do, has rounds conducted, stores what was seen, and says so with the
- * same lines it stored. It is opened, told the run, given rounds, and closed. In a rank of its own
+ * same rows it stored. It is opened, told the run, given rounds, and closed. In a rank of its own
  * it is driven by messages (tg_serve); the coordinator of a run of one rank calls it directly.
  *
  *   coordinator                                       worker
  *   {"do":"announce", "head":path, "base":path,
  *    "exclusive":"memory"}                         ->  {"host":…, "head":survey, …}
  *   {"do":"open", "directory":…, "matrix":…, …}   ->  (nothing)
- *   {"do":"round", "block":…, "round":3, …}       ->  {"done":[line, …]} or {"lost":"why"}
+ *   {"do":"round", "block":…, "round":3, …}       ->  {"done":[telegram, …]} or {"lost":"why"}
  *     before it, if another run is on its memory  ->  {"waits":""}, and then {"begun":""}
  *   {"do":"files", "directory":…, "have":[…]}     ->  {"files":[{"name":…, "bytes":…}, …]}
  *     what of this directory is not had; in a run, its own file alone, which is closed for it
@@ -27,7 +27,7 @@
  * announcement says the version, and the number of the messages.
  */
 
-#define TG_SERVE_PROGRAM TRITGATE_VERSION "/2" /* 2: raised where messages change */
+#define TG_SERVE_PROGRAM TRITGATE_VERSION "/3" /* 3: raised where messages change */
 
 struct tg_worker;
 
