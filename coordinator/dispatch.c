@@ -11,18 +11,16 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "coordinator/gate.h"
 #include "coordinator/lease.h"
 #include "coordinator/queue.h"
 #include "coordinator/skipped.h"
+#include "coordinator/standing.h"
 #include "kernels/fill.h"
 #include "results/telegram.h"
 #include "worker/pulse.h"
 
 #define PLAIN_EVERY_S 10
-#define FAILS_SOON    2.302585092994046 /* log 10: evidence that makes a test suspicious */
 #define SEEDS         1000000000000000u /* 15 digits, as `tritgate cell --seed` takes them */
-#define SUSPICIOUS    1e6               /* urgency of such a test */
 
 struct dispatch {
     struct tg_crew *crew;
@@ -30,128 +28,39 @@ struct dispatch {
     const struct tg_plan *plan;
     const char *directory;
     struct tg_queue *queue;
-    struct tg_verdict *verdicts;
+    struct tg_standing *standing;
     struct tg_leases *leases;
     size_t last_worker; /* that answered */
     struct tg_skipped *skipped;
     const struct tg_run *run; /* texts and rows of earlier attempts */
-    struct tg_rows *rows;     /* every one, block by block */
-    size_t decided, required;
-    struct tg_families *families;
-    bool has_failed; /* a test that counts has, and the policy asks for no more then */
+    struct tg_tally tally;
     uint64_t seeds;
     double begun_s, said_s;
     bool is_terminal;
     struct tg_dispatched *result;
 };
 
-/*
- * How urgent the next round of a test is: the chance that it decides, for what it costs, which is
- * one over the rounds that it still needs as it looks now. What seems to fail comes first, so that
- * a run that fails does so soon; what is decided and only wants its severity made certain comes
- * behind all that is open.
- */
-static double urgency_of(const struct tg_verdict *v, double cost_s)
-{
-    double needed = isfinite(v->rounds_needed) ? v->rounds_needed : 1e6;
-    double soon = 1 / (needed * fmax(cost_s, 0.001));
-    if (v->answer != TG_INCONCLUSIVE) return 1;
-    return v->log_fail > FAILS_SOON ? SUSPICIOUS + soon : 2 + soon;
-}
-
-/* Judges a test again, and tells its family of it. */
-static int judge_test(struct dispatch *d, size_t test, struct tg_error *err)
-{
-    struct tg_verdict *v = &d->verdicts[test];
-    struct tg_rounds rounds;
-    tg_pulse();
-    if (tg_judge_test(d->plan, test, d->rows, v, err) < 0) return -1;
-    struct tg_verdict counted = *v;
-    tg_acceptance_apply(d->plan, "", test, &counted);
-    if (d->plan->policy.limits.fail_fast && counted.answer == TG_FAIL &&
-        tg_gate_counts(d->plan, test, &counted))
-        d->has_failed = true;
-    if (tg_family_count(d->families) == 0) return 0;
-    if (tg_judge_gather(d->plan, test, d->rows, &rounds, err) < 0) return -1;
-    int rc = tg_family_take(d->families, test, rounds.values, rounds.count, err);
-    tg_evidence_release(&rounds);
-    return rc;
-}
-
-/*
- * What a test still wants of a block, as an urgency: above 1 while it is open, 1 for its severity,
- * 0.5 for its family, 0.25 for what decides nothing; below 0 for nothing.
- */
-static double wish_of(const struct dispatch *d, size_t test, size_t block, double cost_s,
-                      int64_t rounds)
-{
-    const struct tg_verdict *v = &d->verdicts[test];
-    const struct tg_limits *limits = &d->plan->policy.limits;
-    bool is_watching = v->wants_more && v->wants_head;
-    if (is_watching) return block == d->plan->lookouts[test].block ? urgency_of(v, cost_s) : -1;
-    if (block != d->plan->spec.tests[test].block) return -1;
-    if (d->plan->spec.tests[test].is_shadow)
-        return v->wants_more && rounds < limits->rounds_last ? 0 : -1;
-    if (v->wants_more) return urgency_of(v, cost_s);
-    if (rounds >= limits->rounds_max || v->answer == TG_SKIP) return -1;
-    if (tg_family_wants(d->families, test)) return 0.5;
-    return v->wants_last ? 0.25 : -1;
-}
-
-/* Whether rounds of a block may change a test's verdict. */
-static bool is_about(const struct dispatch *d, size_t test, size_t block)
-{
-    return d->plan->spec.tests[test].block == block ||
-           (d->plan->lookouts[test].cell && d->plan->lookouts[test].block == block);
-}
-
-/* How many rounds a test still needs, as it looks now: none if that cannot be said. */
-static double rounds_needed(const struct tg_verdict *v)
-{
-    return v->wants_more && isfinite(v->rounds_needed) ? v->rounds_needed : 0;
-}
-
-/* Closes a block, or says how urgent it is: as its most urgent test. */
+/* Closes a block, or says how urgent it is. */
 static void urge_block(struct dispatch *d, size_t block, double cost_s)
 {
-    double urgency = -1, needed = 0;
-    int64_t rounds = tg_rows_rounds(d->rows, block);
-    for (size_t i = 0; i < d->plan->spec.test_count; i++) {
-        if (!is_about(d, i, block)) continue;
-        urgency = fmax(urgency, wish_of(d, i, block, cost_s, rounds));
-        needed = fmax(needed, rounds_needed(&d->verdicts[i]));
-    }
-    tg_queue_expect(d->queue, block,
-                    fmin(needed, (double)(d->plan->policy.limits.rounds_max - rounds)));
-    if (urgency >= 0)
-        tg_queue_urge(d->queue, block, urgency);
+    struct tg_wish wish = tg_standing_wish(d->standing, block, cost_s);
+    tg_queue_expect(d->queue, block, wish.rounds);
+    if (wish.urgency >= 0)
+        tg_queue_urge(d->queue, block, wish.urgency);
     else
         tg_queue_close(d->queue, block);
 }
 
-/* Judges the tests of a block again; a family may now want more of other blocks, too. */
+/* Judges the tests of a block again, after which more may be wanted of others, too. */
 static int judge_block(struct dispatch *d, size_t block, double cost_s, struct tg_error *err)
 {
-    for (size_t i = 0; i < d->plan->spec.test_count; i++)
-        if (is_about(d, i, block) && judge_test(d, i, err) < 0) return -1;
+    size_t count;
+    if (tg_standing_judge(d->standing, block, err) < 0) return -1;
     urge_block(d, block, cost_s);
-    for (size_t i = 0; i < d->plan->spec.test_count; i++) /* an alarm opens the test's own block */
-        if (d->plan->lookouts[i].cell && d->plan->lookouts[i].block == block &&
-            d->plan->spec.tests[i].block != block)
-            urge_block(d, d->plan->spec.tests[i].block, 1);
-    for (size_t b = 0; tg_family_count(d->families) && b < d->plan->spec.block_count; b++)
-        if (b != block) urge_block(d, b, 1);
+    const size_t *others = tg_standing_others(d->standing, &count);
+    for (size_t i = 0; i < count; i++) urge_block(d, others[i], 1);
+    d->tally = tg_standing_tally(d->standing);
     return 0;
-}
-
-static void count_decided(struct dispatch *d)
-{
-    d->required = d->decided = 0;
-    for (size_t i = 0; i < d->plan->spec.test_count; i++) {
-        if (!tg_gate_is_required(d->plan, i) || d->plan->prospects[i].fate == TG_TO_MISS) continue;
-        d->required++;
-        d->decided += !d->verdicts[i].wants_more;
-    }
 }
 
 static double time_left(const struct dispatch *d)
@@ -166,21 +75,11 @@ static void show_progress(struct dispatch *d, bool last)
     d->said_s = now;
     double left = fmin(tg_queue_expected_s(d->queue), fmax(0, time_left(d)));
     const char *begin = d->is_terminal ? "\r\033[K" : "tritgate: ";
-    fprintf(stderr, "%s%zu of %zu tests decided, %zu rounds, %.0f s", begin, d->decided,
-            d->required, d->result->rounds, now - d->begun_s);
+    fprintf(stderr, "%s%zu of %zu tests decided, %zu rounds, %.0f s", begin, d->tally.decided,
+            d->tally.required, d->result->rounds, now - d->begun_s);
     if (!last) fprintf(stderr, ", about %.0f s left", left);
     if (last || !d->is_terminal) fputc('\n', stderr);
     fflush(stderr);
-}
-
-/* Whether no round of a block was whole yet: then every result is compared. */
-static bool is_unchecked(const struct dispatch *d, size_t block)
-{
-    size_t count;
-    const struct tg_measurement *const *rows = tg_rows_of(d->rows, block, &count);
-    for (size_t i = 0; i < count; i++)
-        if (rows[i]->outcome == TG_MEASURED && !rows[i]->unpaired) return false;
-    return true;
 }
 
 /*
@@ -203,7 +102,7 @@ static char *order_text(struct dispatch *d, size_t block, int64_t round)
     const struct tg_block *b = &d->plan->spec.blocks[block];
     struct tg_order order = {.block = *b, .round = round};
     order.seed = tg_fill_next(&d->seeds) % SEEDS;
-    order.is_complete = is_unchecked(d, block);
+    order.is_complete = tg_standing_is_unchecked(d->standing, block);
     order.is_apart = is_apart(d, b);
     return tg_serve_order_text(&order);
 }
@@ -241,7 +140,7 @@ static int skip_block(struct dispatch *d, size_t block, size_t worker, const cha
     if (tg_skipped_add(d->skipped, block, round, d->workers[worker].host, reason, rows, err) < 0)
         return -1;
     for (size_t i = 0; i < d->plan->spec.blocks[block].cell_count; i++)
-        if (tg_rows_keep(d->rows, &rows[i], err) < 0) return -1;
+        if (tg_standing_take(d->standing, &rows[i], err) < 0) return -1;
     return judge_block(d, block, 1, err);
 }
 
@@ -256,9 +155,7 @@ static int lose_worker(struct dispatch *d, size_t worker, const char *why, struc
     tg_log(TG_WARN, "%s; others go on", d->result->reason);
     tg_queue_lost(d->queue, worker);
     if (times < 2) return 0;
-    int rc = skip_block(d, block, worker, d->result->reason, err);
-    count_decided(d);
-    return rc;
+    return skip_block(d, block, worker, d->result->reason, err);
 }
 
 /* Looks for workers that are silent, or keep a round for longer than it may take. */
@@ -284,7 +181,7 @@ static int take_rows(struct dispatch *d, const struct tg_json *telegrams, struct
     for (size_t i = 0; i < tg_json_count(telegrams); i++) {
         struct tg_measurement m;
         if (tg_telegram_read(tg_json_text(tg_json_at(telegrams, i)), &m, err) < 0 ||
-            tg_rows_keep(d->rows, &m, err) < 0)
+            tg_standing_take(d->standing, &m, err) < 0)
             return -1;
     }
     return 0;
@@ -312,7 +209,6 @@ static int take_answer(struct dispatch *d, size_t worker, const char *answer, st
         if (lost && rc == 0) rc = lose_worker(d, worker, tg_json_text(lost), err);
         if (lost) d->result->is_lost = true;
         if (rc == 0) rc = judge_block(d, block, took_s, err);
-        count_decided(d);
     }
     tg_json_release(&file);
     return rc;
@@ -344,7 +240,7 @@ static int run_rounds(struct dispatch *d, struct tg_error *err)
             snprintf(d->result->reason, sizeof d->result->reason,
                      "stopped by a signal; tritgate run --resume %.900s goes on", d->directory);
         }
-        if (!is_stopped && !d->has_failed && give_out(d, err) < 0) return -1;
+        if (!is_stopped && !d->tally.has_failed && give_out(d, err) < 0) return -1;
         if (!tg_queue_is_out(d->queue)) break;
         show_progress(d, false);
         int heard = tg_crew_hear(d->crew, tg_now() + 1, &worker, &answer, err);
@@ -355,8 +251,8 @@ static int run_rounds(struct dispatch *d, struct tg_error *err)
         if (rc < 0) return -1;
     }
     /* What is open while there is time is open for want of those that were lost. */
-    if (tg_lease_lost_count(d->leases) && d->decided < d->required && time_left(d) > 0 &&
-        !d->has_failed)
+    if (tg_lease_lost_count(d->leases) && d->tally.decided < d->tally.required &&
+        time_left(d) > 0 && !d->tally.has_failed)
         d->result->is_lost = true;
     return 0;
 }
@@ -409,10 +305,9 @@ static int fill_queue(struct dispatch *d, struct tg_error *err)
     if (rc < 0) return -1;
     for (size_t b = 0; b < spec->block_count; b++) {
         if (is_apart(d, &spec->blocks[b])) tg_queue_set_apart(d->queue, b);
-        tg_queue_resume(d->queue, b, tg_rows_rounds(d->rows, b));
+        tg_queue_resume(d->queue, b, tg_standing_rounds(d->standing, b));
         if (judge_block(d, b, 1, err) < 0) return -1;
     }
-    count_decided(d);
     return 0;
 }
 
@@ -444,16 +339,14 @@ static int take_earlier(struct dispatch *d, const struct tg_run *earlier, struct
         int rc = text ? tg_telegram_read(text, &copy, err) : tg_fail(err, "out of memory");
         free(text);
         tg_pulse();
-        if (rc < 0 || tg_rows_keep(d->rows, &copy, err) < 0) return -1;
+        if (rc < 0 || tg_standing_take(d->standing, &copy, err) < 0) return -1;
     }
     return 0;
 }
 
 static void free_dispatch(struct dispatch *d)
 {
-    tg_family_destroy(d->families);
-    tg_rows_destroy(d->rows);
-    free(d->verdicts);
+    tg_standing_destroy(d->standing);
     tg_lease_destroy(d->leases);
     tg_queue_destroy(d->queue);
 }
@@ -474,17 +367,15 @@ int tg_dispatch(struct tg_crew *crew, const struct tg_capability *workers,
     d.is_terminal = isatty(STDERR_FILENO) && getenv("TERM") && strcmp(getenv("TERM"), "dumb") != 0;
     d.queue = tg_queue_create(plan->spec.block_count, worker_count, plan->policy.limits.rounds_min,
                               tg_fill_next(&d.seeds));
-    d.verdicts = calloc(plan->spec.test_count, sizeof *d.verdicts);
     d.last_worker = worker_count - 1;
     d.leases = tg_lease_create(worker_count, plan->spec.block_count);
     d.skipped = tg_skipped_open(plan, run, directory, attempt);
     *dispatched = (struct tg_dispatched){0};
 
     int rc = -1;
-    if (!d.queue || !d.verdicts || !d.leases || !d.skipped)
+    if (!d.queue || !d.leases || !d.skipped)
         tg_fail(err, "out of memory");
-    else if (tg_rows_create(plan, &d.rows, err) == 0 &&
-             tg_family_create(plan, &d.families, err) == 0 && take_earlier(&d, run, err) == 0 &&
+    else if (tg_standing_create(plan, &d.standing, err) == 0 && take_earlier(&d, run, err) == 0 &&
              fill_queue(&d, err) == 0 && open_stores(&d, run, directory, attempt, err) == 0) {
         heed_signals();
         d.begun_s = d.said_s = tg_now();
