@@ -9,23 +9,48 @@
 #include "coordinator/rule.h"
 #include "results/sequential.h"
 
+#define KINDS       2 /* of families: of devices, and of models */
 #define TESTS_LEAST 3
 #define TRIMMED     0.1 /* of the tests, at either end */
 
+/*
+ * A family, and what is known of it so far. A round of one of its tests changes little of that:
+ * which are the quietest is asked again only where its scatter may be among theirs, and of the
+ * means only those of its own rounds are.
+ */
 struct tests {
     char name[TG_TEXT_SIZE];
     size_t *tests;
     size_t count;
+    const double **values; /* of each of its tests, NULL before it has any; those of the plan's */
+    size_t *counts;
+    double *scatters;          /* likewise, NAN where there are too few rounds */
+    bool *chosen, *was_chosen; /* the quietest */
+    size_t *picks;             /* those, one after the other */
+    size_t pick_count;
+    double line;   /* the most scatter of these */
+    bool is_whole; /* they are as many as may be */
+    double *means, *scratch;
+    size_t known; /* means, but for those of the rounds from stale_first to before stale_end */
+    size_t stale_first, stale_end;
+    bool is_stale, is_choice_stale, wants_more;
+};
+
+/* Where a test is in a family. */
+struct place {
+    size_t family, at;
 };
 
 struct tg_families {
     const struct tg_plan *plan;
     struct tests *families;
     size_t count;
-    double **values; /* of each test of the plan, NULL for those of no family */
-    size_t *counts;
-    bool *wants; /* of each test: whether a family wants more rounds of it */
+    struct place (*places)[KINDS]; /* of each test of the plan; `count` stands for none */
+    double **values;               /* likewise, NULL for those of no family */
     bool is_stale;
+    bool *is_turned; /* likewise: a family may want it and did not before, or the other way round */
+    size_t *turned;  /* those */
+    size_t turned_count;
 };
 
 static int ascending(const void *a, const void *b)
@@ -44,65 +69,129 @@ static double scatter(const double *values, size_t count)
     return tg_stats_median(distances, count);
 }
 
-/*
- * Marks the quietest tests, at most family_tests of those with rounds_min rounds. Returns how many.
- * `scratch` has room for one number a test.
- */
-static size_t choose(const struct tg_limits *limits, const double *const values[],
-                     const size_t counts[], size_t test_count, bool *chosen, double *scratch)
+/* The same of tests with rounds_min rounds, NAN of others. */
+static double scatter_of(const struct tg_limits *limits, const double *values, size_t count)
 {
-    size_t least = (size_t)limits->rounds_min, most = (size_t)limits->family_tests;
-    size_t there = 0, found = 0;
+    size_t least = (size_t)limits->rounds_min;
+    return count >= least ? scatter(values, least) : NAN;
+}
+
+/*
+ * Marks the quietest tests, at most family_tests of those that have a scatter, lists them, and
+ * tells the most that one of them has. Returns how many. `scratch` has room for one number a test.
+ */
+static size_t choose(const struct tg_limits *limits, const double scatters[], size_t test_count,
+                     bool *chosen, size_t *picks, double *line, double *scratch)
+{
+    size_t most = (size_t)limits->family_tests, there = 0, found = 0;
     for (size_t i = 0; i < test_count; i++)
-        if (counts[i] >= least) scratch[there++] = scatter(values[i], least);
+        if (!isnan(scatters[i])) scratch[there++] = scatters[i];
+    memset(chosen, 0, test_count * sizeof *chosen);
     if (there == 0) return 0;
     qsort(scratch, there, sizeof *scratch, ascending);
-    double line = scratch[(there < most ? there : most) - 1];
+    *line = scratch[(there < most ? there : most) - 1];
     for (size_t i = 0; i < test_count && found < most; i++) {
-        chosen[i] = counts[i] >= least && scatter(values[i], least) <= line;
-        found += chosen[i];
+        chosen[i] = scatters[i] <= *line;
+        if (chosen[i]) picks[found++] = i;
     }
     return found;
 }
 
-/* The trimmed mean over the chosen tests in one round, NAN if fewer than half of them have it. */
-static double round_value(const double *const values[], const size_t counts[], size_t test_count,
-                          const bool *chosen, size_t chosen_count, size_t round, double *scratch)
+/* The trimmed mean over the picked tests in one round, NAN if fewer than half of them have it. */
+static double round_value(const double *const values[], const size_t counts[], const size_t picks[],
+                          size_t pick_count, size_t round, double *scratch)
 {
     size_t there = 0;
     double sum = 0;
-    for (size_t i = 0; i < test_count; i++)
-        if (chosen[i] && counts[i] > round) scratch[there++] = values[i][round];
-    if (there < TESTS_LEAST || 2 * there < chosen_count) return NAN;
+    for (size_t i = 0; i < pick_count; i++)
+        if (counts[picks[i]] > round) scratch[there++] = values[picks[i]][round];
+    if (there < TESTS_LEAST || 2 * there < pick_count) return NAN;
     qsort(scratch, there, sizeof *scratch, ascending);
     size_t cut = (size_t)(TRIMMED * (double)there);
     for (size_t i = cut; i < there - cut; i++) sum += scratch[i];
     return sum / (double)(there - 2 * cut);
 }
 
-static void follow(const struct tg_limits *limits, const double *const values[],
-                   const size_t counts[], size_t test_count, const bool *chosen, double *scratch,
+/* Follows the means that are known. Without `estimates` only what is wanted is found out. */
+static void follow(const struct tg_limits *limits, const struct tests *f, bool estimates,
                    struct tg_family_verdict *v)
 {
-    size_t most = (size_t)limits->rounds_max;
-    double *distances = scratch + test_count, *means = distances + most;
     struct tg_symmetry symmetry;
     struct tg_student student = {0};
-    tg_sequential_symmetry_init(&symmetry, log1p(limits->family_tolerance), distances, most);
-    for (; v->rounds < most; v->rounds++) {
-        double d = round_value(values, counts, test_count, chosen, v->tests, v->rounds, scratch);
-        if (!isfinite(d)) break;
-        means[v->rounds] = d;
-        tg_sequential_student_add(&student, d);
-        double log_fail = tg_sequential_symmetry_add(&symmetry, d);
+    tg_sequential_symmetry_init(&symmetry, log1p(limits->family_tolerance), f->scratch,
+                                (size_t)limits->rounds_max);
+    for (; v->rounds < f->known && isfinite(f->means[v->rounds]); v->rounds++) {
+        double mean = f->means[v->rounds];
+        if (estimates) tg_sequential_student_add(&student, mean);
+        double log_fail = tg_sequential_symmetry_add(&symmetry, mean);
         if (!v->is_over) v->log_fail = log_fail;
         v->is_over = v->is_over || tg_stats_is_over(log_fail, v->log_line);
     }
     if (v->rounds == 0) return;
-    struct tg_interval interval = tg_sequential_student_interval(&student, limits->confidence);
-    v->estimate = expm1(tg_stats_hodges_lehmann(means, v->rounds));
-    v->interval = (struct tg_interval){expm1(interval.low), expm1(interval.high)};
     v->wants_more = !v->is_over && (int64_t)v->rounds < limits->family_rounds;
+    if (!estimates) return;
+    struct tg_interval interval = tg_sequential_student_interval(&student, limits->confidence);
+    v->estimate = expm1(tg_stats_hodges_lehmann(f->means, v->rounds));
+    v->interval = (struct tg_interval){expm1(interval.low), expm1(interval.high)};
+}
+
+static double log_line(const struct tg_limits *limits, size_t family_count)
+{
+    return log((double)family_count) - log(limits->alpha_family);
+}
+
+static void free_tests(struct tests *f)
+{
+    free(f->tests);
+    free(f->values);
+    free(f->counts);
+    free(f->scatters);
+    free(f->chosen);
+    free(f->was_chosen);
+    free(f->picks);
+    free(f->means);
+    free(f->scratch);
+}
+
+/* Room for what is to be known of `count` tests. */
+static bool make_room(const struct tg_limits *limits, struct tests *f, size_t count)
+{
+    size_t most = (size_t)limits->rounds_max;
+    f->values = calloc(count + 1, sizeof *f->values);
+    f->counts = calloc(count + 1, sizeof *f->counts);
+    f->scatters = malloc((count + 1) * sizeof *f->scatters);
+    f->chosen = calloc(count + 1, sizeof *f->chosen);
+    f->was_chosen = calloc(count + 1, sizeof *f->was_chosen);
+    f->picks = malloc((count + 1) * sizeof *f->picks);
+    f->means = malloc((most + 1) * sizeof *f->means);
+    f->scratch = malloc((count + most + 1) * sizeof *f->scratch);
+    if (!f->values || !f->counts || !f->scatters || !f->chosen || !f->was_chosen || !f->picks ||
+        !f->means || !f->scratch)
+        return false;
+    for (size_t i = 0; i < count; i++) f->scatters[i] = NAN;
+    f->count = count;
+    return true;
+}
+
+/* Finds out again what is stale: who is chosen, and the means up to the first that is missing. */
+static void refresh(const struct tg_limits *limits, struct tests *f)
+{
+    if (f->is_choice_stale) {
+        f->pick_count = choose(limits, f->scatters, f->count, f->chosen, f->picks, &f->line,
+                               f->scratch);
+        f->is_whole = f->pick_count == (size_t)limits->family_tests;
+        f->known = 0;
+    }
+    for (size_t r = f->stale_first; r < f->stale_end && r < f->known; r++)
+        f->means[r] = round_value(f->values, f->counts, f->picks, f->pick_count, r, f->scratch);
+    while (f->known < (size_t)limits->rounds_max &&
+           (f->known == 0 || isfinite(f->means[f->known - 1]))) {
+        f->means[f->known] = round_value(f->values, f->counts, f->picks, f->pick_count, f->known,
+                                         f->scratch);
+        f->known++;
+    }
+    f->stale_first = f->stale_end = 0;
+    f->is_stale = f->is_choice_stale = false;
 }
 
 void tg_family_judge(const struct tg_limits *limits, size_t family_count,
@@ -110,20 +199,21 @@ void tg_family_judge(const struct tg_limits *limits, size_t family_count,
                      bool *chosen, struct tg_family_verdict *verdict)
 {
     struct tg_family_verdict v = {.estimate = NAN, .interval = {-INFINITY, INFINITY}};
-    bool *marks = calloc(test_count + 1, sizeof *marks);
-    double *scratch = malloc((test_count + 2 * (size_t)limits->rounds_max) * sizeof *scratch);
+    struct tests f = {.is_choice_stale = true};
     memcpy(v.name, verdict->name, sizeof v.name);
-    v.log_line = log((double)family_count) - log(limits->alpha_family);
-    if (marks && scratch) {
-        v.tests = choose(limits, values, counts, test_count, marks, scratch);
-        if (v.tests >= TESTS_LEAST)
-            follow(limits, values, counts, test_count, marks, scratch, &v);
-        else
-            v.tests = 0;
+    v.log_line = log_line(limits, family_count);
+    if (make_room(limits, &f, test_count)) {
+        for (size_t i = 0; i < test_count; i++) {
+            f.values[i] = values[i];
+            f.counts[i] = counts[i];
+            f.scatters[i] = scatter_of(limits, values[i], counts[i]);
+        }
+        refresh(limits, &f);
+        if (f.pick_count >= TESTS_LEAST) v.tests = f.pick_count;
+        if (v.tests) follow(limits, &f, true, &v);
     }
-    for (size_t i = 0; chosen && i < test_count; i++) chosen[i] = v.tests && marks && marks[i];
-    free(marks);
-    free(scratch);
+    for (size_t i = 0; chosen && i < test_count; i++) chosen[i] = v.tests && f.chosen[i];
+    free_tests(&f);
     *verdict = v;
 }
 
@@ -135,13 +225,6 @@ static bool is_eligible(const struct tg_plan *plan, size_t test)
     return !t->is_shadow && plan->prospects[test].fate == TG_TO_MEASURE && t->has_to &&
            strcmp(rule->axis, "build") == 0 &&
            strcmp(tg_rule_find(rule->rule)->reading, "slowdown") == 0;
-}
-
-static bool has_test(const struct tests *family, size_t test)
-{
-    for (size_t i = 0; i < family->count; i++)
-        if (family->tests[i] == test) return true;
-    return false;
 }
 
 static bool is_same(const struct tests *a, const struct tests *b)
@@ -196,17 +279,37 @@ static int find_families(struct tg_families *f, struct tg_error *err)
     return 0;
 }
 
+/* Gives each family its room, and tells each test its places. */
+static int settle(struct tg_families *f, struct tg_error *err)
+{
+    for (size_t t = 0; t < f->plan->spec.test_count; t++)
+        for (size_t k = 0; k < KINDS; k++) f->places[t][k].family = f->count;
+    for (size_t i = 0; i < f->count; i++) {
+        struct tests *own = &f->families[i];
+        if (!make_room(&f->plan->policy.limits, own, own->count))
+            return tg_fail(err, "out of memory");
+        for (size_t k = 0; k < own->count; k++) {
+            struct place *places = f->places[own->tests[k]];
+            places[places[0].family == f->count ? 0 : 1] = (struct place){i, k};
+        }
+    }
+    return 0;
+}
+
 int tg_family_create(const struct tg_plan *plan, struct tg_families **families,
                      struct tg_error *err)
 {
     struct tg_families *f = calloc(1, sizeof *f);
     if (!f) return tg_fail(err, "out of memory");
     f->plan = plan;
+    f->places = calloc(plan->spec.test_count + 1, sizeof *f->places);
     f->values = calloc(plan->spec.test_count + 1, sizeof *f->values);
-    f->counts = calloc(plan->spec.test_count + 1, sizeof *f->counts);
-    f->wants = calloc(plan->spec.test_count + 1, sizeof *f->wants);
-    int rc = f->values && f->counts && f->wants ? 0 : tg_fail(err, "out of memory");
+    f->is_turned = calloc(plan->spec.test_count + 1, sizeof *f->is_turned);
+    f->turned = calloc(plan->spec.test_count + 1, sizeof *f->turned);
+    int rc = f->places && f->values && f->is_turned && f->turned ? 0
+                                                                 : tg_fail(err, "out of memory");
     if (rc == 0 && plan->policy.limits.family_watch) rc = find_families(f, err);
+    if (rc == 0) rc = settle(f, err);
     if (rc < 0)
         tg_family_destroy(f);
     else
@@ -217,32 +320,63 @@ int tg_family_create(const struct tg_plan *plan, struct tg_families **families,
 void tg_family_destroy(struct tg_families *families)
 {
     if (!families) return;
-    for (size_t i = 0; i < families->count; i++) free(families->families[i].tests);
+    for (size_t i = 0; i < families->count; i++) free_tests(&families->families[i]);
     for (size_t i = 0; families->values && i < families->plan->spec.test_count; i++)
         free(families->values[i]);
     free(families->families);
+    free(families->places);
     free(families->values);
-    free(families->counts);
-    free(families->wants);
+    free(families->is_turned);
+    free(families->turned);
     free(families);
+}
+
+/* From which round on two lists of values differ. */
+static size_t same_until(const double *a, size_t a_count, const double *b, size_t b_count)
+{
+    size_t r = 0;
+    while (r < a_count && r < b_count && a[r] == b[r]) r++;
+    return r;
+}
+
+/* Takes a member's values; what was known and depends on the rounds that differ becomes stale. */
+static void take(const struct tg_limits *limits, struct tests *f, size_t at, const double *values,
+                 size_t count)
+{
+    double scattered = scatter_of(limits, values, count), before = f->scatters[at];
+    size_t first = same_until(f->values[at], f->counts[at], values, count);
+    size_t end = count > f->counts[at] ? count : f->counts[at];
+    bool is_same = scattered == before || (isnan(scattered) && isnan(before));
+    /* One more that is noisier than all of the quietest leaves these as they are. */
+    if (!is_same && !(isnan(before) && f->is_whole && scattered > f->line))
+        f->is_choice_stale = f->is_stale = true;
+    if (f->chosen[at] && first < end) {
+        if (f->stale_first == f->stale_end) f->stale_first = f->stale_end = first;
+        if (first < f->stale_first) f->stale_first = first;
+        if (end > f->stale_end) f->stale_end = end;
+        f->is_stale = true;
+    }
+    f->values[at] = values;
+    f->counts[at] = count;
+    f->scatters[at] = scattered;
 }
 
 int tg_family_take(struct tg_families *families, size_t test, const double *values, size_t count,
                    struct tg_error *err)
 {
+    const struct place *places = families->places[test];
+    if (places[0].family == families->count) return 0;
     const struct tg_rule *rule =
         &families->plan->policy.rules[families->plan->spec.tests[test].rule];
     double sign = tg_metric_find(rule->metric)->better == TG_LOWER ? 1 : -1;
-    bool is_member = false;
-    for (size_t i = 0; i < families->count; i++)
-        is_member = is_member || has_test(&families->families[i], test);
-    if (!is_member) return 0;
     double *copy = malloc((count + 1) * sizeof *copy);
     if (!copy) return tg_fail(err, "out of memory");
     for (size_t i = 0; i < count; i++) copy[i] = sign * values[i];
+    for (size_t k = 0; k < KINDS && places[k].family < families->count; k++)
+        take(&families->plan->policy.limits, &families->families[places[k].family], places[k].at,
+             copy, count);
     free(families->values[test]);
     families->values[test] = copy;
-    families->counts[test] = count;
     families->is_stale = true;
     return 0;
 }
@@ -252,53 +386,65 @@ size_t tg_family_count(const struct tg_families *families)
     return families->count;
 }
 
-/* Judges a family, and says which of the plan's tests were looked at if `looked_at` is not NULL. */
-static void look(const struct tg_families *f, size_t family, bool *looked_at,
-                 struct tg_family_verdict *verdict)
-{
-    const struct tests *own = &f->families[family];
-    const double **values = calloc(own->count, sizeof *values);
-    size_t *counts = calloc(own->count, sizeof *counts);
-    memcpy(verdict->name, own->name, sizeof verdict->name);
-    for (size_t i = 0; values && counts && i < own->count; i++) {
-        values[i] = f->values[own->tests[i]];
-        counts[i] = values[i] ? f->counts[own->tests[i]] : 0;
-    }
-    if (values && counts)
-        tg_family_judge(&f->plan->policy.limits, f->count, values, counts, own->count, looked_at,
-                        verdict);
-    free(values);
-    free(counts);
-}
-
 void tg_family_look(const struct tg_families *families, size_t family,
                     struct tg_family_verdict *verdict)
 {
-    *verdict = (struct tg_family_verdict){.estimate = NAN, .interval = {-INFINITY, INFINITY}};
-    look(families, family, NULL, verdict);
+    const struct tests *f = &families->families[family];
+    memcpy(verdict->name, f->name, sizeof verdict->name);
+    tg_family_judge(&families->plan->policy.limits, families->count, f->values, f->counts, f->count,
+                    NULL, verdict);
 }
 
-/* Asks every family anew which tests it wants more rounds of. */
-static void refresh(struct tg_families *f)
+static void turn(struct tg_families *families, size_t test)
 {
-    const struct tg_limits *limits = &f->plan->policy.limits;
-    memset(f->wants, 0, f->plan->spec.test_count * sizeof *f->wants);
-    for (size_t i = 0; i < f->count; i++) {
-        const struct tests *own = &f->families[i];
-        struct tg_family_verdict v = {0};
-        bool *looked_at = calloc(own->count, sizeof *looked_at);
-        if (!looked_at) continue;
-        look(f, i, looked_at, &v);
-        for (size_t k = 0; v.wants_more && k < own->count; k++)
-            if (looked_at[k] && (int64_t)f->counts[own->tests[k]] < limits->family_rounds)
-                f->wants[own->tests[k]] = true;
-        free(looked_at);
-    }
-    f->is_stale = false;
+    if (families->is_turned[test]) return;
+    families->is_turned[test] = true;
+    families->turned[families->turned_count++] = test;
+}
+
+/* Asks a family again, and tells which of its tests it wants now or wanted before, not both. */
+static void ask_again(struct tg_families *families, struct tests *f)
+{
+    const struct tg_limits *limits = &families->plan->policy.limits;
+    struct tg_family_verdict v = {.log_line = log_line(limits, families->count)};
+    bool wanted = f->wants_more, is_other_choice = f->is_choice_stale;
+    if (is_other_choice) memcpy(f->was_chosen, f->chosen, f->count * sizeof *f->chosen);
+    refresh(limits, f);
+    if (f->pick_count >= TESTS_LEAST) follow(limits, f, false, &v);
+    f->wants_more = v.wants_more;
+    for (size_t i = 0; is_other_choice && i < f->count; i++)
+        if ((wanted && f->was_chosen[i]) != (v.wants_more && f->chosen[i]))
+            turn(families, f->tests[i]);
+    for (size_t i = 0; !is_other_choice && wanted != v.wants_more && i < f->pick_count; i++)
+        turn(families, f->tests[f->picks[i]]);
+}
+
+static void ask_all_again(struct tg_families *families)
+{
+    for (size_t i = 0; families->is_stale && i < families->count; i++)
+        if (families->families[i].is_stale) ask_again(families, &families->families[i]);
+    families->is_stale = false;
 }
 
 bool tg_family_wants(struct tg_families *families, size_t test)
 {
-    if (families->is_stale) refresh(families);
-    return families->wants[test];
+    const struct place *places = families->places[test];
+    ask_all_again(families);
+    for (size_t k = 0; k < KINDS && places[k].family < families->count; k++) {
+        const struct tests *f = &families->families[places[k].family];
+        if (f->wants_more && f->chosen[places[k].at] &&
+            (int64_t)f->counts[places[k].at] < families->plan->policy.limits.family_rounds)
+            return true;
+    }
+    return false;
+}
+
+size_t tg_family_turned(struct tg_families *families, const size_t **tests)
+{
+    ask_all_again(families);
+    size_t count = families->turned_count;
+    for (size_t i = 0; i < count; i++) families->is_turned[families->turned[i]] = false;
+    families->turned_count = 0;
+    *tests = families->turned;
+    return count;
 }

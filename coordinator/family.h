@@ -63,4 +63,11 @@ void tg_family_look(const struct tg_families *families, size_t family,
 /* Whether a family still wants rounds of this test. */
 bool tg_family_wants(struct tg_families *families, size_t test);
 
+/*
+ * The tests of which a family may want rounds now and did not when this was last asked, or the
+ * other way round, but for those that were taken since: of these it is to be asked in any case.
+ * The list is there until something is taken.
+ */
+size_t tg_family_turned(struct tg_families *families, const size_t **tests);
+
 #endif

@@ -170,6 +170,67 @@ static void a_plan_has_families_of_devices_and_models(void **state)
     tg_plan_release(&plan);
 }
 
+/* What families that were told all at once want of the tests of a plan. */
+static void ask_anew(const struct tg_plan *plan, bool *wanted)
+{
+    struct tg_families *families;
+    assert_int_equal(tg_family_create(plan, &families, NULL), 0);
+    for (size_t i = 0; i < plan->spec.test_count; i++)
+        assert_int_equal(tg_family_take(families, i, storage[i], counts[i], NULL), 0);
+    for (size_t i = 0; i < plan->spec.test_count; i++) wanted[i] = tg_family_wants(families, i);
+    tg_family_destroy(families);
+}
+
+/* One test more has a round more, or others than before; who asks only of those that turned knows
+ * all. Returns how often a wish turned. */
+static size_t follow_turns(struct tg_plan *plan, uint64_t *draws)
+{
+    struct tg_families *families;
+    bool known[TESTS] = {false}, wanted[TESTS];
+    size_t turns = 0, tests = plan->spec.test_count;
+    assert_int_equal(tg_family_create(plan, &families, NULL), 0);
+    memset(counts, 0, sizeof counts);
+    for (int step = 0; step < 150; step++) {
+        const size_t *turned;
+        size_t i = tg_fill_next(draws) % tests, kind = tg_fill_next(draws) % 20;
+        if (kind == 0 && counts[i] > 0)
+            counts[i]--; /* its last round was disturbed after all */
+        else if (kind == 1 && counts[i] > 0)
+            storage[i][tg_fill_next(draws) % counts[i]] *= 1.5;
+        else if (counts[i] < ROUNDS)
+            counts[i]++;
+        assert_int_equal(tg_family_take(families, i, storage[i], counts[i], NULL), 0);
+        size_t turned_count = tg_family_turned(families, &turned);
+        for (size_t k = 0; k < turned_count; k++)
+            known[turned[k]] = tg_family_wants(families, turned[k]);
+        known[i] = tg_family_wants(families, i);
+        ask_anew(plan, wanted);
+        for (size_t k = 0; k < tests; k++) assert_int_equal(known[k], wanted[k]);
+        turns += turned_count;
+    }
+    tg_family_destroy(families);
+    return turns;
+}
+
+static void what_turned_is_all_that_is_wanted_otherwise(void **state)
+{
+    (void)state;
+    struct tg_capability worker = made_worker("a", MADE_BASE);
+    struct tg_plan plan;
+    uint64_t draws = 7;
+    size_t turns = 0;
+    made_plan(matrix, policy, &worker, 1, &made_asked, &plan);
+    for (int k = 0; k < 40; k++) {
+        static const double spreads[] = {0.001, 0.01, 0.04};
+        plan.policy.limits.family_tests = k % 4 == 0 ? 60 : 2 + k % 4;
+        plan.policy.limits.alpha_family = 0.3;
+        fill(&draws, k % 2 ? 0.012 : 0.004, spreads[k % 3]);
+        turns += follow_turns(&plan, &draws);
+    }
+    assert_true(turns > 100);
+    tg_plan_release(&plan);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup(name, begin)
@@ -180,6 +241,7 @@ int main(void)
         TEST(too_few_tests_or_rounds_are_no_family),
         TEST(rounds_count_that_half_of_the_tests_have),
         TEST(a_plan_has_families_of_devices_and_models),
+        TEST(what_turned_is_all_that_is_wanted_otherwise),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
