@@ -18,10 +18,43 @@ struct tg_standing {
     struct tg_rows *rows; /* every one, block by block */
     struct tg_verdict *verdicts;
     struct tg_families *families;
+    size_t *first;  /* for each block, and behind the last: place of its first test in `about` */
+    size_t *about;  /* tests, block by block, that its rounds may change, in the plan's order */
+    size_t last;    /* block that was judged last, block_count before that */
     size_t *others; /* see tg_standing_others */
     size_t other_count;
-    bool has_failed;
+    struct tg_tally tally;
 };
+
+/* The blocks whose rounds may change a test's verdict: its own, and that in which it is watched. */
+static size_t blocks_of(const struct tg_plan *plan, size_t test, size_t blocks[2])
+{
+    const struct tg_lookout *lookout = &plan->lookouts[test];
+    blocks[0] = plan->spec.tests[test].block;
+    blocks[1] = lookout->block;
+    return lookout->cell && blocks[1] != blocks[0] ? 2 : 1;
+}
+
+/* Whether a test is one of those that are to be decided. */
+static bool is_counted(const struct tg_plan *plan, size_t test)
+{
+    return tg_gate_is_required(plan, test) && plan->prospects[test].fate != TG_TO_MISS;
+}
+
+static void index_tests(struct tg_standing *s)
+{
+    const struct tg_spec *spec = &s->plan->spec;
+    size_t blocks[2];
+    for (size_t t = 0; t < spec->test_count; t++)
+        for (size_t k = blocks_of(s->plan, t, blocks); k-- > 0;) s->first[blocks[k] + 1]++;
+    for (size_t b = 0; b < spec->block_count; b++) s->first[b + 1] += s->first[b];
+    size_t all = s->first[spec->block_count];
+    for (size_t t = spec->test_count; t-- > 0;) /* from behind: ends become begins */
+        for (size_t k = blocks_of(s->plan, t, blocks); k-- > 0;)
+            s->about[--s->first[blocks[k] + 1]] = t;
+    for (size_t b = 0; b < spec->block_count; b++) s->first[b] = s->first[b + 1];
+    s->first[spec->block_count] = all;
+}
 
 int tg_standing_create(const struct tg_plan *plan, struct tg_standing **standing,
                        struct tg_error *err)
@@ -29,9 +62,17 @@ int tg_standing_create(const struct tg_plan *plan, struct tg_standing **standing
     struct tg_standing *s = calloc(1, sizeof *s);
     if (!s) return tg_fail(err, "out of memory");
     s->plan = plan;
-    s->verdicts = calloc(plan->spec.test_count + 1, sizeof *s->verdicts);
-    s->others = calloc(plan->spec.test_count + plan->spec.block_count + 1, sizeof *s->others);
-    int rc = s->verdicts && s->others ? 0 : tg_fail(err, "out of memory");
+    size_t tests = plan->spec.test_count, blocks = plan->spec.block_count;
+    s->last = blocks;
+    s->verdicts = calloc(tests + 1, sizeof *s->verdicts);
+    s->first = calloc(blocks + 2, sizeof *s->first);
+    s->about = calloc(2 * tests + 1, sizeof *s->about);
+    s->others = calloc(4 * tests + 1, sizeof *s->others);
+    bool good = s->verdicts && s->first && s->about && s->others;
+    int rc = good ? 0 : tg_fail(err, "out of memory");
+    if (good) index_tests(s);
+    for (size_t t = 0; t < tests; t++) s->tally.required += is_counted(plan, t);
+    s->tally.decided = s->tally.required; /* as long as nothing was judged, nothing is wanted */
     if (rc == 0) rc = tg_rows_create(plan, &s->rows, err);
     if (rc == 0) rc = tg_family_create(plan, &s->families, err);
     if (rc < 0)
@@ -47,6 +88,8 @@ void tg_standing_destroy(struct tg_standing *standing)
     tg_family_destroy(standing->families);
     tg_rows_destroy(standing->rows);
     free(standing->verdicts);
+    free(standing->first);
+    free(standing->about);
     free(standing->others);
     free(standing);
 }
@@ -76,13 +119,16 @@ static int judge_test(struct tg_standing *s, size_t test, struct tg_error *err)
 {
     struct tg_verdict *v = &s->verdicts[test];
     struct tg_rounds rounds;
+    bool is_tallied = is_counted(s->plan, test);
     tg_pulse();
+    if (is_tallied) s->tally.decided -= !v->wants_more;
     if (tg_judge_test(s->plan, test, s->rows, v, err) < 0) return -1;
+    if (is_tallied) s->tally.decided += !v->wants_more;
     struct tg_verdict counted = *v;
     tg_acceptance_apply(s->plan, "", test, &counted);
     if (s->plan->policy.limits.fail_fast && counted.answer == TG_FAIL &&
         tg_gate_counts(s->plan, test, &counted))
-        s->has_failed = true;
+        s->tally.has_failed = true;
     if (tg_family_count(s->families) == 0) return 0;
     if (tg_judge_gather(s->plan, test, s->rows, &rounds, err) < 0) return -1;
     int rc = tg_family_take(s->families, test, rounds.values, rounds.count, err);
@@ -110,35 +156,42 @@ static double wish_of(const struct tg_standing *s, size_t test, size_t block, do
     return v->wants_last ? 0.25 : -1;
 }
 
-/* Whether rounds of a block may change a test's verdict. */
-static bool is_about(const struct tg_standing *s, size_t test, size_t block)
-{
-    return s->plan->spec.tests[test].block == block ||
-           (s->plan->lookouts[test].cell && s->plan->lookouts[test].block == block);
-}
-
 /* How many rounds a test still needs, as it looks now: none if that cannot be said. */
 static double rounds_needed(const struct tg_verdict *v)
 {
     return v->wants_more && isfinite(v->rounds_needed) ? v->rounds_needed : 0;
 }
 
-/* An alarm opens the test's own block; a family may want more of any. */
+static void add_other(struct tg_standing *s, size_t judged, size_t block)
+{
+    if (block != judged) s->others[s->other_count++] = block;
+}
+
+/*
+ * An alarm opens the test's own block. With families, the block before is told as others are, by a
+ * cost of 1 s, as are all blocks of the tests that were judged, and of those that a family wants
+ * otherwise now.
+ */
 static void find_others(struct tg_standing *s, size_t block)
 {
+    const size_t *turned, *about = s->about + s->first[block];
+    size_t blocks[2], count = s->first[block + 1] - s->first[block];
     s->other_count = 0;
-    for (size_t i = 0; i < s->plan->spec.test_count; i++)
-        if (s->plan->lookouts[i].cell && s->plan->lookouts[i].block == block &&
-            s->plan->spec.tests[i].block != block)
-            s->others[s->other_count++] = s->plan->spec.tests[i].block;
-    for (size_t b = 0; tg_family_count(s->families) && b < s->plan->spec.block_count; b++)
-        if (b != block) s->others[s->other_count++] = b;
+    for (size_t i = 0; i < count; i++) add_other(s, block, s->plan->spec.tests[about[i]].block);
+    if (tg_family_count(s->families) == 0) return;
+    for (size_t i = 0; i < count; i++)
+        if (blocks_of(s->plan, about[i], blocks) == 2) add_other(s, block, blocks[1]);
+    if (s->last < s->plan->spec.block_count) add_other(s, block, s->last);
+    size_t turned_count = tg_family_turned(s->families, &turned);
+    for (size_t i = 0; i < turned_count; i++)
+        add_other(s, block, s->plan->spec.tests[turned[i]].block);
+    s->last = block;
 }
 
 int tg_standing_judge(struct tg_standing *standing, size_t block, struct tg_error *err)
 {
-    for (size_t i = 0; i < standing->plan->spec.test_count; i++)
-        if (is_about(standing, i, block) && judge_test(standing, i, err) < 0) return -1;
+    for (size_t i = standing->first[block]; i < standing->first[block + 1]; i++)
+        if (judge_test(standing, standing->about[i], err) < 0) return -1;
     find_others(standing, block);
     return 0;
 }
@@ -153,10 +206,10 @@ struct tg_wish tg_standing_wish(const struct tg_standing *standing, size_t block
 {
     struct tg_wish wish = {-1, 0};
     int64_t rounds = tg_rows_rounds(standing->rows, block);
-    for (size_t i = 0; i < standing->plan->spec.test_count; i++) {
-        if (!is_about(standing, i, block)) continue;
-        wish.urgency = fmax(wish.urgency, wish_of(standing, i, block, cost_s, rounds));
-        wish.rounds = fmax(wish.rounds, rounds_needed(&standing->verdicts[i]));
+    for (size_t i = standing->first[block]; i < standing->first[block + 1]; i++) {
+        size_t test = standing->about[i];
+        wish.urgency = fmax(wish.urgency, wish_of(standing, test, block, cost_s, rounds));
+        wish.rounds = fmax(wish.rounds, rounds_needed(&standing->verdicts[test]));
     }
     double left = (double)(standing->plan->policy.limits.rounds_max - rounds);
     wish.rounds = fmin(wish.rounds, left);
@@ -179,13 +232,5 @@ bool tg_standing_is_unchecked(const struct tg_standing *standing, size_t block)
 
 struct tg_tally tg_standing_tally(const struct tg_standing *standing)
 {
-    struct tg_tally tally = {.has_failed = standing->has_failed};
-    for (size_t i = 0; i < standing->plan->spec.test_count; i++) {
-        if (!tg_gate_is_required(standing->plan, i) ||
-            standing->plan->prospects[i].fate == TG_TO_MISS)
-            continue;
-        tally.required++;
-        tally.decided += !standing->verdicts[i].wants_more;
-    }
-    return tally;
+    return standing->tally;
 }
