@@ -20,16 +20,24 @@
 
 enum { TEXT, BEAT, LEAVE }; /* tags of messages */
 
+/* A text under way, before which others were sent to the same rank. */
+struct letter {
+    MPI_Request request;
+    char *text;
+    struct letter *before;
+};
+
 struct tg_wire {
     bool has_mpi;
     int rank, size;
     int index, count; /* among the workers of its node */
     double patience_s;
-    double beat_s;      /* when it last said that it is alive */
-    double listened_s;  /* its clock of listening then */
-    double *heard_s;    /* on that clock, when something last came of each rank */
-    MPI_Request *beats; /* under way to each rank */
-    bool is_alone;      /* rank 0 was lost, for good: what it wanted was given up */
+    double beat_s;           /* when it last said that it is alive */
+    double listened_s;       /* its clock of listening then */
+    double *heard_s;         /* on that clock, when something last came of each rank */
+    MPI_Request *beats;      /* under way to each rank */
+    struct letter **letters; /* likewise; what has left may still be there */
+    bool is_alone;           /* rank 0 was lost, for good: what it wanted was given up */
 };
 
 /* A launcher leaves these variables; without them this is one process by itself. */
@@ -132,7 +140,8 @@ static int open_mpi(struct tg_wire *w, struct tg_error *err)
     MPI_Comm_size(MPI_COMM_WORLD, &w->size);
     w->heard_s = calloc((size_t)w->size, sizeof *w->heard_s);
     w->beats = calloc((size_t)w->size, sizeof(MPI_Request));
-    if (!w->heard_s || !w->beats) return tg_fail(err, "out of memory");
+    w->letters = calloc((size_t)w->size, sizeof(struct letter *));
+    if (!w->heard_s || !w->beats || !w->letters) return tg_fail(err, "out of memory");
     for (int i = 0; i < w->size; i++) w->beats[i] = MPI_REQUEST_NULL;
     if (meet(w, err) < 0) return -1;
     w->beat_s = tg_now();
@@ -149,6 +158,7 @@ int tg_wire_open(struct tg_wire **wire, struct tg_error *err)
     if (is_launched() && open_mpi(w, err) < 0) {
         free(w->heard_s);
         free(w->beats);
+        free(w->letters);
         free(w);
         return -1;
     }
@@ -186,29 +196,62 @@ bool tg_wire_is_lost(const struct tg_wire *wire, int rank)
     return wire->has_mpi && wire->listened_s - wire->heard_s[rank] > wire->patience_s;
 }
 
-int tg_wire_send(struct tg_wire *wire, int rank, const char *text, struct tg_error *err)
+/* Forgets what has left for a rank. Returns 1 if that was all, 0 if not, -1 on failure. */
+static int look_after_letters(struct tg_wire *w, int rank)
 {
-    MPI_Request request;
-    int left = 0;
+    for (struct letter **l = &w->letters[rank], *done; *l;) {
+        int left = 0;
+        if (MPI_Test(&(*l)->request, &left, MPI_STATUS_IGNORE) != MPI_SUCCESS) return -1;
+        if (!left) {
+            l = &(*l)->before;
+            continue;
+        }
+        done = *l;
+        *l = done->before;
+        free(done->text);
+        free(done);
+    }
+    return w->letters[rank] == NULL;
+}
+
+/* Waits until all has left for a rank; not for one that is lost: that is MPI's until the end. */
+static int let_leave(struct tg_wire *w, int rank, struct tg_error *err)
+{
+    int all;
     long pause = PAUSE_LEAST_NS;
-    if (!wire->has_mpi) return tg_fail(err, "there is no other rank");
-    char *copy = strdup(text);
-    if (!copy) return tg_fail(err, "out of memory");
-    if (MPI_Isend(copy, (int)strlen(copy) + 1, MPI_CHAR, rank, TEXT, MPI_COMM_WORLD, &request) !=
+    while ((all = look_after_letters(w, rank)) == 0 && !tg_wire_is_lost(w, rank)) {
+        pause_for(&pause);
+        beat(w);
+    }
+    return all < 0 ? tg_fail(err, "cannot send to rank %d", rank) : 0;
+}
+
+/* Gives a text to MPI. */
+static int post_letter(struct tg_wire *w, int rank, const char *text, struct tg_error *err)
+{
+    struct letter *l = malloc(sizeof *l);
+    char *copy = l ? strdup(text) : NULL;
+    if (!copy) {
+        free(l);
+        return tg_fail(err, "out of memory");
+    }
+    *l = (struct letter){MPI_REQUEST_NULL, copy, w->letters[rank]};
+    if (MPI_Isend(copy, (int)strlen(copy) + 1, MPI_CHAR, rank, TEXT, MPI_COMM_WORLD, &l->request) !=
         MPI_SUCCESS) {
         free(copy);
+        free(l);
         return tg_fail(err, "cannot send to rank %d", rank);
     }
-    for (;;) {
-        if (MPI_Test(&request, &left, MPI_STATUS_IGNORE) != MPI_SUCCESS)
-            return tg_fail(err, "cannot send to rank %d", rank);
-        if (left) break;
-        if (tg_wire_is_lost(wire, rank)) return 0; /* the copy is MPI's until the end */
-        pause_for(&pause);
-        beat(wire);
-    }
-    free(copy);
+    w->letters[rank] = l;
     return 0;
+}
+
+int tg_wire_send(struct tg_wire *wire, int rank, const char *text, struct tg_error *err)
+{
+    if (!wire->has_mpi) return tg_fail(err, "there is no other rank");
+    if (let_leave(wire, rank, err) < 0 || post_letter(wire, rank, text, err) < 0) return -1;
+    /* In shared memory it leaves when the other rank wakes: all others would wait for that. */
+    return wire->rank == 0 ? 0 : let_leave(wire, rank, err);
 }
 
 int tg_wire_receive(struct tg_wire *wire, double deadline_s, int *rank, char **text,
@@ -273,10 +316,26 @@ static void agree_to_leave(struct tg_wire *w)
     }
 }
 
+/* Waits for what is under way to ranks that are not lost, but not for ever. */
+static void let_all_leave(struct tg_wire *w)
+{
+    long pause = PAUSE_LEAST_NS;
+    double deadline_s = tg_now() + LEAVE_WITHIN_S;
+    bool is_waiting = true;
+    while (is_waiting && tg_now() < deadline_s) {
+        is_waiting = false;
+        for (int i = 0; i < w->size; i++)
+            is_waiting = is_waiting || (look_after_letters(w, i) == 0 && !tg_wire_is_lost(w, i));
+        if (is_waiting) pause_for(&pause);
+        beat(w);
+    }
+}
+
 void tg_wire_close(struct tg_wire *wire, int status)
 {
     if (!wire) return;
     if (wire->has_mpi) {
+        let_all_leave(wire);
         tg_pulse_set(NULL, NULL);
         agree_to_leave(wire);
         leave_soon(status);
@@ -285,6 +344,7 @@ void tg_wire_close(struct tg_wire *wire, int status)
     }
     free(wire->heard_s);
     free(wire->beats);
+    free(wire->letters);
     free(wire);
 }
 

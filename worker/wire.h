@@ -44,7 +44,10 @@ bool tg_wire_is_lost(const struct tg_wire *wire, int rank);
 /* A clock that stands still while this rank does not listen, in seconds. */
 double tg_wire_listened(const struct tg_wire *wire);
 
-/* Sends a text to a rank; returns when it has left, or does not leave since the rank is lost. */
+/*
+ * Sends a text to a rank. A worker returns when it has left, or does not leave since the rank is
+ * lost; rank 0, which has others to serve, when what it sent to that rank before has.
+ */
 int tg_wire_send(struct tg_wire *wire, int rank, const char *text, struct tg_error *err);
 
 /*
