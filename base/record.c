@@ -75,7 +75,12 @@ void tg_record_init(const struct tg_record_type *type, void *record)
 {
     memset(record, 0, type->size);
     for (size_t i = 0; i < type->field_count; i++) {
-        int rc = store_value(&type->fields[i], record, type->fields[i].fallback);
+        const struct tg_field *field = &type->fields[i];
+        int rc = strlen(field->fallback) < TG_TEXT_SIZE ? 0 : -1;
+        if (field->kind == TG_TEXT) /* all zeros so far */
+            memcpy((char *)record + field->offset, field->fallback, strlen(field->fallback));
+        else
+            rc = store_value(field, record, field->fallback);
         assert(rc == 0);
         (void)rc;
     }

@@ -104,7 +104,8 @@ static char *planned(const struct tg_plan *plan, size_t test, char *out, size_t 
     out[0] = 0;
     if (tg_rows_create(plan, &rows, NULL) < 0) return out;
     if (plan->prospects[test].fate == TG_TO_MEASURE &&
-        tg_judge_test(plan, test, rows, &v, NULL) == 0) {
+        tg_judge_test(plan, test, rows, NULL, &v, NULL) == 0) {
+        tg_judge_foresee(plan, &v);
         v.detectable = v.detectable_planned;
         tg_report_detectable(&plan->policy.rules[plan->spec.tests[test].rule], &v, out, size);
     }

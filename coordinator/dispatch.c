@@ -20,6 +20,7 @@
 #include "worker/pulse.h"
 
 #define PLAIN_EVERY_S 10
+#define LOOK_EVERY_S  0.1
 #define SEEDS         1000000000000000u /* 15 digits, as `tritgate cell --seed` takes them */
 
 struct dispatch {
@@ -31,6 +32,8 @@ struct dispatch {
     struct tg_standing *standing;
     struct tg_leases *leases;
     size_t last_worker; /* that answered */
+    double looked_s;    /* when workers were last looked after */
+    bool *apart;        /* of each block, see is_apart */
     struct tg_skipped *skipped;
     const struct tg_run *run; /* texts and rows of earlier attempts */
     struct tg_tally tally;
@@ -103,7 +106,7 @@ static char *order_text(struct dispatch *d, size_t block, int64_t round)
     struct tg_order order = {.block = *b, .round = round};
     order.seed = tg_fill_next(&d->seeds) % SEEDS;
     order.is_complete = tg_standing_is_unchecked(d->standing, block);
-    order.is_apart = is_apart(d, b);
+    order.is_apart = d->apart[block];
     return tg_serve_order_text(&order);
 }
 
@@ -158,10 +161,16 @@ static int lose_worker(struct dispatch *d, size_t worker, const char *why, struc
     return skip_block(d, block, worker, d->result->reason, err);
 }
 
-/* Looks for workers that are silent, or keep a round for longer than it may take. */
+/*
+ * Looks for workers that are silent, or keep a round for longer than it may take; now and then,
+ * however many answers come.
+ */
 static int look_after_workers(struct dispatch *d, struct tg_error *err)
 {
     char why[160];
+    double now_s = tg_now();
+    if (now_s - d->looked_s < LOOK_EVERY_S) return 0;
+    d->looked_s = now_s;
     double silence_s = d->plan->policy.limits.silence_s;
     for (size_t w = 0; w < tg_crew_count(d->crew); w++) {
         if (tg_crew_is_lost(d->crew, w))
@@ -205,6 +214,7 @@ static int take_answer(struct dispatch *d, size_t worker, const char *answer, st
         d->result->rounds++;
         tg_queue_done(d->queue, block, worker, took_s);
         /* A round that could not be stored is not a round: nothing unstored may decide anything. */
+        tg_standing_expect(d->standing, block);
         if (!lost) rc = take_rows(d, tg_json_get(file.root, "done"), err);
         if (lost && rc == 0) rc = lose_worker(d, worker, tg_json_text(lost), err);
         if (lost) d->result->is_lost = true;
@@ -304,7 +314,8 @@ static int fill_queue(struct dispatch *d, struct tg_error *err)
     free(first);
     if (rc < 0) return -1;
     for (size_t b = 0; b < spec->block_count; b++) {
-        if (is_apart(d, &spec->blocks[b])) tg_queue_set_apart(d->queue, b);
+        d->apart[b] = is_apart(d, &spec->blocks[b]);
+        if (d->apart[b]) tg_queue_set_apart(d->queue, b);
         tg_queue_resume(d->queue, b, tg_standing_rounds(d->standing, b));
         if (judge_block(d, b, 1, err) < 0) return -1;
     }
@@ -348,6 +359,7 @@ static void free_dispatch(struct dispatch *d)
 {
     tg_standing_destroy(d->standing);
     tg_lease_destroy(d->leases);
+    free(d->apart);
     tg_queue_destroy(d->queue);
 }
 
@@ -369,11 +381,12 @@ int tg_dispatch(struct tg_crew *crew, const struct tg_capability *workers,
                               tg_fill_next(&d.seeds));
     d.last_worker = worker_count - 1;
     d.leases = tg_lease_create(worker_count, plan->spec.block_count);
+    d.apart = calloc(plan->spec.block_count + 1, sizeof *d.apart);
     d.skipped = tg_skipped_open(plan, run, directory, attempt);
     *dispatched = (struct tg_dispatched){0};
 
     int rc = -1;
-    if (!d.queue || !d.leases || !d.skipped)
+    if (!d.queue || !d.apart || !d.leases || !d.skipped)
         tg_fail(err, "out of memory");
     else if (tg_standing_create(plan, &d.standing, err) == 0 && take_earlier(&d, run, err) == 0 &&
              fill_queue(&d, err) == 0 && open_stores(&d, run, directory, attempt, err) == 0) {

@@ -371,7 +371,8 @@ static int decide(const struct tg_plan *plan, const struct tg_run *run, const st
     d->row_count = run->count;
     d->verdict_count = plan->spec.test_count;
     for (size_t i = 0; i < d->verdict_count; i++) {
-        if (tg_judge_test(plan, i, rows, &d->verdicts[i], err) < 0) return -1;
+        if (tg_judge_test(plan, i, rows, NULL, &d->verdicts[i], err) < 0) return -1;
+        tg_judge_foresee(plan, &d->verdicts[i]);
         tg_acceptance_apply(plan, d->date, i, &d->verdicts[i]);
         left_out += d->verdicts[i].left_out;
         discarded += d->verdicts[i].discarded;

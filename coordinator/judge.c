@@ -265,17 +265,12 @@ static struct tg_verdict judge_rounds(const struct tg_plan *plan, const struct t
     return v;
 }
 
-/* What the test can find, and what would resolve it if it is open. */
+/* What would resolve a test that is open. */
 static void look_ahead(const struct tg_limits *limits, const struct tg_test *test,
                        struct tg_verdict *v)
 {
-    struct tg_outlook planned = v->outlook;
-    double most = (double)limits->rounds_max, seen = (double)v->rounds;
+    double seen = (double)v->rounds;
     if (!isfinite(v->outlook.sd)) return;
-    planned.sd = limits->expected_sd;
-    v->detectable_planned = tg_forecast_effect(&planned, most, limits->power);
-    v->detectable = tg_forecast_effect(&v->outlook, v->answer == TG_INCONCLUSIVE ? seen : most,
-                                       limits->power);
     /* What is heterogeneous, impossible or held is not a matter of rounds. */
     if (v->answer != TG_INCONCLUSIVE || !isfinite(v->theta) || strcmp(v->word, "inconclusive") != 0)
         return;
@@ -287,6 +282,18 @@ static void look_ahead(const struct tg_limits *limits, const struct tg_test *tes
                         (limits->round_s + (test->has_to ? 2 : 1) * limits->warmup_min_s);
 }
 
+void tg_judge_foresee(const struct tg_plan *plan, struct tg_verdict *verdict)
+{
+    const struct tg_limits *limits = &plan->policy.limits;
+    struct tg_outlook planned = verdict->outlook;
+    double most = (double)limits->rounds_max, seen = (double)verdict->rounds;
+    if (!isfinite(verdict->outlook.sd)) return;
+    planned.sd = limits->expected_sd;
+    verdict->detectable_planned = tg_forecast_effect(&planned, most, limits->power);
+    verdict->detectable = tg_forecast_effect(
+        &verdict->outlook, verdict->answer == TG_INCONCLUSIVE ? seen : most, limits->power);
+}
+
 static bool has_rows(const struct tg_rows *rows, size_t block)
 {
     size_t count;
@@ -296,22 +303,23 @@ static bool has_rows(const struct tg_rows *rows, size_t block)
 
 /* By its stored baseline, if that answers, else by its own rounds. */
 static int judge_measured(const struct tg_plan *plan, size_t test, const struct tg_rows *rows,
-                          struct tg_verdict *verdict, struct tg_error *err)
+                          const struct tg_rounds *own, struct tg_verdict *verdict,
+                          struct tg_error *err)
 {
-    struct tg_rounds rounds;
+    struct tg_rounds gathered = {0};
     if (plan->lookouts[test].cell) {
         int answered = tg_lookout_judge(plan, test, rows, verdict, err);
         if (answered) return answered < 0 ? -1 : 0;
     }
-    if (tg_judge_gather(plan, test, rows, &rounds, err) < 0) return -1;
-    *verdict = judge_rounds(plan, &plan->spec.tests[test], &rounds);
+    if (!own && tg_judge_gather(plan, test, rows, &gathered, err) < 0) return -1;
+    *verdict = judge_rounds(plan, &plan->spec.tests[test], own ? own : &gathered);
     look_ahead(&plan->policy.limits, &plan->spec.tests[test], verdict);
-    tg_evidence_release(&rounds);
+    tg_evidence_release(&gathered);
     return 0;
 }
 
 int tg_judge_test(const struct tg_plan *plan, size_t test, const struct tg_rows *rows,
-                  struct tg_verdict *verdict, struct tg_error *err)
+                  const struct tg_rounds *own, struct tg_verdict *verdict, struct tg_error *err)
 {
     const struct tg_test *t = &plan->spec.tests[test];
     const struct tg_prospect *prospect = &plan->prospects[test];
@@ -327,7 +335,7 @@ int tg_judge_test(const struct tg_plan *plan, size_t test, const struct tg_rows 
         bool is_asked = !plan->asked.is_matrix_seen;
         tg_rule_say(&v, is_asked ? TG_INCONCLUSIVE : TG_SKIP, is_asked ? "missing" : "skipped",
                     "no line of it was imported");
-    } else if (judge_measured(plan, test, rows, &v, err) < 0) {
+    } else if (judge_measured(plan, test, rows, own, &v, err) < 0) {
         return -1;
     }
     if (v.answer == TG_FAIL && tg_plan_is_optional(plan, test) && !v.is_broken) {

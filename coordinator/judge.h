@@ -17,9 +17,15 @@
  * further rounds would bring. The gate makes one decision of all verdicts.
  */
 
-/* Judges one test on the rows of its block that were seen so far. */
+/*
+ * Judges one test on the rows of its block that were seen so far. `own` are its rounds where they
+ * were gathered, or NULL.
+ */
 int tg_judge_test(const struct tg_plan *plan, size_t test, const struct tg_rows *rows,
-                  struct tg_verdict *verdict, struct tg_error *err);
+                  const struct tg_rounds *own, struct tg_verdict *verdict, struct tg_error *err);
+
+/* Adds to a verdict what its test can find, which is only told: nothing is decided by it. */
+void tg_judge_foresee(const struct tg_plan *plan, struct tg_verdict *verdict);
 
 /* What broken rounds say by themselves; false if they say nothing. */
 bool tg_judge_broken(const struct tg_rounds *rounds, struct tg_verdict *verdict);

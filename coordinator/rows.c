@@ -104,15 +104,21 @@ int tg_rows_add(struct tg_rows *rows, const struct tg_measurement *row, struct t
     return 0;
 }
 
+void tg_rows_expect(struct tg_rows *rows, size_t block)
+{
+    rows->last = block;
+}
+
 int tg_rows_keep(struct tg_rows *rows, const struct tg_measurement *row, struct tg_error *err)
 {
-    struct tg_measurement moved = *row;
     struct kept *k = malloc(sizeof *k);
     if (!k) {
+        struct tg_measurement moved = *row;
         tg_measurement_free(&moved);
         return tg_fail(err, "out of memory");
     }
-    *k = (struct kept){moved, rows->kept};
+    k->row = *row;
+    k->before = rows->kept;
     rows->kept = k;
     return tg_rows_add(rows, &k->row, err);
 }

@@ -26,6 +26,9 @@ int tg_rows_add(struct tg_rows *rows, const struct tg_measurement *row, struct t
 /* The same for a row that is moved here, and freed with the others or when it fails. */
 int tg_rows_keep(struct tg_rows *rows, const struct tg_measurement *row, struct tg_error *err);
 
+/* Says of which block the next rows should be: it is looked at first. */
+void tg_rows_expect(struct tg_rows *rows, size_t block);
+
 /* The rows of a block, in the order in which they came. */
 const struct tg_measurement *const *tg_rows_of(const struct tg_rows *rows, size_t block,
                                                size_t *count);

@@ -94,6 +94,11 @@ void tg_standing_destroy(struct tg_standing *standing)
     free(standing);
 }
 
+void tg_standing_expect(struct tg_standing *standing, size_t block)
+{
+    tg_rows_expect(standing->rows, block);
+}
+
 int tg_standing_take(struct tg_standing *standing, const struct tg_measurement *row,
                      struct tg_error *err)
 {
@@ -114,24 +119,32 @@ static double urgency_of(const struct tg_verdict *v, double cost_s)
     return v->log_fail > FAILS_SOON ? SUSPICIOUS + soon : 2 + soon;
 }
 
+/* Judges a test again on its rounds, NULL if nobody else needs these. */
+static int judge_rounds(struct tg_standing *s, size_t test, const struct tg_rounds *own,
+                        struct tg_error *err)
+{
+    struct tg_verdict *v = &s->verdicts[test];
+    bool is_tallied = is_counted(s->plan, test);
+    if (is_tallied) s->tally.decided -= !v->wants_more;
+    if (tg_judge_test(s->plan, test, s->rows, own, v, err) < 0) return -1;
+    if (is_tallied) s->tally.decided += !v->wants_more;
+    if (!s->plan->policy.limits.fail_fast || v->answer != TG_FAIL) return 0;
+    struct tg_verdict counted = *v;
+    tg_acceptance_apply(s->plan, "", test, &counted);
+    if (counted.answer == TG_FAIL && tg_gate_counts(s->plan, test, &counted))
+        s->tally.has_failed = true;
+    return 0;
+}
+
 /* Judges a test again, and tells its family of it. */
 static int judge_test(struct tg_standing *s, size_t test, struct tg_error *err)
 {
-    struct tg_verdict *v = &s->verdicts[test];
     struct tg_rounds rounds;
-    bool is_tallied = is_counted(s->plan, test);
     tg_pulse();
-    if (is_tallied) s->tally.decided -= !v->wants_more;
-    if (tg_judge_test(s->plan, test, s->rows, v, err) < 0) return -1;
-    if (is_tallied) s->tally.decided += !v->wants_more;
-    struct tg_verdict counted = *v;
-    tg_acceptance_apply(s->plan, "", test, &counted);
-    if (s->plan->policy.limits.fail_fast && counted.answer == TG_FAIL &&
-        tg_gate_counts(s->plan, test, &counted))
-        s->tally.has_failed = true;
-    if (tg_family_count(s->families) == 0) return 0;
+    if (tg_family_count(s->families) == 0) return judge_rounds(s, test, NULL, err);
     if (tg_judge_gather(s->plan, test, s->rows, &rounds, err) < 0) return -1;
-    int rc = tg_family_take(s->families, test, rounds.values, rounds.count, err);
+    int rc = judge_rounds(s, test, &rounds, err);
+    if (rc == 0) rc = tg_family_take(s->families, test, rounds.values, rounds.count, err);
     tg_evidence_release(&rounds);
     return rc;
 }

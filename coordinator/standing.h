@@ -36,6 +36,9 @@ int tg_standing_create(const struct tg_plan *plan, struct tg_standing **standing
 /* Accepts NULL. */
 void tg_standing_destroy(struct tg_standing *standing);
 
+/* Says of which block the next rows should be: it is looked at first. */
+void tg_standing_expect(struct tg_standing *standing, size_t block);
+
 /* Takes a row, which is moved here, and freed with the others or when it fails. */
 int tg_standing_take(struct tg_standing *standing, const struct tg_measurement *row,
                      struct tg_error *err);

@@ -70,7 +70,7 @@ static bool next_count(char **line, int64_t *number)
 static bool next_sample(char **line, double *sample)
 {
     char *end;
-    if (!strchr("-0123456789", **line)) return false;
+    if (**line != '-' && (**line < '0' || **line > '9')) return false;
     *sample = strtod(*line, &end);
     if (end == *line || (*end && *end != ' ') || !isfinite(*sample)) return false;
     *line = *end ? end + 1 : end;
@@ -139,16 +139,12 @@ static int read_text(char *text, struct tg_measurement *m, struct tg_error *err)
 
 int tg_telegram_read(const char *text, struct tg_measurement *m, struct tg_error *err)
 {
-    struct tg_measurement read;
     char *copy = strdup(text);
     if (!copy) return tg_fail(err, "out of memory");
-    tg_measurement_init(&read);
-    int rc = read_text(copy, &read, err);
+    tg_measurement_init(m);
+    int rc = read_text(copy, m, err);
     free(copy);
-    if (rc < 0) {
-        tg_measurement_free(&read);
-        return tg_fail_in(err, "telegram");
-    }
-    *m = read;
-    return 0;
+    if (rc == 0) return 0;
+    tg_measurement_free(m);
+    return tg_fail_in(err, "telegram");
 }

@@ -165,10 +165,10 @@ BEFORE(void, tg_queue_close, struct tg_queue *queue, size_t block)
 }
 
 BEFORE(int, tg_judge_test, const struct tg_plan *plan, size_t test, const struct tg_rows *rows,
-       struct tg_verdict *verdict, struct tg_error *err)
+       const struct tg_rounds *own, struct tg_verdict *verdict, struct tg_error *err)
 {
     int64_t since = enter();
-    int rc = __real_tg_judge_test(plan, test, rows, verdict, err);
+    int rc = __real_tg_judge_test(plan, test, rows, own, verdict, err);
     leave(JUDGE, since);
     return rc;
 }
@@ -178,7 +178,7 @@ BEFORE(int, tg_judge_gather, const struct tg_plan *plan, size_t test, const stru
 {
     int64_t since = enter();
     int rc = __real_tg_judge_gather(plan, test, rows, rounds, err);
-    leave(FAMILY, since);
+    leave(JUDGE, since);
     return rc;
 }
 

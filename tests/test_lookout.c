@@ -100,7 +100,7 @@ static struct tg_verdict judge(void)
     for (size_t i = 0; i < run.count; i++)
         assert_int_equal(tg_rows_add(rows, &run.rows[i], NULL), 0);
     assert_int_equal(tg_rows_strays(rows), 0);
-    if (tg_judge_test(&plan, 0, rows, &v, &err) < 0) fail_msg("%s", err.text);
+    if (tg_judge_test(&plan, 0, rows, NULL, &v, &err) < 0) fail_msg("%s", err.text);
     return v;
 }
 
