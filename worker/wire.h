@@ -46,7 +46,8 @@ double tg_wire_listened(const struct tg_wire *wire);
 
 /*
  * Sends a text to a rank. A worker returns when it has left, or does not leave since the rank is
- * lost; rank 0, which has others to serve, when what it sent to that rank before has.
+ * lost; rank 0, which has others to serve, leaves short texts under way, and waits only until what
+ * it sent to that rank before has left.
  */
 int tg_wire_send(struct tg_wire *wire, int rank, const char *text, struct tg_error *err);
 
