@@ -144,7 +144,8 @@ static int print_report(const struct options *o)
         return fail(&err);
     }
     int status = decide(o, report, out);
-    if (o->out && fclose(out) != 0) {
+    const bool failed = ferror(out);
+    if (o->out && (fclose(out) != 0 || failed)) {
         tg_fail(&err, "cannot write '%s': %s", o->out, strerror(errno));
         return fail(&err);
     }

@@ -67,6 +67,10 @@ check 'gate: another file in it' refuses "cannot open" "$TRITGATE" gate there
 cp -r run cut && truncate -s -100 cut/worker-0000.1.h5
 check 'gate: a truncated file' refuses 'was changed after the run' "$TRITGATE" gate cut
 check 'report: no such format' refuses "no such report 'pdf'" "$TRITGATE" report run --format pdf
+for format in markdown receipt terminal lines; do
+    check "report: $format, and no room for it" refuses "cannot write '/dev/full'" \
+        "$TRITGATE" report run --format "$format" -o /dev/full
+done
 check 'report: markdown' gives 0 "$TRITGATE" report run
 check 'with a title' says '^# tritgate: pass$'
 check 'the same as the file' diff out run/report.md
