@@ -246,6 +246,9 @@ static int launch(struct launch *l, struct tg_error *err)
     }
     if (launched.signal)
         tg_fail(err, "stopped by a signal; --resume %s goes on", l->directory);
+    else if (!l->wishes.resume && (was_there || !is_begun(l)))
+        tg_fail(err, "no try came to its end (mpirun ended with %s), and nothing was measured",
+                launched.how);
     else
         tg_fail(err, "no try came to its end (mpirun ended with %s); --resume %s goes on",
                 launched.how, l->directory);

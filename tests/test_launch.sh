@@ -77,7 +77,8 @@ check 'which can be done' gives 0 "$TRITGATE" launch -n 2 -- run --resume interr
 
 mkdir never && printf '#!/bin/sh\nexit 1\n' >never/mpirun && chmod +x never/mpirun
 check 'tries are bounded' gives 4 env PATH="$PWD/never:$PATH" "$TRITGATE" launch --tries 2 -- run slow.json
-check 'and say so' grep -q 'error: no try came to its end (mpirun ended with status 1)' err
+check 'and say so, and that there is nothing to go on with' \
+    grep -q 'error: no try came to its end (mpirun ended with status 1), and nothing was measured$' err
 check 'leaving no directory' test -z "$(ls runs)"
 printf '#!/bin/sh\nsleep 60\n' >never/mpirun
 check 'an mpirun that never begins is ended' gives 4 env PATH="$PWD/never:$PATH" \
