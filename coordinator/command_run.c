@@ -134,6 +134,22 @@ static const struct argp argp = {
     NULL,
     NULL};
 
+/* Where the evidence is, and, if the run is open and more rounds could change that, what goes on.
+ */
+static void say_where(const struct tg_work *w, const struct tg_decision *decision)
+{
+    bool wants_more = false;
+    for (size_t i = 0; i < decision->verdict_count; i++) {
+        const struct tg_verdict *v = &decision->verdicts[i];
+        wants_more |= v->answer == TG_INCONCLUSIVE && v->wants_more &&
+                      tg_gate_is_required(&w->plan, i);
+    }
+    printf("evidence in %s", w->directory);
+    if (decision->answer == TG_INCONCLUSIVE && wants_more)
+        printf("; to go on measuring: tritgate run --resume %s", w->directory);
+    printf("\n");
+}
+
 /* From the closed files: the decision, its reports, the table. Returns the exit status. */
 static int conclude(struct tg_work *w, bool all_left, const struct tg_dispatched *dispatched,
                     struct tg_error *err)
@@ -151,7 +167,7 @@ static int conclude(struct tg_work *w, bool all_left, const struct tg_dispatched
             tg_run_directory_copy_receipt(w->wishes->json, &w->plan, &decision, err) == 0)
             status = tg_gate_status(&decision);
         tg_report_find("terminal")->write(stdout, &w->plan, &decision);
-        printf("evidence in %s\n", w->directory);
+        say_where(w, &decision);
         tg_gate_release(&decision);
     }
     tg_store_release(&run);

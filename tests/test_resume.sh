@@ -56,6 +56,15 @@ check 'a run that goes on cannot be resumed' refuses 'is still going on' \
 wait "$launcher"
 check 'and is not harmed' gives 0 "$TRITGATE" gate twice
 
+ask brief '"stub_twice"' rounds_min=20 budget_s=0.001
+check 'a run whose budget is spent is open' gives 2 "$TRITGATE" run brief.json --out brief
+check 'and says what goes on' says '^evidence in (.*brief); to go on measuring: tritgate run --resume \1$'
+check 'which does' gives 0 "$TRITGATE" run --resume brief --budget 60
+check 'and then says no more of that' says '^evidence in [^;]*$'
+ask hopeless '"stub_twice"' rounds_min=2 rounds_max=2
+check 'a run without rounds left is open, too' gives 2 "$TRITGATE" run hopeless.json --out hopeless
+check 'but nothing goes on with it' says '^evidence in [^;]*$'
+
 check 'a finished run can be resumed, and measures nothing' gives 0 farm --resume coordinator
 check 'which is written down' grep -q '"kind": "statistical"' coordinator/tries.json
 
