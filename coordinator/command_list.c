@@ -188,6 +188,24 @@ static void fill_model(size_t i, struct row *row)
     set(row, 7, m->source);
 }
 
+static size_t layer_count(void)
+{
+    return tg_model_count() * tg_model_layer_count();
+}
+
+static void fill_layer(size_t i, struct row *row)
+{
+    const char *model = tg_model_at(i / tg_model_layer_count())->name;
+    const char *layer = tg_model_layer(i % tg_model_layer_count());
+    int64_t rows = -1, cols = -1;
+    struct tg_error err;
+    tg_model_shape(model, layer, &rows, &cols, &err); /* which all of these names have */
+    set(row, 0, model);
+    set(row, 1, layer);
+    set_number(row, 2, rows);
+    set_number(row, 3, cols);
+}
+
 static void fill_profile(size_t i, struct row *row)
 {
     const struct tg_profile *p = tg_profile_at(i);
@@ -240,6 +258,7 @@ static const struct table tables[] = {
      {"name", "hidden", "ffn", "layers", "heads", "kv_heads", "vocabulary", "source"},
      tg_model_count,
      fill_model},
+    {"layers", {"model", "layer", "rows", "cols"}, layer_count, fill_layer},
     {"probes", {"name", "meaning"}, tg_probe_count, fill_probe},
     {"profiles",
      {"name", "prompt", "new_tokens", "metric", "meaning"},
@@ -335,8 +354,8 @@ int tg_command_list(int argc, char **argv)
                                      parse,
                                      "TABLE",
                                      "Prints a table: axes, kernels, formats, ops, isas, metrics, "
-                                     "facts, gpus, hardware, limits, models, probes, profiles, "
-                                     "rules, reports or watch.\v"
+                                     "facts, gpus, hardware, limits, models, layers, probes, "
+                                     "profiles, rules, reports or watch.\v"
                                      "Exit status: 0, or 3 for a table that is not there.",
                                      NULL,
                                      NULL,

@@ -95,10 +95,12 @@ check 'names the signal' says 'crashed: signal 11'
 check 'check: one that hangs' gives 1 "$TRITGATE" check stub_hang --deadline 0.3
 check 'check: none' refuses "no kernel matches 'x*'" "$TRITGATE" check 'x*'
 check 'list: no such table' refuses "no such table 'tables'" "$TRITGATE" list tables
-for table in axes kernels formats ops isas metrics facts limits models probes rules reports watch; do
+for table in axes kernels formats ops isas metrics facts limits models layers probes profiles rules reports watch; do
     check "list $table" gives 0 "$TRITGATE" list "$table"
     check "list $table --json" gives 0 "$TRITGATE" list "$table" --json
 done
+check 'list: the layers of models, with their shapes' gives 0 "$TRITGATE" list layers
+check 'which are those of cells' says '^bitnet-2b +attn_k +640 +2560$'
 check 'matrix: the whole mission' gives 0 "$TRITGATE" matrix "$TG_SOURCE/matrix/full.json"
 check 'names who cannot' says "nobody here: no probe of this build matches 'engine\*'"
 check 'matrix: smoke has at most 24 required tests' bash -c \
