@@ -159,6 +159,21 @@ char *tg_report_brief(const struct tg_plan *plan, size_t test, char *out, size_t
     return out;
 }
 
+/* A number of bytes, in the greatest unit of which there is one. */
+static void bytes_text(double bytes, char *out, size_t size)
+{
+    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+    size_t i = 0;
+    for (; i + 1 < sizeof units / sizeof *units && fabs(bytes) >= 1024; i++) bytes /= 1024;
+    snprintf(out, size, "%.4g %s", bytes, units[i]);
+}
+
+/* A multiple: three digits, or all of a whole number. */
+static void factor_text(double factor, char *out, size_t size)
+{
+    snprintf(out, size, fabs(factor) >= 999.5 && fabs(factor) < 1e9 ? "%.0f" : "%.3g", factor);
+}
+
 char *tg_report_value(const struct tg_metric *metric, double value, char *out, size_t size)
 {
     static const struct {
@@ -175,6 +190,8 @@ char *tg_report_value(const struct tg_metric *metric, double value, char *out, s
     } else if (strcmp(metric->unit, "s") == 0) {
         while (value < 0.9995 * times[i].from) i++;
         snprintf(out, size, "%.3g %s", value * times[i].factor, times[i].unit);
+    } else if (strcmp(metric->unit, "B") == 0) {
+        bytes_text(value, out, size);
     } else {
         snprintf(out, size, "%.6g %s", value, metric->unit);
     }
@@ -203,8 +220,8 @@ char *tg_report_demand(const struct tg_rule *rule, char *out, size_t size)
     } else if (is(rule, "growth")) {
         snprintf(out, size, "not %.3g %% out of proportion", 100 * rule->margin);
     } else if (is(rule, "rate")) {
-        snprintf(out, size, "%s worse by less than %.4g %s a sample", rule->metric, rule->limit,
-                 tg_metric_find(rule->metric)->unit);
+        tg_report_value(tg_metric_find(rule->metric), rule->limit, value, sizeof value);
+        snprintf(out, size, "%s worse by less than %s a sample", rule->metric, value);
     } else {
         tg_report_value(tg_metric_find(rule->metric), rule->limit, value, sizeof value);
         snprintf(out, size, "%s at %s %s", rule->metric, is(rule, "least") ? "least" : "most",
@@ -236,16 +253,18 @@ char *tg_report_measured(const struct tg_rule *rule, const struct tg_verdict *v,
             snprintf(out + used, size - (size_t)used, " [%+.2f, %+.2f]", tg_rule_percent(low),
                      tg_rule_percent(high));
     } else if (is(rule, "factor")) {
-        int used = snprintf(out, size, "%.3gx", 1 + v->estimate);
-        if (has_ends)
-            snprintf(out + used, size - (size_t)used, " [%.3g, %.3g]", 1 + v->interval.low,
-                     1 + v->interval.high);
+        char factor[32], low[32], high[32];
+        factor_text(1 + v->estimate, factor, sizeof factor);
+        factor_text(1 + v->interval.low, low, sizeof low);
+        factor_text(1 + v->interval.high, high, sizeof high);
+        int used = snprintf(out, size, "%sx", factor);
+        if (has_ends) snprintf(out + used, size - (size_t)used, " [%s, %s]", low, high);
     } else if (is(rule, "distance")) {
         snprintf(out, size, "%.3g", v->estimate);
     } else if (is(rule, "rate")) {
-        int used = snprintf(out, size, "%+.4g %s", v->estimate, metric->unit);
+        int used = snprintf(out, size, "%+.6g %s", v->estimate, metric->unit);
         if (has_ends)
-            snprintf(out + used, size - (size_t)used, " [%+.4g, %+.4g]", v->interval.low,
+            snprintf(out + used, size - (size_t)used, " [%+.6g, %+.6g]", v->interval.low,
                      v->interval.high);
     } else {
         tg_report_value(metric, v->estimate, out, size);
@@ -276,7 +295,7 @@ char *tg_report_detectable(const struct tg_rule *rule, const struct tg_verdict *
     } else if (is(rule, "factor")) {
         snprintf(out, size, "less than %.3gx", effect);
     } else if (is(rule, "rate")) {
-        snprintf(out, size, "%.3g", effect);
+        tg_report_value(tg_metric_find(rule->metric), effect, out, size);
     } else {
         tg_report_value(tg_metric_find(rule->metric), effect, value, sizeof value);
         snprintf(out, size, "%s %s", is(rule, "least") ? "less than" : "more than", value);

@@ -35,6 +35,6 @@ void tg_rule_slope(const struct tg_evidence *e, struct tg_verdict *v)
     if (progress.is_over || !e->is_brief) estimate(e, sign, v);
     if (progress.is_over)
         snprintf(v->reason, sizeof v->reason,
-                 "by %.4g %s from sample to sample, less than %.4g is demanded", v->estimate,
+                 "by %.6g %s from sample to sample, less than %.6g is demanded", v->estimate,
                  e->metric->unit, e->rule->limit);
 }

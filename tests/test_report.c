@@ -250,7 +250,7 @@ static void a_receipt_is_json_that_agrees_with_the_decision(void **state)
     tg_json_release(&file);
 }
 
-static void exact_values_slopes_and_growth_are_said_in_their_units(void **state)
+static void each_kind_of_rule_says_its_numbers_in_their_units(void **state)
 {
     (void)state;
     static const struct {
@@ -262,7 +262,13 @@ static void exact_values_slopes_and_growth_are_said_in_their_units(void **state)
         {"determinism", "kernel_accuracy", 0.998, 0, 0, "kernel_accuracy the same every time",
          "99.8 %"},
         {"slope", "call_time", 65536, 65000, 66000, "call_time worse by less than 4 s a sample",
-         "+6.554e+04 s [+6.5e+04, +6.6e+04]"},
+         "+65536 s [+65000, +66000]"},
+        {"slope", "held_memory", 65536, 65000, 66000, "held_memory worse by less than 4 B a sample",
+         "+65536 B [+65000, +66000]"},
+        {"ceiling", "peak_memory", 3.5 * 1024 * 1024, NAN, NAN, "peak_memory at most 4 B",
+         "3.5 MiB"},
+        {"ceiling", "gpu_memory", 8589934592, NAN, NAN, "gpu_memory at most 4 B", "8 GiB"},
+        {"ratio", "call_time", 1388.7, 3.456, 12799, "at least 4x", "1390x [4.46, 12800]"},
         {"scaling", "call_time", 0.3, 0.2, 0.4, "not 5 % out of proportion",
          "+30.00 % [+20.00, +40.00]"},
     };
@@ -367,7 +373,7 @@ int main(void)
         TEST(no_line_of_a_report_ends_with_a_blank),
         TEST(what_a_process_said_cannot_break_a_table),
         TEST(a_receipt_is_json_that_agrees_with_the_decision),
-        TEST(exact_values_slopes_and_growth_are_said_in_their_units),
+        TEST(each_kind_of_rule_says_its_numbers_in_their_units),
         TEST(every_report_with_a_file_is_written),
         TEST(reports_end_with_the_lines_of_the_flow_and_its_route),
         TEST(a_route_without_tests_says_only_where),
