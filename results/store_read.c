@@ -310,6 +310,8 @@ static int read_run(const char *directory, struct dirent **shards, int shard_cou
 {
     char path[4096 + 300];
     if (read_seal(directory, shards, shard_count, run, err) < 0) return -1;
+    if (!has_part(directory, "matrix.json"))
+        return tg_fail(err, "it has no matrix.json: that is not the directory of a run");
     if (!(run->matrix = read_part(directory, "matrix.json", err)) ||
         !(run->policy = read_part(directory, "policy.json", err)) ||
         !(run->plan = read_part(directory, "plan.json", err)))

@@ -63,7 +63,7 @@ check 'nothing was made by any of these' test ! -e made
 
 check 'a run of stored evidence' gives 0 "$TRITGATE" run "$data/quick.json" --out run
 check 'gate: no run' refuses "cannot read run 'nowhere'" "$TRITGATE" gate nowhere
-check 'gate: another file in it' refuses "cannot open" "$TRITGATE" gate there
+check 'gate: no run in it' refuses "run 'there': it has no matrix.json" "$TRITGATE" gate there
 cp -r run cut && truncate -s -100 cut/worker-0000.1.h5
 check 'gate: a truncated file' refuses 'was changed after the run' "$TRITGATE" gate cut
 check 'report: no such format' refuses "no such report 'pdf'" "$TRITGATE" report run --format pdf
