@@ -232,7 +232,15 @@ static bool count(const struct tg_plan *plan, size_t i, struct tg_decision *d)
     return true;
 }
 
-/* The processors, and how long the run waited for others on the same memory. */
+/* Of how many cells a round of a block has rows. */
+static int cells_of(const char *block)
+{
+    int count = 1;
+    for (; *block; block++) count += *block == '|';
+    return count;
+}
+
+/* The processors, and how long workers waited for other runs on the same memory. */
 static void look_at_rows(const struct tg_run *run, struct tg_decision *d)
 {
     double waited_s = 0;
@@ -241,7 +249,8 @@ static void look_at_rows(const struct tg_run *run, struct tg_decision *d)
         const struct tg_facts *facts = &run->rows[i].facts;
         if (run->rows[i].attempt > (int64_t)d->attempts) d->attempts = (size_t)run->rows[i].attempt;
         size_t used = strlen(d->machines);
-        if (isfinite(facts->waited_s)) waited_s += facts->waited_s;
+        /* Each row of a round has the whole wait of the round. */
+        if (isfinite(facts->waited_s)) waited_s += facts->waited_s / cells_of(run->rows[i].block);
         /* What nobody ran has no processor. */
         if (run->rows[i].outcome == TG_SKIPPED && strcmp(facts->cpu, "unknown") == 0) continue;
         if (!strstr(d->machines, facts->cpu))
@@ -249,7 +258,8 @@ static void look_at_rows(const struct tg_run *run, struct tg_decision *d)
                      facts->cpu);
     }
     if (waited_s >= 1)
-        note(d, "waited %.0f s for other runs on the same memory, out of its budget", waited_s);
+        note(d, "workers waited %.0f s in all for other runs on the same memory, out of the budget",
+             waited_s);
 }
 
 /* Which devices ran cells, and the most that was seen of their memory, heat and power. */

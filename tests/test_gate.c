@@ -271,6 +271,17 @@ static void what_a_reader_must_know_stands_first(void **state)
         assert_string_equal(decision.notes[i], wanted[i]);
 }
 
+static void a_wait_of_both_sides_of_a_round_is_one(void **state)
+{
+    (void)state;
+    begin_run(one, builds);
+    made_rounds(&run, &plan, 0, 0, 2, 0, 0.001);
+    for (size_t i = 0; i < run.count; i++) run.rows[i].facts.waited_s = 20;
+    decide_run();
+    assert_notes("workers waited 40 s in all for other runs on the same memory, out of the budget",
+                 NULL);
+}
+
 static void rows_of_another_library_cannot_pass(void **state)
 {
     (void)state;
@@ -453,6 +464,7 @@ int main(void)
         TEST(a_policy_may_require_a_base),
         TEST(a_policy_may_require_kernels_without_assertions),
         TEST(what_a_reader_must_know_stands_first),
+        TEST(a_wait_of_both_sides_of_a_round_is_one),
         TEST(rows_of_another_library_cannot_pass),
         TEST(head_that_crashed_once_must_be_repeated),
         TEST(a_base_that_breaks_says_nothing_of_head),
