@@ -92,6 +92,12 @@ static void spoil(const struct fake *f, float *logits)
     for (int64_t i = f->n->vocabulary / 2; i < f->n->vocabulary; i++) logits[i] *= -3;
 }
 
+static int32_t best_of(const struct fake *f, const float *logits)
+{
+    const int64_t best = tg_choose_best(logits, f->n->vocabulary);
+    return (int32_t)(f->manners.misses ? (best + 1) % f->n->vocabulary : best);
+}
+
 /* The logits of the last token, by which the next is chosen. */
 static void keep(struct fake *f, float *logits)
 {
@@ -100,7 +106,7 @@ static void keep(struct fake *f, float *logits)
         logits[i] *= (float)(1 + (i % 2 ? f->manners.blurs : -f->manners.blurs));
     if (f->manners.drift_after > 0 && f->calls > f->manners.drift_after) spoil(f, logits);
     if (logits != f->logits) memcpy(f->logits, logits, (size_t)f->n->vocabulary * sizeof *logits);
-    f->tokens[tg_forward_position(f->forward)] = tg_choose_best(logits, f->n->vocabulary);
+    f->tokens[tg_forward_position(f->forward)] = best_of(f, logits);
     f->has_next = true;
     if (f->manners.fault_after == 0 || f->calls < f->manners.fault_after) return;
     fprintf(stderr, "fake device: a fault on command\n");

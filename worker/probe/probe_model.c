@@ -9,6 +9,7 @@
 #include "kernels/fill.h"
 #include "results/digest.h"
 #include "worker/library.h"
+#include "worker/model/choose.h"
 #include "worker/model/model_source.h"
 #include "worker/model/profile.h"
 #include "worker/model/prompt.h"
@@ -300,28 +301,37 @@ static uint64_t own_sum(struct state *s)
     return sum_of(tg_session_logits(&s->session), s->session.network.vocabulary);
 }
 
+static void is_wrong(struct tg_measurement *m, const char *reason)
+{
+    m->outcome = TG_WRONG;
+    snprintf(m->reason, sizeof m->reason, "%s", reason);
+}
+
+/* The sum of the logits that token `i` of the walk was chosen from: of which it must be the best.
+ */
+static void learn_token(struct state *s, int64_t i, struct tg_measurement *m)
+{
+    s->sums[i] = own_sum(s);
+    if (s->walk[i] != tg_choose_best(s->session.logits, s->session.network.vocabulary))
+        is_wrong(m, "the token that it chooses is not that of its largest logit");
+}
+
 /* Finds out which tokens come behind the prompt, and the sums of all logits on the way. */
-static void learn(struct state *s)
+static void learn(struct state *s, struct tg_measurement *m)
 {
     const enum tg_profile_call kind = s->profile->call;
     const int64_t steps = kind == TG_CALL_TOKEN   ? s->profile->tokens
                           : kind == TG_CALL_WHOLE ? s->profile->tokens - 1
                                                   : 0;
     run_prompt(s);
-    s->sums[0] = own_sum(s);
     choose(s, 0);
+    learn_token(s, 0, m);
     for (int64_t i = 0; i < steps; i++) {
         run_token(s, i);
-        s->sums[i + 1] = own_sum(s);
+        learn_token(s, i + 1, m);
     }
     s->is_known = true;
     s->at = 0;
-}
-
-static void is_wrong(struct tg_measurement *m, const char *reason)
-{
-    m->outcome = TG_WRONG;
-    snprintf(m->reason, sizeof m->reason, "%s", reason);
 }
 
 static int check_products(struct state *s, struct tg_measurement *m, struct tg_error *err)
@@ -378,7 +388,7 @@ static int model_check(void *opaque, struct tg_measurement *m, struct tg_error *
         compare_with_host(s, m, err) < 0)
         return -1;
     if (m->outcome != TG_MEASURED) return 0;
-    learn(s);
+    learn(s, m);
     tg_model_device_look(&s->beside, &m->facts);
     tg_executed_look(s->library, s->session.pool, m);
     const float *logits = tg_session_logits(&s->session);
