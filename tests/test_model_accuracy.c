@@ -17,7 +17,8 @@ static void what_is_the_same_has_no_distance(void **state)
     const float x[] = {1, 2, 3, -1, 0, 5};
     struct tg_model_accuracy a;
     tg_model_accuracy_compare(x, x, 2, 3, &a);
-    assert_true(fabs(a.cosine - 1) < 1e-15 && a.agreement == 1 && a.divergence == 0);
+    assert_true(fabs(a.cosine - 1) < 1e-15 && a.scale == 1 && a.agreement == 1 &&
+                a.divergence == 0);
 }
 
 /* Two tokens: p = 3/4 and 1/4 where the other has them the other way round: ln(3) / 2. */
@@ -31,9 +32,12 @@ static void distances_are_those_of_their_formulas(void **state)
     assert_true(fabs(a.divergence - log(3) / 2) < 1e-6);
     tg_model_accuracy_compare(own, wanted, 2, 2, &a);
     assert_true(fabs(a.cosine) < 1e-7 && a.agreement == 0.5); /* the least, and the share */
+    assert_true(a.scale == 2);                                /* of the second */
     const double p = 1 / (1 + exp(-1)), q = 1 / (1 + exp(-2));
     const double second = p * log(p / q) + (1 - p) * log((1 - p) / (1 - q));
     assert_true(fabs(a.divergence - (log(3) / 2 + second) / 2) < 1e-6);
+    tg_model_accuracy_compare(wanted, own, 2, 2, &a);
+    assert_true(a.scale == 0.5);
 }
 
 static void large_logits_do_not_overflow(void **state)
@@ -54,6 +58,7 @@ static void what_is_not_finite_agrees_with_nothing(void **state)
         struct tg_model_accuracy a;
         tg_model_accuracy_compare(bad[i], good, 1, 2, &a);
         assert_true(a.cosine == -1 && a.agreement == 0 && isinf(a.divergence));
+        assert_true(isinf(a.scale));
     }
 }
 

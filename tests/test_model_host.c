@@ -65,6 +65,20 @@ static void a_block_that_is_off_is_named(void **state)
     if (!strstr(host.reason, "block 0 by itself, a cosine of 0.998")) fail_msg("'%s'", host.reason);
 }
 
+static void logits_of_another_size_are_others(void **state)
+{
+    (void)state;
+    static const char *const manners[] = {"scales=1000", "scales=1.2", "scales=0.8"};
+    static const char *const sizes[] = {"and 1000 times", "and 1.2 times", "and 0.8 times"};
+    for (int i = 0; i < 3; i++) {
+        const struct tg_model_host host = compared("fake", manners[i], 0);
+        if (!strstr(host.reason, "block 0 by itself, a cosine of 1.0") ||
+            !strstr(host.reason, sizes[i]))
+            fail_msg("%s: '%s'", manners[i], host.reason);
+    }
+    assert_string_equal(compared("fake", "scales=1.01", 0).reason, "");
+}
+
 /* The device gives other logits only behind so many calls, which a block by itself does not see. */
 static void blocks_that_are_right_must_follow_each_other(void **state)
 {
@@ -82,6 +96,7 @@ int main(void)
          every_block_and_all_of_them_are_compared, NULL, NULL, (void *)"cuda"},
         cmocka_unit_test(what_rounding_does_to_a_block_is_let_pass),
         cmocka_unit_test(a_block_that_is_off_is_named),
+        cmocka_unit_test(logits_of_another_size_are_others),
         cmocka_unit_test(blocks_that_are_right_must_follow_each_other),
     };
     return cmocka_run_group_tests(tests, tiny_make, tiny_drop);

@@ -103,7 +103,8 @@ static void keep(struct fake *f, float *logits)
 {
     f->calls++;
     for (int64_t i = 0; i < f->n->vocabulary; i++)
-        logits[i] *= (float)(1 + (i % 2 ? f->manners.blurs : -f->manners.blurs));
+        logits[i] *= (float)(f->manners.scales *
+                             (1 + (i % 2 ? f->manners.blurs : -f->manners.blurs)));
     if (f->manners.drift_after > 0 && f->calls > f->manners.drift_after) spoil(f, logits);
     if (logits != f->logits) memcpy(f->logits, logits, (size_t)f->n->vocabulary * sizeof *logits);
     f->tokens[tg_forward_position(f->forward)] = best_of(f, logits);

@@ -23,8 +23,11 @@ static double divergence_of(const float *x, const float *reference, int64_t n)
     return fmax(sum, 0); /* what is below is rounding */
 }
 
-/* One position: its cosine, and whether the best token is the same. */
-static double cosine_of(const float *x, const float *reference, int64_t n, bool *is_same)
+/* One position: its cosine, what its norm is of that wanted, and whether the best token is the
+ * same.
+ */
+static double cosine_of(const float *x, const float *reference, int64_t n, double *scale,
+                        bool *is_same)
 {
     double product = 0, squares[2] = {0, 0};
     int64_t best = 0, wanted = 0;
@@ -36,18 +39,21 @@ static double cosine_of(const float *x, const float *reference, int64_t n, bool 
         if (reference[i] > reference[wanted]) wanted = i;
     }
     *is_same = best == wanted;
+    *scale = sqrt(squares[0] / squares[1]);
     return product / sqrt(squares[0] * squares[1]);
 }
 
 void tg_model_accuracy_compare(const float *logits, const float *reference, int64_t positions,
                                int64_t vocabulary, struct tg_model_accuracy *accuracy)
 {
-    struct tg_model_accuracy a = {.cosine = 1};
+    struct tg_model_accuracy a = {.cosine = 1, .scale = 1};
     for (int64_t p = 0; p < positions; p++) {
         const float *x = logits + p * vocabulary, *wanted = reference + p * vocabulary;
         bool is_same;
-        double cosine = cosine_of(x, wanted, vocabulary, &is_same);
+        double scale, cosine = cosine_of(x, wanted, vocabulary, &scale, &is_same);
         bool is_finite = isfinite(cosine);
+        if (!is_finite) scale = INFINITY;
+        if (fabs(log(scale)) > fabs(log(a.scale))) a.scale = scale;
         a.cosine = fmin(a.cosine, is_finite ? cosine : -1);
         a.agreement += is_finite && is_same;
         a.divergence += is_finite ? divergence_of(x, wanted, vocabulary) : INFINITY;

@@ -12,13 +12,14 @@
 
 struct tg_model_accuracy {
     double cosine;     /* the least over positions */
+    double scale;      /* norm of the logits over that of the reference's, the furthest from 1 */
     double agreement;  /* share of positions with the same best token */
     double divergence; /* nats, the mean over positions: sum of p ln(p / q), p the reference's */
 };
 
 /*
  * Compares two sets of logits, `positions` x `vocabulary` each. A position where one of them is not
- * finite has a cosine of -1, no agreement, and an infinite divergence.
+ * finite has a cosine of -1, a scale of infinity, no agreement, and an infinite divergence.
  */
 void tg_model_accuracy_compare(const float *logits, const float *reference, int64_t positions,
                                int64_t vocabulary, struct tg_model_accuracy *accuracy);

@@ -3,12 +3,14 @@
 
 #include <assert.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 
 #include "worker/probe/model_accuracy.h"
 
 #define BLOCK_COSINE 0.999
 #define WHOLE_COSINE 0.98
+#define SCALE_MOST   1.1
 
 static int compare(struct tg_session *s, const int32_t *tokens, int64_t count, const char *what,
                    double least, struct tg_model_host *host, struct tg_error *err)
@@ -16,9 +18,13 @@ static int compare(struct tg_session *s, const int32_t *tokens, int64_t count, c
     struct tg_model_accuracy a;
     if (tg_model_accuracy_measure(s, tokens, count, false, &a, err) < 0) return -1;
     host->checked += count * s->network.vocabulary;
-    if (a.cosine >= least) return 0;
-    snprintf(host->reason, sizeof host->reason,
-             "its logits are not those of the host: %s, a cosine of %.6f", what, a.cosine);
+    if (a.cosine >= least && fabs(log(a.scale)) <= log(SCALE_MOST)) return 0;
+    int used = snprintf(host->reason, sizeof host->reason,
+                        "its logits are not those of the host: %s, a cosine of %.6f", what,
+                        a.cosine);
+    if (a.cosine >= least)
+        snprintf(host->reason + used, sizeof host->reason - (size_t)used,
+                 ", and %.4g times as large", a.scale);
     return 0;
 }
 

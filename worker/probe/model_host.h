@@ -16,7 +16,8 @@
  * logits of the host had a cosine of 0.99995 and more with its own; with one head of twenty set to
  * zero 0.93, with 8 of 2560 numbers of its result 0.998. So 0.999 is asked of a block. Thirty
  * blocks add up to 0.998 from the same change, which says as little as one head that is missing:
- * of all of them 0.98 is asked, which only shows that they follow each other.
+ * of all of them 0.98 is asked, which only shows that they follow each other. A cosine knows no
+ * size: logits may have at most 1.1 times the norm of the host's, and no less than 1 / 1.1.
  */
 
 enum { TG_MODEL_HOST_TOKENS = 8 }; /* at most, half of them together and half one by one */
