@@ -164,6 +164,10 @@ check 'logits that drift are wrong' gives 1 model drift_after=45 drifts beside
 check 'against those that were checked' says 'than the checked one'
 check 'logits that are not the host'"'"'s are wrong' gives 1 model blurs=0.1 blurs beside
 check 'by how close they are' says 'its logits are not those of the host: block 0 by itself, a cosine of 0\.99'
+check 'logits that are right at first only are wrong' gives 1 model far=40 far beside
+check 'by a text that goes on' says 'block [0-9]+ by itself, on a text that goes on, a cosine of '
+check 'a token that is not the best is wrong' gives 1 model misses=1 misses beside
+check 'as is said' says 'chooses is not that of its largest logit'
 check 'products that are off by one are wrong' gives 1 model errs=1 errs beside
 check 'where they are' says 'by fake differs from the reference'
 check 'one that breaks under a model' gives 1 model fault_after=50 faults beside

@@ -18,11 +18,12 @@ enum { TOKENS = sizeof tokens / sizeof *tokens };
 
 /* The tiny model on a device of these manners, which runs all tokens, `times` times, before it is
  * held against the host. */
-static struct tg_model_host compared(const char *device, const char *manners, int times)
+static struct tg_model_host compared_so(const char *device, const char *manners, int times,
+                                        bool is_complete)
 {
     const struct tg_session_options options = {
         .path = tiny_path, .threads = 2, .context = 16, .batch = 4, .device = device};
-    struct tg_model_host host;
+    struct tg_model_host host = {.is_complete = is_complete, .draw = 7, .together = 4};
     struct tg_session s;
     struct tg_error err;
     if (!tg_forward_device_find(device)) skip();
@@ -36,13 +37,18 @@ static struct tg_model_host compared(const char *device, const char *manners, in
         if (tg_session_run(&s, tokens, TOKENS, &err) < 0) fail_msg("%s", err.text);
     }
     if (tg_model_host_compare(&s, tokens, TOKENS, &host, &err) < 0) fail_msg("%s", err.text);
-    if (!*host.reason)
-        assert_int_equal(host.checked,
-                         (s.network.layers + 1) * TG_MODEL_HOST_TOKENS * s.network.vocabulary);
+    const int64_t positions = is_complete ? (s.network.layers + 1) * TG_MODEL_HOST_TOKENS + TOKENS
+                                          : 2 * TG_MODEL_HOST_TOKENS;
+    if (!*host.reason) assert_int_equal(host.checked, positions * s.network.vocabulary);
     if (tg_session_run(&s, tokens, TOKENS, &err) < 0) fail_msg("%s", err.text);
     tg_session_close(&s);
     unsetenv("TRITGATE_FAKE_GPU");
     return host;
+}
+
+static struct tg_model_host compared(const char *device, const char *manners, int times)
+{
+    return compared_so(device, manners, times, true);
 }
 
 static void every_block_and_all_of_them_are_compared(void **state)
@@ -63,6 +69,24 @@ static void a_block_that_is_off_is_named(void **state)
     (void)state;
     const struct tg_model_host host = compared("fake", "blurs=0.06", 0);
     if (!strstr(host.reason, "block 0 by itself, a cosine of 0.998")) fail_msg("'%s'", host.reason);
+}
+
+/* As where attention over more tokens than the first few is another one. */
+static void a_text_that_goes_on_is_compared_to_its_end(void **state)
+{
+    (void)state;
+    const struct tg_model_host host = compared("fake", "far=9", 0);
+    if (!strstr(host.reason, "by itself, on a text that goes on, a cosine of "))
+        fail_msg("'%s'", host.reason);
+    assert_string_equal(compared("fake", "far=10", 0).reason, "");
+}
+
+static void else_one_block_and_all_of_them_are_compared(void **state)
+{
+    (void)state;
+    assert_string_equal(compared_so("fake", "", 0, false).reason, "");
+    const struct tg_model_host host = compared_so("fake", "scales=1.2", 0, false);
+    if (!strstr(host.reason, "block 3 by itself, a cosine of ")) fail_msg("'%s'", host.reason);
 }
 
 static void logits_of_another_size_are_others(void **state)
@@ -96,6 +120,8 @@ int main(void)
          every_block_and_all_of_them_are_compared, NULL, NULL, (void *)"cuda"},
         cmocka_unit_test(what_rounding_does_to_a_block_is_let_pass),
         cmocka_unit_test(a_block_that_is_off_is_named),
+        cmocka_unit_test(a_text_that_goes_on_is_compared_to_its_end),
+        cmocka_unit_test(else_one_block_and_all_of_them_are_compared),
         cmocka_unit_test(logits_of_another_size_are_others),
         cmocka_unit_test(blocks_that_are_right_must_follow_each_other),
     };

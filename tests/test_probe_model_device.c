@@ -104,6 +104,8 @@ static void a_device_that_errs_has_no_speed(void **state)
                 {"blurs=0.1", "not those of the host: block 0 by itself, a cosine of 0.99", true},
                 {"misses=1", "chooses is not that of its largest logit", true},
                 {"misses=1", "chooses is not that of its largest logit", false},
+                {"blurs=0.1", "by itself, a cosine of 0.99", false},
+                {"far=47", "by itself, on a text that goes on, a cosine of ", true},
                 {"drift_after=60", "than the checked one", true}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         begin_fake(rows[i].manners);

@@ -106,6 +106,7 @@ static void keep(struct fake *f, float *logits)
         logits[i] *= (float)(f->manners.scales *
                              (1 + (i % 2 ? f->manners.blurs : -f->manners.blurs)));
     if (f->manners.drift_after > 0 && f->calls > f->manners.drift_after) spoil(f, logits);
+    if (f->manners.far > 0 && tg_forward_position(f->forward) > f->manners.far) spoil(f, logits);
     if (logits != f->logits) memcpy(f->logits, logits, (size_t)f->n->vocabulary * sizeof *logits);
     f->tokens[tg_forward_position(f->forward)] = best_of(f, logits);
     f->has_next = true;

@@ -295,7 +295,11 @@ static double packed_bytes(const struct tg_session_size *size, double *most)
 
 int64_t tg_session_bytes(const struct tg_session_size *size)
 {
-    enum { LOADERS = 4, FILE_BYTES = 96 << 20 }; /* vocabulary, merges, what libraries have */
+    enum {
+        LOADERS = 4,
+        FILE_BYTES = 96 << 20, /* vocabulary, merges, what libraries have */
+        HELD_MOST = 160        /* positions whose logits are held against each other */
+    };
     const struct tg_model *m = size->model;
     const double wide = (double)(m->ffn > m->hidden ? m->ffn : m->hidden) + (double)m->hidden;
     const double kept = 2.0 * (double)m->key_value_heads * (double)m->head_dimension * 2;
@@ -308,7 +312,8 @@ int64_t tg_session_bytes(const struct tg_session_size *size)
     const double load = (threads < LOADERS ? threads : LOADERS) * most;
     bytes += pass + (check > load ? check : load) + threads * TG_POOL_STACK_BYTES + FILE_BYTES +
              4.0 * (double)m->vocabulary;
-    if (size->has_plain) bytes += pass + most + 8.0 * (double)size->context * (double)m->vocabulary;
+    const int64_t held = size->context < HELD_MOST ? size->context : HELD_MOST;
+    if (size->has_second) bytes += pass + most + 8.0 * (double)held * (double)m->vocabulary;
     return bytes < 9e18 ? (int64_t)bytes : INT64_MAX;
 }
 

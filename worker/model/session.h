@@ -117,7 +117,7 @@ struct tg_session_size {
     const struct tg_kernel *kernel;
     int64_t context, batch;
     int threads;
-    bool has_plain; /* and a second forward pass, whose activations are not rounded */
+    bool has_second; /* and a second forward pass, which the first is held against */
 };
 
 /* Bytes of private memory that a session of a synthetic model needs, at most, while it is opened.

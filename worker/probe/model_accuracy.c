@@ -63,11 +63,12 @@ void tg_model_accuracy_compare(const float *logits, const float *reference, int6
     *accuracy = a;
 }
 
-/* On a device half of them together and half one by one, which are two ways there. */
-static int run_all(struct tg_session *s, const int32_t *tokens, int64_t count, float *logits,
-                   struct tg_error *err)
+/* On a device some of them together and the others one by one, which are two ways there. */
+static int run_all(struct tg_session *s, const int32_t *tokens, int64_t count, int64_t together,
+                   float *logits, struct tg_error *err)
 {
-    const int64_t together = s->device ? (count + 1) / 2 : count;
+    if (together <= 0) together = (count + 1) / 2;
+    if (!s->device || together > count) together = count;
     tg_session_rewind(s, 0);
     if (tg_session_run_all(s, tokens, together, logits, err) < 0) return -1;
     for (int64_t i = together; i < count; i++)
@@ -89,7 +90,7 @@ int tg_model_accuracy_measure(struct tg_session *s, const int32_t *tokens, int64
     int rc = logits && wanted ? 0 : tg_fail(err, "out of memory");
     if (rc == 0) rc = tg_forward_open(n, &s->weights, s->pool, &options, &forward, err);
     if (rc == 0) rc = tg_forward_run(forward, tokens, count, wanted, count, err);
-    if (rc == 0) rc = run_all(s, tokens, count, logits, err);
+    if (rc == 0) rc = run_all(s, tokens, count, accuracy->together, logits, err);
     if (rc == 0) tg_model_accuracy_compare(logits, wanted, count, n->vocabulary, accuracy);
     tg_forward_close(forward);
     free(logits);

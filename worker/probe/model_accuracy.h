@@ -11,6 +11,7 @@
 /* How far logits are from those of a reference, over positions of a text. */
 
 struct tg_model_accuracy {
+    int64_t together;  /* in, of a measurement: tokens that a device has in a batch; 0: half */
     double cosine;     /* the least over positions */
     double scale;      /* norm of the logits over that of the reference's, the furthest from 1 */
     double agreement;  /* share of positions with the same best token */

@@ -2,6 +2,7 @@
 #ifndef TG_WORKER_PROBE_MODEL_HOST_H
 #define TG_WORKER_PROBE_MODEL_HOST_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/error.h"
@@ -20,14 +21,23 @@
  * size: logits may have at most 1.1 times the norm of the host's, and no less than 1 / 1.1.
  */
 
-enum { TG_MODEL_HOST_TOKENS = 8 }; /* at most, half of them together and half one by one */
+enum {
+    TG_MODEL_HOST_TOKENS = 8, /* half of them together and half one by one */
+    TG_MODEL_HOST_LONG = 160  /* of a text that goes on: at most */
+};
 
 struct tg_model_host {
+    bool is_complete; /* in: every block, and one on a text that goes on; else one block */
+    uint64_t draw;    /* in: which is the one */
+    int64_t together; /* in: tokens of the text that goes on that are run together, not 0 */
     int64_t checked;  /* out: logits that were compared */
     char reason[160]; /* out: the first that is too far off, "" if none is */
 };
 
-/* `session` has a device; the tokens are in its vocabulary. Its context is empty afterwards. */
+/*
+ * `session` has a device; the tokens are in its vocabulary, and at most TG_MODEL_HOST_LONG. Its
+ * context is empty afterwards. The text that goes on has all of them, the others the first few.
+ */
 int tg_model_host_compare(struct tg_session *session, const int32_t *tokens, int64_t count,
                           struct tg_model_host *host, struct tg_error *err);
 

@@ -74,9 +74,15 @@ static int64_t model_bytes(const struct tg_cell *cell)
     const struct tg_profile *profile = tg_profile_find(cell->profile);
     const struct tg_model *model = tg_model_find(cell->model);
     if (!profile || !model) return -1;
-    const struct tg_session_size size = {
-        model,          tg_kernel_find(cell->kernel), tg_profile_context(profile),
-        profile->batch, (int)cell->threads,           profile->call == TG_CALL_NONE};
+    const struct tg_kernel *kernel = tg_kernel_find(cell->kernel);
+    const bool is_held_against_host = kernel && strcmp(kernel->device, "cpu") != 0;
+    const struct tg_session_size size = {.model = model,
+                                         .kernel = kernel,
+                                         .context = tg_profile_context(profile),
+                                         .batch = profile->batch,
+                                         .threads = (int)cell->threads,
+                                         .has_second = profile->call == TG_CALL_NONE ||
+                                                       is_held_against_host};
     return tg_session_bytes(&size);
 }
 
@@ -352,7 +358,7 @@ static int check_products(struct state *s, struct tg_measurement *m, struct tg_e
 /* The same prompt again by a pass that does not round activations. */
 static int measure_accuracy(struct state *s, struct tg_measurement *m, struct tg_error *err)
 {
-    struct tg_model_accuracy a;
+    struct tg_model_accuracy a = {0};
     if (tg_model_accuracy_measure(&s->session, s->prompt, s->profile->prompt, true, &a, err) < 0 ||
         add_one(m, "logit_cosine", a.cosine, err) < 0 ||
         add_one(m, "top1_agreement", a.agreement, err) < 0)
@@ -360,11 +366,19 @@ static int measure_accuracy(struct state *s, struct tg_measurement *m, struct tg
     return add_one(m, "logit_divergence", a.divergence, err);
 }
 
+/* The prompt, and, behind it, where the profile goes on, any tokens. */
 static int compare_with_host(struct state *s, struct tg_measurement *m, struct tg_error *err)
 {
-    struct tg_model_host host;
-    if (tg_model_host_compare(&s->session, s->prompt, s->profile->prompt, &host, err) < 0)
-        return -1;
+    const struct tg_profile *p = s->profile;
+    struct tg_model_host host = {.is_complete = s->setup.is_complete,
+                                 .draw = strtoull(s->setup.seed, NULL, 10),
+                                 .together = p->prompt < p->batch ? p->prompt : p->batch};
+    int32_t tokens[TG_MODEL_HOST_LONG];
+    const int64_t context = tg_profile_context(p);
+    const int64_t count = context < TG_MODEL_HOST_LONG ? context : TG_MODEL_HOST_LONG;
+    tg_prompt_draw(s->session.network.vocabulary, count, tokens);
+    memcpy(tokens, s->prompt, (size_t)(p->prompt < count ? p->prompt : count) * sizeof *tokens);
+    if (tg_model_host_compare(&s->session, tokens, count, &host, err) < 0) return -1;
     m->facts.checked += host.checked;
     if (*host.reason) is_wrong(m, host.reason);
     return 0;
@@ -384,8 +398,7 @@ static int model_check(void *opaque, struct tg_measurement *m, struct tg_error *
     struct state *s = opaque;
     tg_executed_forget(s->library, s->session.pool); /* loading unpacked by other kernels */
     if (check_products(s, m, err) < 0) return -1;
-    if (m->outcome == TG_MEASURED && s->session.device && s->setup.is_complete &&
-        compare_with_host(s, m, err) < 0)
+    if (m->outcome == TG_MEASURED && s->session.device && compare_with_host(s, m, err) < 0)
         return -1;
     if (m->outcome != TG_MEASURED) return 0;
     learn(s, m);
