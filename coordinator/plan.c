@@ -311,19 +311,34 @@ static bool is_built(const struct tg_survey *survey, const char *kernel)
     return k && k->built;
 }
 
+/*
+ * Whether some worker of the block's class could run it if head had the kernels of base. To ask for
+ * base itself would not do: whole models on a device have no cells of it.
+ */
+static bool could_with_base(const struct tg_plan *p, const struct tg_block *block)
+{
+    for (size_t i = 0; i < p->worker_count && !p->asked.is_imported; i++) {
+        struct tg_capability like = p->workers[i];
+        char why[400];
+        if (!like.has_base) continue;
+        like.head.kernels = like.base.kernels;
+        like.head.count = like.base.count;
+        if (tg_plan_can_run(p, &like, block, why, sizeof why)) return true;
+    }
+    return false;
+}
+
 /* Whether base's kernel runs there and head's does not: it was lost between them. */
 static bool was_lost(const struct tg_plan *p, const struct tg_block *block, size_t place,
                      char *reason, size_t size)
 {
     char why[300] = "";
     const struct tg_cell *cell = &block->cells[place];
-    struct tg_block one = {.cells = {*cell}, .cell_count = 1}, twin;
+    struct tg_block one = {.cells = {*cell}, .cell_count = 1};
     one.hardware = block->hardware;
     one.shard = block->shard;
-    twin = one;
-    tg_record_set(&tg_cell_type, &twin.cells[0], "build", "base", NULL);
     if (strcmp(cell->build, "base") == 0 || anyone_can(p, &one, why, sizeof why) ||
-        !anyone_can(p, &twin, reason, size))
+        !could_with_base(p, &one))
         return false;
     if (is_built(&p->workers[0].head, cell->kernel))
         snprintf(reason, size, "base can run it here and head cannot: %s", why);

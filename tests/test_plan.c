@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "tests/made_run.h"
+#include "worker/model/forward_device.h"
 #include "worker/probe/probe.h"
 
 #define MATRIX(kernels)                                                                            \
@@ -147,6 +148,44 @@ static void a_kernel_that_head_lost_fails(void **state)
     made_lose(&worker.head, "i2s_avx512vnni"); /* nor could base run it here */
     make(products, policy, worker);
     assert_fate(0, "i2s_avx512vnni", TG_TO_SKIP, "kernel 'i2s_avx512vnni' is not in head");
+}
+
+static void put_on_device(struct tg_survey *survey)
+{
+    struct tg_survey_kernel *k = made_kernel(survey, "i2s_avx2");
+    snprintf(k->name, sizeof k->name, "fake_product");
+    snprintf(k->isa, sizeof k->isa, "fake");
+    snprintf(k->device, sizeof k->device, "fake");
+}
+
+/* Its cells of base are skipped by name, which says nothing of what head has lost. */
+static void a_kernel_of_a_device_that_head_lost_fails_for_whole_models(void **state)
+{
+    (void)state;
+    static const char model[] =
+        "{\"tritgate_matrix\": 1, \"axes\": {\"probe\": [\"model\"], \"kernel\": "
+        "[\"fake_product\"], \"model\": [\"bitnet-2b\"], \"profile\": "
+        "[\"decode_32\"]}}";
+    static const char policy[] = POLICY(
+        "{\"rule\": \"floor\", \"metric\": \"decode_rate\", \"limit\": 1}");
+    if (!tg_forward_device_find("fake")) skip();
+    for (int how = 0; how < 4; how++) {
+        struct tg_capability worker = made_worker("a", MADE_BASE);
+        put_on_device(&worker.head);
+        put_on_device(&worker.base);
+        if (how == 1) made_lose(&worker.head, "fake_product");
+        if (how == 2) made_kernel(&worker.head, "fake_product")->built = false;
+        if (how == 3) made_lose(&worker.head, "fake_product");
+        if (how == 3) made_kernel(&worker.base, "fake_product")->here = false;
+        make(model, policy, worker);
+        assert_fate(0, "fake_product",
+                    how == 0  ? TG_TO_MEASURE
+                    : how < 3 ? TG_TO_FAIL
+                              : TG_TO_SKIP,
+                    how == 0  ? ""
+                    : how < 3 ? "kernel 'fake_product' is missing in head"
+                              : "kernel 'fake_product' is not in head");
+    }
 }
 
 static void without_a_base_a_kernel_that_is_not_there_is_skipped(void **state)
@@ -377,6 +416,7 @@ int main(void)
         TEST(a_block_goes_where_it_fits),
         TEST(what_nobody_can_run_is_skipped_with_the_reason),
         TEST(a_kernel_that_head_lost_fails),
+        TEST(a_kernel_of_a_device_that_head_lost_fails_for_whole_models),
         TEST(without_a_base_a_kernel_that_is_not_there_is_skipped),
         TEST(a_kernel_of_a_survey_may_be_named),
         TEST(the_same_file_is_compared_with_itself_only_on_demand),
