@@ -2,6 +2,7 @@
 #include <immintrin.h>
 #include <math.h>
 
+#include "kernels/cpu/q6k_avx2.h"
 #include "kernels/isa.h"
 #include "kernels/lanes.h"
 #include "kernels/vector.h"
@@ -263,16 +264,53 @@ static void dots_bf16(const void *rows, int64_t row_bytes, int64_t count, const 
     dots_blocks(tg_lanes_decode_bf16, 512, rows, row_bytes, count, x, n, out);
 }
 
+/* Eight codes times their scale: whole numbers below 2^24 times a half, so exact. */
+static inline __m256 eight_codes(const void *codes, float scale)
+{
+    const __m128i bytes = _mm_loadl_epi64(codes);
+    return _mm256_mul_ps(_mm256_set1_ps(scale), _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes)));
+}
+
 static void dots_q8_0(const void *rows, int64_t row_bytes, int64_t count, const float *x, int64_t n,
                       float *out)
 {
-    dots_blocks(tg_lanes_decode_q8_0, 272, rows, row_bytes, count, x, n, out);
+    enum { BLOCK_BYTES = 34 };
+    for (int64_t r = 0; r < count; r++) {
+        const uint8_t *block = (const uint8_t *)rows + r * row_bytes;
+        struct sums s = nothing();
+        for (int64_t i = 0; i < n; i += STEP)
+            for (int k = 0; k < PARTS && i + LANES * k < n; k += 4, block += BLOCK_BYTES) {
+                const float scale = tg_lanes_f16(tg_lanes_u16(block));
+                for (int j = k; j < k + 4; j++)
+                    s.of[j] = product(s.of[j], eight_codes(block + 2 + LANES * (j - k), scale),
+                                      _mm256_loadu_ps(x + i + LANES * j));
+            }
+        out[r] = total(s);
+    }
 }
 
 static void dots_q6_k(const void *rows, int64_t row_bytes, int64_t count, const float *x, int64_t n,
                       float *out)
 {
-    dots_blocks(tg_lanes_decode_q6_k, 210, rows, row_bytes, count, x, n, out);
+    enum { BLOCK = 256, BLOCK_BYTES = 210 };
+    for (int64_t r = 0; r < count; r++) {
+        const uint8_t *block = (const uint8_t *)rows + r * row_bytes;
+        struct sums s = nothing();
+        for (int64_t i = 0; i < n; i += BLOCK, block += BLOCK_BYTES) {
+            const float scale = tg_lanes_f16(tg_lanes_u16(block + 208));
+            int8_t codes[BLOCK];
+            float scales[16];
+            for (int k = 0; k < 16; k += LANES)
+                _mm256_storeu_ps(scales + k, eight_codes(block + 192 + k, scale));
+            tg_q6k_codes_avx2(block, block + 128, codes);
+            tg_q6k_codes_avx2(block + 64, block + 160, codes + BLOCK / 2);
+            for (int k = 0; k < BLOCK / LANES; k++)
+                s.of[k % PARTS] = product(s.of[k % PARTS],
+                                          eight_codes(codes + LANES * k, scales[k / 2]),
+                                          _mm256_loadu_ps(x + i + LANES * k));
+        }
+        out[r] = total(s);
+    }
 }
 
 static void mix_f32(const void *rows, int64_t row_bytes, int64_t count, const float *shares,

@@ -4,6 +4,7 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "kernels/cpu/q6k_avx2.h"
 #include "kernels/isa.h"
 #include "kernels/lanes.h"
 #include "kernels/vector.h"
@@ -262,16 +263,61 @@ static void dots_bf16(const void *rows, int64_t row_bytes, int64_t count, const 
     dots_blocks(tg_lanes_decode_bf16, 512, rows, row_bytes, count, x, n, out);
 }
 
+static inline float half_of(const uint8_t *from)
+{
+    const __m128i one = _mm_cvtsi32_si128(tg_lanes_u16(from));
+    return _mm512_cvtss_f32(_mm512_cvtph_ps(_mm256_castsi128_si256(one)));
+}
+
+/* Sixteen codes times their scale: whole numbers below 2^24 times a half, so exact. */
+static inline __m512 sixteen_codes(const void *codes, float scale)
+{
+    const __m128i bytes = _mm_loadu_si128(codes);
+    return _mm512_mul_ps(_mm512_set1_ps(scale), _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes)));
+}
+
 static void dots_q8_0(const void *rows, int64_t row_bytes, int64_t count, const float *x, int64_t n,
                       float *out)
 {
-    dots_blocks(tg_lanes_decode_q8_0, 272, rows, row_bytes, count, x, n, out);
+    enum { BLOCK_BYTES = 34 };
+    for (int64_t r = 0; r < count; r++) {
+        const uint8_t *block = (const uint8_t *)rows + r * row_bytes;
+        struct sums s = nothing();
+        for (int64_t i = 0; i < n; i += STEP)
+            for (int k = 0; k < PARTS && i + LANES * k < n; k += 2, block += BLOCK_BYTES) {
+                const float scale = half_of(block);
+                const float *of = x + i + LANES * k;
+                _mm_prefetch((const char *)block + AHEAD_BYTES, _MM_HINT_T1);
+                s.of[k] = product(s.of[k], sixteen_codes(block + 2, scale), _mm512_loadu_ps(of));
+                s.of[k + 1] = product(s.of[k + 1], sixteen_codes(block + 18, scale),
+                                      _mm512_loadu_ps(of + LANES));
+            }
+        out[r] = total(s);
+    }
 }
 
 static void dots_q6_k(const void *rows, int64_t row_bytes, int64_t count, const float *x, int64_t n,
                       float *out)
 {
-    dots_blocks(tg_lanes_decode_q6_k, 210, rows, row_bytes, count, x, n, out);
+    enum { BLOCK = 256, BLOCK_BYTES = 210 };
+    for (int64_t r = 0; r < count; r++) {
+        const uint8_t *block = (const uint8_t *)rows + r * row_bytes;
+        struct sums s = nothing();
+        for (int64_t i = 0; i < n; i += BLOCK, block += BLOCK_BYTES) {
+            int8_t codes[BLOCK];
+            float scales[LANES];
+            for (int64_t ahead = 0; ahead < BLOCK_BYTES; ahead += 64)
+                _mm_prefetch((const char *)block + AHEAD_BYTES + ahead, _MM_HINT_T1);
+            _mm512_storeu_ps(scales, sixteen_codes(block + 192, half_of(block + 208)));
+            tg_q6k_codes_avx2(block, block + 128, codes);
+            tg_q6k_codes_avx2(block + 64, block + 160, codes + BLOCK / 2);
+            for (int k = 0; k < LANES; k++)
+                s.of[k % PARTS] = product(s.of[k % PARTS],
+                                          sixteen_codes(codes + LANES * k, scales[k]),
+                                          _mm512_loadu_ps(x + i + LANES * k));
+        }
+        out[r] = total(s);
+    }
 }
 
 static void mix_f32(const void *rows, int64_t row_bytes, int64_t count, const float *shares,
