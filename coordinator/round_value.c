@@ -84,6 +84,28 @@ static double distance(const double *samples, size_t count, double slope, double
     return tg_stats_median(distances, count);
 }
 
+/*
+ * By how much a sample `count` of them grow that never fall, and do so in both halves: the lesser
+ * of the two; else 0.
+ */
+static double climb(const double *samples, size_t count, double sign)
+{
+    const size_t half = count / 2;
+    for (size_t i = 1; i < count; i++)
+        if (sign * (samples[i] - samples[i - 1]) < 0) return 0;
+    return sign * fmin(sign * (samples[half - 1] - samples[0]) / (double)(half - 1),
+                       sign * (samples[count - 1] - samples[half - 1]) / (double)half);
+}
+
+/* What is given out in large pieces stands still between them, which a median takes for its slope.
+ */
+static double steepest(const double *samples, size_t count, double slope)
+{
+    const double up = climb(samples, count, 1), down = climb(samples, count, -1);
+    if (slope < up) slope = up;
+    return slope > down && down < 0 ? down : slope;
+}
+
 int tg_round_value_slope(const double *samples, size_t count, double discard, double *slope)
 {
     size_t first = (size_t)ceil(discard * (double)count), left = count > first ? count - first : 0;
@@ -104,7 +126,7 @@ int tg_round_value_slope(const double *samples, size_t count, double discard, do
         slopes[i] = tg_trend_slope(own, half, 0.99, room).value;
         distances[i] = distance(own, half, slopes[i], room);
     }
-    *slope = slopes[distances[0] < distances[1] ? 0 : 1] / (double)stride;
+    *slope = steepest(kept, 2 * half, slopes[distances[0] < distances[1] ? 0 : 1]) / (double)stride;
     free(kept);
     free(room);
     return isfinite(*slope) ? 0 : -1;

@@ -172,6 +172,28 @@ static void a_slope_is_had_from_the_better_half(void **state)
     assert_true(v == 0);
 }
 
+/* 120 kB a sample, in pieces of 2 MiB; then one piece in all, one piece that is given back. */
+static void what_grows_in_pieces_has_a_slope(void **state)
+{
+    (void)state;
+    static const double piece = 2097152;
+    double line[50], v;
+    for (int phase = 0; phase < 21; phase++) {
+        for (int i = 0; i < 50; i++) line[i] = piece * floor((i + phase) * 1.2e5 / piece);
+        assert_int_equal(tg_round_value_slope(line, 50, 0.2, &v), 0);
+        if (!(v > 6.5e4 && v < 2.4e5)) fail_msg("%d: %g", phase, v);
+        for (int i = 0; i < 50; i++) line[i] *= -1;
+        assert_int_equal(tg_round_value_slope(line, 50, 0.2, &v), 0);
+        if (!(v < -6.5e4 && v > -2.4e5)) fail_msg("%d: %g", phase, v);
+    }
+    for (int i = 0; i < 50; i++) line[i] = i < 20 ? 0 : piece;
+    assert_int_equal(tg_round_value_slope(line, 50, 0.2, &v), 0);
+    assert_true(v == 0);
+    for (int i = 0; i < 50; i++) line[i] = i < 20 ? 0 : i == 40 ? 0.5 * piece : piece;
+    assert_int_equal(tg_round_value_slope(line, 50, 0.2, &v), 0);
+    assert_true(v == 0);
+}
+
 static void too_few_samples_have_no_slope(void **state)
 {
     (void)state;
@@ -201,6 +223,7 @@ int main(void)
         TEST(what_is_measured_once_a_round_is_compared_as_it_is),
         TEST(growth_is_measured_by_the_bytes_of_both_models),
         TEST(a_slope_is_had_from_the_better_half),
+        TEST(what_grows_in_pieces_has_a_slope),
         TEST(too_few_samples_have_no_slope),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
