@@ -58,12 +58,21 @@ static int value_of_exact(const struct tg_whole_round *r, double *value)
     return 0;
 }
 
+/* Of memory the most: what does not fit for a moment does not fit. */
+static double level(const struct tg_series *s, const struct tg_metric *metric)
+{
+    double most = s->samples[0];
+    if (strcmp(metric->unit, "B") != 0) return tg_stats_median(s->samples, s->count);
+    for (size_t i = 1; i < s->count; i++) most = fmax(most, s->samples[i]);
+    return most;
+}
+
 static int value_of_level(const struct tg_whole_round *r, double *value)
 {
     const struct tg_series *of = series(r->of, r->rule);
     if (!of) return -1;
-    bool is_fixed = tg_metric_find(r->rule->metric)->nature == TG_FIXED;
-    *value = is_fixed ? of->samples[0] : log(tg_stats_median(of->samples, of->count));
+    const struct tg_metric *metric = tg_metric_find(r->rule->metric);
+    *value = metric->nature == TG_FIXED ? of->samples[0] : log(level(of, metric));
     return isfinite(*value) ? 0 : -1;
 }
 

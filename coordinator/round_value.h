@@ -11,7 +11,8 @@
  *
  *   quads       of two cells, ln(of / to) as the median over quads (tg_evidence_value); of what is
  *               measured once a round, of the two values
- *   level       of one cell, the logarithm of its median sample, or its fixed value
+ *   level       of one cell, the logarithm of its median sample, of bytes of the largest, or its
+ *               fixed value
  *   exact       of one cell, its fixed value as it is, even if it is no number
  *   difference  of two cells, the fixed value of `of` less that of `to`, likewise
  *   slope       of one cell, how much the metric grows from sample to sample

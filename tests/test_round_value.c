@@ -99,6 +99,19 @@ static void exact_values_are_taken_as_they_are(void **state)
     assert_true(isnan(v));
 }
 
+static void a_level_is_the_median_and_of_memory_the_most(void **state)
+{
+    (void)state;
+    static const double x[] = {4, 2, 9, 3, 5};
+    double v;
+    add(&of, "call_time", 5, x);
+    assert_int_equal(value("ceiling", "call_time", 0, &v), 0);
+    assert_true(v == log(4));
+    add(&of, "gpu_memory", 5, x);
+    assert_int_equal(value("ceiling", "gpu_memory", 0, &v), 0);
+    assert_true(v == log(9));
+}
+
 /* Loading a model is done once a round; a kernel's samples that are one are not whole. */
 static void what_is_measured_once_a_round_is_compared_as_it_is(void **state)
 {
@@ -220,6 +233,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(every_kind_of_rule_has_a_value_and_nothing_else_has),
         TEST(exact_values_are_taken_as_they_are),
+        TEST(a_level_is_the_median_and_of_memory_the_most),
         TEST(what_is_measured_once_a_round_is_compared_as_it_is),
         TEST(growth_is_measured_by_the_bytes_of_both_models),
         TEST(a_slope_is_had_from_the_better_half),
