@@ -381,6 +381,8 @@ static void a_whole_model_needs_a_gpu_with_room(void **state)
     survey.gpu_bytes = INT64_C(2) << 30;
     assert_false(tg_survey_can_run(&survey, NULL, &cell, reason, sizeof reason));
     assert_non_null(strstr(reason, " bytes of the GPU's memory are needed, 2147483648 are free"));
+    survey.gpu_bytes = INT64_C(6) << 30; /* a second head beside a block that is checked */
+    assert_false(tg_survey_can_run(&survey, NULL, &cell, reason, sizeof reason));
     survey.gpu_bytes = INT64_C(8) << 30;
     assert_true(tg_survey_can_run(&survey, NULL, &cell, reason, sizeof reason));
 }

@@ -325,9 +325,10 @@ int64_t tg_session_device_bytes(const struct tg_session_size *size)
     const double wide = 2 * (double)m->ffn + (double)m->hidden;
     const double kept = 2.0 * (double)m->key_value_heads * (double)m->head_dimension * 2;
     double most;
-    /* Embedding and head; keys and values; of each token of a batch at most 20 bytes a number. */
+    /* Embedding and head, and again beside one block by itself, which is checked; keys and values;
+     * of each token of a batch at most 20 bytes a number. */
     return (int64_t)(packed_bytes(&packed, &most) +
-                     4.0 * (double)m->hidden * (double)m->vocabulary +
+                     8.0 * (double)m->hidden * (double)m->vocabulary +
                      (double)size->context * (double)m->layers * kept +
                      (double)size->batch * wide * 20 + DRIVER_BYTES);
 }

@@ -124,7 +124,8 @@ struct tg_session_size {
  */
 int64_t tg_session_bytes(const struct tg_session_size *size);
 
-/* Bytes of a device's memory that a session of a synthetic model needs there, at most, about. */
+/* Bytes of a device's memory that a session of a synthetic model needs there, at most, about, while
+ * it is checked. */
 int64_t tg_session_device_bytes(const struct tg_session_size *size);
 
 /* Bytes a second that all threads read of the model's own pages: the best of three goes. */
