@@ -91,6 +91,21 @@ static void a_cell_that_failed_stands_in_only_where_none_passed(void **state)
     assert_int_equal(decision.answer, TG_FAIL);
 }
 
+/* The first of the policy's two rules passes, the second does not. */
+static void a_cell_that_passed_one_test_and_failed_another_has_failed(void **state)
+{
+    (void)state;
+    begin_run(MATRIX,
+              "{\"tritgate_policy\": 1, \"flow\": \"f\", \"rules\": ["
+              "{\"rule\": \"floor\", \"metric\": \"kernel_accuracy\", \"limit\": 0.4}, "
+              "{\"rule\": \"floor\", \"metric\": \"kernel_accuracy\", \"limit\": 0.9}, "
+              "{\"rule\": \"floor\", \"metric\": \"kernel_accuracy\", \"limit\": 0.3}], " CHAIN
+              "}");
+    measure("i2s_avx2", 8, 0.5);
+    decide_run();
+    assert_int_equal(fallback(1, "alt1")->answer, TG_FAIL);
+}
+
 /* It was there, and broke: both tries are told, and its test fails all the same. */
 static void tries_are_counted_and_excuse_nothing(void **state)
 {
@@ -177,6 +192,7 @@ int main(void)
         TEST(each_cell_falls_to_the_first_level_that_was_reached),
         TEST(what_nothing_stands_in_for_is_skipped),
         TEST(a_cell_that_failed_stands_in_only_where_none_passed),
+        TEST(a_cell_that_passed_one_test_and_failed_another_has_failed),
         TEST(tries_are_counted_and_excuse_nothing),
         TEST(what_was_measured_needs_no_other),
         TEST(reports_have_method_result_and_reason),
