@@ -22,6 +22,7 @@ lanes test_vector.c
 lookups test_op.c
 lookups_avx2 test_kernels.c
 lookups_avx512vnni test_kernels.c
+q6k_avx2 test_vector.c
 rows_avx512vnni test_kernels.c
 tables_avx2 test_kernels.c
 tables_avx512vnni test_kernels.c"
