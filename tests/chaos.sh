@@ -130,6 +130,9 @@ for ((i = 1; i <= times; i++)); do
     allowed="${right[$question]} 4 hung"
     if [[ $by == mpirun ]]; then allowed+=" 1"; fi
     if [[ $by == mpirun && $status != hung ]] && ((status > 4)); then allowed+=" $status"; fi
+    # Nothing was measured: the child that was hit was looking into a library, before there was a
+    # plan, which is no other than a library that kills who opens it.
+    if [[ $victim == child && ! -s $work/run$i/plan.json ]]; then allowed+=" 3"; fi
     check "$told: the status is no wrong decision" test -n "$(grep -wF -- "$status" <<<"$allowed")"
     if [[ $status == hung ]]; then note hung; fi
     check "$told: nothing is left running" is_alone
