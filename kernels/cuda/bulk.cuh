@@ -10,8 +10,7 @@
 /*
  * Instructions of chips of compute capability 9.0 that CUDA C++ has no name for.
  *
- * Source: PTX ISA 9.0, "cp.async.bulk", "cp.async.bulk.prefetch", "mbarrier", "mapa",
- * "barrier.cluster", "dp4a".
+ * Source: PTX ISA 9.0, "prefetch", "cp.async.bulk.prefetch", "mapa", "barrier.cluster".
  */
 
 /* The shared memory of a block, as many bytes as its launch says. */
@@ -24,51 +23,6 @@ static __device__ inline uint8_t *tg_shared()
 static __device__ inline uint32_t tg_shared_at(const void *p)
 {
     return (uint32_t)__cvta_generic_to_shared(p);
-}
-
-/* Four unsigned bytes times four signed ones, added to `sum`. */
-static __device__ inline int32_t tg_dot(uint32_t codes, int32_t x, int32_t sum)
-{
-    asm("dp4a.u32.s32 %0, %1, %2, %0;" : "+r"(sum) : "r"(codes), "r"(x));
-    return sum;
-}
-
-/* A barrier in shared memory that one thread arms with bytes, and copies of those bytes release. */
-static __device__ inline void tg_barrier_begin(uint64_t *barrier)
-{
-    asm volatile("mbarrier.init.shared.b64 [%0], 1;" ::"r"(tg_shared_at(barrier)) : "memory");
-    asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
-    asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
-}
-
-static __device__ inline void tg_barrier_arm(uint64_t *barrier, uint32_t bytes)
-{
-    asm volatile("mbarrier.arrive.expect_tx.shared.b64 _, [%0], %1;" ::"r"(tg_shared_at(barrier)),
-                 "r"(bytes)
-                 : "memory");
-}
-
-static __device__ inline void tg_barrier_wait(uint64_t *barrier, uint32_t parity)
-{
-    uint32_t done;
-    do
-        asm volatile("{ .reg .pred p;\n"
-                     "mbarrier.try_wait.parity.shared.b64 p, [%1], %2;\n"
-                     "selp.u32 %0, 1, 0, p; }"
-                     : "=r"(done)
-                     : "r"(tg_shared_at(barrier)), "r"(parity)
-                     : "memory");
-    while (!done);
-}
-
-/* Multiples of 16 bytes at multiples of 16. */
-static __device__ inline void tg_copy_bulk(void *to, const void *from, uint32_t bytes,
-                                           uint64_t *barrier)
-{
-    asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], "
-                 "%2, [%3];" ::"r"(tg_shared_at(to)),
-                 "l"(from), "r"(bytes), "r"(tg_shared_at(barrier))
-                 : "memory");
 }
 
 static __device__ inline void tg_prefetch(const void *p)
