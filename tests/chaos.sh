@@ -25,12 +25,12 @@ cat >pass_policy.json <<'JSON'
             "deadline_s": 5, "budget_s": 60, "silence_s": 4},
  "rules": [
   {"rule": "ratio", "metric": "call_time", "where": "layer=64x256", "axis": "kernel",
-   "of": "stub_twice", "to": "i2s_scalar", "limit": 0.3},
+   "of": "stub_twice", "to": "i2s_scalar", "limit": 0.1},
   {"rule": "ratio", "metric": "call_time", "where": "layer=32x512", "axis": "kernel",
-   "of": "stub_twice", "to": "i2s_scalar", "limit": 0.3},
+   "of": "stub_twice", "to": "i2s_scalar", "limit": 0.1},
   {"rule": "floor", "metric": "codec_exact", "where": "op=unpack", "limit": 1}]}
 JSON
-sed '/layer=32x512/,+1s/"limit": 0.3/"limit": 1.5/' pass_policy.json >fail_policy.json
+sed '/layer=32x512/,+1s/"limit": 0.1/"limit": 1.5/' pass_policy.json >fail_policy.json
 declare -A right=([pass]=0 [fail]=1) line=([pass]='4 required tests: 4 passed'
     [fail]='4 required tests: 3 passed, 1 failed') count=()
 

@@ -28,7 +28,7 @@ check() {
     if "$@" >"$work/check.out" 2>&1; then return 0; fi
     failures=$((failures + 1))
     printf 'not so: %s\n' "$what"
-    head -n 30 "$work/check.out"
+    head -n 100 "$work/check.out"
     return 1
 }
 

@@ -9,7 +9,7 @@ run() { "$TRITGATE" run "$@" --out made; }
 # json FILE TEXT: a file to be refused.
 json() { printf '%s\n' "$2" >"$1"; }
 
-rule='{"rule":"ratio","metric":"call_time","axis":"kernel","of":"stub_twice","to":"i2s_scalar","limit":0.3}'
+rule='{"rule":"ratio","metric":"call_time","axis":"kernel","of":"stub_twice","to":"i2s_scalar","limit":0.1}'
 json good.json "{\"tritgate_policy\":1,\"flow\":\"review\",\"rules\":[$rule]}"
 axes='"axes":{"probe":["kernel"],"kernel":["stub_twice"],"layer":["64x256"]}'
 

@@ -34,7 +34,7 @@ if (($(nproc) > 1)); then
 fi
 
 ask strict '"stub_twice"' limit=1.5
-ask slow '"stub_twice"' round_s=0.1 quads_max=2000
+ask slow '"stub_twice"' round_s=0.1 quads_max=2000 rounds_min=12
 check 'a kernel that is too slow fails with status 1' gives 1 farm strict.json --out fail
 check 'and is named' says '^  fail +stub_twice vs i2s_scalar, 64x256 '
 

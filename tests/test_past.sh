@@ -7,7 +7,7 @@
 history() { "$TRITGATE" history store "$@"; }
 
 sed 's/"axis": "kernel",/"axis": "build",/; s/"ratio"/"noninferior"/
-     s/"of": "stub_\*", "to": "i2s_scalar", "limit": 0.3/"of": "head", "to": "base", "tolerance": 0.02, "margin": 0.05/
+     s/"of": "stub_\*", "to": "i2s_scalar", "limit": 0.1/"of": "head", "to": "base", "tolerance": 0.02, "margin": 0.05/
     ' "$data/quick_policy.json" >builds.json
 for run in one two; do
     check "run $run" gives 0 "$TRITGATE" run "$data/quick.json" --out "$run"
