@@ -147,7 +147,8 @@ int tg_record_parse(const struct tg_record_type *type, void *record, const char 
 /* Equal in value to the field's default, however that is spelled. */
 static int has_default(const struct tg_field *field, const void *record, const char *value)
 {
-    if (field->kind == TG_TEXT) return strcmp(value, field->fallback) == 0;
+    if (strcmp(value, field->fallback) == 0) return 1;
+    if (field->kind == TG_TEXT) return 0;
     double actual = NAN, fallback = NAN;
     if (field->kind == TG_COUNT) {
         int64_t number = 0;

@@ -185,41 +185,47 @@ static int look_after_workers(struct dispatch *d, struct tg_error *err)
 }
 
 /* Takes the rows of a round that is done, also of a worker that was lost: they are stored. */
-static int take_rows(struct dispatch *d, const struct tg_json *telegrams, struct tg_error *err)
+static int take_rows(struct dispatch *d, const char *telegrams, struct tg_error *err)
 {
-    for (size_t i = 0; i < tg_json_count(telegrams); i++) {
-        struct tg_measurement m;
-        if (tg_telegram_read(tg_json_text(tg_json_at(telegrams, i)), &m, err) < 0 ||
-            tg_standing_take(d->standing, &m, err) < 0)
-            return -1;
-    }
-    return 0;
+    struct tg_measurement m;
+    int rc;
+    while ((rc = tg_telegrams_next(&telegrams, &m, err)) == 1)
+        if (tg_standing_take(d->standing, &m, err) < 0) return -1;
+    return rc;
 }
 
-/* Takes what a worker says of its round. */
+/* Takes the end of a round: its rows, or why its worker is lost. */
+static int take_round(struct dispatch *d, size_t worker, const char *telegrams, const char *lost,
+                      struct tg_error *err)
+{
+    size_t block;
+    double took_s;
+    if (!tg_lease_return(d->leases, worker, tg_crew_now(d->crew), &block, &took_s)) return 0;
+    d->last_worker = worker;
+    d->result->rounds++;
+    tg_queue_done(d->queue, block, worker, took_s);
+    /* A round that could not be stored is not a round: nothing unstored may decide anything. */
+    tg_standing_expect(d->standing, block);
+    if (telegrams && take_rows(d, telegrams, err) < 0) return -1;
+    if (!telegrams && lose_worker(d, worker, lost, err) < 0) return -1;
+    if (!telegrams) d->result->is_lost = true;
+    return judge_block(d, block, took_s, err);
+}
+
+/* Takes what a worker says. */
 static int take_answer(struct dispatch *d, size_t worker, const char *answer, struct tg_error *err)
 {
     struct tg_json_file file;
-    size_t block;
-    double took_s, now_s = tg_crew_now(d->crew);
+    const char *telegrams = tg_telegrams_begin(answer);
+    if (telegrams) return take_round(d, worker, telegrams, NULL, err);
     if (tg_json_parse(answer, &file, err) < 0) return -1;
-    const struct tg_json *lost = tg_json_get(file.root, "lost");
     int rc = 0;
-    if (tg_json_get(file.root, "waits")) {
+    if (tg_json_get(file.root, "waits"))
         tg_lease_hold(d->leases, worker);
-    } else if (tg_json_get(file.root, "begun")) {
-        tg_lease_begin(d->leases, worker, now_s);
-    } else if (tg_lease_return(d->leases, worker, now_s, &block, &took_s)) {
-        d->last_worker = worker;
-        d->result->rounds++;
-        tg_queue_done(d->queue, block, worker, took_s);
-        /* A round that could not be stored is not a round: nothing unstored may decide anything. */
-        tg_standing_expect(d->standing, block);
-        if (!lost) rc = take_rows(d, tg_json_get(file.root, "done"), err);
-        if (lost && rc == 0) rc = lose_worker(d, worker, tg_json_text(lost), err);
-        if (lost) d->result->is_lost = true;
-        if (rc == 0) rc = judge_block(d, block, took_s, err);
-    }
+    else if (tg_json_get(file.root, "begun"))
+        tg_lease_begin(d->leases, worker, tg_crew_now(d->crew));
+    else
+        rc = take_round(d, worker, NULL, tg_json_text(tg_json_get(file.root, "lost")), err);
     tg_json_release(&file);
     return rc;
 }

@@ -2,6 +2,7 @@
 #include "results/measurement.h"
 
 #include <math.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,12 +27,20 @@ const char *tg_measurement_outcome(enum tg_outcome outcome)
     return outcomes[outcome];
 }
 
+static struct tg_measurement blank;
+
+static void fill_blank(void)
+{
+    tg_record_init(&tg_cell_type, &blank.cell);
+    tg_record_init(&tg_facts_type, &blank.facts);
+    blank.attempt = 1;
+}
+
 void tg_measurement_init(struct tg_measurement *m)
 {
-    memset(m, 0, sizeof *m);
-    tg_record_init(&tg_cell_type, &m->cell);
-    tg_record_init(&tg_facts_type, &m->facts);
-    m->attempt = 1;
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, fill_blank);
+    *m = blank;
 }
 
 void tg_measurement_free(struct tg_measurement *m)

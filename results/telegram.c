@@ -11,6 +11,8 @@
 
 #include "results/metric.h"
 
+static const char done[] = "done\n";
+
 static void write_series(FILE *out, const struct tg_series *s)
 {
     fprintf(out, "%s %zu\n", s->metric, s->count);
@@ -40,6 +42,24 @@ char *tg_telegram_text(const struct tg_measurement *m)
     fputs(m->reason, out);
     free(facts);
     bool is_whole = !ferror(out);
+    if (fclose(out) == 0 && is_whole) return text;
+    free(text);
+    return NULL;
+}
+
+char *tg_telegrams_text(const struct tg_measurement *rows, size_t count)
+{
+    char *text = NULL;
+    size_t size;
+    FILE *out = open_memstream(&text, &size);
+    if (!out) return NULL;
+    fputs(done, out);
+    bool is_whole = true;
+    for (size_t i = 0; is_whole && i < count; i++) {
+        char *telegram = tg_telegram_text(&rows[i]);
+        is_whole = telegram && fprintf(out, "%zu %s", strlen(telegram), telegram) > 0;
+        free(telegram);
+    }
     if (fclose(out) == 0 && is_whole) return text;
     free(text);
     return NULL;
@@ -137,9 +157,9 @@ static int read_text(char *text, struct tg_measurement *m, struct tg_error *err)
     return 0;
 }
 
-int tg_telegram_read(const char *text, struct tg_measurement *m, struct tg_error *err)
+/* Reads a copy that is its own, and frees it; NULL is for no memory. */
+static int read_copy(char *copy, struct tg_measurement *m, struct tg_error *err)
 {
-    char *copy = strdup(text);
     if (!copy) return tg_fail(err, "out of memory");
     tg_measurement_init(m);
     int rc = read_text(copy, m, err);
@@ -147,4 +167,26 @@ int tg_telegram_read(const char *text, struct tg_measurement *m, struct tg_error
     if (rc == 0) return 0;
     tg_measurement_free(m);
     return tg_fail_in(err, "telegram");
+}
+
+int tg_telegram_read(const char *text, struct tg_measurement *m, struct tg_error *err)
+{
+    return read_copy(strdup(text), m, err);
+}
+
+const char *tg_telegrams_begin(const char *message)
+{
+    size_t length = strlen(done);
+    return strncmp(message, done, length) == 0 ? message + length : NULL;
+}
+
+int tg_telegrams_next(const char **at, struct tg_measurement *m, struct tg_error *err)
+{
+    char *text;
+    if (!**at) return 0;
+    size_t length = strtoul(*at, &text, 10);
+    if (**at < '0' || **at > '9' || *text != ' ' || strnlen(text + 1, length) < length)
+        return tg_fail(err, "a telegram is not as long as it says");
+    *at = text + 1 + length;
+    return read_copy(strndup(text + 1, length), m, err) < 0 ? -1 : 1;
 }

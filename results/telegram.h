@@ -2,6 +2,8 @@
 #ifndef TG_RESULTS_TELEGRAM_H
 #define TG_RESULTS_TELEGRAM_H
 
+#include <stddef.h>
+
 #include "base/error.h"
 #include "results/measurement.h"
 
@@ -23,6 +25,21 @@
 
 /* Its text; the caller frees. NULL when there is no memory. */
 char *tg_telegram_text(const struct tg_measurement *m);
+
+/*
+ * That of the measurements of a round: "done", a newline, and before each telegram its length in
+ * bytes and a blank. Other messages are JSON, and begin with a brace.
+ */
+char *tg_telegrams_text(const struct tg_measurement *rows, size_t count);
+
+/* Where the first telegram of such a message begins; NULL if it is another. */
+const char *tg_telegrams_begin(const char *message);
+
+/*
+ * Reads the telegram at *at into *m, which is then to be freed, and goes behind it. Returns 1, 0 at
+ * the end, or -1.
+ */
+int tg_telegrams_next(const char **at, struct tg_measurement *m, struct tg_error *err);
 
 /* Reads a text into *m, which is then to be freed; on failure it is not. */
 int tg_telegram_read(const char *text, struct tg_measurement *m, struct tg_error *err);

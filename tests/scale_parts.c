@@ -116,10 +116,10 @@ BEFORE(void, tg_json_release, struct tg_json_file *file)
     leave(READ, since);
 }
 
-BEFORE(int, tg_telegram_read, const char *text, struct tg_measurement *m, struct tg_error *err)
+BEFORE(int, tg_telegrams_next, const char **at, struct tg_measurement *m, struct tg_error *err)
 {
     int64_t since = enter();
-    int rc = __real_tg_telegram_read(text, m, err);
+    int rc = __real_tg_telegrams_next(at, m, err);
     leave(READ, since);
     return rc;
 }

@@ -64,29 +64,32 @@ static int end(void **state)
     return run_remove(state) < 0 || has_children() ? -1 : 0;
 }
 
-/* Has the round conducted; the answer is to be released. */
-static struct tg_json_file conduct(void)
+/* Has the round conducted; the answer is to be freed. */
+static char *conduct(void)
 {
-    char *message = tg_serve_order_text(&order);
-    struct tg_json_file file = ask(message);
+    struct tg_error err;
+    char *answer, *message = tg_serve_order_text(&order);
+    if (tg_serve_answer(worker, message, &answer, &err) < 0) fail_msg("%s", err.text);
     free(message);
-    return file;
+    return answer;
 }
 
 static void an_order_is_understood_as_it_was_given(void **state)
 {
     (void)state;
     struct tg_measurement m;
-    struct tg_json_file file = conduct();
-    const char *told = tg_json_text(tg_json_at(tg_json_get(file.root, "done"), 0));
-    assert_int_equal(tg_telegram_read(told, &m, NULL), 0);
+    char *answer = conduct();
+    const char *told = tg_telegrams_begin(answer);
+    assert_non_null(told);
+    assert_int_equal(tg_telegrams_next(&told, &m, NULL), 1);
+    assert_string_equal(told, "");
     assert_int_equal(m.outcome, TG_MEASURED);
     assert_true(m.round == 5 && m.attempt == 2);
     assert_string_equal(m.facts.seed, "123456789012345");
     assert_string_equal(m.block, order.block.text);
     assert_non_null(tg_measurement_series(&m, "call_time"));
     tg_measurement_free(&m);
-    tg_json_release(&file);
+    free(answer);
 }
 
 static bool is_wanted(void *beats)
@@ -103,11 +106,10 @@ static void a_round_that_nobody_waits_for_is_given_up_and_not_stored(void **stat
     for (int beats = 0; beats < 4; beats++) {
         int left = beats;
         tg_pulse_set(is_wanted, &left);
-        struct tg_json_file file = conduct();
+        char *answer = conduct();
         tg_pulse_set(NULL, NULL);
-        assert_string_equal(tg_json_text(tg_json_get(file.root, "lost")),
-                            "the coordinator is lost");
-        tg_json_release(&file);
+        assert_string_equal(answer, "{\"lost\":\"the coordinator is lost\"}");
+        free(answer);
     }
     if (tg_store_read(run_directory, &run, &err) < 0) fail_msg("%s", err.text);
     assert_int_equal(run.count, 0);

@@ -91,14 +91,31 @@ static void open_run(struct tg_worker *worker, const char *directory)
     say(worker, message);
 }
 
-static struct tg_json_file ask_round(struct tg_worker *worker, int number, const char *cells)
+/* What is said of a round: telegrams, or why it is lost. */
+static char *ask_round(struct tg_worker *worker, int number, const char *cells)
 {
-    char message[2000];
+    char message[2000], *answer;
+    struct tg_error err;
     snprintf(message, sizeof message,
              "{\"do\":\"round\",\"block\":\"%s\",\"cells\":[%s],\"is_timed\":true,"
              "\"is_fixed\":true,\"is_complete\":true,\"round\":%d,\"seed\":\"77\"}",
              CELL " | " COPY, cells, number);
-    return ask(worker, message);
+    if (tg_serve_answer(worker, message, &answer, &err) < 0) fail_msg("%s", err.text);
+    return answer;
+}
+
+/* A round that is lost, for a reason that begins so and has those words. */
+static void assert_lost(struct tg_worker *worker, const char *cells, const char *why,
+                        const char *words)
+{
+    struct tg_error err;
+    struct tg_json_file file;
+    char *answer = ask_round(worker, 0, cells);
+    if (tg_json_parse(answer, &file, &err) < 0) fail_msg("%s: %s", err.text, answer);
+    const char *lost = text_of(&file, "lost");
+    if (strncmp(lost, why, strlen(why)) != 0 || !strstr(lost, words)) fail_msg("%s", lost);
+    tg_json_release(&file);
+    free(answer);
 }
 
 static void assert_bye(struct tg_worker *worker)
@@ -174,18 +191,18 @@ static void a_worker_announces_its_node_and_its_libraries(void **state)
 static void rounds_are_stored_and_told_with_the_same_rows(void **state)
 {
     (void)state;
-    char *told[4];
+    struct tg_measurement told[4];
     struct tg_worker *worker = start();
     announce(worker);
     open_run(worker, run_directory);
     for (int round = 0; round < 2; round++) {
-        struct tg_json_file file = ask_round(worker, round, "\"" CELL "\",\"" COPY "\"");
-        assert_null(tg_json_get(file.root, "lost"));
-        const struct tg_json *done = tg_json_get(file.root, "done");
-        assert_int_equal(tg_json_count(done), 2);
-        for (size_t i = 0; i < 2; i++)
-            told[2 * round + (int)i] = strdup(tg_json_text(tg_json_at(done, i)));
-        tg_json_release(&file);
+        char *answer = ask_round(worker, round, "\"" CELL "\",\"" COPY "\"");
+        const char *at = tg_telegrams_begin(answer);
+        assert_non_null(at);
+        for (int i = 0; i < 2; i++)
+            assert_int_equal(tg_telegrams_next(&at, &told[2 * round + i], NULL), 1);
+        assert_string_equal(at, "");
+        free(answer);
     }
     assert_bye(worker);
     tg_serve_close(worker);
@@ -198,10 +215,11 @@ static void rounds_are_stored_and_told_with_the_same_rows(void **state)
     assert_int_equal(run.count, 4);
     for (size_t i = 0; i < 4; i++) {
         const struct tg_measurement *m = &run.rows[i];
-        char *stored = tg_telegram_text(m);
-        assert_string_equal(stored, told[i]);
+        char *stored = tg_telegram_text(m), *heard = tg_telegram_text(&told[i]);
+        assert_string_equal(stored, heard);
         free(stored);
-        free(told[i]);
+        free(heard);
+        tg_measurement_free(&told[i]);
         if (m->outcome != TG_MEASURED) fail_msg("%s", m->reason);
         assert_int_equal(m->round, i / 2);
         assert_int_equal(m->attempt, 2);
@@ -235,12 +253,7 @@ static void a_round_that_cannot_be_stored_is_lost(void **state)
         struct tg_worker *worker = start();
         announce(worker);
         open_run(worker, directories[i]);
-        struct tg_json_file file = ask_round(worker, 0, "\"" CELL "\"");
-        assert_int_equal(tg_json_count(tg_json_get(file.root, "done")), 0);
-        if (strncmp(text_of(&file, "lost"), "cannot ", 7) != 0)
-            fail_msg("%s", text_of(&file, "lost"));
-        assert_non_null(strstr(text_of(&file, "lost"), directories[i]));
-        tg_json_release(&file);
+        assert_lost(worker, "\"" CELL "\"", "cannot ", directories[i]);
         tg_serve_close(worker);
     }
     /* The file is there already: another worker's. */
@@ -248,9 +261,7 @@ static void a_round_that_cannot_be_stored_is_lost(void **state)
     struct tg_worker *worker = start();
     announce(worker);
     open_run(worker, run_directory);
-    struct tg_json_file file = ask_round(worker, 0, "\"" CELL "\"");
-    assert_non_null(strstr(text_of(&file, "lost"), "File exists"));
-    tg_json_release(&file);
+    assert_lost(worker, "\"" CELL "\"", "", "File exists");
     tg_serve_close(worker);
 }
 
@@ -266,10 +277,7 @@ static void a_round_that_is_no_block_is_lost(void **state)
     announce(worker);
     open_run(worker, run_directory);
     for (size_t i = 0; i < sizeof cells / sizeof *cells; i++) {
-        struct tg_json_file file = ask_round(worker, 0, cells[i][0]);
-        if (strncmp(text_of(&file, "lost"), cells[i][1], strlen(cells[i][1])) != 0)
-            fail_msg("%s", text_of(&file, "lost"));
-        tg_json_release(&file);
+        assert_lost(worker, cells[i][0], cells[i][1], "");
     }
     assert_bye(worker);
     tg_serve_close(worker);
@@ -338,12 +346,11 @@ static void two_runs_on_one_memory_domain_wait_for_each_other(void **state)
     atomic_init(&other.is_over, false);
     assert_int_equal(flock(other.lock, LOCK_EX), 0);
     assert_int_equal(pthread_create(&thread, NULL, end_other_run, &other), 0);
-    struct tg_json_file file = ask_round(worker, 0, "\"" CELL "\"");
+    char *answer = ask_round(worker, 0, "\"" CELL "\"");
     assert_true(atomic_load(&other.is_over));
-    assert_int_equal(tg_json_count(tg_json_get(file.root, "done")), 1);
-    assert_null(tg_json_get(file.root, "lost"));
+    assert_non_null(tg_telegrams_begin(answer));
     pthread_join(thread, NULL);
-    tg_json_release(&file);
+    free(answer);
 
     int lock = open(name, O_RDWR | O_CLOEXEC);
     assert_int_equal(flock(lock, LOCK_EX | LOCK_NB), 0);
@@ -372,8 +379,7 @@ struct look {
 static void *run_round(void *opaque)
 {
     struct look *look = opaque;
-    struct tg_json_file file = ask_round(look->worker, 0, "\"" CELL "\"");
-    tg_json_release(&file);
+    free(ask_round(look->worker, 0, "\"" CELL "\""));
     atomic_store(&look->is_done, true);
     return NULL;
 }

@@ -196,6 +196,47 @@ static void what_is_unusable_is_refused_with_its_reason(void **state)
     }
 }
 
+static void the_telegrams_of_a_round_are_one_message(void **state)
+{
+    (void)state;
+    struct tg_measurement rows[2], back;
+    struct tg_error err;
+    fill(&rows[0]);
+    fill(&rows[1]);
+    rows[1].round = 8;
+    char *message = tg_telegrams_text(rows, 2);
+    assert_non_null(message);
+    const char *at = tg_telegrams_begin(message);
+    assert_non_null(at);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(tg_telegrams_next(&at, &back, &err), 1);
+        assert_int_equal(back.round, 7 + i);
+        assert_string_equal(back.reason, rows[i].reason);
+        tg_measurement_free(&back);
+        tg_measurement_free(&rows[i]);
+    }
+    assert_int_equal(tg_telegrams_next(&at, &back, &err), 0);
+    free(message);
+    assert_null(tg_telegrams_begin("{\"done\":[]}"));
+    assert_null(tg_telegrams_begin("done"));
+}
+
+static void a_message_that_is_not_as_long_as_it_says_is_refused(void **state)
+{
+    (void)state;
+    static const char *const messages[] = {
+        "1", "9 " FRONT, "-1 x", "x", " 1 x", "18446744073709551615 x", "99999999999999999999999 x",
+        "1x"};
+    for (size_t i = 0; i < sizeof messages / sizeof *messages; i++) {
+        struct tg_measurement m;
+        struct tg_error err;
+        const char *at = messages[i];
+        if (tg_telegrams_next(&at, &m, &err) != -1) fail_msg("taken: %s", messages[i]);
+        if (!strstr(err.text, "as long as it says") && !strstr(err.text, "telegram: "))
+            fail_msg("%s", err.text);
+    }
+}
+
 static void a_name_that_is_too_long_is_refused(void **state)
 {
     (void)state;
@@ -221,6 +262,8 @@ int main(void)
         cmocka_unit_test(a_fact_that_is_not_finite_is_none_as_in_a_line),
         cmocka_unit_test(a_text_that_was_cut_is_refused),
         cmocka_unit_test(what_is_unusable_is_refused_with_its_reason),
+        cmocka_unit_test(the_telegrams_of_a_round_are_one_message),
+        cmocka_unit_test(a_message_that_is_not_as_long_as_it_says_is_refused),
         cmocka_unit_test(a_name_that_is_too_long_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

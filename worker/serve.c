@@ -332,7 +332,8 @@ static int give_up(struct tg_error *err)
     return tg_fail(err, "the coordinator is lost");
 }
 
-static int run_round(struct tg_worker *w, const struct tg_json *message, struct tg_json *telegrams,
+/* Has a round conducted and stored; *answer is what is said of it, to be freed. */
+static int run_round(struct tg_worker *w, const struct tg_json *message, char **answer,
                      struct tg_error *err)
 {
     struct tg_order order = {0};
@@ -354,21 +355,19 @@ static int run_round(struct tg_worker *w, const struct tg_json *message, struct 
     for (size_t i = 0; i < order.block.cell_count; i++) {
         measurements[i].facts.waited_s = waited_s;
         if (rc == 0) rc = tg_store_append(w->store, &measurements[i], err);
-        char *telegram = tg_telegram_text(&measurements[i]);
-        if (!telegram && rc == 0) rc = tg_fail(err, "out of memory");
-        tg_json_add_text(telegrams, NULL, telegram ? telegram : "");
-        free(telegram);
-        tg_measurement_free(&measurements[i]);
     }
-    return rc;
+    *answer = rc == 0 ? tg_telegrams_text(measurements, order.block.cell_count) : NULL;
+    for (size_t i = 0; i < order.block.cell_count; i++) tg_measurement_free(&measurements[i]);
+    return rc == 0 && !*answer ? tg_fail(err, "out of memory") : rc;
 }
 
 static char *conduct_round(struct tg_worker *w, const struct tg_json *message)
 {
     struct tg_error why;
+    char *answer;
+    if (run_round(w, message, &answer, &why) == 0) return answer;
     struct tg_json *root = tg_json_object(NULL, NULL);
-    struct tg_json *telegrams = tg_json_array(root, "done");
-    if (run_round(w, message, telegrams, &why) < 0) tg_json_add_text(root, "lost", why.text);
+    tg_json_add_text(root, "lost", why.text);
     return printed(root);
 }
 

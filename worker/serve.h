@@ -15,7 +15,7 @@
  *   {"do":"announce", "head":path, "base":path,
  *    "exclusive":"memory"}                         ->  {"host":…, "head":survey, …}
  *   {"do":"open", "directory":…, "matrix":…, …}   ->  (nothing)
- *   {"do":"round", "block":…, "round":3, …}       ->  {"done":[telegram, …]} or {"lost":"why"}
+ *   {"do":"round", "block":…, "round":3, …}       ->  telegrams, or {"lost":"why"}
  *     before it, if another run is on its memory  ->  {"waits":""}, and then {"begun":""}
  *   {"do":"files", "directory":…, "have":[…]}     ->  {"files":[{"name":…, "bytes":…}, …]}
  *     what of this directory is not had; in a run, its own file alone, which is closed for it
@@ -27,7 +27,7 @@
  * announcement says the version, and the number of the messages.
  */
 
-#define TG_SERVE_PROGRAM TRITGATE_VERSION "/3" /* 3: raised where messages change */
+#define TG_SERVE_PROGRAM TRITGATE_VERSION "/4" /* 4: raised where messages change */
 
 struct tg_worker;
 
