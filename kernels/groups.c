@@ -23,18 +23,32 @@ void tg_groups_pack(const int8_t *ternary, int64_t weights, int group, uint8_t *
     }
 }
 
+/* A quarter of a group: one field of its bytes. Returns whether a code is 3, which is no weight. */
+static int unpack_quarter(const uint8_t *packed, int bytes, int shift, int8_t *ternary)
+{
+    int invalid = 0;
+
+    for (int i = 0; i < bytes; i++) {
+        const int c = packed[i] >> shift & 3;
+        invalid |= c == 3;
+        ternary[i] = (int8_t)(c == 3 ? 0 : c - 1);
+    }
+    return invalid;
+}
+
 int64_t tg_groups_unpack(const uint8_t *packed, int64_t weights, int group, int8_t *ternary)
 {
     const int bytes = group / 4;
     int64_t first_invalid = -1;
 
     assert(weights % group == 0 && group % 4 == 0);
-    for (int64_t i = 0; i < weights; i++) {
-        const int64_t place = i % group;
-        const uint8_t byte = packed[i / group * bytes + place % bytes];
-        const int c = byte >> (6 - 2 * (place / bytes)) & 3;
-        if (c == 3 && first_invalid < 0) first_invalid = i;
-        ternary[i] = (int8_t)(c == 3 ? 0 : c - 1);
+    for (int64_t begin = 0; begin < weights; begin += bytes) {
+        const int shift = 6 - 2 * (int)(begin % group / bytes);
+        const uint8_t *from = packed + begin / group * bytes;
+        if (unpack_quarter(from, bytes, shift, ternary + begin) && first_invalid < 0) {
+            first_invalid = begin;
+            while ((from[first_invalid - begin] >> shift & 3) != 3) first_invalid++;
+        }
     }
     return first_invalid;
 }
