@@ -69,6 +69,15 @@ struct tg_vector {
     void (*mix_f16)(const void *rows, int64_t row_bytes, int64_t count, const float *shares,
                     int64_t n, float *out);
 
+    /*
+     * The same for `many` x, n numbers each, and for as many lists of `count` shares: rows that
+     * several heads share are read once. The results of one follow those of the one before.
+     */
+    void (*dots_f16_many)(const void *rows, int64_t row_bytes, int64_t count, const float *x,
+                          int64_t many, int64_t n, float *out);
+    void (*mix_f16_many)(const void *rows, int64_t row_bytes, int64_t count, const float *shares,
+                         int64_t many, int64_t n, float *out);
+
     /* To float16, to the nearest, ties to even; what is too large becomes infinite. */
     void (*to_f16)(const float *x, int64_t n, uint16_t *out);
 };

@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernels/fill.h"
+
 static const struct tg_architecture halves = {"h", TG_GATE_SILU, TG_PAIRING_HALVES, ""};
 static const struct tg_architecture neighbours = {"n", TG_GATE_SILU, TG_PAIRING_NEIGHBOURS, ""};
 
@@ -87,12 +89,12 @@ static void a_head_mixes_the_values_that_its_scores_say(void **state)
         values[4] = (float)(10 * (p + 1));
         tg_attention_keep(&a, 1, p, queries, keys, values);
     }
-    tg_attention_mix(&a, 1, 1, 0, query, scores, out); /* all keys are 0: the mean */
+    tg_attention_mix(&a, 1, 1, 0, 1, query, scores, out); /* all keys are 0: the mean */
     assert_true(is_close(out[0], 1.5) && out[1] == 0);
-    tg_attention_mix(&a, 1, 2, 3, query, scores, out);
+    tg_attention_mix(&a, 1, 2, 3, 1, query, scores, out);
     assert_true(is_close(out[0], 20));
     ((float *)(void *)a.keys)[a.block_bytes / 4 + 4] = 1; /* position 1 of head 0: three to one */
-    tg_attention_mix(&a, 1, 1, 1, query, scores, out);
+    tg_attention_mix(&a, 1, 1, 1, 1, query, scores, out);
     assert_true(is_close(out[0], 1.75) && is_close(scores[1], 0.75));
     assert_int_equal(tg_attention_bytes(&a, 2), 2 * 2 * 2 * 8 * 4 * 4);
     tg_attention_close(&a);
@@ -107,9 +109,41 @@ static void halves_are_kept_where_asked(void **state)
     struct tg_error err;
     assert_int_equal(tg_attention_open(&n, 8, false, tg_vector_widest(), &a, &err), 0);
     tg_attention_keep(&a, 0, 0, queries, keys, values);
-    tg_attention_mix(&a, 0, 0, 0, queries, scores, out);
+    tg_attention_mix(&a, 0, 0, 0, 1, queries, scores, out);
     assert_true(out[0] == 1 && out[1] == 2);
     tg_attention_close(&a);
+}
+
+/* Of both widths of numbers, with heads of a length that no register divides. */
+static void heads_that_share_keys_see_the_same_together_and_alone(void **state)
+{
+    (void)state;
+    enum { HEADS = 6, DIMENSION = 68, POSITIONS = 37, NUMBERS = HEADS * DIMENSION };
+    static float queries[NUMBERS], numbers[2][NUMBERS], scores[3 * POSITIONS];
+    static float alone[NUMBERS], together[NUMBERS];
+    struct tg_network n = network(&halves);
+    n.heads = HEADS;
+    n.head_dimension = n.rope_dimensions = DIMENSION;
+    for (int is_wide = 0; is_wide < 2; is_wide++) {
+        struct tg_attention a;
+        struct tg_error err;
+        if (tg_attention_open(&n, POSITIONS, is_wide, tg_vector_widest(), &a, &err) < 0)
+            fail_msg("%s", err.text);
+        for (int p = 0; p < POSITIONS; p++) {
+            tg_fill_normal((uint64_t)p, queries, NUMBERS);
+            for (int i = 0; i < 2; i++)
+                tg_fill_normal((uint64_t)(100 + 2 * p + i), numbers[i], NUMBERS);
+            tg_attention_keep(&a, 1, p, queries, numbers[0], numbers[1]);
+            for (int h = 0; h < HEADS; h++)
+                tg_attention_mix(&a, 1, p, h, 1, queries + h * DIMENSION, scores,
+                                 alone + h * DIMENSION);
+            for (int h = 0; h < HEADS; h += 3)
+                tg_attention_mix(&a, 1, p, h, 3, queries + h * DIMENSION, scores,
+                                 together + h * DIMENSION);
+            assert_memory_equal(alone, together, sizeof alone);
+        }
+        tg_attention_close(&a);
+    }
 }
 
 static void what_is_too_large_is_refused(void **state)
@@ -137,6 +171,7 @@ int main(void)
         cmocka_unit_test(numbers_beyond_those_that_are_turned_stay),
         cmocka_unit_test(a_head_mixes_the_values_that_its_scores_say),
         cmocka_unit_test(halves_are_kept_where_asked),
+        cmocka_unit_test(heads_that_share_keys_see_the_same_together_and_alone),
         cmocka_unit_test(what_is_too_large_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

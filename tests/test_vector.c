@@ -152,6 +152,42 @@ static void rows_of_numbers_give_the_bits_of_the_scalar_one(void **state)
     }
 }
 
+/* Rows up to two registers of totals and one more, and more lists than are taken together. */
+static void many_give_the_bits_of_each_alone(void **state)
+{
+    (void)state;
+    enum { ROWS_MOST = 33, MANY = 9, N_MOST = 320 };
+    static float xs[MANY * N_MOST], shares[MANY * ROWS_MOST];
+    static uint8_t halves[2 * ROWS_MOST * N_MOST];
+    static float one[MANY * N_MOST], all[MANY * N_MOST];
+    static const int64_t widths[] = {1, 16, 63, 64, 65, 80, 128, 200, 320};
+    static const int64_t counts[] = {1, 2, 15, 16, 17, 33};
+    tg_fill_normal(3, xs, MANY * N_MOST);
+    tg_fill_normal(4, shares, MANY * ROWS_MOST);
+    for (size_t i = 0; i < ROWS_MOST * N_MOST; i++) {
+        const uint16_t bits = tg_lanes_to_f16(xs[i % (MANY * N_MOST)] * (float)(1 + i % 7));
+        memcpy(halves + 2 * i, &bits, sizeof bits);
+    }
+    for (size_t row = 0; row < tg_vector_count() * 9 * 6 * MANY; row++) {
+        const struct tg_vector *s = tg_vector_at(0), *v = tg_vector_at(row / (9 * 6 * MANY));
+        const int64_t n = widths[row / (6 * MANY) % 9], count = counts[row / MANY % 6];
+        const int64_t many = (int64_t)(row % MANY) + 1;
+        if (!v->here()) continue;
+        memset(one, 0x5a, sizeof one);
+        memset(all, 0x5a, sizeof all);
+        for (int64_t q = 0; q < many; q++)
+            s->dots_f16(halves, 2 * n, count, xs + q * n, n, one + q * count);
+        v->dots_f16_many(halves, 2 * n, count, xs, many, n, all);
+        assert_memory_equal(one, all, sizeof one);
+        memset(one, 0x5a, sizeof one);
+        memset(all, 0x5a, sizeof all);
+        for (int64_t q = 0; q < many; q++)
+            s->mix_f16(halves, 2 * n, count, shares + q * count, n, one + q * n);
+        v->mix_f16_many(halves, 2 * n, count, shares, many, n, all);
+        assert_memory_equal(one, all, sizeof one);
+    }
+}
+
 /* Also that they are what the types of files mean. */
 static void blocks_are_read_as_their_types_say(void **state)
 {
@@ -243,6 +279,7 @@ int main(void)
         cmocka_unit_test(every_row_gives_the_bits_of_the_scalar_one),
         cmocka_unit_test(results_are_divided_as_by_a_division),
         cmocka_unit_test(rows_of_numbers_give_the_bits_of_the_scalar_one),
+        cmocka_unit_test(many_give_the_bits_of_each_alone),
         cmocka_unit_test(blocks_are_read_as_their_types_say),
         cmocka_unit_test(what_is_computed_is_what_the_header_says),
         cmocka_unit_test(every_half_is_converted_both_ways),

@@ -346,12 +346,27 @@ static void mix_f16(const void *rows, int64_t row_bytes, int64_t count, const fl
     }
 }
 
+static void dots_f16_many(const void *rows, int64_t row_bytes, int64_t count, const float *x,
+                          int64_t many, int64_t n, float *out)
+{
+    for (int64_t q = 0; q < many; q++)
+        dots_f16(rows, row_bytes, count, x + q * n, n, out + q * count);
+}
+
+static void mix_f16_many(const void *rows, int64_t row_bytes, int64_t count, const float *shares,
+                         int64_t many, int64_t n, float *out)
+{
+    for (int64_t q = 0; q < many; q++)
+        mix_f16(rows, row_bytes, count, shares + q * count, n, out + q * n);
+}
+
 static void to_f16(const float *x, int64_t n, uint16_t *out)
 {
     for (int64_t i = 0; i < n; i++) out[i] = tg_lanes_to_f16(x[i]);
 }
 
 const struct tg_vector tg_vector_avx2 = {
-    "avx2",    "eight lanes",     tg_isa_here_AVX2, norm,     quantise, rescale,
-    gate_silu, gate_squared_relu, softmax,          dots_f32, dots_f16, dots_bf16,
-    dots_q8_0, dots_q6_k,         mix_f32,          mix_f16,  to_f16};
+    "avx2",   "eight lanes", tg_isa_here_AVX2,  norm,      quantise,
+    rescale,  gate_silu,     gate_squared_relu, softmax,   dots_f32,
+    dots_f16, dots_bf16,     dots_q8_0,         dots_q6_k, mix_f32,
+    mix_f16,  dots_f16_many, mix_f16_many,      to_f16};

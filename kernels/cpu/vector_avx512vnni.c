@@ -15,7 +15,10 @@
  * of a model comes from memory, in pages that the hardware does not look beyond.
  */
 
-enum { LANES = 16, PARTS = 4, STEP = LANES * PARTS, AHEAD_BYTES = 4096 };
+enum { LANES = 16, PARTS = 4, STEP = LANES * PARTS, TOGETHER = 4, AHEAD_BYTES = 4096 };
+
+/* Functions that are compiled anew for each of their first argument, a constant. */
+#define UNROLLED static inline __attribute__((always_inline)) void
 
 struct sums {
     __m512 of[PARTS];
@@ -38,12 +41,17 @@ static inline __mmask16 below(int64_t i, int64_t n)
     return n - i >= LANES ? 0xffff : n > i ? (__mmask16)((1 << (n - i)) - 1) : 0;
 }
 
+/* The four parts of a sum, added. */
+static inline __m512 folded(struct sums s)
+{
+    return _mm512_add_ps(_mm512_add_ps(s.of[0], s.of[1]), _mm512_add_ps(s.of[2], s.of[3]));
+}
+
 static inline float total(struct sums s)
 {
-    const __m512 all = _mm512_add_ps(_mm512_add_ps(s.of[0], s.of[1]),
-                                     _mm512_add_ps(s.of[2], s.of[3]));
-    const __m256 high = _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(all), 1));
-    const __m256 eight = _mm256_add_ps(_mm512_castps512_ps256(all), high);
+    const __m512d all = _mm512_castps_pd(folded(s));
+    const __m256 high = _mm256_castpd_ps(_mm512_extractf64x4_pd(all, 1));
+    const __m256 eight = _mm256_add_ps(_mm256_castpd_ps(_mm512_castpd512_pd256(all)), high);
     const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
     const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
     return _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps(two, two, 1)));
@@ -334,10 +342,9 @@ static void mix_f32(const void *rows, int64_t row_bytes, int64_t count, const fl
     }
 }
 
-/* So many registers of a row at once; `parts` is a constant. */
-static inline __attribute__((always_inline)) void mix_halves(int parts, const uint8_t *rows,
-                                                             int64_t row_bytes, int64_t count,
-                                                             const float *shares, float *out)
+/* So many registers of a row at once. */
+UNROLLED mix_halves(int parts, const uint8_t *rows, int64_t row_bytes, int64_t count,
+                    const float *shares, float *out)
 {
     struct sums s = nothing();
     for (int64_t r = 0; r < count; r++)
@@ -361,6 +368,105 @@ static void mix_f16(const void *rows, int64_t row_bytes, int64_t count, const fl
         for (int64_t r = 0; r < count; r++)
             sum += shares[r] * tg_lanes_f16(tg_lanes_u16(from + r * row_bytes + 2 * i));
         out[i] = sum;
+    }
+}
+
+/* The folded products of a row and so many x, LANES apart in `left`. */
+UNROLLED row_products(int many, const uint8_t *row, const float *x, int64_t n, __m512 *left)
+{
+    struct sums s[TOGETHER];
+    int64_t i = 0;
+    for (int q = 0; q < many; q++) s[q] = nothing();
+    for (; i + STEP <= n; i += STEP) {
+        __m512 numbers[PARTS];
+        for (int k = 0; k < PARTS; k++) numbers[k] = sixteen_halves(row + 2 * (i + LANES * k));
+        for (int q = 0; q < many; q++)
+            for (int k = 0; k < PARTS; k++)
+                s[q].of[k] = product(s[q].of[k], numbers[k],
+                                     _mm512_loadu_ps(x + q * n + i + LANES * k));
+    }
+    for (int q = 0; q < many; q++) {
+        if (i < n) s[q] = add_halves(s[q], row + 2 * i, x + q * n + i, n - i);
+        left[LANES * q] = folded(s[q]);
+    }
+}
+
+/* Parts of the lanes of a and of b added, those of a before those of b. */
+#define ADD_QUARTERS(a, b, low, high)                                                              \
+    _mm512_add_ps(_mm512_shuffle_f32x4(a, b, low), _mm512_shuffle_f32x4(a, b, high))
+#define ADD_LANES(a, b, low, high)                                                                 \
+    _mm512_add_ps(_mm512_shuffle_ps(a, b, low), _mm512_shuffle_ps(a, b, high))
+
+/* The sixteen lanes of each of sixteen rows added in the order of `total`: lane r is of row r. */
+static inline __m512 totals(const __m512 *left)
+{
+    const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    __m512 two[8], four[4], eight[2];
+    for (int i = 0; i < 8; i++) two[i] = ADD_QUARTERS(left[2 * i], left[2 * i + 1], 0x44, 0xee);
+    for (int i = 0; i < 4; i++) four[i] = ADD_QUARTERS(two[2 * i], two[2 * i + 1], 0x88, 0xdd);
+    for (int i = 0; i < 2; i++) eight[i] = ADD_LANES(four[2 * i], four[2 * i + 1], 0x44, 0xee);
+    return _mm512_permutexvar_ps(order, ADD_LANES(eight[0], eight[1], 0x88, 0xdd));
+}
+
+UNROLLED dots_together(int many, const uint8_t *rows, int64_t row_bytes, int64_t count,
+                       const float *x, int64_t n, float *out)
+{
+    for (int64_t first = 0; first < count; first += LANES) {
+        __m512 left[TOGETHER * LANES];
+        const int64_t here = count - first < LANES ? count - first : LANES;
+        for (int i = 0; here < LANES && i < many * LANES; i++) left[i] = _mm512_setzero_ps();
+        for (int64_t r = 0; r < here; r++)
+            row_products(many, rows + (first + r) * row_bytes, x, n, left + r);
+        for (int q = 0; q < many; q++)
+            _mm512_mask_storeu_ps(out + q * count + first, below(0, here),
+                                  totals(left + LANES * q));
+    }
+}
+
+static void dots_f16_many(const void *rows, int64_t row_bytes, int64_t count, const float *x,
+                          int64_t many, int64_t n, float *out)
+{
+    for (; many >= TOGETHER; many -= TOGETHER, x += TOGETHER * n, out += TOGETHER * count)
+        dots_together(TOGETHER, rows, row_bytes, count, x, n, out);
+    if (many == 3) dots_together(3, rows, row_bytes, count, x, n, out);
+    if (many == 2) dots_together(2, rows, row_bytes, count, x, n, out);
+    if (many == 1) dots_together(1, rows, row_bytes, count, x, n, out);
+}
+
+/* Sixty-four numbers of the rows, shared out to so many. */
+UNROLLED mix_step(int many, const uint8_t *rows, int64_t row_bytes, int64_t count,
+                  const float *shares, int64_t n, float *out)
+{
+    struct sums s[TOGETHER];
+    for (int q = 0; q < many; q++) s[q] = nothing();
+    for (int64_t r = 0; r < count; r++) {
+        __m512 numbers[PARTS];
+        for (int k = 0; k < PARTS; k++)
+            numbers[k] = sixteen_halves(rows + r * row_bytes + 2 * LANES * k);
+        for (int q = 0; q < many; q++)
+            for (int k = 0; k < PARTS; k++)
+                s[q].of[k] = product(s[q].of[k], _mm512_set1_ps(shares[q * count + r]), numbers[k]);
+    }
+    for (int q = 0; q < many; q++)
+        for (int k = 0; k < PARTS; k++) _mm512_storeu_ps(out + q * n + LANES * k, s[q].of[k]);
+}
+
+static void mix_f16_many(const void *rows, int64_t row_bytes, int64_t count, const float *shares,
+                         int64_t many, int64_t n, float *out)
+{
+    const uint8_t *from = rows;
+    const int64_t whole = n / STEP * STEP;
+    for (; many > 0; many -= TOGETHER, shares += TOGETHER * count, out += TOGETHER * n) {
+        for (int64_t i = 0; i < whole; i += STEP) {
+            const uint8_t *at = from + 2 * i;
+            if (many >= TOGETHER) mix_step(TOGETHER, at, row_bytes, count, shares, n, out + i);
+            if (many == 3) mix_step(3, at, row_bytes, count, shares, n, out + i);
+            if (many == 2) mix_step(2, at, row_bytes, count, shares, n, out + i);
+            if (many == 1) mix_step(1, at, row_bytes, count, shares, n, out + i);
+        }
+        for (int64_t q = 0; whole < n && q < TOGETHER && q < many; q++)
+            mix_f16(from + 2 * whole, row_bytes, count, shares + q * count, n - whole,
+                    out + q * n + whole);
     }
 }
 
@@ -389,4 +495,6 @@ const struct tg_vector tg_vector_avx512vnni = {"avx512vnni",
                                                dots_q6_k,
                                                mix_f32,
                                                mix_f16,
+                                               dots_f16_many,
+                                               mix_f16_many,
                                                to_f16};

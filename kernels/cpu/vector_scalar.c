@@ -160,6 +160,20 @@ static void mix_f16(const void *rows, int64_t row_bytes, int64_t count, const fl
     }
 }
 
+static void dots_f16_many(const void *rows, int64_t row_bytes, int64_t count, const float *x,
+                          int64_t many, int64_t n, float *out)
+{
+    for (int64_t q = 0; q < many; q++)
+        dots_f16(rows, row_bytes, count, x + q * n, n, out + q * count);
+}
+
+static void mix_f16_many(const void *rows, int64_t row_bytes, int64_t count, const float *shares,
+                         int64_t many, int64_t n, float *out)
+{
+    for (int64_t q = 0; q < many; q++)
+        mix_f16(rows, row_bytes, count, shares + q * count, n, out + q * n);
+}
+
 static void to_f16(const float *x, int64_t n, uint16_t *out)
 {
     for (int64_t i = 0; i < n; i++) out[i] = tg_lanes_to_f16(x[i]);
@@ -181,4 +195,6 @@ const struct tg_vector tg_vector_scalar = {"scalar",
                                            dots_q6_k,
                                            mix_f32,
                                            mix_f16,
+                                           dots_f16_many,
+                                           mix_f16_many,
                                            to_f16};

@@ -112,17 +112,21 @@ void tg_attention_keep(const struct tg_attention *a, int64_t block, int64_t posi
 }
 
 void tg_attention_mix(const struct tg_attention *a, int64_t block, int64_t position, int64_t head,
-                      const float *query, float *scores, float *out)
+                      int64_t many, const float *queries, float *scores, float *out)
 {
-    const int64_t shared = head / (a->heads / a->key_value_heads);
-    const int64_t row_bytes = a->dimension * a->number_bytes, count = position + 1;
+    const int64_t shared = head / (a->heads / a->key_value_heads), n = a->dimension;
+    const int64_t row_bytes = n * a->number_bytes, count = position + 1;
     const uint8_t *keys = place(a, a->keys, block, shared, 0);
     const uint8_t *values = place(a, a->values, block, shared, 0);
     const struct tg_vector *v = a->vector;
     const bool is_wide = a->number_bytes == 4;
-    (is_wide ? v->dots_f32 : v->dots_f16)(keys, row_bytes, count, query, a->dimension, scores);
-    v->softmax(scores, count);
-    (is_wide ? v->mix_f32 : v->mix_f16)(values, row_bytes, count, scores, a->dimension, out);
+    for (int64_t q = 0; is_wide && q < many; q++)
+        v->dots_f32(keys, row_bytes, count, queries + q * n, n, scores + q * count);
+    if (!is_wide) v->dots_f16_many(keys, row_bytes, count, queries, many, n, scores);
+    for (int64_t q = 0; q < many; q++) v->softmax(scores + q * count, count);
+    for (int64_t q = 0; is_wide && q < many; q++)
+        v->mix_f32(values, row_bytes, count, scores + q * count, n, out + q * n);
+    if (!is_wide) v->mix_f16_many(values, row_bytes, count, scores, many, n, out);
 }
 
 void tg_attention_close(struct tg_attention *a)

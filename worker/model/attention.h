@@ -39,11 +39,12 @@ void tg_attention_keep(const struct tg_attention *a, int64_t block, int64_t posi
                        float *queries, float *keys, const float *values);
 
 /*
- * What head `head` of the token at `position` sees: `query` has been turned and scaled; `scores` is
- * scratch of position + 1 numbers; out has `dimension`.
+ * What `many` heads from `head` on, which share keys and values, see of the token at `position`:
+ * queries (many x dimension) have been turned and scaled; `scores` is scratch of many x
+ * (position + 1) numbers; out is many x dimension.
  */
 void tg_attention_mix(const struct tg_attention *a, int64_t block, int64_t position, int64_t head,
-                      const float *query, float *scores, float *out);
+                      int64_t many, const float *queries, float *scores, float *out);
 
 /* Bytes of the caches. */
 int64_t tg_attention_bytes(const struct tg_attention *a, int64_t blocks);

@@ -41,6 +41,7 @@ struct tg_forward {
     float *scales;                  /* of activations, one a token */
     int32_t *sums;                  /* of up to three products at once */
     float *scratch, *scores, *last; /* of each thread: widest vector, context; of the head */
+    int64_t score_count;            /* of a thread */
     int64_t bytes;
 };
 
@@ -76,6 +77,12 @@ static void *have(struct tg_forward *f, int64_t count, size_t size)
     return aligned_alloc(ALIGNMENT, bytes + ALIGNMENT);
 }
 
+/* Heads that are computed together: of a batch those that share keys, else each is one's own. */
+static int64_t together(const struct tg_network *n, int64_t tokens)
+{
+    return tokens >= SHARED_TOKENS ? n->heads / n->key_value_heads : 1;
+}
+
 static int open_buffers(struct tg_forward *f, struct tg_error *err)
 {
     const struct tg_network *n = f->network;
@@ -94,7 +101,8 @@ static int open_buffers(struct tg_forward *f, struct tg_error *err)
     f->scales = have(f, batch, sizeof(float));
     f->sums = have(f, batch * most_sums(n), sizeof(int32_t));
     f->scratch = have(f, threads * widest(n), sizeof(float));
-    f->scores = have(f, threads * f->options.context, sizeof(float));
+    f->score_count = f->options.context * together(n, batch);
+    f->scores = have(f, threads * f->score_count, sizeof(float));
     f->last = have(f, n->hidden, sizeof(float));
     const void *const all[] = {f->x,    f->queries, f->keys,        f->values, f->mixed,
                                f->gate, f->up,      f->result,      f->scales, f->sums,
@@ -284,8 +292,7 @@ static void multiply_plainly(void *work, int part)
     const struct products *p = work;
     struct tg_forward *f = p->f;
     const struct tg_matrix *m = p->matrices[p->at];
-    float *row = f->scratch + part * widest(f->network),
-          *sums = f->scores + part * f->options.context;
+    float *row = f->scratch + part * widest(f->network), *sums = f->scores + part * f->score_count;
     int64_t begin, end;
     tg_pool_rows(m->rows, tg_pool_count(f->pool), part, &begin, &end);
     for (int64_t r = begin; r < end; r++) {
@@ -333,12 +340,13 @@ static void attend_some(void *work, int part)
     const struct attend *a = work;
     struct tg_forward *f = a->f;
     const int64_t heads = f->network->heads, dimension = f->network->head_dimension;
-    float *scores = f->scores + part * f->options.context;
-    for (int64_t i = part; i < a->tokens * heads; i += tg_pool_count(f->pool)) {
-        const int64_t head = i / a->tokens, token = i % a->tokens;
+    const int64_t many = together(f->network, a->tokens);
+    float *scores = f->scores + part * f->score_count;
+    for (int64_t i = part; i < a->tokens * (heads / many); i += tg_pool_count(f->pool)) {
+        const int64_t head = i / a->tokens * many, token = i % a->tokens;
         const int64_t at = (token * heads + head) * dimension;
-        tg_attention_mix(&f->attention, a->block, a->first + token, head, f->queries + at, scores,
-                         f->mixed + at);
+        tg_attention_mix(&f->attention, a->block, a->first + token, head, many, f->queries + at,
+                         scores, f->mixed + at);
     }
 }
 
