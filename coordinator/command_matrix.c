@@ -7,6 +7,7 @@
 #include <sys/utsname.h>
 
 #include "base/log.h"
+#include "coordinator/budget.h"
 #include "coordinator/command.h"
 #include "coordinator/job_matrix.h"
 #include "coordinator/plan.h"
@@ -78,23 +79,6 @@ static bool here(const struct tg_plan *plan, const struct tg_cell *cell, char *r
     return tg_plan_can_run(plan, &plan->workers[0], &one, reason, size);
 }
 
-/* Seconds of sampling and warm-up that the least number of rounds takes. */
-static double expected_s(const struct tg_plan *plan)
-{
-    const struct tg_limits *limits = &plan->policy.limits;
-    double seconds = 0;
-    for (size_t b = 0; b < plan->spec.block_count; b++) {
-        const struct tg_block *block = &plan->spec.blocks[b];
-        char reason[400];
-        if (!block->is_timed ||
-            !tg_plan_can_run(plan, &plan->workers[0], block, reason, sizeof reason))
-            continue;
-        seconds += (double)limits->rounds_min *
-                   (limits->round_s + (double)block->cell_count * limits->warmup_min_s);
-    }
-    return seconds;
-}
-
 /* What a test can find with the noise that is expected, as it is planned; "" if it cannot be said.
  */
 static char *planned(const struct tg_plan *plan, size_t test, char *out, size_t size)
@@ -141,7 +125,8 @@ static void print_text(const struct tg_plan *plan)
     printf("\n%zu cells, %zu of them can be run here; %zu tests in %zu blocks, %zu statistical; "
            "about %.0f s for the least number of rounds, the budget is %.0f s\n",
            plan->spec.cell_count, able, plan->spec.test_count, plan->spec.block_count,
-           plan->required_count, expected_s(plan), plan->asked.budget_s);
+           plan->required_count, tg_budget_least_s(plan), plan->asked.budget_s);
+    if (*tg_budget_say(plan, reason, sizeof reason)) printf("%s\n", reason);
 }
 
 static void print_json(const struct tg_plan *plan)
@@ -169,7 +154,8 @@ static void print_json(const struct tg_plan *plan)
         tg_json_add_text(item, "can_find", planned(plan, i, text, sizeof text));
     }
     tg_json_add_number(root, "statistical", (double)plan->required_count);
-    tg_json_add_number(root, "expected_s", expected_s(plan));
+    tg_json_add_number(root, "expected_s", tg_budget_least_s(plan));
+    tg_json_add_number(root, "budget_s", plan->asked.budget_s);
     char *line = tg_json_print(root, true);
     puts(line);
     free(line);

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "coordinator/begin.h"
+#include "coordinator/budget.h"
 #include "coordinator/command.h"
 #include "coordinator/dispatch.h"
 #include "coordinator/gather.h"
@@ -178,9 +179,13 @@ static int conclude(struct tg_work *w, bool all_left, const struct tg_dispatched
     return status;
 }
 
-/* Tests that count and shadows, workers, budget, and where the evidence goes. */
+/*
+ * Tests that count and shadows, workers, budget, and where the evidence goes; and whether so much
+ * can be measured in the budget, but where earlier attempts may have done a part.
+ */
 static void say_what_comes(const struct tg_work *w)
 {
+    char text[400];
     size_t required = 0, shadows = 0;
     for (size_t i = 0; i < w->plan.spec.test_count; i++) {
         required += tg_gate_is_required(&w->plan, i) && w->plan.prospects[i].fate != TG_TO_MISS;
@@ -189,6 +194,8 @@ static void say_what_comes(const struct tg_work *w)
     tg_log(TG_INFO, "%zu test%s and %zu shadow%s, %zu worker%s, at most %.3g s; evidence in %s",
            required, required == 1 ? "" : "s", shadows, shadows == 1 ? "" : "s", w->worker_count,
            w->worker_count == 1 ? "" : "s", w->plan.asked.budget_s, w->directory);
+    if (!w->wishes->resume && *tg_budget_say(&w->plan, text, sizeof text))
+        tg_log(TG_WARN, "%s", text);
 }
 
 /* Rank 0 keeps off what its node's workers time on; alone it is a worker, which has done so. */

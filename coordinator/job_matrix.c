@@ -5,24 +5,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "coordinator/budget.h"
 #include "coordinator/shard.h"
-
-/* Seconds of sampling and warm-up that the least number of rounds of a block takes. */
-static double least_s(const struct tg_plan *plan, const struct tg_block *block)
-{
-    const struct tg_limits *limits = &plan->policy.limits;
-    return block->is_timed
-               ? (double)limits->rounds_min *
-                     (limits->round_s + (double)block->cell_count * limits->warmup_min_s)
-               : 0;
-}
 
 size_t tg_job_matrix_shards(const struct tg_plan *plan)
 {
     double seconds = 0;
     bool needs_device = false;
     size_t blocks = tg_shard_blocks(plan, 0, &needs_device);
-    for (size_t b = 0; b < blocks; b++) seconds += least_s(plan, &plan->spec.blocks[b]);
+    for (size_t b = 0; b < blocks; b++) seconds += tg_budget_block_s(plan, &plan->spec.blocks[b]);
     double fair = fmax(needs_device ? 2 : 1, ceil(seconds / plan->policy.limits.budget_s));
     double most = fmin(TG_JOB_MATRIX_MOST, (double)blocks);
     return (size_t)fmin(fair, most);
@@ -49,7 +40,7 @@ void tg_job_matrix_write(FILE *out, const struct tg_plan *plan, const char *mach
         if (blocks == 0) continue;
         for (size_t b = 0; b < plan->spec.block_count; b++)
             if (plan->spec.blocks[b].shard == shard)
-                seconds += least_s(plan, &plan->spec.blocks[b]);
+                seconds += tg_budget_block_s(plan, &plan->spec.blocks[b]);
         struct tg_json *job = tg_json_object(list, NULL);
         snprintf(text, sizeof text, "%s-%zu", pool, shard);
         tg_json_add_text(job, "name", text);

@@ -62,6 +62,7 @@ check 'a run directory that exists' refuses "'there' exists" "$TRITGATE" run "$d
 check 'nothing was made by any of these' test ! -e made
 
 check 'a run of stored evidence' gives 0 "$TRITGATE" run "$data/quick.json" --out run
+cp err quick.err
 check 'gate: no run' refuses "cannot read run 'nowhere'" "$TRITGATE" gate nowhere
 check 'gate: no run in it' refuses "run 'there': it has no matrix.json" "$TRITGATE" gate there
 cp -r run cut && truncate -s -100 cut/worker-0000.1.h5
@@ -103,6 +104,13 @@ check 'list: the layers of models, with their shapes' gives 0 "$TRITGATE" list l
 check 'which are those of cells' says '^bitnet-2b +attn_k +640 +2560$'
 check 'matrix: the whole mission' gives 0 "$TRITGATE" matrix "$TG_SOURCE/matrix/full.json"
 check 'names who cannot' says "nobody here: no probe of this build matches 'engine\*'"
+check 'and that its budget is too small' says \
+    '^the budget of 55 s cannot cover .* takes [0-9]+ s: give `run` --budget [0-9]+ or more, .*\(--shard 1/'
+check 'matrix: smoke' gives 0 "$TRITGATE" matrix "$TG_SOURCE/matrix/smoke.json"
+check 'says nothing of its budget' bash -c '! grep -q "cannot cover" out'
+check 'run: a budget that is too small' gives 2 "$TRITGATE" run "$data/quick.json" --budget 0.001 --out small
+check 'is named at the beginning' grep -q 'tritgate: warning: the budget of 0.001 s cannot cover' err
+check 'run: one that is not' bash -c '! grep -q "cannot cover" "$1"' - quick.err
 check 'matrix: smoke has at most 24 required tests' bash -c \
     'n=$("$1" matrix "$2" --base "$3" --json | grep -c "\"rule\""); ((n > 0 && n <= 24))' - \
     "$TRITGATE" "$TG_SOURCE/matrix/smoke.json" "$TRITGATE_LIB"

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "coordinator/budget.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "tests/made_run.h"
+
+#define MATRIX                                                                                     \
+    "{\"tritgate_matrix\": 1, \"axes\": {\"probe\": [\"kernel\"], \"kernel\": [\"i2s_novel\","     \
+    " \"i2s_avx512vnni\"], \"layer\": [\"640x2560\"], \"batch\": [1, 2, 3, 4, 5, 6]}}"
+#define POLICY(limits)                                                                             \
+    "{\"tritgate_policy\": 1, \"flow\": \"review\", \"limits\": {" limits                          \
+    "\"rounds_min\": 5, \"round_s\": 1, \"warmup_min_s\": 0.5}, \"rules\": ["                      \
+    "{\"rule\": \"noninferior\", \"metric\": \"call_time\", \"axis\": \"build\","                  \
+    " \"of\": \"head\", \"to\": \"base\", \"tolerance\": 0.02, \"margin\": 0.05}]}"
+
+/* Six blocks of 10 s each on workers that cannot run the six others, on these parts of nodes. */
+static void make(double budget_s, size_t shards, const char *limits, const char *const shares[],
+                 size_t worker_count, bool on_device, struct tg_plan *plan)
+{
+    struct tg_asked asked = {.seed = "7", .budget_s = budget_s, .shard_count = shards};
+    struct tg_capability workers[4] = {0};
+    for (size_t w = 0; w < worker_count; w++) {
+        workers[w] = made_worker("a", MADE_BASE);
+        workers[w].shard = shards ? 1 : 0;
+        snprintf(workers[w].share, sizeof workers[w].share, "%s", shares[w]);
+        struct tg_survey *const surveys[] = {&workers[w].head, &workers[w].base};
+        for (int i = 0; i < 2; i++) {
+            struct tg_survey_kernel *k = made_kernel(surveys[i], "i2s_scalar");
+            snprintf(k->name, sizeof k->name, "i2s_novel");
+            if (on_device) snprintf(k->device, sizeof k->device, "cuda");
+        }
+        if (on_device) snprintf(workers[w].gpu, sizeof workers[w].gpu, "%s", shares[w]);
+    }
+    made_plan(MATRIX, limits, workers, worker_count, &asked, plan);
+}
+
+static const char *const apart[] = {"numa0", "numa1", "numa2", "numa0"};
+
+static void what_can_be_run_takes_its_least_rounds(void **state)
+{
+    (void)state;
+    static const struct {
+        size_t workers;
+        bool on_device;
+        const char *policy;
+        double seconds;
+    } rows[] = {{1, false, POLICY(""), 60},
+                {2, false, POLICY(""), 30},
+                {3, false, POLICY(""), 20},
+                {4, false, POLICY(""), 20}, /* the last shares a part of the node */
+                {2, true, POLICY(""), 30},
+                {2, true, POLICY("\"beside_gpu\": 1, "), 30}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct tg_plan plan;
+        make(100, 0, rows[i].policy, apart, rows[i].workers, rows[i].on_device, &plan);
+        assert_true(fabs(tg_budget_least_s(&plan) - rows[i].seconds) < 1e-9);
+        assert_true(fabs(tg_budget_block_s(&plan, &plan.spec.blocks[0]) - 10) < 1e-9);
+        tg_plan_release(&plan);
+    }
+}
+
+/* What runs on one GPU beside others waits for that GPU, however many parts the node has. */
+static void what_is_apart_waits_for_its_gpu(void **state)
+{
+    (void)state;
+    static const char *const one[] = {"GPU-a", "GPU-a"};
+    struct tg_plan plan;
+    make(100, 0, POLICY("\"beside_gpu\": 1, "), one, 2, true, &plan);
+    assert_true(fabs(tg_budget_least_s(&plan) - 60) < 1e-9);
+    tg_plan_release(&plan);
+}
+
+static void a_budget_that_cannot_cover_it_is_told(void **state)
+{
+    (void)state;
+    static const struct {
+        double budget_s;
+        const char *text;
+    } rows[] = {
+        {60, ""},
+        {1000, ""},
+        {25,
+         "the budget of 25 s cannot cover the least number of rounds, which takes 60 s: give `run` "
+         "--budget 120 or more, fewer cells (--filter), or 3 parts (--shard 1/3 to 3/3)"},
+        {9,
+         "the budget of 9 s cannot cover the least number of rounds, which takes 60 s: give `run` "
+         "--budget 120 or more, or fewer cells (--filter)"},
+        {59.5,
+         "the budget of 59.5 s cannot cover the least number of rounds, which takes 60 s: give "
+         "`run` --budget 120 or more, fewer cells (--filter), or 2 parts (--shard 1/2 to 2/2)"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct tg_plan plan;
+        char text[400];
+        make(rows[i].budget_s, 0, POLICY(""), apart, 1, false, &plan);
+        assert_string_equal(tg_budget_say(&plan, text, sizeof text), rows[i].text);
+        tg_plan_release(&plan);
+    }
+}
+
+static void a_part_is_split_further(void **state)
+{
+    (void)state;
+    struct tg_plan plan;
+    char text[400];
+    make(60, 2, POLICY(""), apart, 1, false, &plan);
+    double own_s = tg_budget_least_s(&plan);
+    assert_true(own_s >= 20 && own_s <= 50); /* of the six blocks that can be run, some */
+    plan.asked.budget_s = own_s - 1;
+    assert_non_null(
+        strstr(tg_budget_say(&plan, text, sizeof text), "4 parts (--shard 1/4 to 4/4)"));
+    tg_plan_release(&plan);
+}
+
+/* What a policy with a short round asks of one machine, rounded up so that it can be typed. */
+static void the_budget_that_is_named_has_two_digits(void **state)
+{
+    (void)state;
+    struct tg_plan plan;
+    char text[400];
+    make(20, 0, POLICY("\"warmup_max_s\": 1, "), apart, 1, false, &plan);
+    plan.policy.limits.round_s = 1.3210; /* 69.63 s */
+    assert_non_null(strstr(tg_budget_say(&plan, text, sizeof text), "takes 70 s: give `run` "
+                                                                    "--budget 140 or more,"));
+    tg_plan_release(&plan);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_can_be_run_takes_its_least_rounds),
+        cmocka_unit_test(what_is_apart_waits_for_its_gpu),
+        cmocka_unit_test(a_budget_that_cannot_cover_it_is_told),
+        cmocka_unit_test(a_part_is_split_further),
+        cmocka_unit_test(the_budget_that_is_named_has_two_digits),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
