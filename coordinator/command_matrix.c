@@ -66,8 +66,9 @@ static const struct argp argp = {
     option_list,
     parse,
     "MATRIX",
-    "Lists what a matrix asks: every cell, and whether this machine could run it or why not; then "
-    "the tests that its policy makes of them. Nothing is measured.\v"
+    "Lists what a matrix asks: every cell, and why this machine could not run it where that is so; "
+    "the tests that its policy makes of them; and how many there are, how long they take at least, "
+    "and whether the budget covers that. Nothing is measured.\v"
     "Exit status: 0, or 3 for an unusable matrix or policy.",
     NULL,
     NULL,
@@ -97,19 +98,42 @@ static char *planned(const struct tg_plan *plan, size_t test, char *out, size_t 
     return out;
 }
 
-static void print_text(const struct tg_plan *plan)
+/* Why cells cannot be run here, each reason once. */
+struct lack {
+    char reason[400];
+    size_t cells;
+};
+
+/* Counts a cell that cannot be run for a reason, among `count` others; returns how many are known.
+ */
+static size_t count_lack(struct lack *lacks, size_t count, const char *reason)
 {
-    char text[TG_CELL_TEXT_SIZE], demand[128], reason[400];
-    size_t able = 0;
+    size_t i = 0;
+    while (i < count && strcmp(lacks[i].reason, reason) != 0) i++;
+    if (i == count) snprintf(lacks[count++].reason, sizeof lacks->reason, "%s", reason);
+    lacks[i].cells++;
+    return count;
+}
+
+/* Every cell, and what is not so of it; the reasons are counted into `lacks`. */
+static size_t print_cells(const struct tg_plan *plan, struct lack *lacks)
+{
+    char text[TG_CELL_TEXT_SIZE], reason[400];
+    size_t count = 0;
     for (size_t i = 0; i < plan->spec.cell_count; i++) {
         const struct tg_cell *cell = &plan->spec.cells[i];
-        bool can = here(plan, cell, reason, sizeof reason);
-        able += can;
-        printf("cell  %s\n      %s%s\n", tg_cell_text(cell, text),
-               can ? "this machine can run it" : "nobody here: ", can ? "" : reason);
+        printf("cell  %s\n", tg_cell_text(cell, text));
+        if (here(plan, cell, reason, sizeof reason)) continue;
+        printf("      nobody here: %s\n", reason);
+        count = count_lack(lacks, count, reason);
     }
+    return count;
+}
+
+static void print_tests(const struct tg_plan *plan)
+{
+    char text[TG_CELL_TEXT_SIZE], demand[128], finds[64];
     for (size_t i = 0; i < plan->spec.test_count; i++) {
-        char finds[64];
         const struct tg_prospect *prospect = &plan->prospects[i];
         const struct tg_test *test = &plan->spec.tests[i];
         const struct tg_rule *rule = &plan->policy.rules[test->rule];
@@ -122,11 +146,28 @@ static void print_text(const struct tg_plan *plan)
             printf("      %s: %s\n", prospect->fate == TG_TO_SKIP ? "skipped" : "fails",
                    prospect->reason);
     }
+}
+
+static int print_text(const struct tg_plan *plan, struct tg_error *err)
+{
+    char text[400];
+    size_t unable = 0;
+    struct lack *lacks = calloc(plan->spec.cell_count + 1, sizeof *lacks);
+    if (!lacks) return tg_fail(err, "out of memory");
+    size_t count = print_cells(plan, lacks);
+    print_tests(plan);
+    for (size_t i = 0; i < count; i++) unable += lacks[i].cells;
     printf("\n%zu cells, %zu of them can be run here; %zu tests in %zu blocks, %zu statistical; "
            "about %.0f s for the least number of rounds, the budget is %.0f s\n",
-           plan->spec.cell_count, able, plan->spec.test_count, plan->spec.block_count,
-           plan->required_count, tg_budget_least_s(plan), plan->asked.budget_s);
-    if (*tg_budget_say(plan, reason, sizeof reason)) printf("%s\n", reason);
+           plan->spec.cell_count, plan->spec.cell_count - unable, plan->spec.test_count,
+           plan->spec.block_count, plan->required_count, tg_budget_least_s(plan),
+           plan->asked.budget_s);
+    for (size_t i = 0; i < count; i++)
+        printf("%zu cell%s: nobody here: %s\n", lacks[i].cells, lacks[i].cells == 1 ? "" : "s",
+               lacks[i].reason);
+    if (*tg_budget_say(plan, text, sizeof text)) printf("%s\n", text);
+    free(lacks);
+    return 0;
 }
 
 static void print_json(const struct tg_plan *plan)
@@ -204,7 +245,7 @@ static int plan_here(const struct tg_asked *asked, const struct tg_capability *w
     return rc;
 }
 
-static void print(const struct options *o, const struct tg_plan *plan)
+static int print(const struct options *o, const struct tg_plan *plan, struct tg_error *err)
 {
     struct utsname here = {.machine = ""};
     if (o->github && uname(&here) == 0)
@@ -212,7 +253,8 @@ static void print(const struct options *o, const struct tg_plan *plan)
     else if (o->json)
         print_json(plan);
     else
-        print_text(plan);
+        return print_text(plan, err);
+    return 0;
 }
 
 static int list(const struct options *o, struct tg_error *err)
@@ -247,7 +289,7 @@ static int list(const struct options *o, struct tg_error *err)
         rc = plan_here(&asked, &worker, o, &matrix, &policy, &plan, err);
     }
     if (rc < 0) goto out;
-    print(o, &plan);
+    rc = print(o, &plan, err);
     tg_plan_release(&plan);
 out:
     tg_json_release(&matrix);

@@ -104,6 +104,12 @@ check 'list: the layers of models, with their shapes' gives 0 "$TRITGATE" list l
 check 'which are those of cells' says '^bitnet-2b +attn_k +640 +2560$'
 check 'matrix: the whole mission' gives 0 "$TRITGATE" matrix "$TG_SOURCE/matrix/full.json"
 check 'names who cannot' says "nobody here: no probe of this build matches 'engine\*'"
+check 'of how many cells' says "^5 cells: nobody here: no probe of this build matches 'engine\*'"
+check 'and nothing of those that can be run' awk '
+    /can run it/ { exit 1 }
+    /^      nobody here: / { apart++ }
+    /^[0-9]+ cells?: nobody here: / { summed += $1 }
+    END { exit !(apart && apart == summed) }' out
 check 'and that its budget is too small' says \
     '^the budget of 55 s cannot cover .* takes [0-9]+ s: give `run` --budget [0-9]+ or more, .*\(--shard 1/'
 check 'matrix: smoke' gives 0 "$TRITGATE" matrix "$TG_SOURCE/matrix/smoke.json"
