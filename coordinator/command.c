@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "coordinator/catalogue.h"
 #include "matrix/spec.h"
 
 void tg_command_take(struct argp_state *state, const char *what, const char **slot, const char *arg)
@@ -34,8 +35,7 @@ double tg_command_seconds(struct argp_state *state, const char *what, const char
     return seconds;
 }
 
-/* The folder of matrices beside which the program was built or bundled; "" if that is unknown. */
-static void find_sources(char *out, size_t size)
+void tg_command_sources(char *out, size_t size)
 {
     char path[4096];
     ssize_t length = readlink("/proc/self/exe", path, sizeof path - 1);
@@ -47,32 +47,46 @@ static void find_sources(char *out, size_t size)
         if (!slash) return;
         *slash = 0;
     }
-    snprintf(out, size, "%s/matrix/", path);
+    snprintf(out, size, "%s/matrix", path);
 }
 
-void tg_command_policy(const char *given, const struct tg_json_file *matrix, const char *path,
-                       char *out, size_t size)
+/* Of that name, beside a matrix or the sources. */
+static int find_named(const char *name, const char *matrix_path, char *out, size_t size,
+                      struct tg_error *err)
 {
-    char sources[4096];
+    char beside[4096] = "", sources[4096], own[sizeof sources + 8], names[300];
+    const char *slash = matrix_path ? strrchr(matrix_path, '/') : NULL;
+    const char *const folders[] = {beside, own};
+    struct tg_catalogue policies;
+    if (matrix_path)
+        snprintf(beside, sizeof beside, "%.*spolicy", slash ? (int)(slash + 1 - matrix_path) : 0,
+                 matrix_path);
+    tg_command_sources(sources, sizeof sources);
+    snprintf(own, sizeof own, "%s%s", sources, *sources ? "/policy" : "");
+    if (tg_catalogue_find(folders, 2, &policies, err) < 0) return -1;
+    const char *found = tg_catalogue_path(&policies, name);
+    int rc = 0;
+    if (found)
+        snprintf(out, size, "%s", found);
+    else
+        rc = tg_fail(err, "no such policy '%s', as a file or by name; those by name: %s", name,
+                     tg_catalogue_names(&policies, names, sizeof names));
+    tg_catalogue_release(&policies);
+    return rc;
+}
+
+int tg_command_policy(const char *given, const struct tg_json_file *matrix, const char *path,
+                      char *out, size_t size, struct tg_error *err)
+{
+    struct stat is;
     out[0] = 0;
     if (!given) {
         if (matrix) tg_spec_policy_path(matrix, path, out, size);
-        return;
+        return 0;
     }
     snprintf(out, size, "%s", given);
-    struct stat is;
-    if (strpbrk(given, "/.") || (stat(given, &is) == 0 && !S_ISDIR(is.st_mode))) return;
-    const char *slash = path ? strrchr(path, '/') : NULL;
-    find_sources(sources, sizeof sources);
-    const char *folders[] = {slash ? path : "", sources};
-    const int lengths[] = {slash ? (int)(slash + 1 - path) : 0, (int)strlen(sources)};
-    for (int i = 0; i < 2; i++) {
-        char found[2 * sizeof sources];
-        snprintf(found, sizeof found, "%.*spolicy/%s.json", lengths[i], folders[i], given);
-        if (access(found, R_OK) != 0) continue;
-        snprintf(out, size, "%s", found);
-        return;
-    }
+    if (strpbrk(given, "/.") || (stat(given, &is) == 0 && !S_ISDIR(is.st_mode))) return 0;
+    return find_named(given, path, out, size, err);
 }
 
 int tg_command_date(long later_s, char out[TG_TEXT_SIZE], struct tg_error *err)

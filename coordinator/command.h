@@ -60,10 +60,14 @@ double tg_command_seconds(struct argp_state *state, const char *what, const char
 /*
  * The path of the policy to use: `given` if it is a file, or a name, NAME.json, of the folder
  * policy/ beside the matrix or beside the program's sources; without it, the one that the matrix
- * names, "" if it names none. `matrix` and its path may be NULL.
+ * names, "" if it names none. `matrix` and its path may be NULL. Fails for a name that is none of
+ * these, and says which there are.
  */
-void tg_command_policy(const char *given, const struct tg_json_file *matrix, const char *path,
-                       char *out, size_t size);
+int tg_command_policy(const char *given, const struct tg_json_file *matrix, const char *path,
+                      char *out, size_t size, struct tg_error *err);
+
+/* The folder of matrices beside which the program was built or bundled; "" if that is unknown. */
+void tg_command_sources(char *out, size_t size);
 
 /* Writes UTC as it will be in so many seconds, as 2026-03-31T12:00:00Z. */
 int tg_command_date(long later_s, char out[TG_TEXT_SIZE], struct tg_error *err);

@@ -219,7 +219,8 @@ static int read_policy(const struct options *o, struct tg_policy *policy, struct
     char path[4096] = "";
     struct tg_json_file file;
     struct tg_words words;
-    if (o->policy) tg_command_policy(o->policy, NULL, o->farm.matrix, path, sizeof path);
+    if (o->policy && tg_command_policy(o->policy, NULL, o->farm.matrix, path, sizeof path, err) < 0)
+        return -1;
     if (!o->policy && !o->is_simulated && find_policy(o->farm.matrix, path, sizeof path, err) < 0)
         return -1;
     int rc = *path ? tg_json_read(path, &file, err)

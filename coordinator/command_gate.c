@@ -102,8 +102,8 @@ static int decide(const struct options *o, const struct tg_report *report, FILE 
     struct tg_plan plan;
     struct tg_decision decision;
     char path[4096];
-    tg_command_policy(o->policy, NULL, NULL, path, sizeof path);
-    if (tg_join_open(o->directories, o->count, o->policy ? path : NULL, &run, &plan, &err) < 0)
+    if (tg_command_policy(o->policy, NULL, NULL, path, sizeof path, &err) < 0 ||
+        tg_join_open(o->directories, o->count, o->policy ? path : NULL, &run, &plan, &err) < 0)
         return fail(&err);
     int status = TG_STATUS_USAGE;
     plan.accepts_imported = o->accepts_imported;

@@ -85,7 +85,8 @@ static int find_texts(const struct options *o, const struct tg_lines *lines, str
     char named[4096] = "";
     texts->matrix = o->matrix ? read_text(o->matrix, named, err) : tg_import_matrix(lines, err);
     if (!texts->matrix) return -1;
-    if (o->policy) tg_command_policy(o->policy, NULL, o->matrix, named, sizeof named);
+    if (o->policy && tg_command_policy(o->policy, NULL, o->matrix, named, sizeof named, err) < 0)
+        return -1;
     texts->policy = *named ? read_text(named, NULL, err) : strdup((const char *)tg_import_policy);
     if (!texts->policy) return -1;
     texts->plan = tg_import_plan(lines, texts->matrix, !o->matrix, err);

@@ -5,6 +5,7 @@
 
 #include "base/json.h"
 #include "base/log.h"
+#include "coordinator/catalogue.h"
 #include "coordinator/command.h"
 #include "coordinator/course.h"
 #include "coordinator/report.h"
@@ -237,6 +238,42 @@ static void fill_report(size_t i, struct row *row)
     set(row, 2, tg_report_at(i)->meaning);
 }
 
+/* The matrices or policies beside the program, found before the table is printed. */
+static struct tg_catalogue files;
+
+static size_t file_count(void)
+{
+    return files.count;
+}
+
+/* What can be read of one; nothing but its name if it is no JSON. */
+static void fill_policy(size_t i, struct row *row)
+{
+    struct tg_json_file file;
+    struct tg_limits limits;
+    set(row, 0, files.entries[i].name);
+    for (int c = 1; c <= 4; c++) set(row, c, "");
+    tg_record_init(&tg_limits_type, &limits);
+    if (tg_json_read(files.entries[i].path, &file, NULL) < 0) return;
+    const struct tg_json *given = tg_json_get(tg_json_get(file.root, "limits"), "budget_s");
+    set_number(row, 1, (int64_t)tg_json_count(tg_json_get(file.root, "steps")));
+    set_number(row, 2, (int64_t)tg_json_count(tg_json_get(file.root, "rules")));
+    snprintf(row->texts[3], TEXT_SIZE, "%g", given ? tg_json_number(given) : limits.budget_s);
+    set(row, 4, tg_json_text(tg_json_get(file.root, "meaning")));
+    tg_json_release(&file);
+}
+
+static void fill_matrix(size_t i, struct row *row)
+{
+    struct tg_json_file file;
+    set(row, 0, files.entries[i].path);
+    for (int c = 1; c <= 2; c++) set(row, c, "");
+    if (tg_json_read(files.entries[i].path, &file, NULL) < 0) return;
+    set(row, 1, tg_json_text(tg_json_get(file.root, "policy")));
+    set(row, 2, tg_json_text(tg_json_get(file.root, "meaning")));
+    tg_json_release(&file);
+}
+
 static const struct table tables[] = {
     {"axes", {"name", "kind", "default", "unit", "meaning"}, axis_count, fill_axis},
     {"kernels",
@@ -266,6 +303,8 @@ static const struct table tables[] = {
      fill_profile},
     {"rules", {"name", "cells", "reading", "meaning"}, tg_rule_count, fill_rule},
     {"reports", {"name", "file", "meaning"}, tg_report_count, fill_report},
+    {"matrices", {"file", "policy", "meaning"}, file_count, fill_matrix},
+    {"policies", {"name", "steps", "rules", "budget_s", "meaning"}, file_count, fill_policy},
     {"watch", {"name", "kind", "default", "unit", "meaning"}, watch_count, fill_watch},
 };
 
@@ -347,6 +386,25 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     }
 }
 
+/* Finds what a table lists beside what is built in. Returns an exit status. */
+static int look_around(const struct table *table)
+{
+    const struct tg_node here = {NULL, NULL};
+    char sources[4096], folder[sizeof sources + 8];
+    const char *const folders[] = {folder};
+    bool is_policies = table->fill == fill_policy;
+    struct tg_error err;
+    int rc = 0;
+    tg_command_sources(sources, sizeof sources);
+    snprintf(folder, sizeof folder, "%s%s", sources, *sources && is_policies ? "/policy" : "");
+    if (table->fill == fill_gpu)
+        rc = tg_seat_gpus(&here, &gpus, &err);
+    else if (is_policies || table->fill == fill_matrix)
+        rc = tg_catalogue_find(folders, 1, &files, &err);
+    if (rc < 0) tg_log(TG_ERROR, "%s", err.text);
+    return rc < 0 ? TG_STATUS_STOPPED : 0;
+}
+
 int tg_command_list(int argc, char **argv)
 {
     static const struct argp_option option_list[] = {{"json", 'j', NULL, 0, "as JSON", 0}, {0}};
@@ -355,26 +413,22 @@ int tg_command_list(int argc, char **argv)
                                      "TABLE",
                                      "Prints a table: axes, kernels, formats, ops, isas, metrics, "
                                      "facts, gpus, hardware, limits, models, layers, probes, "
-                                     "profiles, rules, reports or watch.\v"
+                                     "profiles, rules, reports, watch, or the matrices or policies "
+                                     "that lie beside the program.\v"
                                      "Exit status: 0, or 3 for a table that is not there.",
                                      NULL,
                                      NULL,
                                      NULL};
     struct options options = {0};
     argp_parse(&argp, argc, argv, 0, NULL, &options);
-    if (options.table->fill == fill_gpu) {
-        const struct tg_node here = {NULL, NULL};
-        struct tg_error err;
-        if (tg_seat_gpus(&here, &gpus, &err) < 0) {
-            tg_log(TG_ERROR, "%s", err.text);
-            return TG_STATUS_STOPPED;
-        }
-    }
+    int status = look_around(options.table);
+    if (status) return status;
     if (options.table->fill == fill_gpu && (options.json || gpus.count == 0))
         print_gpus(options.json);
     else if (options.json)
         print_json(options.table);
     else
         print_text(options.table);
+    tg_catalogue_release(&files);
     return 0;
 }

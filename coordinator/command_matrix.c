@@ -269,7 +269,7 @@ static int list(const struct options *o, struct tg_error *err)
         tg_fail_in(err, "matrix");
         goto out;
     }
-    tg_command_policy(o->policy, &matrix, o->matrix, path, sizeof path);
+    if (tg_command_policy(o->policy, &matrix, o->matrix, path, sizeof path, err) < 0) goto out;
     if (!*path) {
         tg_fail(err, "matrix '%s' names no policy; give one with --policy", o->matrix);
         goto out;

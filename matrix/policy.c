@@ -309,7 +309,7 @@ static int read_rule(const struct tg_json_file *file, const struct tg_json *obje
 /* Keys are those of limits, rules and the flow. */
 static int check_keys(const struct tg_json_file *file, struct tg_error *err)
 {
-    static const char *const keys[] = {"tritgate_policy", "flow", "limits", "rules"};
+    static const char *const keys[] = {"tritgate_policy", "meaning", "flow", "limits", "rules"};
     const struct tg_json *root = file->root;
     for (size_t i = 0; i < tg_json_count(root); i++) {
         const struct tg_json *member = tg_json_at(root, i);
@@ -388,7 +388,10 @@ static int read_policy(const struct tg_json_file *file, const struct tg_words *w
     if (tg_json_kind(root) != TG_JSON_OBJECT ||
         tg_json_number(tg_json_get(root, "tritgate_policy")) != 1)
         return tg_json_fail(file, root, err, "not a policy: \"tritgate_policy\": 1 is missing");
+    const struct tg_json *meaning = tg_json_get(root, "meaning");
     if (check_keys(file, err) < 0) return -1;
+    if (meaning && !*tg_json_text(meaning))
+        return tg_json_fail(file, meaning, err, "a line of text is expected");
     const char *name = tg_json_text(flow);
     if (!*name || strlen(name) >= sizeof p->flow ||
         strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-_") != strlen(name))

@@ -165,9 +165,11 @@ static int read_exclude(const struct tg_json_file *file, const struct tg_json *l
 static int read_spec(const struct tg_json_file *file, const struct tg_words *words,
                      struct tg_spec *spec, struct tg_error *err)
 {
-    static const char *const keys[] = {"tritgate_matrix", "policy", "axes", "exclude", NULL};
+    static const char *const keys[] = {"tritgate_matrix", "meaning", "policy", "axes",
+                                       "exclude",         NULL};
     const struct tg_json *root = file->root, *axes = tg_json_get(root, "axes");
     const struct tg_json *policy = tg_json_get(root, "policy");
+    const struct tg_json *meaning = tg_json_get(root, "meaning");
 
     if (tg_json_kind(root) != TG_JSON_OBJECT ||
         tg_json_number(tg_json_get(root, "tritgate_matrix")) != 1)
@@ -176,6 +178,8 @@ static int read_spec(const struct tg_json_file *file, const struct tg_words *wor
     if (!axes) return tg_json_fail(file, root, err, "'axes' is missing");
     if (policy && !*tg_json_text(policy))
         return tg_json_fail(file, policy, err, "a file is expected");
+    if (meaning && !*tg_json_text(meaning))
+        return tg_json_fail(file, meaning, err, "a line of text is expected");
     if (tg_json_kind(axes) == TG_JSON_ARRAY) {
         for (size_t i = 0; i < tg_json_count(axes); i++)
             if (read_axes(file, tg_json_at(axes, i), words, spec, err) < 0) return -1;

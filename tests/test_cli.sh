@@ -39,6 +39,17 @@ json p.json "{\"tritgate_policy\":1,\"flow\":\"review\",\"rules\":[${rule/call_t
 check 'unknown metric' refuses "no such metric 'cal_time'" run "$data/quick.json" --policy p.json
 json p.json "{\"tritgate_policy\":1,\"flow\":\"review\",\"rules\":[${rule/\"ratio\"/\"ration\"}]}"
 check 'unknown kind of rule' refuses "no such rule 'ration'" run "$data/quick.json" --policy p.json
+for command in 'run m.json --out made' 'matrix m.json' 'gate nowhere' 'calibrate --simulate'; do
+    # shellcheck disable=SC2086
+    check "$command: a policy of no such name" refuses \
+        "no such policy 'nope', as a file or by name; those by name: generative, gpu," \
+        "$TRITGATE" $command --policy nope
+done
+mkdir policy && cp good.json policy/mine.json
+check 'and those beside the matrix' refuses ', kernels, mine, models and review' run ./m.json --policy nope
+json p.json "{\"tritgate_policy\":1,\"meaning\":1,\"flow\":\"review\",\"rules\":[$rule]}"
+check 'a meaning that is no text' refuses 'line 1: meaning: a line of text is expected' \
+    run "$data/quick.json" --policy p.json
 json p.json "{\"tritgate_policy\":1,\"flow\":\"review\",\"limits\":{\"budget_s\":-1},\"rules\":[$rule]}"
 check 'negative budget in the policy' refuses "'budget_s' are positive" run "$data/quick.json" --policy p.json
 check 'negative budget' refuses "unusable budget '-1'" run "$data/quick.json" --budget=-1
@@ -96,10 +107,16 @@ check 'names the signal' says 'crashed: signal 11'
 check 'check: one that hangs' gives 1 "$TRITGATE" check stub_hang --deadline 0.3
 check 'check: none' refuses "no kernel matches 'x*'" "$TRITGATE" check 'x*'
 check 'list: no such table' refuses "no such table 'tables'" "$TRITGATE" list tables
-for table in axes kernels formats ops isas metrics facts limits models layers probes profiles rules reports watch; do
+for table in axes kernels formats ops isas metrics facts limits models layers probes profiles rules reports matrices policies watch; do
     check "list $table" gives 0 "$TRITGATE" list "$table"
     check "list $table --json" gives 0 "$TRITGATE" list "$table" --json
 done
+check 'list: policies' gives 0 "$TRITGATE" list policies
+check 'each says what it is, and how much it holds' says '^review +3 +[0-9]+ +55 +a change is judged, in three'
+check 'list: matrices' gives 0 "$TRITGATE" list matrices
+check 'each is a file with its policy' says '/matrix/smoke\.json +policy/kernels\.json +the kernels of I2_S'
+check 'every one says what it is' bash -c '! "$1" list policies --json | grep "\"meaning\": \"\"" &&
+    ! "$1" list matrices --json | grep "\"meaning\": \"\""' - "$TRITGATE"
 check 'list: the layers of models, with their shapes' gives 0 "$TRITGATE" list layers
 check 'which are those of cells' says '^bitnet-2b +attn_k +640 +2560$'
 check 'matrix: the whole mission' gives 0 "$TRITGATE" matrix "$TG_SOURCE/matrix/full.json"

@@ -52,6 +52,6 @@ check 'a step that is not there' refuses "the policy has no step 'judge'" \
     "$TRITGATE" gate detected --step judge
 check 'nor in a run' refuses "the policy has no step 'judge'" \
     "$TRITGATE" run "$smoke" --policy review --step judge --out none
-check 'a policy of no such name' refuses "policy: 'nowhere': cannot open" \
+check 'a policy of no such name' refuses "no such policy 'nowhere'" \
     "$TRITGATE" gate run --policy nowhere
 finish
