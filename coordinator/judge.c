@@ -265,9 +265,25 @@ static struct tg_verdict judge_rounds(const struct tg_plan *plan, const struct t
     return v;
 }
 
+/* What a round of a test takes: as those did that it has, else what is planned at least. */
+static double round_cost_s(const struct tg_limits *limits, const struct tg_test *test,
+                           const struct tg_rounds *rounds)
+{
+    double sum = 0;
+    size_t known = 0;
+    for (size_t r = 0; r < rounds->count; r++) {
+        double took_s = rounds->of_rows[r]->facts.took_s;
+        if (!isfinite(took_s)) continue;
+        sum += took_s;
+        known++;
+    }
+    if (known) return sum / (double)known;
+    return limits->round_s + (test->has_to ? 2 : 1) * limits->warmup_min_s;
+}
+
 /* What would resolve a test that is open. */
 static void look_ahead(const struct tg_limits *limits, const struct tg_test *test,
-                       struct tg_verdict *v)
+                       const struct tg_rounds *rounds, struct tg_verdict *v)
 {
     double seen = (double)v->rounds;
     if (!isfinite(v->outlook.sd)) return;
@@ -278,8 +294,7 @@ static void look_ahead(const struct tg_limits *limits, const struct tg_test *tes
     double way = fmax(v->log_fail / v->log_fail_line, v->log_clean / v->log_clean_line);
     double rest = total * (1 - fmin(1, fmax(0, way))); /* of one that was unlucky so far */
     v->rounds_needed = fmax(1, ceil(fmax(total - seen, rest)));
-    v->seconds_needed = v->rounds_needed *
-                        (limits->round_s + (test->has_to ? 2 : 1) * limits->warmup_min_s);
+    v->seconds_needed = v->rounds_needed * round_cost_s(limits, test, rounds);
 }
 
 void tg_judge_foresee(const struct tg_plan *plan, struct tg_verdict *verdict)
@@ -312,8 +327,9 @@ static int judge_measured(const struct tg_plan *plan, size_t test, const struct 
         if (answered) return answered < 0 ? -1 : 0;
     }
     if (!own && tg_judge_gather(plan, test, rows, &gathered, err) < 0) return -1;
-    *verdict = judge_rounds(plan, &plan->spec.tests[test], own ? own : &gathered);
-    look_ahead(&plan->policy.limits, &plan->spec.tests[test], verdict);
+    if (!own) own = &gathered;
+    *verdict = judge_rounds(plan, &plan->spec.tests[test], own);
+    look_ahead(&plan->policy.limits, &plan->spec.tests[test], own, verdict);
     tg_evidence_release(&gathered);
     return 0;
 }

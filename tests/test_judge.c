@@ -163,6 +163,23 @@ static void a_metric_that_was_not_measured_is_named(void **state)
         strstr(decision.verdicts[0].reason, "in 6 others this metric was not measured"));
 }
 
+/* Without a word of how long its rounds took, it is what the policy plans at least. */
+static void what_is_left_is_told_in_seconds_as_rounds_took_them(void **state)
+{
+    (void)state;
+    begin_run(MATRIX, POLICY(BUILDS));
+    made_rounds(&run, &plan, 0, 0, 4, 0, 0.01);
+    assert_int_equal(decide_run(), TG_INCONCLUSIVE);
+    double rounds = decision.verdicts[0].rounds_needed;
+    assert_true(rounds >= 1);
+    assert_true(fabs(decision.verdicts[0].seconds_needed - rounds * 0.35) < 1e-9);
+    for (size_t i = 0; i < run.count; i++)
+        run.rows[i].facts.took_s = run.rows[i].round == 0 ? 5 : run.rows[i].round == 1 ? NAN : 2;
+    assert_int_equal(decide_run(), TG_INCONCLUSIVE);
+    assert_true(decision.verdicts[0].rounds_needed == rounds);
+    assert_true(fabs(decision.verdicts[0].seconds_needed - rounds * 3) < 1e-9);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_teardown(name, end)
@@ -175,6 +192,7 @@ int main(void)
         TEST(samples_without_a_value_are_named),
         TEST(error_rates_above_the_usual_ones_are_said),
         TEST(rounds_that_are_left_out_are_counted),
+        TEST(what_is_left_is_told_in_seconds_as_rounds_took_them),
         TEST(a_metric_that_was_not_measured_is_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

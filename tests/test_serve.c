@@ -227,6 +227,7 @@ static void rounds_are_stored_and_told_with_the_same_rows(void **state)
         assert_string_equal(m->facts.seed, "77");
         assert_string_equal(m->facts.domain, "numa1");
         assert_string_equal(m->facts.share, "numa1");
+        assert_true(m->facts.took_s >= m->facts.sampled_s + m->facts.warmup_s);
         assert_string_equal(m->block, CELL " | " COPY);
         assert_in_range(tg_measurement_series(m, "call_time")->count, 10, 12);
     }

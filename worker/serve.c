@@ -344,8 +344,9 @@ static int run_round(struct tg_worker *w, const struct tg_json *message, char **
     double begun_s = tg_now();
     struct holds holds;
     take(w, order.is_apart, &holds);
-    double waited_s = tg_now() - begun_s;
+    double taken_s = tg_now(), waited_s = taken_s - begun_s;
     int rc = tg_pulse() ? tg_conduct(&w->bench, &order, measurements, err) : give_up(err);
+    double took_s = tg_now() - taken_s;
     let_go(&holds);
     if (rc < 0) return -1;
     if (tg_pulse())
@@ -354,6 +355,7 @@ static int run_round(struct tg_worker *w, const struct tg_json *message, char **
         rc = give_up(err); /* its children were killed: that is no measurement */
     for (size_t i = 0; i < order.block.cell_count; i++) {
         measurements[i].facts.waited_s = waited_s;
+        measurements[i].facts.took_s = took_s;
         if (rc == 0) rc = tg_store_append(w->store, &measurements[i], err);
     }
     *answer = rc == 0 ? tg_telegrams_text(measurements, order.block.cell_count) : NULL;
