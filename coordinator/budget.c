@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "coordinator/report.h"
+
 /* What the blocks that can be run here come to. */
 struct load {
     double sum_s, longest_s;
@@ -74,13 +76,6 @@ double tg_budget_least_s(const struct tg_plan *plan)
     return least_s(plan, &load);
 }
 
-/* Up to two digits: 1392 is 1400. */
-static double rounded_up(double seconds)
-{
-    double unit = pow(10, floor(log10(seconds)) - 1);
-    return unit * ceil(seconds / unit * (1 - 1e-9));
-}
-
 char *tg_budget_say(const struct tg_plan *plan, char *out, size_t size)
 {
     const struct load load = weigh(plan);
@@ -92,7 +87,7 @@ char *tg_budget_say(const struct tg_plan *plan, char *out, size_t size)
     int used = snprintf(out, size,
                         "the budget of %.3g s cannot cover the least number of rounds, which takes "
                         "%.0f s: give `run` --budget %.0f or more",
-                        budget_s, ceil(needed_s), ceil(rounded_up(2 * needed_s)));
+                        budget_s, ceil(needed_s), ceil(tg_report_round(2 * needed_s, true)));
     if (load.longest_s > budget_s || split > (double)load.blocks)
         snprintf(out + used, size - (size_t)used, ", or fewer cells (--filter)");
     else

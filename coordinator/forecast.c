@@ -12,7 +12,9 @@
 enum {
     NODES = 12,         /* of the quadrature over scores between -1 and 1 */
     SCORES = NODES + 2, /* and the two ends, where scores are cut */
-    MOST_ROUNDS_OF_SPREAD = 256
+    MOST_ROUNDS_OF_SPREAD = 256,
+    FORTUNES = 5,
+    SPREADS = 3
 };
 
 static const double MOST_ROUNDS = 1e9;  /* more are never */
@@ -24,6 +26,10 @@ static const double NODE[NODES / 2] = {0.125233408511469, 0.367831498998180, 0.5
                                        0.769902674194305, 0.904117256370475, 0.981560634246719};
 static const double WEIGHT[NODES / 2] = {0.249147045813403, 0.233492536538355, 0.203167426723066,
                                          0.160078328543346, 0.106939325995318, 0.047175336386512};
+
+/* The normal quantiles of .1, .3, .5, .7 and .9. */
+static const double fortunes[FORTUNES] = {-1.2815515655446, -0.524400512708041, 0,
+                                          0.524400512708041, 1.2815515655446};
 
 /* Scores at which the law of a round is looked at, and the logarithms of what stakes then pay. */
 struct bets {
@@ -241,9 +247,6 @@ double tg_forecast_effect(const struct tg_outlook *o, double rounds, double powe
 
 double tg_forecast_rounds(const struct tg_outlook *o, double theta)
 {
-    /* the normal quantiles of .1, .3, .5, .7 and .9 */
-    static const double fortunes[] = {-1.2815515655446, -0.524400512708041, 0, 0.524400512708041,
-                                      1.2815515655446};
     const double shift = standardised(theta - o->floor, o->sd);
     struct growth growth;
     double sum = 0;
@@ -252,11 +255,118 @@ double tg_forecast_rounds(const struct tg_outlook *o, double theta)
         const struct bets bets = place_bets();
         growth = grow(&bets, shift);
     }
-    for (int i = 0; i < 5; i++) {
+    for (int i = 0; i < FORTUNES; i++) {
         const double fail = shift > 0 ? fail_rounds(o, &growth, fortunes[i]) : INFINITY;
-        sum += fmin(fail, clean_rounds(o, theta, -fortunes[i])) / 5;
+        sum += fmin(fail, clean_rounds(o, theta, -fortunes[i])) / FORTUNES;
     }
     return sum;
+}
+
+/* One of the futures of an open test: a truth that the rounds seen leave open. */
+struct truth {
+    double theta, sd;
+    struct growth growth; /* of E+, where theta is above the floor */
+    bool may_fail;
+};
+
+/* An open test, and its futures. */
+struct open {
+    const struct tg_outlook *outlook;
+    const struct tg_student *seen;
+    double log_rest; /* what E+ lacks */
+    struct truth truths[SPREADS * FORTUNES];
+};
+
+/* The noise of a variance that was estimated with so many degrees of freedom: Wilson & Hilferty's
+ * quantiles of chi square, Proc. Natl. Acad. Sci. USA 17 (1931) 684-688. */
+static double possible_sd(double sd, double df, double z)
+{
+    const double root = 1 - 2 / (9 * df) + z * sqrt(2 / (9 * df));
+    return sd / sqrt(root * root * root);
+}
+
+static void imagine(struct open *open)
+{
+    /* the normal quantiles of 1/6, 1/2 and 5/6 */
+    static const double spreads[SPREADS] = {-0.967421566101701, 0, 0.967421566101701};
+    const double n = (double)open->seen->rounds;
+    const double sd = fmax(sqrt(open->seen->squares / (n - 1)), open->outlook->sd);
+    const struct bets bets = place_bets();
+
+    for (int i = 0; i < SPREADS * FORTUNES; i++) {
+        struct truth *t = &open->truths[i];
+        t->sd = possible_sd(sd, n - 1, spreads[i / FORTUNES]);
+        t->theta = open->seen->mean + fortunes[i % FORTUNES] * t->sd / sqrt(n);
+        const double shift = standardised(t->theta - open->outlook->floor, t->sd);
+        t->may_fail = shift > 0;
+        if (t->may_fail) t->growth = grow(&bets, shift);
+    }
+}
+
+/* Whether E- is over its line after m rounds more whose mean is z standard errors off. */
+static bool is_clean_later(const struct open *open, const struct truth *t, double m, double z)
+{
+    const struct tg_outlook *o = open->outlook;
+    const double n = (double)open->seen->rounds;
+    const double later = t->theta + z * t->sd / sqrt(m);
+    const double step = later - open->seen->mean;
+    const double mean = open->seen->mean + step * m / (n + m);
+    const double squares = open->seen->squares + (m - 1) * t->sd * t->sd +
+                           step * step * n * m / (n + m);
+    const struct tg_student all = {open->seen->rounds + (size_t)m, mean, fmax(0, squares)};
+    return n + m >= (double)o->rounds_min &&
+           tg_sequential_student_is_below(&all, o->margin, o->log_clean_line);
+}
+
+/* The share of the futures that are decided after m rounds more. */
+static double share_decided(const struct open *open, double m)
+{
+    int decided = 0;
+
+    for (int i = 0; i < SPREADS * FORTUNES; i++)
+        for (int k = 0; k < FORTUNES; k++) {
+            const struct truth *t = &open->truths[i];
+            decided += (t->may_fail &&
+                        is_over_after(&t->growth, open->log_rest, m, -fortunes[k])) ||
+                       is_clean_later(open, t, m, fortunes[k]);
+        }
+    return (double)decided / (SPREADS * FORTUNES * FORTUNES);
+}
+
+/* The fewest rounds more after which so large a share is decided. */
+static double rounds_until(const struct open *open, double share)
+{
+    double low = 0;
+    double high = 1;
+
+    while (share_decided(open, high) < share) {
+        low = high;
+        high *= 2;
+        if (high > MOST_ROUNDS) return INFINITY;
+    }
+    while (high - low > 1) {
+        const double middle = floor((low + high) / 2);
+        if (share_decided(open, middle) >= share)
+            high = middle;
+        else
+            low = middle;
+    }
+    return high;
+}
+
+struct tg_interval tg_forecast_rest(const struct tg_outlook *o, const struct tg_student *seen,
+                                    double log_fail)
+{
+    struct open open = {.outlook = o, .seen = seen};
+
+    open.log_rest = fmax(0, o->log_fail_line - log_fail);
+    if (seen->rounds < 2) { /* a round doubles E+ at most */
+        const double clean = (double)o->rounds_min - (double)seen->rounds;
+        const double least = fmin(clean, ceil(open.log_rest / 0.69314718055994531));
+        return (struct tg_interval){fmax(1, least), INFINITY};
+    }
+    imagine(&open);
+    return (struct tg_interval){rounds_until(&open, 0.1), rounds_until(&open, 0.9)};
 }
 
 /* Of 2 to MOST_ROUNDS_OF_SPREAD values. */

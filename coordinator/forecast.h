@@ -5,6 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "results/sequential.h"
+
 /*
  * What more rounds would buy: how many a test will need, and what it can find with those it gets.
  * Pure functions of a few numbers, some microseconds each, so that they may be asked for every test
@@ -68,5 +70,22 @@ double tg_forecast_effect(const struct tg_outlook *o, double rounds, double powe
  * is quick E- is slow.
  */
 double tg_forecast_rounds(const struct tg_outlook *o, double theta);
+
+/*
+ * From how many to how many rounds more a test needs that is open after those that were `seen`,
+ * with E+ at `log_fail`: fewer than `low` with a chance of one in ten, more than `high` with
+ * another one; INFINITY for what may never be. Of fewer than two rounds only the least can be said.
+ *
+ * Neither theta nor the noise is known: 15 truths stand for what the rounds seen leave open (normal
+ * noise, no opinion beforehand), each with five fortunes. For E- the spread and mean are carried on
+ * from those seen, for E+ its rest of the way is begun anew.
+ *
+ * Against the processes, simulated by tests/test_forecast_rest.c with noise of five laws, 77 to 86
+ * of 100 open tests are decided within the range, and 1 to 8 later. With noise that was recorded on
+ * a busy machine, three of whose forty rounds are thirty times and more as far off as the usual
+ * one, up to half come sooner, and up to 7 of 100 later.
+ */
+struct tg_interval tg_forecast_rest(const struct tg_outlook *o, const struct tg_student *seen,
+                                    double log_fail);
 
 #endif

@@ -297,6 +297,16 @@ static void look_ahead(const struct tg_limits *limits, const struct tg_test *tes
     v->seconds_needed = v->rounds_needed * round_cost_s(limits, test, rounds);
 }
 
+/* How many rounds an open test is likely to need; a super-round is two of them. */
+static void foresee_rest(struct tg_verdict *v)
+{
+    if (isnan(v->rounds_needed) || v->units.rounds == 0) return;
+    double each = (double)v->rounds / (double)v->units.rounds;
+    v->rounds_left = tg_forecast_rest(&v->outlook, &v->units, v->log_fail);
+    v->rounds_left.low = ceil(each * v->rounds_left.low);
+    v->rounds_left.high = ceil(each * v->rounds_left.high);
+}
+
 void tg_judge_foresee(const struct tg_plan *plan, struct tg_verdict *verdict)
 {
     const struct tg_limits *limits = &plan->policy.limits;
@@ -307,6 +317,7 @@ void tg_judge_foresee(const struct tg_plan *plan, struct tg_verdict *verdict)
     verdict->detectable_planned = tg_forecast_effect(&planned, most, limits->power);
     verdict->detectable = tg_forecast_effect(
         &verdict->outlook, verdict->answer == TG_INCONCLUSIVE ? seen : most, limits->power);
+    foresee_rest(verdict);
 }
 
 static bool has_rows(const struct tg_rows *rows, size_t block)

@@ -303,12 +303,31 @@ char *tg_report_detectable(const struct tg_rule *rule, const struct tg_verdict *
     return out;
 }
 
+double tg_report_round(double value, bool up)
+{
+    double unit = pow(10, floor(log10(value)) - 1), digits = value / unit;
+    double whole = up ? ceil(digits - 1e-9) : floor(digits + 1e-9);
+    return unit < 1 ? whole / round(1 / unit) : whole * unit;
+}
+
 char *tg_report_needed(const struct tg_verdict *v, char *out, size_t size)
 {
+    double low = v->rounds_left.low, high = v->rounds_left.high;
+    double cost_s = v->seconds_needed / v->rounds_needed;
     out[0] = 0;
-    if (isfinite(v->rounds_needed))
-        snprintf(out, size, "about %.0f round%s more (%.2g s) would decide", v->rounds_needed,
-                 v->rounds_needed == 1 ? "" : "s", v->seconds_needed);
+    if (!isfinite(low) || !isfinite(cost_s)) return out;
+    double from = low < 100 ? low : tg_report_round(low, false);
+    double to = !isfinite(high) ? NAN : high < 100 ? high : tg_report_round(high, true);
+    if (isnan(to))
+        snprintf(out, size, "at least %.15g round%s more (%.15g s) would be needed", from,
+                 from == 1 ? "" : "s", tg_report_round(low * cost_s, true));
+    else if (from == to)
+        snprintf(out, size, "%.15g round%s more (%.15g s) would probably decide", to,
+                 to == 1 ? "" : "s", tg_report_round(high * cost_s, true));
+    else
+        snprintf(out, size, "%.15g to %.15g rounds more (%.15g to %.15g s) would probably decide",
+                 from, to, tg_report_round(low * cost_s, false),
+                 tg_report_round(high * cost_s, true));
     return out;
 }
 

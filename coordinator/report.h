@@ -2,6 +2,7 @@
 #ifndef TG_COORDINATOR_REPORT_H
 #define TG_COORDINATOR_REPORT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 
@@ -83,6 +84,9 @@ char *tg_report_demand(const struct tg_rule *rule, char *out, size_t size);
 char *tg_report_measured(const struct tg_rule *rule, const struct tg_verdict *verdict, char *out,
                          size_t size);
 
+/* A number above 0 with two digits that is at least that large, or, not `up`, at most. */
+double tg_report_round(double value, bool up);
+
 /* "33.1 us (49.5 GB/s, 45 % of the limit) vs 841 us", or "" */
 char *tg_report_absolute(const struct tg_rule *rule, const struct tg_verdict *verdict, char *out,
                          size_t size);
@@ -97,7 +101,10 @@ double tg_report_effect(const struct tg_rule *rule, double theta);
 char *tg_report_detectable(const struct tg_rule *rule, const struct tg_verdict *verdict, char *out,
                            size_t size);
 
-/* "about 12 rounds more (4 s) would decide", or "" */
+/*
+ * What would decide an open test, in four cases of five: "4 to 23 rounds more (1.2 to 6.7 s) would
+ * decide", "at least 40 rounds more (12 s) would be needed" where it may also be never, or "".
+ */
 char *tg_report_needed(const struct tg_verdict *verdict, char *out, size_t size);
 
 /* "pass", "unchanged", "fail", "attention", "inconclusive", "skipped", "shadow: unchanged" */

@@ -23,6 +23,18 @@ static void add_library(struct tg_json *list, const char *name, const struct tg_
     tg_json_add_boolean(library, "is_debug", survey->is_debug);
 }
 
+/* What it could find, and what it still needs. */
+static void add_forecasts(struct tg_json *item, const struct tg_rule *rule,
+                          const struct tg_verdict *v)
+{
+    add_number(item, "detectable_planned", tg_report_effect(rule, v->detectable_planned));
+    add_number(item, "detectable", tg_report_effect(rule, v->detectable));
+    add_number(item, "rounds_needed", v->rounds_needed);
+    add_number(item, "seconds_needed", v->seconds_needed);
+    add_number(item, "rounds_low", v->rounds_left.low);
+    add_number(item, "rounds_high", v->rounds_left.high);
+}
+
 static void add_verdict(struct tg_json *list, const struct tg_plan *plan,
                         const struct tg_decision *d, size_t i)
 {
@@ -73,10 +85,7 @@ static void add_verdict(struct tg_json *list, const struct tg_plan *plan,
     add_number(item, "to_median", v->to_median);
     tg_json_add_number(item, "of_bytes", v->of_bytes);
     add_number(item, "of_share", v->of_share);
-    add_number(item, "detectable_planned", tg_report_effect(rule, v->detectable_planned));
-    add_number(item, "detectable", tg_report_effect(rule, v->detectable));
-    add_number(item, "rounds_needed", v->rounds_needed);
-    add_number(item, "seconds_needed", v->seconds_needed);
+    add_forecasts(item, rule, v);
     add_number(item, "log_fail", v->log_fail);
     add_number(item, "log_fail_line", v->log_fail_line);
     add_number(item, "log_clean", v->log_clean);

@@ -54,7 +54,8 @@ struct tg_verdict tg_rule_no_verdict(void)
                                .detectable_planned = NAN,
                                .detectable = NAN,
                                .rounds_needed = NAN,
-                               .seconds_needed = NAN};
+                               .seconds_needed = NAN,
+                               .rounds_left = {NAN, NAN}};
 }
 
 enum tg_answer tg_rule_say(struct tg_verdict *verdict, enum tg_answer answer, const char *word,
@@ -150,6 +151,7 @@ struct tg_progress tg_rule_follow(const struct tg_evidence *evidence, double sig
                                   tg_stats_is_over(tg_walk_log_student(walk, -clean_margin),
                                                    verdict->log_clean_line));
     }
+    if (walk) verdict->units = *tg_walk_student(walk);
     tg_walk_end(walk);
     tg_walk_end(back);
     return progress;

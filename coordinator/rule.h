@@ -72,6 +72,8 @@ struct tg_verdict {
      * it, as it looks now. NAN where that cannot be said.
      */
     double detectable_planned, detectable, rounds_needed, seconds_needed;
+    struct tg_interval rounds_left; /* of that test: what is likely, see tg_forecast_rest */
+    struct tg_student units;        /* what E- has taken: rounds, or super-rounds */
     const struct tg_accepted *accepted; /* what made a failure attention, or NULL (acceptance.h) */
 };
 
