@@ -5,6 +5,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "coordinator/command.h"
+#include "coordinator/terminal.h"
 #include "worker/doctor.h"
 #include "worker/host.h"
 #include "worker/seat.h"
@@ -51,8 +52,12 @@ static void print_text(const struct tg_ailment *ailments)
 {
     for (size_t i = 0; i < tg_doctor_count(); i++) {
         const struct tg_ailment *a = &ailments[i];
-        printf("%-7s  %-15s  %s", tg_doctor_word(a->state), a->name, a->seen);
-        if (a->state == TG_AILMENT_FOUND) printf(": %s; %s", a->what, a->advice);
+        char text[1024];
+        bool is_found = a->state == TG_AILMENT_FOUND;
+        snprintf(text, sizeof text, "%s%s%s%s%s", a->seen, is_found ? ": " : "",
+                 is_found ? a->what : "", is_found ? "; " : "", is_found ? a->advice : "");
+        int at = printf("%-7s  %-15s  ", tg_doctor_word(a->state), a->name);
+        tg_terminal_wrap(stdout, text, (size_t)at, (size_t)at, tg_terminal_width(stdout));
         putchar('\n');
     }
 }

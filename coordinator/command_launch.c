@@ -12,6 +12,7 @@
 #include "coordinator/command.h"
 #include "coordinator/launcher.h"
 #include "coordinator/run_directory.h"
+#include "coordinator/terminal.h"
 
 #define ARGUMENTS_MOST 256 /* of mpirun */
 #define START_TIMES    10  /* more patience for a start than for an end */
@@ -123,9 +124,14 @@ static int find_programs(struct launch *l, struct tg_error *err)
     return 0;
 }
 
-/* What is not set already. */
+/* What is not set already; and how wide the terminal is that the ranks do not see, if it is one. */
 static int set_environment(const struct launch *l, struct tg_error *err)
 {
+    char columns[32];
+    size_t width = tg_terminal_width(stdout);
+    snprintf(columns, sizeof columns, "%zu", width);
+    if (setenv(TG_TERMINAL_LAUNCHED, width ? columns : "", 1) < 0)
+        return tg_fail(err, "out of memory");
     for (size_t i = 0; !l->is_bundled && tg_launcher_settings[i]; i++) {
         char name[64];
         const char *equals = strchr(tg_launcher_settings[i], '=');

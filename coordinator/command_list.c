@@ -10,6 +10,7 @@
 #include "coordinator/course.h"
 #include "coordinator/report.h"
 #include "coordinator/rule.h"
+#include "coordinator/terminal.h"
 #include "kernels/format.h"
 #include "kernels/isa.h"
 #include "kernels/kernel.h"
@@ -25,7 +26,7 @@
 
 /* The tables, each a list of rows of named texts. */
 
-enum { TEXTS_MOST = 8, TEXT_SIZE = 400 };
+enum { TEXTS_MOST = TG_TERMINAL_COLUMNS, TEXT_SIZE = 400 };
 
 struct row {
     char texts[TEXTS_MOST][TEXT_SIZE];
@@ -308,25 +309,40 @@ static const struct table tables[] = {
     {"watch", {"name", "kind", "default", "unit", "meaning"}, watch_count, fill_watch},
 };
 
+/* Elsewhere than on a terminal a row has all its blanks. */
+static void print_row(const struct tg_terminal_table *table, const char *const texts[])
+{
+    if (table->terminal) {
+        tg_terminal_row(stdout, table, texts, TG_PLAIN);
+        return;
+    }
+    for (int c = 0; c < table->columns; c++) {
+        bool is_last = c + 1 == table->columns;
+        printf("%-*s%s", is_last ? 0 : (int)table->widths[c], texts[c], is_last ? "\n" : "  ");
+    }
+}
+
 static void print_text(const struct table *table)
 {
-    size_t widths[TEXTS_MOST] = {0};
+    struct tg_terminal_table layout = {.first = 1, .indent = 4, .least = 20};
+    const char *texts[TEXTS_MOST];
     struct row row;
     int columns = 0;
-    for (; table->columns[columns]; columns++) widths[columns] = strlen(table->columns[columns]);
-    for (size_t i = 0; i < table->count(); i++) {
-        table->fill(i, &row);
-        for (int c = 0; c < columns; c++)
-            if (strlen(row.texts[c]) > widths[c]) widths[c] = strlen(row.texts[c]);
+    for (; table->columns[columns]; columns++) {
+        layout.widths[columns] = strlen(table->columns[columns]);
+        texts[columns] = row.texts[columns];
     }
-    for (int c = 0; c < columns; c++)
-        printf("%-*s%s", c + 1 < columns ? (int)widths[c] : 0, table->columns[c],
-               c + 1 < columns ? "  " : "\n");
+    layout.columns = columns;
     for (size_t i = 0; i < table->count(); i++) {
         table->fill(i, &row);
         for (int c = 0; c < columns; c++)
-            printf("%-*s%s", c + 1 < columns ? (int)widths[c] : 0, row.texts[c],
-                   c + 1 < columns ? "  " : "\n");
+            if (strlen(texts[c]) > layout.widths[c]) layout.widths[c] = strlen(texts[c]);
+    }
+    tg_terminal_fit(stdout, &layout);
+    print_row(&layout, table->columns);
+    for (size_t i = 0; i < table->count(); i++) {
+        table->fill(i, &row);
+        print_row(&layout, texts);
     }
 }
 

@@ -13,7 +13,8 @@
 
 /*
  * The decision, written for a reader. Numbers come from the decision and from nowhere else; no
- * clock, host, path or locale enters a report, so that the same evidence gives the same bytes.
+ * clock, host, path or locale enters a report, so that the same evidence gives the same bytes,
+ * wherever they go but to a terminal (terminal.h).
  */
 
 struct tg_report {

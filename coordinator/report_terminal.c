@@ -5,10 +5,14 @@
 
 #include "coordinator/report.h"
 #include "coordinator/route.h"
+#include "coordinator/terminal.h"
 
 /*
  * The tables on a terminal: what failed or is open first, then the rest, under a line for each rule
  * that says what it demands. Medians of both sides are in the other reports.
+ *
+ * Where the stream is a terminal, columns that go beyond its width are put on a second line for
+ * each test, the last one is broken at blanks, and answers have colours.
  */
 
 enum { COLUMNS = 4 };
@@ -54,17 +58,26 @@ static void fill(const struct tg_plan *plan, const struct tg_decision *d, size_t
     fill_last(rule, v, line->cells[3], sizeof line->cells[3]);
 }
 
-static void print_line(FILE *out, const struct line *line, const size_t widths[COLUMNS])
+static struct tg_terminal_table lay_out(FILE *out, const struct tg_plan *plan,
+                                        const struct tg_decision *d)
 {
-    size_t owed = 0; /* blanks, once something follows them */
-    for (int c = 0; c < COLUMNS; c++) {
-        if (*line->cells[c]) {
-            fprintf(out, "%*s%s", (int)owed, "", line->cells[c]);
-            owed = 0;
-        }
-        owed += widths[c] - strlen(line->cells[c]) + 2;
+    struct tg_terminal_table table = {.columns = COLUMNS, .first = 2, .least = 30};
+    struct line line;
+    for (size_t i = 0; i < d->verdict_count; i++) {
+        fill(plan, d, i, &line);
+        for (int c = 0; c < COLUMNS; c++)
+            if (strlen(line.cells[c]) > table.widths[c]) table.widths[c] = strlen(line.cells[c]);
     }
-    fputc('\n', out);
+    table.indent = table.widths[0] + 2;
+    tg_terminal_fit(out, &table);
+    return table;
+}
+
+static enum tg_terminal_color color_of(enum tg_report_part part)
+{
+    if (part == TG_REPORT_FAILED) return TG_RED;
+    if (part == TG_REPORT_OPEN || part == TG_REPORT_ATTENTION) return TG_YELLOW;
+    return part == TG_REPORT_PASSED ? TG_GREEN : TG_PLAIN;
 }
 
 /*
@@ -72,10 +85,11 @@ static void print_line(FILE *out, const struct line *line, const size_t widths[C
  * already: `last` is the heading printed last.
  */
 static void print_rule(FILE *out, const struct tg_plan *plan, const struct tg_decision *d,
-                       enum tg_report_part part, size_t rule, const size_t widths[COLUMNS],
+                       enum tg_report_part part, size_t rule, const struct tg_terminal_table *table,
                        char last[TG_REPORT_TEXT_SIZE])
 {
     char heading[TG_REPORT_TEXT_SIZE];
+    const char *texts[COLUMNS];
     struct line line;
     for (size_t i = 0; i < d->verdict_count; i++) {
         if (plan->spec.tests[i].rule != rule || tg_report_part(plan, d, i) != part) continue;
@@ -86,35 +100,38 @@ static void print_rule(FILE *out, const struct tg_plan *plan, const struct tg_de
                                               : "");
         memcpy(last, heading, sizeof heading);
         fill(plan, d, i, &line);
-        print_line(out, &line, widths);
+        for (int c = 0; c < COLUMNS; c++) texts[c] = line.cells[c];
+        tg_terminal_row(out, table, texts, color_of(part));
     }
 }
 
 void tg_report_terminal(FILE *out, const struct tg_plan *plan, const struct tg_decision *d)
 {
-    size_t widths[COLUMNS] = {0};
-    struct line line;
+    const struct tg_terminal_table table = lay_out(out, plan, d);
+    static const enum tg_terminal_color colors[] = {TG_GREEN, TG_RED, TG_YELLOW, TG_PLAIN};
     char summary[TG_REPORT_TEXT_SIZE], answer[32];
 
-    for (size_t i = 0; i < d->verdict_count; i++) {
-        fill(plan, d, i, &line);
-        for (int c = 0; c < COLUMNS; c++)
-            if (strlen(line.cells[c]) > widths[c]) widths[c] = strlen(line.cells[c]);
+    for (size_t n = 0; n < d->note_count; n++) {
+        tg_terminal_wrap(out, d->notes[n], 0, 2, table.terminal);
+        fputc('\n', out);
     }
-    for (size_t n = 0; n < d->note_count; n++) fprintf(out, "%s\n", d->notes[n]);
     if (*tg_report_model(plan)) fprintf(out, "model %s\n", tg_report_model(plan));
     fputc('\n', out);
     for (int part = TG_REPORT_FAILED; part < TG_REPORT_PARTS; part++) {
         char last[TG_REPORT_TEXT_SIZE] = "";
         for (size_t rule = 0; rule < plan->policy.rule_count; rule++)
-            print_rule(out, plan, d, (enum tg_report_part)part, rule, widths, last);
+            print_rule(out, plan, d, (enum tg_report_part)part, rule, &table, last);
     }
     for (size_t i = 0; i < d->family_count; i++)
         fprintf(out, "%s%s\n", i ? "" : "\n",
                 tg_report_family(&d->families[i], summary, sizeof summary));
     snprintf(answer, sizeof answer, "%s", tg_gate_word(d->answer));
     for (char *p = answer; *p; p++) *p = (char)toupper((unsigned char)*p);
-    fprintf(out, "\n%s  %s\n", answer, tg_report_summary(d, summary, sizeof summary));
+    fprintf(out, "\n%s%s%s  ", tg_terminal_color(out, colors[d->answer]), answer,
+            tg_terminal_color(out, TG_PLAIN));
+    tg_report_summary(d, summary, sizeof summary);
+    tg_terminal_wrap(out, summary, strlen(answer) + 2, strlen(answer) + 2, table.terminal);
+    fputc('\n', out);
     fprintf(out, "%s\n", tg_report_alarms(plan));
     const struct tg_flow_route *route = tg_route_choose(plan, d);
     tg_report_flow_text(out, plan, d, "evidence");

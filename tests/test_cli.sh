@@ -87,6 +87,24 @@ check 'report: markdown' gives 0 "$TRITGATE" report run
 check 'with a title' says '^# tritgate: pass$'
 check 'the same as the file' diff out run/report.md
 
+# On a terminal, and only there, tables are as wide as it is, and answers have colours.
+check 'report: terminal' gives 0 env TERM=xterm "$TRITGATE" report run --format terminal
+check 'is plain in a file' bash -c '! grep -q "$(printf "\033")" out' && cp out plain
+check 'and under mpirun' gives 0 env TERM=xterm mpirun -n 2 "$TRITGATE" run "$data/quick.json" --out ranks
+check 'where each rank has a terminal' bash -c '! grep -q "$(printf "\033")" out'
+if command -v script >found; then
+    terminal() { script -qec "stty cols 60; $*" typescript </dev/null | tr -d '\r'; }
+    terminal env TERM=xterm NO_COLOR= "$TRITGATE" report run --format terminal >out
+    check 'on a terminal answers have colours' grep -q "$(printf '\033')\[32m  pass" out
+    sed "s/$(printf '\033')\[[0-9]*m//g" out >stripped
+    check 'and no line goes beyond it' awk 'length > 60 { exit 1 }' stripped
+    check 'in the same words' diff <(tr -s ' \n' '\n\n' <plain) <(tr -s ' \n' '\n\n' <stripped)
+    terminal env TERM=xterm NO_COLOR=1 "$TRITGATE" report run --format terminal >out
+    check 'NO_COLOR: none' cmp out stripped
+    terminal "$TRITGATE" list limits >out
+    check 'list: no line goes beyond it' awk 'length > 60 { exit 1 }' out
+fi
+
 check 'cell: an unknown axis' refuses "unknown axis 'kern'" "$TRITGATE" cell 'kern=1'
 check 'cell: no such kernel' refuses "no such kernel 'x'" "$TRITGATE" cell 'probe=kernel kernel=x layer=64x256'
 check 'cell: a shape that the format cannot hold' refuses '100 columns are not a multiple of 128' \

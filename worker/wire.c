@@ -50,14 +50,24 @@ static bool is_launched(void)
     return false;
 }
 
-int tg_wire_launched_rank(void)
+/* What the launcher says of this process's rank, or NULL without one. */
+static const char *launched_rank(void)
 {
     static const char *const names[] = {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        const char *text = getenv(names[i]);
-        if (text) return (int)strtol(text, NULL, 10);
-    }
-    return 0;
+    const char *text = NULL;
+    for (size_t i = 0; !text && i < sizeof names / sizeof *names; i++) text = getenv(names[i]);
+    return text;
+}
+
+int tg_wire_launched_rank(void)
+{
+    const char *text = launched_rank();
+    return text ? (int)strtol(text, NULL, 10) : 0;
+}
+
+bool tg_wire_is_launched(void)
+{
+    return launched_rank() != NULL;
 }
 
 /* Sleeps a little, longer each time. */

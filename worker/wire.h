@@ -24,6 +24,9 @@ struct tg_wire;
 /* The rank that a launcher gave this process, 0 without one; before the wire is opened. */
 int tg_wire_launched_rank(void);
 
+/* Whether a launcher started this process: a terminal that it has is then the launcher's. */
+bool tg_wire_is_launched(void);
+
 int tg_wire_open(struct tg_wire **wire, struct tg_error *err);
 
 int tg_wire_rank(const struct tg_wire *wire);

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "coordinator/terminal.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "worker/wire.h"
+
+/* The columns of the terminal behind a launcher, which gives each rank one of its own for stdout.
+ */
+static size_t launched_width(void)
+{
+    const char *told = getenv(TG_TERMINAL_LAUNCHED);
+    return told ? strtoul(told, NULL, 10) : 0;
+}
+
+static bool is_terminal(FILE *out)
+{
+    int fd = fileno(out); /* a stream in memory has none */
+    return fd >= 0 && isatty(fd) && (!tg_wire_is_launched() || launched_width() > 0);
+}
+
+size_t tg_terminal_width(FILE *out)
+{
+    const char *columns = getenv("COLUMNS");
+    struct winsize size = {0};
+    if (!is_terminal(out)) return 0;
+    if (tg_wire_is_launched()) return launched_width();
+    size_t told = columns ? strtoul(columns, NULL, 10) : 0;
+    if (told > 0) return told;
+    return ioctl(fileno(out), TIOCGWINSZ, &size) == 0 && size.ws_col ? size.ws_col : 80;
+}
+
+const char *tg_terminal_color(FILE *out, enum tg_terminal_color color)
+{
+    static const char *const codes[] = {"\033[0m", "\033[31m", "\033[32m", "\033[33m"};
+    const char *term = getenv("TERM"), *none = getenv("NO_COLOR");
+    bool is_colored = is_terminal(out) && term && *term && strcmp(term, "dumb") != 0 &&
+                      !(none && *none);
+    return is_colored ? codes[color] : "";
+}
+
+void tg_terminal_wrap(FILE *out, const char *text, size_t at, size_t indent, size_t width)
+{
+    bool is_first = true; /* of its line */
+    while (width && *text) {
+        size_t blanks = strspn(text, " "), word = strcspn(text + blanks, " ");
+        if (!is_first && at + blanks + word > width) {
+            fprintf(out, "\n%*s", (int)indent, "");
+            at = indent;
+            text += blanks;
+            blanks = 0;
+        }
+        fprintf(out, "%.*s", (int)(blanks + word), text);
+        at += blanks + word;
+        text += blanks + word;
+        is_first = false;
+    }
+    fputs(text, out);
+}
+
+void tg_terminal_fit(FILE *out, struct tg_terminal_table *table)
+{
+    size_t at = 0;
+    table->terminal = tg_terminal_width(out);
+    table->split = table->columns;
+    for (int c = 0; table->terminal && c < table->columns; c++) {
+        size_t needed = table->widths[c];
+        if (c == table->columns - 1 && needed > table->least) needed = table->least;
+        if (c >= table->first && at + needed > table->terminal && table->split == table->columns)
+            table->split = c;
+        at += table->widths[c] + 2;
+    }
+}
+
+/* Whether anything stands from a column on. */
+static bool has_more(const struct tg_terminal_table *table, const char *const texts[], int c)
+{
+    for (; c < table->columns; c++)
+        if (*texts[c]) return true;
+    return false;
+}
+
+void tg_terminal_row(FILE *out, const struct tg_terminal_table *table, const char *const texts[],
+                     enum tg_terminal_color color)
+{
+    size_t owed = 0, at = 0; /* blanks, once something follows them; where that begins */
+    for (int c = 0; c < table->columns; c++) {
+        bool is_last = c == table->columns - 1, is_colored = c == 0 && color != TG_PLAIN;
+        if (c == table->split && has_more(table, texts, c)) {
+            fputc('\n', out);
+            owed = at = table->indent;
+        }
+        if (*texts[c]) {
+            fprintf(out, "%*s%s", (int)owed, "", is_colored ? tg_terminal_color(out, color) : "");
+            tg_terminal_wrap(out, texts[c], at, at, is_last ? table->terminal : 0);
+            if (is_colored) fputs(tg_terminal_color(out, TG_PLAIN), out);
+            owed = 0;
+        }
+        owed += table->widths[c] - strlen(texts[c]) + 2;
+        at += table->widths[c] + 2;
+    }
+    fputc('\n', out);
+}
