@@ -47,8 +47,13 @@ void tg_child_give_gpu(const char *uuid)
  */
 static char **child_environment(char *padding)
 {
-    static const char *const left_out[] = {
-        "OMPI_", "PMIX_", "ORTE_", "PMI_", "CUDA_MODULE_LOADING=", "CUDA_LAUNCH_BLOCKING="};
+    static const char *const left_out[] = {"OMPI_",
+                                           "PMIX_",
+                                           "ORTE_",
+                                           "PRTE_",
+                                           "PMI_",
+                                           "CUDA_MODULE_LOADING=",
+                                           "CUDA_LAUNCH_BLOCKING="};
     size_t count = 0, kept = 0;
     while (environ[count]) count++;
     char **list = calloc(count + 3, sizeof *list);

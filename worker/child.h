@@ -15,8 +15,8 @@
  * descriptors 3 and 4, and at the end its whole group is killed and reaped.
  *
  * What it prints to standard output and error is kept at its end, as the reason if it dies. The
- * launcher's variables (OMPI_*, PMIX_*, ORTE_*) do not reach it, nor those that would change how
- * CUDA loads or launches kernels. It dies with its parent if it calls tg_child_tie.
+ * launcher's variables (OMPI_*, PMIX_*, ORTE_*, PRTE_*) do not reach it, nor those that would
+ * change how CUDA loads or launches kernels. It dies with its parent if it calls tg_child_tie.
  */
 
 struct tg_child; /* a running program, its descriptors, its last words */
