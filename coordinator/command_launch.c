@@ -13,6 +13,7 @@
 #include "coordinator/launcher.h"
 #include "coordinator/run_directory.h"
 #include "coordinator/terminal.h"
+#include "worker/ulfm.h"
 
 #define ARGUMENTS_MOST 256 /* of mpirun */
 #define START_TIMES    10  /* more patience for a start than for an end */
@@ -90,7 +91,8 @@ static const struct argp argp = {
     parse,
     "-- run ARGUMENT...",
     "Starts `tritgate run` under mpirun with the options that it needs. When a rank or a node is "
-    "lost, which ends all ranks, the run is gone on with, by --resume, on what is left.\v"
+    "lost, which ends all ranks, the run is gone on with, by --resume, on what is left. Where MPI "
+    "has ULFM, a lost worker ends none: the others go on in place.\v"
     "The mpirun beside the program is used if there is one, else that of the PATH; what is set in "
     "OMPI_MCA_... stays. Exit status: that of the run; 4 if it was stopped, or if no try came to "
     "its end.",
@@ -184,6 +186,7 @@ static void make_command(struct launch *l, bool goes_on)
     const struct options *o = l->options;
     l->argc = 0;
     add(l, l->mpirun);
+    if (tg_ulfm_is_built()) add_option(l, "--with-ft", "ulfm");
     add_option(l, "-n", o->ranks);
     add_option(l, "--host", o->host);
     add_option(l, "--hostfile", o->hostfile);

@@ -212,6 +212,33 @@ static void leave_mark(const struct tg_wishes *wishes, int mark)
     if (tg_launcher_mark(wishes->mark, mark, &why) < 0) tg_log(TG_WARN, "%s", why.text);
 }
 
+/* How many rows of a worker this try has stored. */
+static size_t rows_of(const struct tg_work *w, const struct tg_run *run, size_t worker)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < run->count; i++)
+        count += run->rows[i].attempt == w->attempt &&
+                 run->rows[i].facts.rank == (int64_t)worker + 1;
+    return count;
+}
+
+/* Fails where something is missing here that a dead worker said it has stored. */
+static int look_for_rows(const struct tg_work *w, const size_t *told, struct tg_error *err)
+{
+    int rc = 0;
+    for (size_t i = 0; i < w->worker_count && told && rc == 0; i++) {
+        struct tg_run run;
+        if (!tg_crew_is_dead(w->crew, i)) continue;
+        if (tg_store_read(w->directory, &run, err) < 0) return -1;
+        size_t here = rows_of(w, &run, i);
+        if (here < told[i])
+            rc = tg_fail(err, "of %zu rows of worker %zu, which is dead, %zu are here", told[i],
+                         i + 1, here);
+        tg_store_release(&run);
+    }
+    return rc;
+}
+
 /* The workers' files, where they wrote them elsewhere. */
 static void gather(struct tg_work *w, struct tg_dispatched *dispatched)
 {
@@ -220,6 +247,7 @@ static void gather(struct tg_work *w, struct tg_dispatched *dispatched)
     const struct tg_store_plan asked = {w->run.matrix, w->run.policy, w->run.plan};
     int rc = tg_gather(w->crew, w->directory, &asked, &count, &why);
     if (count) tg_log(TG_INFO, "%zu file%s brought here", count, count == 1 ? "" : "s");
+    if (rc == 0) rc = look_for_rows(w, dispatched->rows, &why);
     if (rc == 0) return;
     size_t length = strlen(dispatched->reason); /* of what came first */
     dispatched->is_lost = true;
@@ -227,7 +255,14 @@ static void gather(struct tg_work *w, struct tg_dispatched *dispatched)
              "%s%.400s; --resume tries again", length ? "; " : "", why.text);
 }
 
-static int coordinate(struct tg_work *w, bool has_ranks, size_t *well, struct tg_error *err)
+static bool has_dead(const struct tg_work *w)
+{
+    for (size_t i = 0; i < tg_crew_count(w->crew); i++)
+        if (tg_crew_is_dead(w->crew, i)) return true;
+    return false;
+}
+
+static int coordinate(struct tg_work *w, bool has_ranks, bool *all_left, struct tg_error *err)
 {
     struct tg_dispatched dispatched;
     int status = TG_STATUS_USAGE;
@@ -239,12 +274,12 @@ static int coordinate(struct tg_work *w, bool has_ranks, size_t *well, struct tg
         int rc = tg_dispatch(w->crew, w->workers, &w->plan, &w->run, w->directory, w->attempt,
                              &dispatched, err);
         gather(w, &dispatched);
-        *well = tg_crew_dismiss(w->crew);
-        bool all_left = *well == tg_crew_count(w->crew);
-        status = rc < 0 ? TG_STATUS_STOPPED : conclude(w, all_left, &dispatched, err);
+        *all_left = tg_crew_dismiss(w->crew);
+        status = rc < 0 ? TG_STATUS_STOPPED : conclude(w, *all_left, &dispatched, err);
+        free(dispatched.rows);
     } else {
-        *well = tg_crew_dismiss(w->crew);
-        if (*well < tg_crew_count(w->crew)) status = TG_STATUS_STOPPED;
+        *all_left = tg_crew_dismiss(w->crew);
+        if (!*all_left || has_dead(w)) status = TG_STATUS_STOPPED;
         if (w->is_idle) status = 0;
         if (*w->guard) {
             puts(w->guard);
@@ -280,7 +315,7 @@ int tg_command_run(int argc, char **argv)
     struct tg_work work = {.wishes = &options};
     struct tg_wire *wire;
     struct tg_error err = {""};
-    size_t well = 0;
+    bool all_left = false;
     /* What is wrong with the command line is said once, by rank 0. */
     bool is_silent = tg_wire_launched_rank() > 0;
     for (int i = 1; i < argc && is_silent; i++)
@@ -298,10 +333,10 @@ int tg_command_run(int argc, char **argv)
         struct tg_limits usual; /* until the policy is known */
         tg_record_init(&tg_limits_type, &usual);
         tg_crew_set_patience(work.crew, usual.silence_s);
-        status = coordinate(&work, tg_wire_size(wire) > 1, &well, &err);
+        status = coordinate(&work, tg_wire_size(wire) > 1, &all_left, &err);
     }
     if (status >= TG_STATUS_USAGE) tg_log(TG_ERROR, "%s", err.text);
-    bool all_left = tg_wire_rank(wire) > 0 ? status == 0 : well == tg_crew_count(work.crew);
+    if (tg_wire_rank(wire) > 0) all_left = status == 0;
     tg_crew_close(work.crew);
     fflush(stdout);
     if (tg_wire_rank(wire) == 0) leave_mark(&options, status);

@@ -2,6 +2,7 @@
 #include "coordinator/crew.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -76,6 +77,19 @@ bool tg_crew_is_lost(const struct tg_crew *crew, size_t worker)
     return !crew->own && tg_wire_is_lost(crew->wire, (int)worker + 1);
 }
 
+bool tg_crew_is_dead(const struct tg_crew *crew, size_t worker)
+{
+    return !crew->own && tg_wire_is_dead(crew->wire, (int)worker + 1);
+}
+
+void tg_crew_loss(const struct tg_crew *crew, size_t worker, char *text, size_t size)
+{
+    if (tg_crew_is_dead(crew, worker))
+        snprintf(text, size, "is dead");
+    else
+        snprintf(text, size, "has said nothing for %.3g s", crew->patience_s);
+}
+
 double tg_crew_now(const struct tg_crew *crew)
 {
     return crew->own ? tg_now() : tg_wire_listened(crew->wire);
@@ -128,14 +142,15 @@ static int check_program(const struct tg_json *announced, size_t worker, struct 
 static int hear_one(struct tg_crew *crew, struct tg_capability *workers, struct tg_error *err)
 {
     size_t from;
-    char *answer;
+    char *answer, why[160];
     struct tg_json_file file;
     int heard;
     while ((heard = tg_crew_hear(crew, tg_now() + 1, &from, &answer, err)) == 0)
         for (size_t i = 0; i < tg_crew_count(crew); i++)
-            if (!*workers[i].host && tg_crew_is_lost(crew, i))
-                return tg_fail(err, "worker %zu has said nothing for %.3g s", i + 1,
-                               crew->patience_s);
+            if (!*workers[i].host && tg_crew_is_lost(crew, i)) {
+                tg_crew_loss(crew, i, why, sizeof why);
+                return tg_fail(err, "worker %zu %s", i + 1, why);
+            }
     if (heard < 0) return -1;
     int rc = tg_json_parse(answer, &file, err);
     if (rc == 0) {
@@ -179,24 +194,38 @@ static bool says_bye(const char *answer)
     return is_bye;
 }
 
-size_t tg_crew_dismiss(struct tg_crew *crew)
+/* Hears those that leave, until all have but those that are lost. */
+static void hear_byes(struct tg_crew *crew, bool *has_left)
 {
     struct tg_error why;
-    size_t left = 0, lost = 0, count = tg_crew_count(crew);
-    if (tg_crew_tell_all(crew, "{\"do\":\"close\"}", &why) < 0) return 0;
+    size_t waited_for = tg_crew_count(crew);
     double deadline_s = tg_now() + crew->patience_s;
-    while (left + lost < count && tg_now() < deadline_s) {
+    while (waited_for > 0 && tg_now() < deadline_s) {
         size_t from;
         char *answer;
         int heard = tg_crew_hear(crew, tg_now() + 1, &from, &answer, &why);
-        if (heard < 0) break;
-        lost = 0;
-        for (size_t i = 0; i < count; i++) lost += tg_crew_is_lost(crew, i);
-        if (heard == 0) continue;
-        left += says_bye(answer); /* another answer was still under way */
-        free(answer);
+        if (heard < 0) return;
+        if (heard == 1) {
+            has_left[from] = has_left[from] || says_bye(answer); /* or one still under way */
+            free(answer);
+        }
+        waited_for = 0;
+        for (size_t i = 0; i < tg_crew_count(crew); i++)
+            waited_for += !has_left[i] && !tg_crew_is_lost(crew, i);
     }
-    return left;
+}
+
+bool tg_crew_dismiss(struct tg_crew *crew)
+{
+    struct tg_error why;
+    size_t count = tg_crew_count(crew);
+    bool *has_left = calloc(count + 1, sizeof *has_left);
+    bool all_left = has_left && tg_crew_tell_all(crew, "{\"do\":\"close\"}", &why) == 0;
+    if (all_left) hear_byes(crew, has_left);
+    for (size_t i = 0; i < count && all_left; i++)
+        all_left = has_left[i] || tg_crew_is_dead(crew, i);
+    free(has_left);
+    return all_left;
 }
 
 void tg_crew_close(struct tg_crew *crew)

@@ -39,6 +39,12 @@ int tg_crew_ask(struct tg_crew *crew, size_t worker, const char *message, const 
 void tg_crew_set_patience(struct tg_crew *crew, double silence_s);
 bool tg_crew_is_lost(const struct tg_crew *crew, size_t worker);
 
+/* One that is dead (wire.h) is lost for good, and so is what it ran: others may have its place. */
+bool tg_crew_is_dead(const struct tg_crew *crew, size_t worker);
+
+/* How a lost worker was lost, behind its name. */
+void tg_crew_loss(const struct tg_crew *crew, size_t worker, char *text, size_t size);
+
 /* Seconds of a clock that stands still while nobody listens to workers. */
 double tg_crew_now(const struct tg_crew *crew);
 
@@ -57,10 +63,10 @@ int tg_crew_announce(struct tg_crew *crew, const struct tg_summons *summons,
                      struct tg_capability *workers, struct tg_error *err);
 
 /*
- * Has every worker close its file and leave. Returns how many have; others are not waited for
- * longer than one has patience.
+ * Has every worker close its file and leave. Returns whether all have that are not dead; others are
+ * not waited for longer than one has patience.
  */
-size_t tg_crew_dismiss(struct tg_crew *crew);
+bool tg_crew_dismiss(struct tg_crew *crew);
 
 /* Accepts NULL. Does not close the wire, nor tell the workers anything. */
 void tg_crew_close(struct tg_crew *crew);

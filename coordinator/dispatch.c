@@ -156,7 +156,7 @@ static int lose_worker(struct dispatch *d, size_t worker, const char *why, struc
     snprintf(d->result->reason, sizeof d->result->reason, "worker %zu on %s %s", worker + 1,
              d->workers[worker].host, why);
     tg_log(TG_WARN, "%s; others go on", d->result->reason);
-    tg_queue_lost(d->queue, worker);
+    tg_queue_lost(d->queue, worker, tg_crew_is_dead(d->crew, worker));
     if (times < 2) return 0;
     return skip_block(d, block, worker, d->result->reason, err);
 }
@@ -171,10 +171,9 @@ static int look_after_workers(struct dispatch *d, struct tg_error *err)
     double now_s = tg_now();
     if (now_s - d->looked_s < LOOK_EVERY_S) return 0;
     d->looked_s = now_s;
-    double silence_s = d->plan->policy.limits.silence_s;
     for (size_t w = 0; w < tg_crew_count(d->crew); w++) {
         if (tg_crew_is_lost(d->crew, w))
-            snprintf(why, sizeof why, "has said nothing for %.3g s", silence_s);
+            tg_crew_loss(d->crew, w, why, sizeof why);
         else if (tg_lease_is_over(d->leases, w, tg_crew_now(d->crew)))
             snprintf(why, sizeof why, "lives, but its round takes longer than all deadlines");
         else
@@ -185,12 +184,14 @@ static int look_after_workers(struct dispatch *d, struct tg_error *err)
 }
 
 /* Takes the rows of a round that is done, also of a worker that was lost: they are stored. */
-static int take_rows(struct dispatch *d, const char *telegrams, struct tg_error *err)
+static int take_rows(struct dispatch *d, size_t worker, const char *telegrams, struct tg_error *err)
 {
     struct tg_measurement m;
     int rc;
-    while ((rc = tg_telegrams_next(&telegrams, &m, err)) == 1)
+    while ((rc = tg_telegrams_next(&telegrams, &m, err)) == 1) {
+        d->result->rows[worker]++;
         if (tg_standing_take(d->standing, &m, err) < 0) return -1;
+    }
     return rc;
 }
 
@@ -206,7 +207,7 @@ static int take_round(struct dispatch *d, size_t worker, const char *telegrams, 
     tg_queue_done(d->queue, block, worker, took_s);
     /* A round that could not be stored is not a round: nothing unstored may decide anything. */
     tg_standing_expect(d->standing, block);
-    if (telegrams && take_rows(d, telegrams, err) < 0) return -1;
+    if (telegrams && take_rows(d, worker, telegrams, err) < 0) return -1;
     if (!telegrams && lose_worker(d, worker, lost, err) < 0) return -1;
     if (!telegrams) d->result->is_lost = true;
     return judge_block(d, block, took_s, err);
@@ -389,10 +390,10 @@ int tg_dispatch(struct tg_crew *crew, const struct tg_capability *workers,
     d.leases = tg_lease_create(worker_count, plan->spec.block_count);
     d.apart = calloc(plan->spec.block_count + 1, sizeof *d.apart);
     d.skipped = tg_skipped_open(plan, run, directory, attempt);
-    *dispatched = (struct tg_dispatched){0};
+    *dispatched = (struct tg_dispatched){.rows = calloc(worker_count, sizeof(size_t))};
 
     int rc = -1;
-    if (!d.queue || !d.apart || !d.leases || !d.skipped)
+    if (!d.queue || !d.apart || !d.leases || !d.skipped || !dispatched->rows)
         tg_fail(err, "out of memory");
     else if (tg_standing_create(plan, &d.standing, err) == 0 && take_earlier(&d, run, err) == 0 &&
              fill_queue(&d, err) == 0 && open_stores(&d, run, directory, attempt, err) == 0) {

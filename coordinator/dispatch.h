@@ -21,6 +21,7 @@ struct tg_dispatched {
     size_t rounds;
     bool is_lost;      /* something could not be stored, or is open since workers are lost */
     char reason[1024]; /* ... and why; or the last worker that was lost */
+    size_t *rows;      /* that each worker said it has stored; the caller frees */
 };
 
 /*

@@ -134,11 +134,13 @@ int tg_gather(struct tg_crew *crew, const char *directory, const struct tg_store
     tg_json_free(root);
     int rc = 0;
     *count = 0;
-    for (size_t w = 0; w < tg_crew_count(crew); w++)
+    for (size_t w = 0; w < tg_crew_count(crew); w++) {
+        if (tg_crew_is_dead(crew, w)) continue;
         if (tg_crew_is_lost(crew, w))
             rc = tg_fail(err, "the file of worker %zu, which is lost, may be elsewhere", w + 1);
         else if (take_all(crew, w, message, directory, run, count, err) < 0)
             rc = -1;
+    }
     free(message);
     return rc;
 }

@@ -23,7 +23,8 @@
  * Brings what `directory` lacks of the files of this run's workers, and sets *count to how many
  * came. What one worker cannot give keeps no other from giving: the last such failure is returned.
  * A worker that is lost is not asked, and is such a failure: what it wrote may be elsewhere, and it
- * may wake and leave in order before the run is sealed.
+ * may wake and leave in order before the run is sealed. Nor is one that is dead, which is none:
+ * what it told of is looked for before that.
  */
 int tg_gather(struct tg_crew *crew, const char *directory, const struct tg_store_plan *run,
               size_t *count, struct tg_error *err);

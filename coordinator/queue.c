@@ -410,7 +410,7 @@ void tg_queue_urge(struct tg_queue *queue, size_t block, double urgency)
     put(queue, block);
 }
 
-void tg_queue_lost(struct tg_queue *queue, size_t worker)
+void tg_queue_lost(struct tg_queue *queue, size_t worker, bool is_dead)
 {
     bool had_one = false;
     queue->is_arranged = false;
@@ -421,9 +421,9 @@ void tg_queue_lost(struct tg_queue *queue, size_t worker)
         had_one = true;
     }
     for (size_t w = 0; w < queue->worker_count; w++)
-        if (w == worker ||
-            (had_one && (queue->domains.numbers[w] == queue->domains.numbers[worker] ||
-                         queue->gpus.numbers[w] == queue->gpus.numbers[worker])))
+        if (w == worker || (had_one && !is_dead &&
+                            (queue->domains.numbers[w] == queue->domains.numbers[worker] ||
+                             queue->gpus.numbers[w] == queue->gpus.numbers[worker])))
             queue->lost[w] = true;
 }
 

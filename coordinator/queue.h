@@ -70,9 +70,10 @@ void tg_queue_urge(struct tg_queue *queue, size_t block, double urgency);
 
 /*
  * A worker that is gone: it gets nothing more, and what it had may be given out again. Nobody else
- * of its domain or GPU gets anything either, if it had something: that may still be running there.
+ * of its domain or GPU gets anything either, if it had something: that may still be running there,
+ * unless it died with the worker.
  */
-void tg_queue_lost(struct tg_queue *queue, size_t worker);
+void tg_queue_lost(struct tg_queue *queue, size_t worker, bool is_dead);
 
 /* Whether it ran out of memory; then nothing is given out any more. */
 bool tg_queue_has_failed(const struct tg_queue *queue);

@@ -75,6 +75,9 @@ ask() {
         "kernel": [%s], "layer": ["64x256"]}}\n' "$name" "$kernels" >"$work/$name.json"
 }
 
+# Whether the MPI of the build goes on without a rank that died.
+has_ulfm() { grep -qx 'TG_ULFM:INTERNAL=1' "$TG_BUILD/CMakeCache.txt"; }
+
 farm() { mpirun -n 3 "$TRITGATE" run "$@"; }
 
 finish() {

@@ -109,12 +109,16 @@ static void what_workers_announce_takes_the_place_of_what_they_said(void **state
 static void a_worker_in_this_process_is_never_lost_and_leaves(void **state)
 {
     (void)state;
+    char why[100];
     tg_crew_set_patience(crew, 0);
     assert_false(tg_crew_is_lost(crew, 0));
+    assert_false(tg_crew_is_dead(crew, 0));
     double before = tg_crew_now(crew);
     assert_true(tg_crew_now(crew) >= before);
     tg_crew_set_patience(crew, 20);
-    assert_int_equal(tg_crew_dismiss(crew), 1);
+    tg_crew_loss(crew, 0, why, sizeof why);
+    assert_string_equal(why, "has said nothing for 20 s");
+    assert_true(tg_crew_dismiss(crew));
 }
 
 static void one_is_asked_and_its_answer_or_error_is_given(void **state)

@@ -27,12 +27,81 @@ static struct tg_capability worker;
 static struct tg_run run;
 static struct tg_plan plan;
 
+/*
+ * Or, to who asks, by two workers that share their memory domain: each lives, or is silent, or
+ * dies, with the first round that it is given. What one that lives does is the real worker's.
+ */
+enum manner { LIVES, IS_SILENT, DIES };
+
+static struct {
+    size_t count;
+    enum manner manners[2];
+    bool is_lost[2];
+} farm;
+
+size_t __real_tg_crew_count(const struct tg_crew *asked);
+size_t __wrap_tg_crew_count(const struct tg_crew *asked);
+size_t __wrap_tg_crew_count(const struct tg_crew *asked)
+{
+    return farm.count ? farm.count : __real_tg_crew_count(asked);
+}
+
+bool __wrap_tg_crew_is_lost(const struct tg_crew *asked, size_t which);
+bool __wrap_tg_crew_is_lost(const struct tg_crew *asked, size_t which)
+{
+    assert_ptr_equal(asked, crew);
+    return farm.is_lost[which];
+}
+
+bool __wrap_tg_crew_is_dead(const struct tg_crew *asked, size_t which);
+bool __wrap_tg_crew_is_dead(const struct tg_crew *asked, size_t which)
+{
+    return __wrap_tg_crew_is_lost(asked, which) && farm.manners[which] == DIES;
+}
+
+void __wrap_tg_crew_loss(const struct tg_crew *asked, size_t which, char *text, size_t size);
+void __wrap_tg_crew_loss(const struct tg_crew *asked, size_t which, char *text, size_t size)
+{
+    snprintf(text, size, "%s", __wrap_tg_crew_is_dead(asked, which) ? "is dead" : "is silent");
+}
+
+static size_t told_last; /* of those that live */
+
+int __real_tg_crew_tell(struct tg_crew *told, size_t which, const char *message,
+                        struct tg_error *err);
+int __wrap_tg_crew_tell(struct tg_crew *told, size_t which, const char *message,
+                        struct tg_error *err);
+int __wrap_tg_crew_tell(struct tg_crew *told, size_t which, const char *message,
+                        struct tg_error *err)
+{
+    assert_false(farm.is_lost[which]);
+    if (farm.manners[which] != LIVES) {
+        farm.is_lost[which] = true;
+        return 0;
+    }
+    told_last = which;
+    return __real_tg_crew_tell(told, 0, message, err);
+}
+
+int __real_tg_crew_hear(struct tg_crew *asked, double deadline_s, size_t *which, char **answer,
+                        struct tg_error *err);
+int __wrap_tg_crew_hear(struct tg_crew *asked, double deadline_s, size_t *which, char **answer,
+                        struct tg_error *err);
+int __wrap_tg_crew_hear(struct tg_crew *asked, double deadline_s, size_t *which, char **answer,
+                        struct tg_error *err)
+{
+    int rc = __real_tg_crew_hear(asked, deadline_s, which, answer, err);
+    *which = told_last;
+    return rc;
+}
+
 static int begin(void **state)
 {
     static const struct tg_identity identity = {"nodea", NULL};
     char message[5000], *answer;
     size_t from;
     struct tg_json_file file;
+    told_last = 0;
     if (run_make(state) < 0 || tg_wire_open(&wire, NULL) < 0 ||
         tg_crew_open(wire, &identity, &crew, NULL) < 0)
         return -1;
@@ -53,6 +122,7 @@ static int end(void **state)
 {
     size_t from;
     char *answer = NULL;
+    memset(&farm, 0, sizeof farm);
     if (crew && tg_crew_tell(crew, 0, "{\"do\":\"close\"}", NULL) == 0 &&
         tg_crew_hear(crew, 0, &from, &answer, NULL) == 1)
         free(answer);
@@ -78,12 +148,17 @@ static void ask(double budget_s)
     run_write("plan.json", run.plan, strlen(run.plan));
 }
 
+static size_t rows_told[2]; /* by each worker */
+
 static struct tg_dispatched dispatch(const char *directory, int64_t attempt)
 {
     struct tg_error err;
     struct tg_dispatched dispatched;
-    if (tg_dispatch(crew, &worker, &plan, &run, directory, attempt, &dispatched, &err) < 0)
+    const struct tg_capability workers[] = {worker, worker};
+    if (tg_dispatch(crew, workers, &plan, &run, directory, attempt, &dispatched, &err) < 0)
         fail_msg("%s", err.text);
+    for (size_t i = 0; i < 2; i++) rows_told[i] = i < tg_crew_count(crew) ? dispatched.rows[i] : 0;
+    free(dispatched.rows);
     return dispatched;
 }
 
@@ -107,6 +182,7 @@ static void rounds_are_given_out_until_all_is_decided(void **state)
     ask(60);
     struct tg_dispatched dispatched = dispatch(run_directory, 1);
     assert_int_equal(dispatched.rounds, 2); /* as many as a fixed value needs */
+    assert_int_equal(rows_told[0], 2);
     assert_false(dispatched.is_lost);
     read_back(&stored);
     assert_int_equal(stored.count, 2);
@@ -165,6 +241,58 @@ static void a_round_that_cannot_be_stored_ends_it(void **state)
     assert_non_null(strstr(dispatched.reason, "matrix.json"));
 }
 
+/* A run of two workers, of which the first, and perhaps both, go with their first round. */
+static struct tg_dispatched lose(enum manner first, enum manner second)
+{
+    ask(60);
+    farm.count = 2;
+    farm.manners[0] = first;
+    farm.manners[1] = second;
+    struct tg_dispatched dispatched = dispatch(run_directory, 1);
+    return dispatched;
+}
+
+static void what_a_dead_worker_had_is_measured_by_others(void **state)
+{
+    (void)state;
+    struct tg_run stored;
+    struct tg_dispatched dispatched = lose(DIES, LIVES);
+    assert_int_equal(dispatched.rounds, 2);
+    assert_false(dispatched.is_lost);
+    assert_string_equal(dispatched.reason, "worker 1 on nodea is dead");
+    assert_int_equal(rows_told[0], 0);
+    assert_int_equal(rows_told[1], 2);
+    memset(&farm, 0, sizeof farm); /* the real one closes what it stored */
+    read_back(&stored);
+    assert_int_equal(stored.count, 2);
+    assert_int_equal(stored.rows[0].round, 1); /* the number of the lost one is gone */
+    assert_int_equal(stored.rows[1].round, 2);
+    tg_store_release(&stored);
+}
+
+static void beside_a_silent_one_nothing_is_timed_in_its_domain(void **state)
+{
+    (void)state;
+    struct tg_dispatched dispatched = lose(IS_SILENT, LIVES);
+    assert_int_equal(dispatched.rounds, 0);
+    assert_true(dispatched.is_lost);
+    assert_string_equal(dispatched.reason, "worker 1 on nodea is silent");
+}
+
+static void a_block_that_two_died_with_is_skipped(void **state)
+{
+    (void)state;
+    struct tg_run stored;
+    struct tg_error err;
+    assert_int_equal(lose(DIES, DIES).rounds, 0);
+    if (tg_store_read(run_directory, &stored, &err) < 0) fail_msg("%s", err.text);
+    assert_int_equal(stored.count, 1);
+    assert_int_equal(stored.rows[0].outcome, TG_SKIPPED);
+    assert_string_equal(stored.rows[0].reason,
+                        "two workers were lost with it; the last: worker 2 on nodea is dead");
+    tg_store_release(&stored);
+}
+
 int main(int argc, char **argv)
 {
     if (is_cell(argc, argv)) return play_cell(argv);
@@ -175,6 +303,9 @@ int main(int argc, char **argv)
         TEST(what_is_decided_already_is_not_measured),
         TEST(nothing_is_given_out_beyond_the_budget),
         TEST(a_round_that_cannot_be_stored_ends_it),
+        TEST(what_a_dead_worker_had_is_measured_by_others),
+        TEST(beside_a_silent_one_nothing_is_timed_in_its_domain),
+        TEST(a_block_that_two_died_with_is_skipped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -21,7 +21,7 @@ static const struct tg_identity identity = {"nodea", TG_TEST_DATA "/two_sockets.
 
 static struct tg_wire *wire;
 static struct tg_crew *crew;
-static bool is_lost; /* the worker, to who asks */
+static bool is_lost, is_dead; /* the worker, to who asks */
 
 bool __wrap_tg_crew_is_lost(const struct tg_crew *asked, size_t worker);
 bool __wrap_tg_crew_is_lost(const struct tg_crew *asked, size_t worker)
@@ -30,9 +30,16 @@ bool __wrap_tg_crew_is_lost(const struct tg_crew *asked, size_t worker)
     return is_lost;
 }
 
+bool __wrap_tg_crew_is_dead(const struct tg_crew *asked, size_t worker);
+bool __wrap_tg_crew_is_dead(const struct tg_crew *asked, size_t worker)
+{
+    assert_true(asked == crew && worker == 0);
+    return is_dead;
+}
+
 static int begin(void **state)
 {
-    is_lost = false;
+    is_lost = is_dead = false;
     if (run_make(state) < 0 || tg_wire_open(&wire, NULL) < 0) return -1;
     return tg_crew_open(wire, &identity, &crew, NULL);
 }
@@ -80,6 +87,15 @@ static void tell(const char *message)
 {
     struct tg_error err;
     if (tg_crew_tell(crew, 0, message, &err) < 0) fail_msg("%s", err.text);
+}
+
+static void a_dead_worker_is_not_asked(void **state)
+{
+    (void)state;
+    size_t count = 7;
+    is_lost = is_dead = true;
+    assert_int_equal(tg_gather(crew, run_directory, &run_plan, &count, NULL), 0);
+    assert_int_equal(count, 0);
 }
 
 /* Begins a run in a directory and has one round measured, which is stored there. */
@@ -156,6 +172,7 @@ int main(int argc, char **argv)
         TEST(what_is_there_is_not_brought),
         TEST(a_worker_that_has_no_such_directory_has_nothing),
         TEST(a_worker_that_is_lost_may_have_something_elsewhere),
+        TEST(a_dead_worker_is_not_asked),
         TEST(a_worker_tells_of_what_is_not_had_and_in_a_run_of_its_own_file),
         TEST(a_worker_makes_the_directories_that_its_own_is_in),
     };

@@ -260,7 +260,7 @@ static void the_last_of_the_least_rounds_is_kept_for_another_node(void **state)
         }
         assert_idle(q, 0);
         assert_idle(q, 1);
-        if (lost) tg_queue_lost(q, 2); /* unless it is gone */
+        if (lost) tg_queue_lost(q, 2, false); /* unless it is gone */
         given(q, lost ? 1 : 2, 2);
         tg_queue_done(q, 0, lost ? 1 : 2, 1);
         given(q, 0, 3);
@@ -391,7 +391,7 @@ static void a_lost_worker_gets_nothing_and_its_block_is_given_again(void **state
     tg_queue_place(q, 1, 1);
     assert_int_equal(given(q, 0, 0), 0);
     assert_idle(q, 1);
-    tg_queue_lost(q, 0);
+    tg_queue_lost(q, 0, false);
     assert_false(tg_queue_is_out(q));
     assert_idle(q, 0);
     assert_int_equal(given(q, 1, 1), 0); /* another round: the number of the lost one is gone */
@@ -402,18 +402,19 @@ static void a_lost_worker_gets_nothing_and_its_block_is_given_again(void **state
     tg_queue_destroy(q);
 }
 
-static void what_a_lost_worker_had_may_still_run_in_its_domain(void **state)
+static void what_a_lost_worker_had_may_still_run_in_its_domain_unless_it_is_dead(void **state)
 {
     (void)state;
-    for (int had_one = 0; had_one < 2; had_one++) {
+    for (int i = 0; i < 4; i++) {
+        bool had_one = i & 1, is_dead = i & 2;
         struct tg_queue *q = make(2, 3, 5, 1);
         tg_queue_place(q, 1, 0);
         tg_queue_place(q, 2, 1);
         size_t block = given(q, 0, 0);
         assert_idle(q, 1);
         if (!had_one) tg_queue_done(q, block, 0, 1);
-        tg_queue_lost(q, 0);
-        if (had_one)
+        tg_queue_lost(q, 0, is_dead);
+        if (had_one && !is_dead)
             assert_idle(q, 1);
         else
             given(q, 1, -1);
@@ -487,7 +488,7 @@ int main(void)
         cmocka_unit_test(the_time_left_is_told_right_once_all_were_seen),
         cmocka_unit_test(little_time_is_lost_in_the_end),
         cmocka_unit_test(a_lost_worker_gets_nothing_and_its_block_is_given_again),
-        cmocka_unit_test(what_a_lost_worker_had_may_still_run_in_its_domain),
+        cmocka_unit_test(what_a_lost_worker_had_may_still_run_in_its_domain_unless_it_is_dead),
         cmocka_unit_test(numbers_go_on_where_an_earlier_attempt_ended),
         cmocka_unit_test(a_number_that_nobody_measures_is_given_to_no_round),
         cmocka_unit_test(what_is_expected_is_the_least_that_is_missing),

@@ -53,6 +53,7 @@ static void without_a_launcher_there_is_one_rank_and_no_mpi(void **state)
     assert_true(tg_pulse());
     tg_wire_set_patience(wire, 0);
     assert_false(tg_wire_is_lost(wire, 0));
+    assert_false(tg_wire_is_dead(wire, 0));
     tg_wire_close(wire, 0);
     tg_wire_close(NULL, 0);
     unsetenv("SLURM_LOCALID");

@@ -25,7 +25,8 @@ lookups_avx512vnni test_kernels.c
 q6k_avx2 test_vector.c
 rows_avx512vnni test_kernels.c
 tables_avx2 test_kernels.c
-tables_avx512vnni test_kernels.c"
+tables_avx512vnni test_kernels.c
+ulfm test_survivors.sh"
 
 rooms=(base matrix kernels results worker coordinator)
 mapfile -t sources < <(find "${rooms[@]}" -name '*.[ch]' -o -name '*.cu' -o -name '*.cuh' | sort)
@@ -89,7 +90,7 @@ doors() { # a library used elsewhere than at its door
         door("(cjson/|cJSON)", "base/json.c", "cJSON")
         door("[Hh][Dd][Ff]5", "results/store[a-z_]*.c", "HDF5")
         door("openssl/", "results/digest.c", "libcrypto")
-        door("mpi", "worker/wire.c", "MPI")
+        door("mpi", "worker/(wire|ulfm).c", "MPI")
         door("hwloc", "worker/place.c", "hwloc")
         door("pcre2", "worker/model/pretokenizer.c", "PCRE2")
         door("cublas", "kernels/cuda/cublaslt.cu", "cuBLASLt")

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "worker/host.h"
 #include "worker/pulse.h"
+#include "worker/ulfm.h"
 
 #define PAUSE_LEAST_NS 100000
 #define PAUSE_MOST_NS  8000000 /* about 0.5 % of a core where probing is dear */
@@ -38,6 +39,7 @@ struct tg_wire {
     double *heard_s;         /* on that clock, when something last came of each rank */
     MPI_Request *beats;      /* under way to each rank */
     struct letter **letters; /* likewise; what has left may still be there */
+    bool *is_dead;           /* each rank; NULL where MPI ends all when one dies */
     bool is_alone;           /* rank 0 was lost, for good: what it wanted was given up */
 };
 
@@ -99,6 +101,15 @@ static int meet(struct tg_wire *w, struct tg_error *err)
     return rc;
 }
 
+/* Whether a call of MPI failed of something else than the death of a rank. */
+static bool has_failed(struct tg_wire *w, int rc)
+{
+    if (rc == MPI_SUCCESS) return false;
+    if (!w->is_dead || !tg_ulfm_is_death(rc)) return true;
+    tg_ulfm_look(w->is_dead);
+    return false;
+}
+
 double tg_wire_listened(const struct tg_wire *wire)
 {
     /* A beat that is overdue says that this rank was stopped, or had something else to do. */
@@ -110,10 +121,12 @@ static void hear_beats(struct tg_wire *w)
 {
     char sign;
     int there = 0;
+    MPI_Message message;
     MPI_Status status;
-    while (MPI_Iprobe(MPI_ANY_SOURCE, BEAT, MPI_COMM_WORLD, &there, &status) == MPI_SUCCESS &&
+    while (MPI_Improbe(MPI_ANY_SOURCE, BEAT, MPI_COMM_WORLD, &there, &message, &status) ==
+               MPI_SUCCESS &&
            there) {
-        MPI_Recv(&sign, 1, MPI_CHAR, status.MPI_SOURCE, BEAT, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
+        MPI_Mrecv(&sign, 1, MPI_CHAR, &message, MPI_STATUS_IGNORE);
         w->heard_s[status.MPI_SOURCE] = w->listened_s;
     }
 }
@@ -124,7 +137,8 @@ static void say_beats(struct tg_wire *w)
     static const char sign = 0;
     int left = 0;
     for (int i = 0; i < (w->rank == 0 ? w->size : 1); i++)
-        if (i != w->rank && MPI_Test(&w->beats[i], &left, MPI_STATUS_IGNORE) == MPI_SUCCESS && left)
+        if (i != w->rank && !tg_wire_is_dead(w, i) &&
+            MPI_Test(&w->beats[i], &left, MPI_STATUS_IGNORE) == MPI_SUCCESS && left)
             MPI_Isend(&sign, 1, MPI_CHAR, i, BEAT, MPI_COMM_WORLD, &w->beats[i]);
 }
 
@@ -136,6 +150,7 @@ static bool beat(void *wire)
     if (now - w->beat_s >= BEAT_EVERY_S) {
         w->listened_s = tg_wire_listened(w);
         w->beat_s = now;
+        if (w->is_dead) tg_ulfm_look(w->is_dead);
         hear_beats(w);
         say_beats(w);
     }
@@ -155,6 +170,8 @@ static int open_mpi(struct tg_wire *w, struct tg_error *err)
     if (!w->heard_s || !w->beats || !w->letters) return tg_fail(err, "out of memory");
     for (int i = 0; i < w->size; i++) w->beats[i] = MPI_REQUEST_NULL;
     if (meet(w, err) < 0) return -1;
+    if (tg_ulfm_open() && !(w->is_dead = calloc((size_t)w->size, sizeof *w->is_dead)))
+        return tg_fail(err, "out of memory");
     w->beat_s = tg_now();
     tg_pulse_set(beat, w);
     return 0;
@@ -170,6 +187,7 @@ int tg_wire_open(struct tg_wire **wire, struct tg_error *err)
         free(w->heard_s);
         free(w->beats);
         free(w->letters);
+        free(w->is_dead);
         free(w);
         return -1;
     }
@@ -202,8 +220,14 @@ void tg_wire_set_patience(struct tg_wire *wire, double silence_s)
     wire->patience_s = silence_s;
 }
 
+bool tg_wire_is_dead(const struct tg_wire *wire, int rank)
+{
+    return wire->is_dead && wire->is_dead[rank];
+}
+
 bool tg_wire_is_lost(const struct tg_wire *wire, int rank)
 {
+    if (tg_wire_is_dead(wire, rank)) return true;
     return wire->has_mpi && wire->listened_s - wire->heard_s[rank] > wire->patience_s;
 }
 
@@ -211,9 +235,9 @@ bool tg_wire_is_lost(const struct tg_wire *wire, int rank)
 static int look_after_letters(struct tg_wire *w, int rank)
 {
     for (struct letter **l = &w->letters[rank], *done; *l;) {
-        int left = 0;
-        if (MPI_Test(&(*l)->request, &left, MPI_STATUS_IGNORE) != MPI_SUCCESS) return -1;
-        if (!left) {
+        int left = 0, rc = MPI_Test(&(*l)->request, &left, MPI_STATUS_IGNORE);
+        if (has_failed(w, rc)) return -1;
+        if (rc == MPI_SUCCESS && !left) {
             l = &(*l)->before;
             continue;
         }
@@ -249,11 +273,11 @@ static int post_letter(struct tg_wire *w, int rank, const char *text, struct tg_
     }
     memcpy(copy, text, size);
     *l = (struct letter){MPI_REQUEST_NULL, copy, w->letters[rank]};
-    if (MPI_Isend(copy, (int)size, MPI_CHAR, rank, TEXT, MPI_COMM_WORLD, &l->request) !=
-        MPI_SUCCESS) {
+    int rc = MPI_Isend(copy, (int)size, MPI_CHAR, rank, TEXT, MPI_COMM_WORLD, &l->request);
+    if (rc != MPI_SUCCESS) {
         free(copy);
         free(l);
-        return tg_fail(err, "cannot send to rank %d", rank);
+        return has_failed(w, rc) ? tg_fail(err, "cannot send to rank %d", rank) : 0;
     }
     w->letters[rank] = l;
     return 0;
@@ -262,6 +286,7 @@ static int post_letter(struct tg_wire *w, int rank, const char *text, struct tg_
 int tg_wire_send(struct tg_wire *wire, int rank, const char *text, struct tg_error *err)
 {
     if (!wire->has_mpi) return tg_fail(err, "there is no other rank");
+    if (tg_wire_is_dead(wire, rank)) return 0;
     if (let_leave(wire, rank, err) < 0 || post_letter(wire, rank, text, err) < 0) return -1;
     /*
      * In shared memory it leaves when the other rank wakes: all others would wait for that. Of long
@@ -271,32 +296,46 @@ int tg_wire_send(struct tg_wire *wire, int rank, const char *text, struct tg_err
     return goes_on ? 0 : let_leave(wire, rank, err);
 }
 
+/* Takes a text that is there. Returns 0 if its sender died in the middle of it. */
+static int take_text(struct tg_wire *w, MPI_Message *message, const MPI_Status *status, char **text,
+                     struct tg_error *err)
+{
+    int length;
+    MPI_Get_count(status, MPI_CHAR, &length);
+    char *received = malloc((size_t)length + 1);
+    if (!received) return tg_fail(err, "out of memory");
+    int rc = MPI_Mrecv(received, length, MPI_CHAR, message, MPI_STATUS_IGNORE);
+    if (rc != MPI_SUCCESS) {
+        free(received);
+        return has_failed(w, rc) ? tg_fail(err, "cannot receive") : 0;
+    }
+    received[length] = 0;
+    *text = received;
+    return 1;
+}
+
 int tg_wire_receive(struct tg_wire *wire, double deadline_s, int *rank, char **text,
                     struct tg_error *err)
 {
     long pause = PAUSE_LEAST_NS;
-    int there = 0, length;
+    int there = 0, taken = 0;
     MPI_Message message;
     MPI_Status status;
     if (!wire->has_mpi) return tg_fail(err, "there is no other rank");
     for (;;) {
-        if (MPI_Improbe(MPI_ANY_SOURCE, TEXT, MPI_COMM_WORLD, &there, &message, &status) !=
-            MPI_SUCCESS)
-            return tg_fail(err, "cannot receive");
-        if (there) break;
-        if (!beat(wire))
+        int rc = MPI_Improbe(MPI_ANY_SOURCE, TEXT, MPI_COMM_WORLD, &there, &message, &status);
+        if (has_failed(wire, rc)) return tg_fail(err, "cannot receive");
+        if (rc == MPI_SUCCESS && there) taken = take_text(wire, &message, &status, text, err);
+        if (taken != 0) break;
+        if (!beat(wire) && tg_wire_is_dead(wire, 0)) return tg_fail(err, "the coordinator is dead");
+        if (wire->is_alone)
             return tg_fail(err, "the coordinator has said nothing for %.3g s", wire->patience_s);
         if (tg_now() >= deadline_s) return 0;
         pause_for(&pause);
     }
-    MPI_Get_count(&status, MPI_CHAR, &length);
-    char *received = malloc((size_t)length + 1);
-    if (!received) return tg_fail(err, "out of memory");
-    MPI_Mrecv(received, length, MPI_CHAR, &message, MPI_STATUS_IGNORE);
-    received[length] = 0;
+    if (taken < 0) return -1;
     wire->heard_s[status.MPI_SOURCE] = wire->listened_s;
     *rank = status.MPI_SOURCE;
-    *text = received;
     return 1;
 }
 
@@ -323,12 +362,13 @@ static void agree_to_leave(struct tg_wire *w)
     int there = 0;
     long pause = PAUSE_LEAST_NS;
     MPI_Request request;
-    for (int i = 1; i < w->size && w->rank == 0; i++) {
-        MPI_Isend(&sign, 1, MPI_CHAR, i, LEAVE, MPI_COMM_WORLD, &request);
-        MPI_Request_free(&request);
-    }
-    while (w->rank > 0 && !there) {
+    for (int i = 1; i < w->size && w->rank == 0; i++)
+        if (!tg_wire_is_dead(w, i) &&
+            MPI_Isend(&sign, 1, MPI_CHAR, i, LEAVE, MPI_COMM_WORLD, &request) == MPI_SUCCESS)
+            MPI_Request_free(&request);
+    while (w->rank > 0 && !there && !tg_wire_is_dead(w, 0)) {
         MPI_Iprobe(0, LEAVE, MPI_COMM_WORLD, &there, MPI_STATUS_IGNORE);
+        if (w->is_dead) tg_ulfm_look(w->is_dead);
         if (!there) pause_for(&pause);
     }
 }
@@ -362,6 +402,7 @@ void tg_wire_close(struct tg_wire *wire, int status)
     free(wire->heard_s);
     free(wire->beats);
     free(wire->letters);
+    free(wire->is_dead);
     free(wire);
 }
 

@@ -10,13 +10,14 @@
 /*
  * Messages between ranks, as text. Waiting sleeps: MPI's own waiting would take a core from what is
  * timed. Started without a launcher there is one rank and nothing of MPI is touched. The only door
- * to MPI.
+ * to MPI, with ulfm.h.
  *
- * MPI tells nobody that a rank has died, stopped or been cut off. So rank 0 says to every rank, and
- * every rank to rank 0, once a second that it is alive: while it waits here, and while it waits for
- * something else (pulse.h). A rank that is silent for longer than one has patience is lost. Silence
- * counts only while one listens oneself: a job that is stopped as a whole, or a rank that was busy,
- * has lost nobody when it goes on. For who lost rank 0 it is gone for good.
+ * MPI tells nobody that a rank has stopped or been cut off; when one dies, it ends all, or, where
+ * it has ULFM and was told to use it, says so to the others, which go on. So rank 0 says to every
+ * rank, and every rank to rank 0, once a second that it is alive: while it waits here, and while it
+ * waits for something else (pulse.h). A rank that is silent for longer than one has patience is
+ * lost. Silence counts only while one listens oneself: a job that is stopped as a whole, or a rank
+ * that was busy, has lost nobody when it goes on. For who lost rank 0 it is gone for good.
  */
 
 struct tg_wire;
@@ -41,7 +42,10 @@ int tg_wire_worker_count(const struct tg_wire *wire);
 /* How much silence is borne, in seconds. At first: any. */
 void tg_wire_set_patience(struct tg_wire *wire, double silence_s);
 
-/* Whether a rank has been silent for longer; heard again, it is not lost any more. */
+/* Whether a rank is dead, and MPI goes on without it: nothing is sent to it any more. */
+bool tg_wire_is_dead(const struct tg_wire *wire, int rank);
+
+/* Whether a rank is dead, or silent for longer; heard again, it is not lost any more. */
 bool tg_wire_is_lost(const struct tg_wire *wire, int rank);
 
 /* A clock that stands still while this rank does not listen, in seconds. */
