@@ -235,12 +235,12 @@ static bool is_begun(const struct launch *l)
 static int launch(struct launch *l, struct tg_error *err)
 {
     const struct options *o = l->options;
-    const struct tg_launcher each = {.argv = l->argv,
-                                     .environment = environ,
-                                     .mark = l->mark,
-                                     .begin_s = START_TIMES * o->patience_s,
-                                     .end_s = o->patience_s,
-                                     .kill_s = o->patience_s / 2};
+    struct tg_launcher each = {.argv = l->argv,
+                               .environment = environ,
+                               .mark = l->mark,
+                               .begin_s = START_TIMES * o->patience_s,
+                               .end_s = o->patience_s,
+                               .kill_s = o->patience_s / 2};
     struct tg_launched launched;
     bool was_there = access(l->directory, F_OK) == 0; /* run refuses it, if it is to make it */
     for (int i = 1; i <= (int)o->tries; i++) {
@@ -249,6 +249,8 @@ static int launch(struct launch *l, struct tg_error *err)
         if (tg_launcher_try(&each, &launched, err) < 0) return TG_STATUS_STOPPED;
         if (launched.mark >= 0 && launched.mark < TG_STATUS_STOPPED) return launched.mark;
         if (launched.signal) break;
+        /* What could not even begin, since a node is away, may be able to somewhat later. */
+        each.wait_s = launched.mark == TG_MARK_NONE ? o->patience_s : 0;
         if (i < (int)o->tries)
             tg_log(TG_WARN, "try %d of %g was lost (mpirun ended with %s); going on", i, o->tries,
                    launched.how);

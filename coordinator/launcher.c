@@ -138,13 +138,27 @@ static void tell_end(const struct watch *w, int status, struct tg_launched *laun
         snprintf(launched->how, sizeof launched->how, "status %d%s", WEXITSTATUS(status), hung);
 }
 
+/* Waits before a try; false if a signal came that stops it. */
+static bool wait_before(const struct tg_launcher *launch, sigset_t heeded,
+                        struct tg_launched *launched)
+{
+    const time_t whole = (time_t)launch->wait_s;
+    const struct timespec time = {whole, (long)(1e9 * (launch->wait_s - (double)whole))};
+    sigdelset(&heeded, SIGCHLD);
+    int signal = launch->wait_s > 0 ? sigtimedwait(&heeded, NULL, &time) : -1;
+    if (signal < 0) return true;
+    launched->signal = signal;
+    snprintf(launched->how, sizeof launched->how, "nothing: it was not started");
+    return false;
+}
+
 int tg_launcher_try(const struct tg_launcher *launch, struct tg_launched *launched,
                     struct tg_error *err)
 {
     const struct timespec nap = {.tv_nsec = 200000000};
     sigset_t heeded, before;
     int status;
-    struct watch w = {.launch = launch, .begun_s = tg_now()};
+    struct watch w = {.launch = launch};
     *launched = (struct tg_launched){.mark = TG_MARK_NONE};
     FILE *f = fopen(launch->mark, "w"); /* what an earlier try left is not this one's */
     if (!f) return tg_fail(err, "cannot write '%s': %s", launch->mark, strerror(errno));
@@ -155,6 +169,11 @@ int tg_launcher_try(const struct tg_launcher *launch, struct tg_launched *launch
     sigaddset(&heeded, SIGTERM);
     sigaddset(&heeded, SIGHUP);
     sigprocmask(SIG_BLOCK, &heeded, &before);
+    if (!wait_before(launch, heeded, launched)) {
+        sigprocmask(SIG_SETMASK, &before, NULL);
+        return 0;
+    }
+    w.begun_s = tg_now();
     int rc = start(launch, &w.pid, err);
     while (rc == 0 && waitpid(w.pid, &status, WNOHANG) == 0) {
         int signal = sigtimedwait(&heeded, NULL, &nap);

@@ -26,6 +26,7 @@ struct tg_launcher {
     const char *const *argv; /* ends with NULL */
     char *const *environment;
     const char *mark; /* where rank 0 leaves its marks */
+    double wait_s;    /* before it is started */
     double begin_s;   /* a rank 0 that has not begun by then never will */
     double end_s;     /* ... and a launcher that goes on for longer behind rank 0's end hangs */
     double kill_s;    /* one that is asked to end, and does not, is killed after this */

@@ -14,6 +14,8 @@
 
 #include <cmocka.h>
 
+#include "base/clock.h"
+
 /* Shells stand for mpirun: $0 is the mark. */
 
 extern char **environ;
@@ -41,7 +43,12 @@ static int end(void **state)
 static struct tg_launched try(const char *script, double begin_s, double end_s, double kill_s)
 {
     const char *const argv[] = {"/bin/sh", "-c", script, mark, NULL};
-    const struct tg_launcher launch = {argv, environ, mark, begin_s, end_s, kill_s};
+    const struct tg_launcher launch = {.argv = argv,
+                                       .environment = environ,
+                                       .mark = mark,
+                                       .begin_s = begin_s,
+                                       .end_s = end_s,
+                                       .kill_s = kill_s};
     struct tg_launched launched;
     struct tg_error err;
     if (tg_launcher_try(&launch, &launched, &err) < 0) fail_msg("%s", err.text);
@@ -150,11 +157,41 @@ static void signals_are_passed_on_and_its_end_is_waited_for(void **state)
     assert_string_equal(launched.how, "status 3");
 }
 
+/* SIGTERM is under way before the wait begins, so that nothing is raced. */
+static void a_try_is_waited_with_and_a_signal_stops_the_wait(void **state)
+{
+    (void)state;
+    const char *const argv[] = {"/bin/sh", "-c", "echo 0 >$0", mark, NULL};
+    struct tg_launcher launch = {.argv = argv,
+                                 .environment = environ,
+                                 .mark = mark,
+                                 .wait_s = 0.3,
+                                 .begin_s = 60,
+                                 .end_s = 60,
+                                 .kill_s = 60};
+    struct tg_launched launched;
+    struct tg_error err;
+    sigset_t own, before;
+    double begun_s = tg_now();
+    assert_int_equal(tg_launcher_try(&launch, &launched, &err), 0);
+    assert_true(tg_now() - begun_s >= 0.3);
+    assert_int_equal(launched.mark, 0);
+    launch.wait_s = 3600;
+    sigemptyset(&own);
+    sigaddset(&own, SIGTERM);
+    sigprocmask(SIG_BLOCK, &own, &before);
+    kill(getpid(), SIGTERM);
+    assert_int_equal(tg_launcher_try(&launch, &launched, &err), 0);
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    assert_int_equal(launched.signal, SIGTERM);
+    assert_int_equal(launched.mark, TG_MARK_NONE);
+}
+
 static void a_launcher_that_is_not_there_is_an_error(void **state)
 {
     (void)state;
     const char *const argv[] = {"/nowhere/mpirun", NULL};
-    const struct tg_launcher launch = {argv, environ, mark, 1, 1, 1};
+    const struct tg_launcher launch = {.argv = argv, .environment = environ, .mark = mark};
     struct tg_launched launched;
     struct tg_error err;
     assert_int_equal(tg_launcher_try(&launch, &launched, &err), -1);
@@ -183,6 +220,7 @@ int main(void)
         TEST(a_launcher_that_hangs_is_ended),
         TEST(nothing_of_a_try_is_left),
         TEST(signals_are_passed_on_and_its_end_is_waited_for),
+        TEST(a_try_is_waited_with_and_a_signal_stops_the_wait),
         TEST(a_launcher_that_is_not_there_is_an_error),
         TEST(open_mpi_is_told_what_it_needs),
     };
