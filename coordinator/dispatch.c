@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "coordinator/evidence.h"
 #include "coordinator/lease.h"
 #include "coordinator/queue.h"
 #include "coordinator/skipped.h"
@@ -34,6 +35,7 @@ struct dispatch {
     size_t last_worker; /* that answered */
     double looked_s;    /* when workers were last looked after */
     bool *apart;        /* of each block, see is_apart */
+    int64_t *broken;    /* of each worker: rounds on its device that broke one after the other */
     struct tg_skipped *skipped;
     const struct tg_run *run; /* texts and rows of earlier attempts */
     struct tg_tally tally;
@@ -183,15 +185,50 @@ static int look_after_workers(struct dispatch *d, struct tg_error *err)
     return 0;
 }
 
-/* Takes the rows of a round that is done, also of a worker that was lost: they are stored. */
-static int take_rows(struct dispatch *d, size_t worker, const char *telegrams, struct tg_error *err)
+/*
+ * A device on which nothing ran `broken_most` times gets no more, as long as another one can run
+ * it. Its worker would leave it out (serve.c).
+ */
+static void leave_device(struct dispatch *d, size_t worker)
 {
+    const struct tg_spec *spec = &d->plan->spec;
+    bool others_can = false;
+    for (size_t b = 0; b < spec->block_count; b++) {
+        if (!tg_plan_needs_device(d->plan, &spec->blocks[b])) continue;
+        others_can = others_can || tg_plan_devices(d->plan, &spec->blocks[b]) > 1;
+        tg_queue_avoid(d->queue, b, worker);
+    }
+    if (others_can)
+        tg_log(TG_WARN,
+               "%" PRId64 " rounds on the device of worker %zu on %s broke, one after the "
+               "other; other devices go on",
+               d->broken[worker], worker + 1, d->workers[worker].host);
+}
+
+/* A block that a device could not measure is another's: how the cells there ended says it. */
+static void steer(struct dispatch *d, size_t worker, size_t block, size_t ended, size_t broke)
+{
+    if (broke > 0) tg_queue_avoid(d->queue, block, worker);
+    if (ended > 0)
+        d->broken[worker] = 0;
+    else if (broke > 0 && ++d->broken[worker] == d->plan->policy.limits.broken_most)
+        leave_device(d, worker);
+}
+
+/* Takes the rows of a round that is done, also of a worker that was lost: they are stored. */
+static int take_rows(struct dispatch *d, size_t worker, size_t block, const char *telegrams,
+                     struct tg_error *err)
+{
+    size_t ended = 0, broke = 0; /* cells on a device: that came to an end there, or did not */
     struct tg_measurement m;
     int rc;
     while ((rc = tg_telegrams_next(&telegrams, &m, err)) == 1) {
+        bool has_ended = m.outcome == TG_MEASURED || m.outcome == TG_WRONG;
+        if (tg_evidence_is_on_device(&m)) *(has_ended ? &ended : &broke) += 1;
         d->result->rows[worker]++;
         if (tg_standing_take(d->standing, &m, err) < 0) return -1;
     }
+    if (rc == 0) steer(d, worker, block, ended, broke);
     return rc;
 }
 
@@ -207,7 +244,7 @@ static int take_round(struct dispatch *d, size_t worker, const char *telegrams, 
     tg_queue_done(d->queue, block, worker, took_s);
     /* A round that could not be stored is not a round: nothing unstored may decide anything. */
     tg_standing_expect(d->standing, block);
-    if (telegrams && take_rows(d, worker, telegrams, err) < 0) return -1;
+    if (telegrams && take_rows(d, worker, block, telegrams, err) < 0) return -1;
     if (!telegrams && lose_worker(d, worker, lost, err) < 0) return -1;
     if (!telegrams) d->result->is_lost = true;
     return judge_block(d, block, took_s, err);
@@ -295,10 +332,8 @@ static int node_of(const struct tg_capability *workers, size_t worker)
 /* And those that have the same GPU, or parts of it. */
 static int gpu_of(const struct tg_capability *workers, size_t worker)
 {
-    const struct tg_capability *w = &workers[worker];
     for (size_t i = 0; i < worker; i++)
-        if (*w->gpu && strcmp(workers[i].host, w->host) == 0 && strcmp(workers[i].gpu, w->gpu) == 0)
-            return (int)i;
+        if (tg_plan_share_gpu(&workers[i], &workers[worker])) return (int)i;
     return (int)worker;
 }
 
@@ -367,6 +402,7 @@ static void free_dispatch(struct dispatch *d)
     tg_standing_destroy(d->standing);
     tg_lease_destroy(d->leases);
     free(d->apart);
+    free(d->broken);
     tg_queue_destroy(d->queue);
 }
 
@@ -389,11 +425,12 @@ int tg_dispatch(struct tg_crew *crew, const struct tg_capability *workers,
     d.last_worker = worker_count - 1;
     d.leases = tg_lease_create(worker_count, plan->spec.block_count);
     d.apart = calloc(plan->spec.block_count + 1, sizeof *d.apart);
+    d.broken = calloc(worker_count + 1, sizeof *d.broken);
     d.skipped = tg_skipped_open(plan, run, directory, attempt);
     *dispatched = (struct tg_dispatched){.rows = calloc(worker_count, sizeof(size_t))};
 
     int rc = -1;
-    if (!d.queue || !d.apart || !d.leases || !d.skipped || !dispatched->rows)
+    if (!d.queue || !d.apart || !d.broken || !d.leases || !d.skipped || !dispatched->rows)
         tg_fail(err, "out of memory");
     else if (tg_standing_create(plan, &d.standing, err) == 0 && take_earlier(&d, run, err) == 0 &&
              fill_queue(&d, err) == 0 && open_stores(&d, run, directory, attempt, err) == 0) {

@@ -3,12 +3,12 @@
 
 #include <math.h>
 #include <signal.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "coordinator/round_value.h"
+#include "kernels/kernel.h"
 #include "results/metric.h"
 #include "results/stats.h"
 
@@ -140,6 +140,70 @@ static void take_value(const struct tg_whole_round *round, struct tg_rounds *rou
     rounds->to_medians[n] = tg_stats_median(s->samples, s->count);
 }
 
+bool tg_evidence_is_on_device(const struct tg_measurement *m)
+{
+    const struct tg_kernel *kernel = tg_kernel_find(m->cell.kernel);
+    if (strcmp(m->facts.gpu_uuid, "unknown") != 0) return true;
+    return m->facts.rank >= 0 && kernel && strcmp(kernel->device, "cpu") != 0;
+}
+
+/* By its name; of one that no child told, which worker's it is. */
+static bool is_same_device(const struct tg_measurement *a, const struct tg_measurement *b)
+{
+    if (strcmp(a->facts.host, b->facts.host) != 0) return false;
+    if (strcmp(a->facts.gpu_uuid, "unknown") != 0 && strcmp(b->facts.gpu_uuid, "unknown") != 0)
+        return strcmp(a->facts.gpu_uuid, b->facts.gpu_uuid) == 0;
+    return a->facts.rank == b->facts.rank;
+}
+
+/* Whether a cell ended as it would on a broken device; a kill from outside is none of it. */
+static bool failed_there(const struct tg_measurement *m)
+{
+    bool was_killed = m->outcome == TG_CRASHED && m->facts.end_signal == SIGKILL;
+    return m->outcome != TG_MEASURED && m->outcome != TG_WRONG && !was_killed &&
+           tg_evidence_is_on_device(m);
+}
+
+/* The first row of the device that alone is broken, NULL if none is: see the header. */
+static const struct tg_measurement *find_odd(const struct tg_measurement *const rows[],
+                                             size_t count)
+{
+    const struct tg_measurement *odd = NULL;
+    bool is_after = false, others_can = false;
+    for (size_t i = 0; i < count; i++) {
+        if (!failed_there(rows[i])) continue;
+        if (odd && !is_same_device(odd, rows[i])) return NULL;
+        if (!odd) odd = rows[i];
+    }
+    for (size_t i = 0; odd && i < count; i++) {
+        const struct tg_measurement *m = rows[i];
+        is_after = is_after || m == odd;
+        if (m->outcome != TG_MEASURED || m->unpaired || !tg_evidence_is_on_device(m)) continue;
+        if (is_after && is_same_device(odd, m)) return NULL;
+        others_can = others_can || !is_same_device(odd, m);
+    }
+    return others_can ? odd : NULL;
+}
+
+/* Leaves out a round that the broken device could not measure; false if it is none of these. */
+static bool spare(const struct tg_measurement *odd, const struct tg_measurement *of,
+                  const struct tg_measurement *to, struct tg_rounds *rounds)
+{
+    const struct tg_measurement *broken = failed_there(of) ? of : to;
+    if (!odd || !broken || !failed_there(broken) || of->outcome == TG_WRONG || is_wrong_head(to))
+        return false;
+    if (strcmp(odd->facts.gpu_uuid, "unknown") != 0)
+        snprintf(rounds->odd_device, sizeof rounds->odd_device, "%s of %s", odd->facts.gpu_uuid,
+                 odd->facts.host);
+    else
+        snprintf(rounds->odd_device, sizeof rounds->odd_device, "that of rank %d on %s",
+                 (int)odd->facts.rank, odd->facts.host);
+    rounds->spared++;
+    rounds->since_broken = 0;
+    tell(rounds, broken);
+    return true;
+}
+
 /* One round: both rows, or the one if the test has one cell. */
 static void take_round(const struct tg_measurement *of, const struct tg_measurement *to,
                        const struct tg_rule *rule, struct tg_rounds *rounds)
@@ -150,8 +214,10 @@ static void take_round(const struct tg_measurement *of, const struct tg_measurem
         rounds->wrong++;
         tell(rounds, of->outcome == TG_WRONG ? of : to);
     } else if (of->outcome == TG_SKIPPED || (to && to->outcome == TG_SKIPPED)) {
+        const struct tg_measurement *skipped = of->outcome == TG_SKIPPED ? of : to;
         rounds->skipped++;
-        tell(rounds, of->outcome == TG_SKIPPED ? of : to);
+        rounds->unfit += tg_evidence_is_on_device(skipped);
+        tell(rounds, skipped);
     } else if (broke(to)) {
         rounds->else_broken++;
         tell(rounds, to);
@@ -284,6 +350,7 @@ static void take_rounds(const struct tg_measurement *const rows[], size_t count,
                         const struct tg_test *test, const struct tg_rule *rule,
                         struct tg_rounds *rounds)
 {
+    const struct tg_measurement *odd = find_odd(rows, count);
     for (size_t i = 0, next; i < count; i = next) {
         const struct tg_measurement *of = NULL, *to = NULL;
         for (next = i; next < count && by_round(&rows[next], &rows[i]) == 0; next++) {
@@ -294,9 +361,9 @@ static void take_rounds(const struct tg_measurement *const rows[], size_t count,
         rounds->last = rows[i]->round;
         bool is_tried_again = i > 0 && rows[i]->session == rows[i - 1]->session &&
                               rows[i]->attempt > rows[i - 1]->attempt;
-        if (is_tried_again) rounds->skipped = 0;
+        if (is_tried_again) rounds->skipped = rounds->unfit = 0;
         if (of && (to || !test->has_to)) {
-            take_round(of, to, rule, rounds);
+            if (!spare(odd, of, to, rounds)) take_round(of, to, rule, rounds);
         } else if (is_wrong_head(of) || is_wrong_head(to)) {
             rounds->wrong++;
             tell(rounds, is_wrong_head(of) ? of : to);

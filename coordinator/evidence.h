@@ -2,6 +2,7 @@
 #ifndef TG_COORDINATOR_EVIDENCE_H
 #define TG_COORDINATOR_EVIDENCE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -30,9 +31,12 @@ struct tg_rounds {
     size_t of_killed;   /* ... of those, by a SIGKILL that was not ours */
     size_t else_broken; /* ... in which `to`, or both, broke */
     size_t skipped;     /* ... in which a cell was skipped, in the last attempt at the block */
-    size_t apart;       /* ... whose sides two nodes or devices measured: nothing is compared */
-    size_t hollow;      /* ... that were measured, but whose samples give no value */
-    size_t lacking;     /* ... of those, with a side that has no samples of the metric at all */
+    size_t unfit;       /* ... of those, what was to run on a device */
+    size_t spared;      /* ... that only a broken device could not measure; in none of the above */
+    char odd_device[2 * TG_TEXT_SIZE + 4]; /* its name, "GPU-1 of node-1"; "" for none */
+    size_t apart;   /* ... whose sides two nodes or devices measured: nothing is compared */
+    size_t hollow;  /* ... that were measured, but whose samples give no value */
+    size_t lacking; /* ... of those, with a side that has no samples of the metric at all */
     struct tg_discards discards;   /* ... for the clock of their device; they are not in values */
     struct tg_disturbed disturbed; /* ... or for what disturbed them, likewise */
     size_t since_broken;           /* whole rounds after the last that gave no value */
@@ -46,6 +50,11 @@ struct tg_rounds {
  * Gathers the rounds of a test for its rule under these limits out of the `count` rows of its block
  * (pointers, in any order). A round with a row missing was not finished and is left out, unless the
  * row that is there is head's and wrong. Released by tg_evidence_release.
+ *
+ * Where all rounds that broke or were skipped on a device did so on one and the same, which
+ * measured none after the first of them, and another device measured the block, it is the device
+ * that is broken: these rounds are spared. How fast anything was is not looked at. What broke on
+ * two devices, or now and then, is the kernel's, as is what is wrong.
  */
 int tg_evidence_gather(const struct tg_measurement *const rows[], size_t count,
                        const struct tg_test *test, const struct tg_rule *rule,
@@ -53,6 +62,9 @@ int tg_evidence_gather(const struct tg_measurement *const rows[], size_t count,
                        struct tg_error *err);
 
 void tg_evidence_release(struct tg_rounds *rounds);
+
+/* Whether a cell ran, or was to run, on a device of its own. */
+bool tg_evidence_is_on_device(const struct tg_measurement *m);
 
 /*
  * The value of one round of a pair from the samples of both sides: whole quads only (turns 4k to

@@ -366,6 +366,25 @@ static int note_fallbacks(const struct tg_plan *plan, const struct tg_run *run,
     return 0;
 }
 
+/* Names the devices that alone could not measure what others did: how it ended says so. */
+static void note_odd_devices(struct tg_decision *d)
+{
+    for (size_t i = 0; i < d->verdict_count; i++) {
+        size_t tests = 0, before = 0;
+        if (!*d->verdicts[i].odd_device) continue;
+        for (size_t k = 0; k < d->verdict_count; k++) {
+            bool is_same = strcmp(d->verdicts[k].odd_device, d->verdicts[i].odd_device) == 0;
+            tests += is_same;
+            before += is_same && k < i;
+        }
+        if (before == 0)
+            note(d,
+                 "broken device: %s, alone; rounds of %zu test%s broke there, and count for "
+                 "nothing: another device measured the same",
+                 d->verdicts[i].odd_device, tests, tests == 1 ? "" : "s");
+    }
+}
+
 static int decide(const struct tg_plan *plan, const struct tg_run *run, const struct tg_rows *rows,
                   struct tg_decision *d, struct tg_error *err)
 {
@@ -391,6 +410,7 @@ static int decide(const struct tg_plan *plan, const struct tg_run *run, const st
         if (!count(plan, i, d)) is_equipped = false;
     }
     if (judge_families(plan, rows, d, err) < 0) return -1;
+    note_odd_devices(d);
     if (left_out) note(d, "left out: %zu rounds of tests whose samples are not whole", left_out);
     if (discarded)
         note(d,

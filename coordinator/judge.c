@@ -49,7 +49,7 @@ static bool has_rounds_left(const struct tg_limits *limits, const struct tg_roun
 static void complete(const struct tg_limits *limits, const struct tg_rounds *rounds,
                      struct tg_verdict *v)
 {
-    bool broke = rounds->of_broken + rounds->else_broken > 0;
+    bool broke = rounds->of_broken + rounds->else_broken + rounds->spared > 0;
     if (v->answer != TG_FAIL && broke && rounds->since_broken == 0) {
         tg_rule_say(v, TG_INCONCLUSIVE, "inconclusive", "broken once and not yet repeated: %s",
                     rounds->reason);
@@ -73,6 +73,9 @@ static void complete(const struct tg_limits *limits, const struct tg_rounds *rou
         snprintf(v->reason, sizeof v->reason, "not decided after %zu round%s", v->rounds,
                  v->rounds == 1 ? "" : "s");
     }
+    if (v->answer == TG_PASS && !*v->reason && rounds->spared)
+        snprintf(v->reason, sizeof v->reason, "broken %zu time%s on a broken device: %s",
+                 rounds->spared, rounds->spared == 1 ? "" : "s", rounds->reason);
     if (v->answer == TG_PASS && !*v->reason && rounds->of_broken)
         snprintf(v->reason, sizeof v->reason, "broken once, and repeated: %s", rounds->reason);
     if (!has_rounds_left(limits, rounds)) v->wants_more = false;
@@ -224,6 +227,15 @@ static void look_at_disturbances(const struct tg_limits *limits, const struct tg
     v->wants_more = has_rounds_left(limits, rounds);
 }
 
+/* Whether what one device could not do has still to be tried on another. */
+static bool wants_another_device(const struct tg_plan *plan, const struct tg_test *test,
+                                 const struct tg_rounds *rounds)
+{
+    return rounds->skipped == 1 && rounds->unfit == 1 &&
+           tg_plan_devices(plan, &plan->spec.blocks[test->block]) > 1 &&
+           has_rounds_left(&plan->policy.limits, rounds);
+}
+
 /* The verdict of the rounds of a test that was measured. */
 static struct tg_verdict judge_rounds(const struct tg_plan *plan, const struct tg_test *test,
                                       const struct tg_rounds *rounds)
@@ -245,6 +257,8 @@ static struct tg_verdict judge_rounds(const struct tg_plan *plan, const struct t
     struct tg_verdict v = tg_rule_no_verdict(), seen = v;
     tg_rule_find(rule->rule)->judge(&evidence, &seen);
     bool broken = tg_judge_broken(rounds, &v);
+    if (broken && v.answer == TG_INCONCLUSIVE)
+        v.wants_more = wants_another_device(plan, test, rounds);
     /* What whole rounds have shown to fail stays so, whatever broke beside them. */
     if (!broken || (v.answer != TG_FAIL && seen.answer == TG_FAIL)) {
         if (broken) seen.wants_more = seen.wants_last = false;
@@ -262,6 +276,8 @@ static struct tg_verdict judge_rounds(const struct tg_plan *plan, const struct t
     look_at_clocks(&plan->policy.limits, rounds, &v);
     look_at_disturbances(&plan->policy.limits, rounds, &v);
     v.left_out = rounds->hollow;
+    v.spared = rounds->spared;
+    memcpy(v.odd_device, rounds->odd_device, sizeof v.odd_device);
     return v;
 }
 

@@ -170,6 +170,25 @@ bool tg_plan_needs_device(const struct tg_plan *plan, const struct tg_block *blo
     return false;
 }
 
+bool tg_plan_share_gpu(const struct tg_capability *a, const struct tg_capability *b)
+{
+    return *a->gpu && strcmp(a->gpu, b->gpu) == 0 && strcmp(a->host, b->host) == 0;
+}
+
+size_t tg_plan_devices(const struct tg_plan *plan, const struct tg_block *block)
+{
+    size_t count = 0;
+    char why[400];
+    if (plan->asked.is_imported || !tg_plan_needs_device(plan, block)) return 0;
+    for (size_t w = 0; w < plan->worker_count; w++) {
+        bool is_new = tg_plan_can_run(plan, &plan->workers[w], block, why, sizeof why);
+        for (size_t i = 0; i < w && is_new; i++)
+            is_new = !tg_plan_share_gpu(&plan->workers[i], &plan->workers[w]);
+        count += is_new;
+    }
+    return count;
+}
+
 int tg_plan_liken(const struct tg_capability workers[], size_t count, size_t first[],
                   struct tg_error *err)
 {

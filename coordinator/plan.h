@@ -146,6 +146,12 @@ bool tg_plan_needs_device(const struct tg_plan *plan, const struct tg_block *blo
 int tg_plan_liken(const struct tg_capability workers[], size_t count, size_t first[],
                   struct tg_error *err);
 
+/* How many devices there are that can run a block which needs one; 0 for one that does not. */
+size_t tg_plan_devices(const struct tg_plan *plan, const struct tg_block *block);
+
+/* Whether two workers have the same GPU, or parts of one. */
+bool tg_plan_share_gpu(const struct tg_capability *a, const struct tg_capability *b);
+
 /* Whether a worker can run all cells of a block; if not, why. */
 bool tg_plan_can_run(const struct tg_plan *plan, const struct tg_capability *worker,
                      const struct tg_block *block, char *reason, size_t size);

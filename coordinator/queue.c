@@ -10,10 +10,10 @@
 #include "kernels/fill.h"
 
 /*
- * Blocks that the same workers can run, and that are alike apart, are a pool. What waits in a pool
- * lies in two heaps: by the worker that had it last, since that one gets it after the others; and,
- * what is kept for another node, by the node that had it so far. So the next block of a worker is
- * the best of a few: all else is behind these in any case.
+ * Blocks that the same workers can run and GPUs could, and that are alike apart, are a pool. What
+ * waits in a pool lies in two heaps: by the worker that had it last, since that one gets it after
+ * the others; and, what is kept for another node, by the node that had it so far. So the next block
+ * of a worker is the best of a few: all else is behind these in any case.
  */
 
 struct entry {
@@ -32,15 +32,17 @@ struct entry {
 
 struct pool {
     struct tg_heap *open, *kept;
-    size_t member;       /* any block of it */
-    uint32_t node;       /* of a worker that can run it */
-    bool is_of_one_node; /* and of all of them */
+    size_t member;        /* any block of it */
+    uint32_t node;        /* of a worker that can run it */
+    bool is_of_one_node;  /* and of all of them */
+    bool is_fit_for_some; /* some worker can run it whose GPU is not unfit for it: others do not */
 };
 
 struct tg_queue {
     struct entry *entries;
     struct tg_heap_place *waiting; /* of entries, in the heaps of the pools */
     uint64_t **allowed;            /* [kind]: a bit for each block; NULL for none */
+    uint64_t **unfit;              /* [worker]: likewise; its GPU could not measure the block */
     uint32_t *kinds;               /* of workers: the first one that can run the same */
     bool *lost;
     struct tg_numbering domains, gpus, nodes; /* of those, the counts are of blocks that are out */
@@ -64,12 +66,13 @@ struct tg_queue *tg_queue_create(size_t block_count, size_t worker_count, int64_
     q->entries = calloc(block_count + 1, sizeof *q->entries);
     q->waiting = calloc(block_count + 1, sizeof *q->waiting);
     q->allowed = calloc(worker_count + 1, sizeof *q->allowed);
+    q->unfit = calloc(worker_count + 1, sizeof *q->unfit);
     q->kinds = calloc(worker_count + 1, sizeof *q->kinds);
     q->lost = calloc(worker_count + 1, sizeof *q->lost);
     bool good = tg_numbering_open(&q->domains, worker_count);
     good = tg_numbering_open(&q->gpus, worker_count) && good;
     good = tg_numbering_open(&q->nodes, worker_count) && good;
-    if (!good || !q->entries || !q->waiting || !q->allowed || !q->kinds || !q->lost ||
+    if (!good || !q->entries || !q->waiting || !q->allowed || !q->unfit || !q->kinds || !q->lost ||
         block_count >= UINT32_MAX) {
         tg_queue_destroy(q);
         return NULL;
@@ -97,8 +100,10 @@ void tg_queue_destroy(struct tg_queue *queue)
 {
     if (!queue) return;
     free_pools(queue);
-    for (size_t w = 0; queue->allowed && w < queue->worker_count; w++) free(queue->allowed[w]);
+    for (size_t w = 0; queue->allowed && queue->unfit && w < queue->worker_count; w++)
+        free(queue->allowed[w]), free(queue->unfit[w]);
     free(queue->allowed);
+    free(queue->unfit);
     free(queue->entries);
     free(queue->waiting);
     free(queue->kinds);
@@ -138,21 +143,42 @@ void tg_queue_liken(struct tg_queue *queue, size_t worker, size_t earlier)
     queue->kinds[worker] = queue->kinds[earlier];
 }
 
-void tg_queue_allow(struct tg_queue *queue, size_t block, size_t worker)
+static void set_bit(struct tg_queue *q, uint64_t **bits, size_t block)
 {
-    uint64_t **bits = &queue->allowed[queue->kinds[worker]];
-    if (!*bits) *bits = calloc(queue->block_count / 64 + 1, sizeof **bits);
+    if (!*bits) *bits = calloc(q->block_count / 64 + 1, sizeof **bits);
     if (*bits)
         (*bits)[block / 64] |= UINT64_C(1) << block % 64;
     else
-        queue->has_failed = true;
-    queue->is_arranged = false;
+        q->has_failed = true;
+    q->is_arranged = false;
+}
+
+static bool has_bit(const uint64_t *bits, size_t block)
+{
+    return bits && (bits[block / 64] >> block % 64 & 1);
+}
+
+void tg_queue_allow(struct tg_queue *queue, size_t block, size_t worker)
+{
+    set_bit(queue, &queue->allowed[queue->kinds[worker]], block);
+}
+
+void tg_queue_avoid(struct tg_queue *queue, size_t block, size_t worker)
+{
+    for (size_t w = 0; w < queue->worker_count; w++)
+        if (queue->gpus.numbers[w] == queue->gpus.numbers[worker])
+            set_bit(queue, &queue->unfit[w], block);
 }
 
 static bool can_run(const struct tg_queue *q, size_t worker, size_t block)
 {
-    const uint64_t *bits = q->allowed[q->kinds[worker]];
-    return bits && (bits[block / 64] >> block % 64 & 1);
+    return has_bit(q->allowed[q->kinds[worker]], block);
+}
+
+static bool may_run(const struct tg_queue *q, size_t worker, const struct pool *pool)
+{
+    return can_run(q, worker, pool->member) &&
+           !(pool->is_fit_for_some && has_bit(q->unfit[worker], pool->member));
 }
 
 static bool is_first(const struct tg_queue *q, const struct entry *e)
@@ -251,7 +277,7 @@ static bool make_pools(struct tg_queue *q)
     q->pool_count = 1;
     bool good = part(q, NULL);
     for (size_t w = 0; w < q->worker_count && good; w++)
-        if (q->allowed[w]) good = part(q, q->allowed[w]);
+        good = (!q->allowed[w] || part(q, q->allowed[w])) && (!q->unfit[w] || part(q, q->unfit[w]));
     q->pools = good ? calloc(q->pool_count + 1, sizeof *q->pools) : NULL;
     if (!q->pools) return false;
     for (size_t b = 0; b < q->block_count; b++) q->pools[q->entries[b].pool].member = b;
@@ -259,8 +285,11 @@ static bool make_pools(struct tg_queue *q)
         struct pool *pool = &q->pools[p];
         size_t workers = 0;
         pool->is_of_one_node = true;
+        for (size_t w = 0; w < q->worker_count && !pool->is_fit_for_some; w++)
+            pool->is_fit_for_some = !q->lost[w] && can_run(q, w, pool->member) &&
+                                    !has_bit(q->unfit[w], pool->member);
         for (size_t w = 0; w < q->worker_count; w++) {
-            if (q->lost[w] || !can_run(q, w, pool->member)) continue;
+            if (q->lost[w] || !may_run(q, w, pool)) continue;
             if (workers++ == 0) pool->node = q->nodes.at[w];
             if (q->nodes.at[w] != pool->node) pool->is_of_one_node = false;
         }
@@ -323,7 +352,7 @@ static size_t find(const struct tg_queue *q, size_t worker, bool only_apart)
     for (size_t p = 0; p < q->pool_count; p++) {
         const struct pool *pool = &q->pools[p];
         struct tg_heap_key key = {0};
-        if (!can_run(q, worker, pool->member)) continue;
+        if (!may_run(q, worker, pool)) continue;
         if (only_apart && !q->entries[pool->member].apart) continue;
         size_t block = tg_heap_first(pool->open, worker, &key);
         consider(&best, block, key, true);

@@ -52,6 +52,12 @@ void tg_queue_resume(struct tg_queue *queue, size_t block, int64_t rounds);
 bool tg_queue_next(struct tg_queue *queue, size_t worker, double time_left_s, size_t *block,
                    int64_t *round);
 
+/*
+ * The GPU of a worker could not measure a block: while others are left that can run it and could,
+ * these get it.
+ */
+void tg_queue_avoid(struct tg_queue *queue, size_t block, size_t worker);
+
 /* The number of a round of this block that nobody measures. */
 int64_t tg_queue_take_number(struct tg_queue *queue, size_t block);
 

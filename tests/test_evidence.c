@@ -344,6 +344,61 @@ static void sides_of_two_devices_or_of_one_and_none_are_not_compared(void **stat
     }
 }
 
+/* One letter a round: how it ended on that device (a digit) of node a. */
+static void play(const char *rounds_of)
+{
+    tg_store_release(&run);
+    for (int64_t r = 0; rounds_of[2 * r]; r++) {
+        const char how = rounds_of[2 * r];
+        enum tg_outcome of = how == 'c'   ? TG_CRASHED
+                             : how == 'k' ? TG_CRASHED
+                             : how == 'l' ? TG_LATE
+                             : how == 's' ? TG_SKIPPED
+                             : how == 'w' ? TG_WRONG
+                                          : TG_MEASURED;
+        if (of == TG_MEASURED)
+            made_round(&run, &plan, pair, r, how == 'm' ? 0 : 0.5);
+        else
+            made_broken(&run, &plan, pair, r, of, TG_MEASURED, "why");
+        for (size_t i = run.count - 2; i < run.count; i++)
+            snprintf(run.rows[i].facts.gpu_uuid, TG_TEXT_SIZE, "GPU-%c", rounds_of[2 * r + 1]);
+        if (how == 'k') run.rows[run.count - 2].facts.end_signal = SIGKILL;
+    }
+    gather(pair, false);
+}
+
+static void what_one_device_alone_cannot_measure_is_not_the_kernel_s(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *rounds;
+        size_t spared, broken;
+    } rows[] = {
+        {"c1", 0, 1},       {"c1c1", 0, 2}, /* nobody else has tried it */
+        {"c1m2", 1, 0},     {"c1c1m2", 2, 0},   {"m2c1c1", 2, 0},
+        {"l1c1m2m2", 2, 0}, {"m1m1c1m2", 1, 0}, /* lost in the middle */
+        {"c1m1m2", 0, 1},   {"c1m2m1c1", 0, 2}, /* it can, now and then */
+        {"c1m2c2", 0, 2},   {"c1c2m3", 0, 2},   /* two cannot */
+        {"c1k2m2", 1, 1},   {"k1k1m2", 0, 2},   /* killed from outside */
+        {"c1x2x2", 1, 0},                       /* how fast it was is not looked at */
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        play(rows[i].rounds);
+        if (rounds.spared != rows[i].spared || rounds.of_broken != rows[i].broken)
+            fail_msg("%s: %zu spared, %zu broken", rows[i].rounds, rounds.spared, rounds.of_broken);
+        assert_string_equal(rounds.odd_device, rows[i].spared ? "GPU-1 of a" : "");
+    }
+    play("s1m2m2");
+    assert_int_equal(rounds.skipped, 0);
+    assert_int_equal(rounds.spared, 1);
+    play("s1");
+    assert_true(rounds.skipped == 1 && rounds.unfit == 1);
+    play("w1m2m2"); /* what is wrong is wrong */
+    assert_true(rounds.wrong == 1 && rounds.spared == 0);
+    play("m2c1");
+    assert_int_equal(rounds.since_broken, 0);
+}
+
 static void a_reason_is_one_line(void **state)
 {
     (void)state;
@@ -372,6 +427,7 @@ int main(void)
         cmocka_unit_test(a_quad_in_another_order_gives_no_value),
         TEST(what_was_unpaired_gives_no_value),
         TEST(sides_of_two_devices_or_of_one_and_none_are_not_compared),
+        TEST(what_one_device_alone_cannot_measure_is_not_the_kernel_s),
         TEST(a_reason_is_one_line),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

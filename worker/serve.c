@@ -327,6 +327,14 @@ static void look_at_device(struct tg_worker *w, const struct tg_measurement *m, 
                  (long long)w->broken, broke->reason);
 }
 
+/* A child that broke early has not told which device it was given. */
+static void name_device(const struct tg_worker *w, struct tg_measurement *m)
+{
+    if (strcmp(m->facts.gpu_uuid, "unknown") == 0 && w->bench.place.gpu >= 0 &&
+        is_on_device(&m->cell))
+        snprintf(m->facts.gpu_uuid, sizeof m->facts.gpu_uuid, "%s", w->seat.gpu.uuid);
+}
+
 static int give_up(struct tg_error *err)
 {
     return tg_fail(err, "the coordinator is lost");
@@ -356,6 +364,7 @@ static int run_round(struct tg_worker *w, const struct tg_json *message, char **
     for (size_t i = 0; i < order.block.cell_count; i++) {
         measurements[i].facts.waited_s = waited_s;
         measurements[i].facts.took_s = took_s;
+        name_device(w, &measurements[i]);
         if (rc == 0) rc = tg_store_append(w->store, &measurements[i], err);
     }
     *answer = rc == 0 ? tg_telegrams_text(measurements, order.block.cell_count) : NULL;

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "worker/probe/device.h"
@@ -33,7 +34,7 @@ static int fake_open(struct tg_facts *facts, void **state, struct tg_error *err)
     f->manners = manners;
     facts->driver_s = 0.001;
     snprintf(facts->gpu, sizeof facts->gpu, "fake");
-    snprintf(facts->gpu_uuid, sizeof facts->gpu_uuid, "GPU-fake");
+    snprintf(facts->gpu_uuid, sizeof facts->gpu_uuid, "%s", manners.uuid);
     *state = f;
     return 0;
 }
@@ -99,6 +100,7 @@ static void fake_run(void *opaque, const struct tg_device_work *work, int64_t fi
     struct fake *f = opaque;
     work->put(work->state, first, calls);
     f->calls += calls;
+    while (f->manners.hang_after && f->calls >= f->manners.hang_after) pause();
     if (f->manners.fault_after == 0 || f->calls < f->manners.fault_after) return;
     fprintf(stderr, "fake device: a fault on command\n");
     abort();
