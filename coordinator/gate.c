@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "coordinator/coverage.h"
 #include "coordinator/shard.h"
 #include "worker/gpu.h"
 
@@ -191,45 +192,40 @@ static bool note_builds(const struct tg_plan *plan, const struct tg_run *run, st
     return may_pass;
 }
 
-/* Counts rules that select nothing; returns false if one of them is required. */
-static bool count_rules(const struct tg_plan *plan, struct tg_decision *d)
+/* Counts rules that select nothing. */
+static void count_rules(const struct tg_plan *plan, struct tg_decision *d)
 {
-    bool may_pass = true;
     for (size_t r = 0; r < plan->policy.rule_count; r++) {
         bool used = false;
         for (size_t i = 0; i < plan->spec.test_count; i++)
             used = used || plan->spec.tests[i].rule == r;
         if (!used) d->unused_rules++;
-        if (!used && plan->policy.rules[r].required) may_pass = false;
     }
-    return may_pass;
 }
 
-/* Counts a verdict; returns false if it makes a pass impossible. */
-static bool count(const struct tg_plan *plan, size_t i, struct tg_decision *d)
+static void count(const struct tg_plan *plan, size_t i, struct tg_decision *d)
 {
     const struct tg_verdict *v = &d->verdicts[i];
     const struct tg_test *test = &plan->spec.tests[i];
     if (test->is_shadow && !tg_gate_counts(plan, i, v)) {
         d->shadows++;
-        return true;
+        return;
     }
     if (v->answer == TG_SKIP) {
         d->skipped++;
-        return !plan->policy.rules[test->rule].required;
+        return;
     }
     if (tg_plan_is_optional(plan, i) && !tg_gate_counts(plan, i, v)) {
         d->optional++;
         d->optional_open += v->answer == TG_INCONCLUSIVE;
         d->attention += strcmp(v->word, "attention") == 0;
-        return true;
+        return;
     }
     d->required++;
     if (v->answer == TG_PASS) d->passed++;
     if (v->answer == TG_FAIL) d->failed++;
     if (v->answer == TG_INCONCLUSIVE) d->inconclusive++;
     if (strcmp(v->word, "attention") == 0) d->attention++;
-    return true;
 }
 
 /* Of how many cells a round of a block has rows. */
@@ -388,9 +384,9 @@ static void note_odd_devices(struct tg_decision *d)
 static int decide(const struct tg_plan *plan, const struct tg_run *run, const struct tg_rows *rows,
                   struct tg_decision *d, struct tg_error *err)
 {
-    bool is_whole = note_shards(plan, d), is_equipped = true;
+    bool is_whole = note_shards(plan, d);
     bool is_decidable = note_origin(plan, d), may_pass = note_builds(plan, run, d);
-    char accepted[sizeof *d->notes];
+    char accepted[sizeof *d->notes], lacking[sizeof *d->notes] = "";
     size_t left_out = 0, discarded = 0, clocked = 0;
     struct tg_disturbed disturbed = {0};
     find_date(run, d);
@@ -407,7 +403,7 @@ static int decide(const struct tg_plan *plan, const struct tg_run *run, const st
         discarded += d->verdicts[i].discarded;
         clocked += d->verdicts[i].clocked;
         tg_disturbance_add(&disturbed, &d->verdicts[i].disturbed);
-        if (!count(plan, i, d)) is_equipped = false;
+        count(plan, i, d);
     }
     if (judge_families(plan, rows, d, err) < 0) return -1;
     note_odd_devices(d);
@@ -426,16 +422,16 @@ static int decide(const struct tg_plan *plan, const struct tg_run *run, const st
              tg_rows_strays(rows));
     if (*tg_acceptance_note(plan, d->date, d->verdicts, accepted, sizeof accepted))
         note(d, "%s", accepted);
-    if (!is_equipped) note(d, "cannot pass: a machine that the policy requires was not there");
-    if (!count_rules(plan, d)) {
-        note(d, "cannot pass: a rule that the policy requires selects nothing");
+    count_rules(plan, d);
+    if (tg_coverage_lacks(plan, d->verdicts, lacking, sizeof lacking)) {
+        note(d, "cannot pass: required, and not measured: %s", lacking);
         may_pass = false;
     }
     if (note_fallbacks(plan, run, d, err) < 0) return -1;
     if (tg_retry_read(run->tries, &d->retries, &d->retry_count, err) < 0) return -1;
     tg_retry_count(d->retries, d->retry_count, d->tries);
     if (d->required == 0) note(d, "nothing that counts could be measured here");
-    d->answer = answer_of(&plan->policy.limits, d, may_pass && is_whole && is_equipped);
+    d->answer = answer_of(&plan->policy.limits, d, may_pass && is_whole);
     if (!is_decidable) d->answer = TG_INCONCLUSIVE;
     return 0;
 }

@@ -24,7 +24,7 @@ markdown() { "$TRITGATE" report "$1" --imported --format markdown; }
 printf '{"tritgate_matrix": 1, "axes": {"probe": ["kernel"], "kernel": ["i2s_cuda"],
     "model": ["bitnet-2b"], "layer": ["attn_q"], "cache": ["hot"]}}\n' >one.json
 # Without what else the policy asks of such a cell.
-sed -e '/"floor"/d' -e '/"name": "gpu_\(leak\|detect\)"/d' "$TG_SOURCE/matrix/policy/gpu.json" >gpu.json
+sed -e '/"floor"/d' -e '/"name": "gpu_\(leak\|detect\)"/d' -e 's/, "required": true//' "$TG_SOURCE/matrix/policy/gpu.json" >gpu.json
 policy_of() { gives 0 "$TRITGATE" import "$1.jsonl" "$1" --matrix one.json --policy gpu.json; }
 # decides STATUS NAME [NAME=VALUE...]: such lines, imported as NAME, and what the gate makes of them.
 decides() {
@@ -82,6 +82,11 @@ for policy in integrative generative; do
     check 'has them beside f32' says '^test  ratio call_time: bf16_cuda vs f32_cuda'
     check 'and knows nothing of cuBLASLt' bash -c '! grep -E "^test  .*_cublaslt" out'
 done
+
+# What is asked of a GPU is not passed over where nothing of it was measured.
+check 'its policy decides nothing without a GPU' gives 2 "$TRITGATE" run "$TG_SOURCE/matrix/gpu.json" \
+    --filter 'kernel=i2s_avx2 batch=1 layer=attn_k cache=hot' --out no_gpu
+check 'and names what is missing' says '^cannot pass: required, and not measured: gpu_leak .*, gpu_detect .*, gpu_ratio '
 
 # Real rounds on the fake device. The two libraries are the same code, and different files.
 cp "$TRITGATE_LIB" head.so && printf x >>head.so

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "coordinator/coverage.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* Whether two cells are the same, but for an axis ("" for none). */
+static bool are_alike(const struct tg_cell *a, const struct tg_cell *b, const char *axis)
+{
+    char value[TG_TEXT_SIZE];
+    struct tg_cell same = *b;
+    const struct tg_field *field = tg_record_field(&tg_cell_type, axis);
+    if (field)
+        tg_record_set(&tg_cell_type, &same, axis, tg_record_get(field, a, value, sizeof value),
+                      NULL);
+    return memcmp(a, &same, sizeof same) == 0;
+}
+
+/* Whether one test stands for another of its rule: on other hardware, or against another rival. */
+static bool stands_for(const struct tg_plan *plan, size_t other, size_t test)
+{
+    const struct tg_test *t = &plan->spec.tests[test], *o = &plan->spec.tests[other];
+    const struct tg_rule *rule = &plan->policy.rules[t->rule];
+    if (o->rule != t->rule || !are_alike(&t->of, &o->of, "")) return false;
+    return !t->has_to || are_alike(&t->to, &o->to, *rule->against ? rule->axis : "");
+}
+
+static bool is_lacking(const struct tg_plan *plan, const struct tg_verdict verdicts[], size_t test)
+{
+    if (verdicts[test].answer != TG_SKIP || plan->spec.tests[test].is_shadow) return false;
+    for (size_t i = 0; i < plan->spec.test_count; i++)
+        if (verdicts[i].answer != TG_SKIP && stands_for(plan, i, test)) return false;
+    return true;
+}
+
+/* Adds what one rule lacks; *why is the reason of the first test that is not measured. */
+static void look_at_rule(const struct tg_plan *plan, const struct tg_verdict verdicts[], size_t r,
+                         const char **why, char *out, size_t size)
+{
+    size_t selected = 0, lacking = 0, used = strlen(out);
+    for (size_t i = 0; i < plan->spec.test_count; i++) {
+        if (plan->spec.tests[i].rule != r) continue;
+        selected++;
+        if (!is_lacking(plan, verdicts, i)) continue;
+        lacking++;
+        if (!*why) *why = verdicts[i].reason;
+    }
+    const char *name = tg_policy_rule_name(&plan->policy.rules[r]), *before = used ? ", " : "";
+    if (selected == 0)
+        snprintf(out + used, size - used, "%s%s (selects nothing)", before, name);
+    else if (lacking > 0)
+        snprintf(out + used, size - used, "%s%s (%zu test%s)", before, name, lacking,
+                 lacking == 1 ? "" : "s");
+}
+
+bool tg_coverage_lacks(const struct tg_plan *plan, const struct tg_verdict verdicts[], char *out,
+                       size_t size)
+{
+    const char *why = NULL;
+    out[0] = 0;
+    for (size_t r = 0; r < plan->policy.rule_count; r++)
+        if (plan->policy.rules[r].required) look_at_rule(plan, verdicts, r, &why, out, size);
+    size_t used = strlen(out);
+    if (why) snprintf(out + used, size - used, "; the first: %.150s", why);
+    return *out != 0;
+}

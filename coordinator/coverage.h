@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TG_COORDINATOR_COVERAGE_H
+#define TG_COORDINATOR_COVERAGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "coordinator/plan.h"
+#include "coordinator/rule.h"
+
+/*
+ * What the policy requires ("required" of a rule) and no machine of the run could measure: then
+ * the answer is no pass, whatever the rest says.
+ *
+ * Each test of such a rule must have been measured, on one class of hardware at least; of tests
+ * that compare one cell with several rivals (`against`), which differ in nothing but the axis of
+ * the rule, one: who is better than every kernel that a machine has is better than its best. And a
+ * required rule must select something.
+ */
+
+/*
+ * Writes what is missing: "gpu_ratio (16 tests), gpu_decode (4 tests); the first: 8 threads need as
+ * many cores, a cell here has at most 4". False, and "", if nothing is.
+ */
+bool tg_coverage_lacks(const struct tg_plan *plan, const struct tg_verdict verdicts[], char *out,
+                       size_t size);
+
+#endif

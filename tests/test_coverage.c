@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "coordinator/coverage.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "tests/made_run.h"
+
+#define MATRIX                                                                                     \
+    "{\"tritgate_matrix\": 1, \"axes\": {\"probe\": [\"kernel\"], \"kernel\": [\"i2s_scalar\","    \
+    " \"i2s_avx2\", \"i2s_avx512vnni\"], \"layer\": [\"640x2560\"], \"threads\": [1, 8]}}"
+#define POLICY(rules) "{\"tritgate_policy\": 1, \"flow\": \"f\", \"rules\": [" rules "]}"
+#define RATIO(more)                                                                                \
+    "{\"rule\": \"ratio\", \"name\": \"fast\", \"metric\": \"call_time\", \"axis\": \"kernel\","   \
+    " \"of\": \"i2s_scalar\", \"where\": \"threads=1\", \"limit\": 2" more "}"
+#define RIVALS      ", \"against\": \"isa=avx* threads=*\""
+#define REQUIRED    ", \"required\": true"
+#define FLOOR(more) "{\"rule\": \"floor\", \"metric\": \"kernel_accuracy\", \"limit\": 0.9" more "}"
+
+static struct tg_plan plan;
+static char text[400];
+
+/* What is lacking on workers with so many cores (0: no such worker), the second of another class.
+ */
+static const char *lacks(const char *policy, int64_t cores, int64_t other_cores)
+{
+    struct tg_capability workers[2] = {made_worker("a", NULL), made_worker("b", NULL)};
+    tg_plan_release(&plan);
+    workers[0].head.cores = cores;
+    workers[1].head.cores = other_cores;
+    snprintf(workers[1].hardware, sizeof workers[1].hardware, "another");
+    if (!other_cores) tg_plan_capability_release(&workers[1]);
+    made_plan(MATRIX, policy, workers, other_cores ? 2 : 1, &made_asked, &plan);
+    struct tg_verdict *verdicts = calloc(plan.spec.test_count, sizeof *verdicts);
+    assert_non_null(verdicts);
+    for (size_t i = 0; i < plan.spec.test_count; i++) {
+        bool is_skipped = plan.prospects[i].fate == TG_TO_SKIP;
+        tg_rule_say(&verdicts[i], is_skipped ? TG_SKIP : TG_INCONCLUSIVE, "", "%s",
+                    plan.prospects[i].reason);
+    }
+    bool lacks_some = tg_coverage_lacks(&plan, verdicts, text, sizeof text);
+    assert_int_equal(lacks_some, *text != 0);
+    free(verdicts);
+    return text;
+}
+
+static int end(void **state)
+{
+    (void)state;
+    tg_plan_release(&plan);
+    return 0;
+}
+
+static void what_nobody_requires_is_not_missed(void **state)
+{
+    (void)state;
+    assert_string_equal(lacks(POLICY(RATIO(RIVALS)), 4, 0), "");
+    assert_string_equal(lacks(POLICY(FLOOR("")), 4, 0), "");
+}
+
+/* A machine has no avx512vnni, and its best kernel is avx2's; but not with 8 threads. */
+static void rivals_that_a_machine_has_not_are_none(void **state)
+{
+    (void)state;
+    assert_string_equal(lacks(POLICY(RATIO(RIVALS REQUIRED)), 8, 0), "");
+    assert_string_equal(
+        lacks(POLICY(RATIO(RIVALS REQUIRED)), 4, 0),
+        "fast (2 tests); the first: 8 threads need as many cores, a cell here has at most 4");
+}
+
+static void whom_a_rule_names_must_be_there(void **state)
+{
+    (void)state;
+    static const char to[] = ", \"to\": \"i2s_avx512vnni\"";
+    char policy[1000];
+    snprintf(policy, sizeof policy, POLICY(RATIO("%s%s")), to, REQUIRED);
+    assert_non_null(
+        strstr(lacks(policy, 8, 0), "fast (1 test); the first: instruction set 'avx512vnni' "));
+    assert_non_null(
+        strstr(lacks(POLICY(FLOOR(REQUIRED)), 8, 0), "kernel_accuracy (2 tests); the first: "));
+}
+
+static void one_class_of_machines_is_enough(void **state)
+{
+    (void)state;
+    assert_string_equal(lacks(POLICY(RATIO(RIVALS REQUIRED)), 4, 8), "");
+    assert_string_equal(lacks(POLICY(RATIO(RIVALS REQUIRED)), 8, 4), "");
+    assert_non_null(
+        strstr(lacks(POLICY(RATIO(RIVALS REQUIRED)), 4, 2), "fast (4 tests); the first: "));
+}
+
+static void a_rule_that_selects_nothing_is_missing(void **state)
+{
+    (void)state;
+    static const char nothing[] = ", \"where\": \"batch=77\"";
+    char policy[1000];
+    snprintf(policy, sizeof policy, POLICY(FLOOR("") ", " FLOOR("%s%s")), nothing, REQUIRED);
+    assert_string_equal(lacks(policy, 8, 0), "kernel_accuracy (selects nothing)");
+    snprintf(policy, sizeof policy, POLICY(FLOOR("%s%s") ", " RATIO(RIVALS REQUIRED)), nothing,
+             REQUIRED);
+    assert_non_null(strstr(lacks(policy, 4, 0),
+                           "kernel_accuracy (selects nothing), fast (2 tests); the first: "));
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_teardown(name, end)
+    const struct CMUnitTest tests[] = {
+        TEST(what_nobody_requires_is_not_missed),     TEST(rivals_that_a_machine_has_not_are_none),
+        TEST(whom_a_rule_names_must_be_there),        TEST(one_class_of_machines_is_enough),
+        TEST(a_rule_that_selects_nothing_is_missing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
