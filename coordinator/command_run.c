@@ -306,7 +306,7 @@ static int work_as_rank(struct tg_wire *wire, const struct tg_wishes *o, struct 
         return -1;
     int rc = tg_serve(wire, worker, err);
     tg_serve_close(worker);
-    return rc;
+    return rc < 0 ? rc : tg_wire_await_end(wire, err);
 }
 
 int tg_command_run(int argc, char **argv)

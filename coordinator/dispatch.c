@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/pulse.h"
 #include "coordinator/evidence.h"
 #include "coordinator/lease.h"
 #include "coordinator/queue.h"
@@ -18,7 +19,6 @@
 #include "coordinator/standing.h"
 #include "kernels/fill.h"
 #include "results/telegram.h"
-#include "worker/pulse.h"
 
 #define PLAIN_EVERY_S 10
 #define LOOK_EVERY_S  0.1

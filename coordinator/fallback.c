@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/pulse.h"
+
 /* What is known of the matrix' cells, in their order. */
 struct cells {
     const struct tg_plan *plan;
@@ -41,6 +43,7 @@ static void look_at_rows(struct cells *c)
 {
     const struct tg_spec *spec = &c->plan->spec;
     for (size_t r = 0; r < c->run->count; r++) {
+        tg_pulse();
         if (c->run->rows[r].outcome != TG_MEASURED && c->run->rows[r].outcome != TG_WRONG) continue;
         for (size_t i = 0; i < spec->cell_count; i++)
             if (is_cell(&c->run->rows[r].cell, &spec->cells[i])) c->measured[i] = true;
@@ -53,6 +56,7 @@ static void look_at_tries(const struct cells *c, const struct tg_cell *cell, str
     for (size_t r = 0; r < c->run->count; r++) {
         const struct tg_measurement *row = &c->run->rows[r];
         size_t tries = 0;
+        tg_pulse();
         if (!is_cell(&row->cell, cell)) continue;
         for (size_t k = 0; k <= r; k++)
             tries += is_cell(&c->run->rows[k].cell, cell) &&

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/pulse.h"
 #include "coordinator/coverage.h"
 #include "coordinator/shard.h"
 #include "worker/gpu.h"
@@ -304,6 +305,7 @@ static int judge_families(const struct tg_plan *plan, const struct tg_rows *rows
         if (!plan->spec.tests[i].has_to || plan->spec.tests[i].is_shadow) continue;
         /* What was accepted, or is the clock's, is no loss of the family. */
         if (d->verdicts[i].accepted || d->verdicts[i].is_clock_effect) continue;
+        tg_pulse();
         rc = tg_judge_gather(plan, i, rows, &rounds, err);
         if (rc < 0) break;
         rc = tg_family_take(families, i, rounds.values, rounds.count, err);
@@ -396,6 +398,7 @@ static int decide(const struct tg_plan *plan, const struct tg_run *run, const st
     d->row_count = run->count;
     d->verdict_count = plan->spec.test_count;
     for (size_t i = 0; i < d->verdict_count; i++) {
+        tg_pulse();
         if (tg_judge_test(plan, i, rows, NULL, &d->verdicts[i], err) < 0) return -1;
         tg_judge_foresee(plan, &d->verdicts[i]);
         tg_acceptance_apply(plan, d->date, i, &d->verdicts[i]);
@@ -443,7 +446,10 @@ int tg_gate_decide(const struct tg_plan *plan, const struct tg_run *run,
     struct tg_rows *rows = NULL;
     made.verdicts = calloc(plan->spec.test_count, sizeof *made.verdicts);
     int rc = made.verdicts ? tg_rows_create(plan, &rows, err) : tg_fail(err, "out of memory");
-    for (size_t i = 0; rc == 0 && i < run->count; i++) rc = tg_rows_add(rows, &run->rows[i], err);
+    for (size_t i = 0; rc == 0 && i < run->count; i++) {
+        tg_pulse();
+        rc = tg_rows_add(rows, &run->rows[i], err);
+    }
     if (rc == 0) rc = decide(plan, run, rows, &made, err);
     tg_rows_destroy(rows);
     if (rc < 0)

@@ -5,6 +5,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/pulse.h"
+
 static const struct tg_report reports[] = {
 #define REPORT(name, file, meaning) {#name, file, meaning, tg_report_##name},
 #include "coordinator/reports.def"
@@ -33,6 +35,7 @@ int tg_report_write_all(const char *directory, const struct tg_plan *plan,
 {
     for (size_t i = 0; i < tg_report_count(); i++) {
         char path[4096 + 64];
+        tg_pulse();
         if (!*reports[i].file) continue;
         snprintf(path, sizeof path, "%s/%s", directory, reports[i].file);
         FILE *out = fopen(path, "w");

@@ -4,11 +4,11 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "base/pulse.h"
 #include "coordinator/family.h"
 #include "coordinator/gate.h"
 #include "coordinator/judge.h"
 #include "coordinator/rows.h"
-#include "worker/pulse.h"
 
 #define FAILS_SOON 2.302585092994046 /* log 10: evidence that makes a test suspicious */
 #define SUSPICIOUS 1e6               /* urgency of such a test */

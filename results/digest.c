@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/pulse.h"
+
 enum { DIGEST_BYTES = (TG_DIGEST_SIZE - 1) / 2, PORTION_BYTES = 16384 };
 
 struct tg_digest {
@@ -81,8 +83,10 @@ int tg_digest_file(const char *path, char hex[TG_DIGEST_SIZE], struct tg_error *
     }
     digest = tg_digest_create(err);
     if (!digest) goto out;
-    while ((size = fread(portion, 1, sizeof portion, file)) > 0)
+    while ((size = fread(portion, 1, sizeof portion, file)) > 0) {
+        tg_pulse();
         tg_digest_update(digest, portion, size);
+    }
     if (ferror(file)) {
         tg_fail(err, "cannot read '%s': %s", path, strerror(errno));
         goto out;

@@ -13,6 +13,7 @@
 
 #include "base/json.h"
 #include "base/log.h"
+#include "base/pulse.h"
 #include "results/digest.h"
 #include "results/metric.h"
 #include "results/store_file.h"
@@ -164,6 +165,7 @@ static int take_rows(const struct shard *s, struct tg_run *run, struct tg_digest
     run->rows = rows;
     for (size_t r = 0; r < s->row_count; r++) {
         struct tg_measurement *m = &run->rows[run->count];
+        tg_pulse();
         if (tg_store_layout_from_row(&s->rows[r], &s->columns, m, err) < 0) return -1;
         if (take_series(s, r, &next, m) < 0 ||
             check_row(m, &s->columns.facts, before, s->rows[r].digest, digest, err) < 0) {

@@ -8,13 +8,14 @@ unset "${!OMPI_@}"
 
 ask slow '"stub_twice"' round_s=0.1 quads_max=2000 rounds_min=10 rounds_max=60 \
     budget_s='60, "silence_s": 3'
+ask brief '"stub_twice"' limit=1.5 budget_s='60, "silence_s": 3'
 ask strict '"stub_twice"' limit=1.5
 
 # begin DIR ARG...: a launch in the background; waits until a round is stored.
 begin() {
     local run=$1
     shift
-    setsid "$TRITGATE" launch "$@" >"$run.out" 2>"$run.err" </dev/null &
+    setsid "$TRITGATE" launch "$@" >"$run.out" 2>"$run.err" </dev/null 9<&- &
     launcher=$!
     for _ in $(seq 200); do
         [[ -s $run/worker-0001.1.h5 || -s $run/worker-0002.1.h5 ]] && return 0
@@ -75,6 +76,25 @@ check 'who interrupts it ends it' ends 4 interrupted
 check 'and is told how to go on' grep -q 'error: stopped by a signal; --resume .*interrupted goes on' interrupted.err
 check 'nothing is left running then' alone interrupted
 check 'which can be done' gives 0 "$TRITGATE" launch -n 2 -- run --resume interrupted
+
+# It decides as long as nobody reads its receipt (it is read when it sees whether it can write): all
+# is measured by then, and all files are closed.
+mkfifo pipe
+exec 9<>pipe
+check 'a run begins (deciding)' begin deciding -- run brief.json --out deciding --json pipe
+exec 9<&-
+for _ in $(seq 600); do [[ -s deciding/receipt.json ]] && break || sleep 0.05; done
+victim=$(rank 0)
+kill -STOP "$victim"
+for _ in $(seq 1200); do kill -0 "$victim" 2>/dev/null && sleep 0.05 || break; done
+kill -9 "$victim" 2>/dev/null # nobody else did
+exec 9<>pipe
+check 'a coordinator that is stopped while it decides is lost' ends 1 deciding
+exec 9<&-
+check 'to its workers' grep -q 'error: the coordinator has said nothing for 3 s' deciding.err
+check 'so that another try decides' grep -q 'warning: try 1 of 3 was lost' deciding.err
+check 'on what was measured' test -s deciding/digests.json -a -z "$(ls deciding/worker-000?.2.h5 2>/dev/null)"
+check 'nothing is left running of that' alone deciding
 
 mkdir never && printf '#!/bin/sh\nexit 1\n' >never/mpirun && chmod +x never/mpirun
 check 'tries are bounded' gives 4 env PATH="$PWD/never:$PATH" "$TRITGATE" launch --tries 2 -- run slow.json

@@ -7,10 +7,10 @@
 
 #include <cmocka.h>
 
+#include "base/pulse.h"
 #include "results/telegram.h"
 #include "tests/run_directory.h"
 #include "tests/worker_cell.h"
-#include "worker/pulse.h"
 #include "worker/serve.h"
 
 /* Rounds as they are ordered (serve.h), and given up when nobody waits for them any more. */

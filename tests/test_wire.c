@@ -13,7 +13,7 @@
 
 #include <cmocka.h>
 
-#include "worker/pulse.h"
+#include "base/pulse.h"
 
 /* Of one rank; what passes between ranks is seen by whole runs. */
 

@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "worker/pulse.h"
+#include "base/pulse.h"
 
 #define LINE_MOST     (1u << 20)
 #define CHILDREN_MOST 8

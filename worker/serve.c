@@ -15,12 +15,12 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/pulse.h"
 #include "kernels/kernel.h"
 #include "results/store.h"
 #include "results/telegram.h"
 #include "worker/host.h"
 #include "worker/parcel.h"
-#include "worker/pulse.h"
 #include "worker/seat.h"
 #include "worker/survey.h"
 

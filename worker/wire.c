@@ -10,8 +10,8 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/pulse.h"
 #include "worker/host.h"
-#include "worker/pulse.h"
 #include "worker/ulfm.h"
 
 #define PAUSE_LEAST_NS 100000
@@ -40,6 +40,7 @@ struct tg_wire {
     MPI_Request *beats;      /* under way to each rank */
     struct letter **letters; /* likewise; what has left may still be there */
     bool *is_dead;           /* each rank; NULL where MPI ends all when one dies */
+    bool has_ended;          /* rank 0 has closed its end */
     bool is_alone;           /* rank 0 was lost, for good: what it wanted was given up */
 };
 
@@ -355,22 +356,32 @@ static void leave_soon(int status)
     alarm(LEAVE_WITHIN_S);
 }
 
-/* Rank 0, which may decide meanwhile, says when all leave: MPI's own waiting for it would spin. */
-static void agree_to_leave(struct tg_wire *w)
+/* Rank 0 says when all leave: MPI's own waiting for it would spin. */
+static void say_end(struct tg_wire *w)
 {
     static const char sign = 0;
-    int there = 0;
-    long pause = PAUSE_LEAST_NS;
     MPI_Request request;
-    for (int i = 1; i < w->size && w->rank == 0; i++)
+    for (int i = 1; i < w->size; i++)
         if (!tg_wire_is_dead(w, i) &&
             MPI_Isend(&sign, 1, MPI_CHAR, i, LEAVE, MPI_COMM_WORLD, &request) == MPI_SUCCESS)
             MPI_Request_free(&request);
-    while (w->rank > 0 && !there && !tg_wire_is_dead(w, 0)) {
+}
+
+int tg_wire_await_end(struct tg_wire *wire, struct tg_error *err)
+{
+    int there = 0;
+    long pause = PAUSE_LEAST_NS;
+    while (wire->has_mpi && !wire->has_ended) {
         MPI_Iprobe(0, LEAVE, MPI_COMM_WORLD, &there, MPI_STATUS_IGNORE);
-        if (w->is_dead) tg_ulfm_look(w->is_dead);
-        if (!there) pause_for(&pause);
+        wire->has_ended = there;
+        if (there) break;
+        if (wire->is_dead) tg_ulfm_look(wire->is_dead);
+        if (tg_wire_is_dead(wire, 0)) return tg_fail(err, "the coordinator has died");
+        if (!beat(wire))
+            return tg_fail(err, "the coordinator has said nothing for %.3g s", wire->patience_s);
+        pause_for(&pause);
     }
+    return 0;
 }
 
 /* Waits for what is under way to ranks that are not lost, but not for ever. */
@@ -394,7 +405,11 @@ void tg_wire_close(struct tg_wire *wire, int status)
     if (wire->has_mpi) {
         let_all_leave(wire);
         tg_pulse_set(NULL, NULL);
-        agree_to_leave(wire);
+        wire->patience_s = INFINITY;
+        if (wire->rank == 0)
+            say_end(wire);
+        else
+            tg_wire_await_end(wire, NULL);
         leave_soon(status);
         MPI_Finalize();
         alarm(0);

@@ -67,6 +67,12 @@ int tg_wire_receive(struct tg_wire *wire, double deadline_s, int *rank, char **t
                     struct tg_error *err);
 
 /*
+ * Of a worker that has nothing more to do: waits until rank 0, which may decide meanwhile, closes
+ * its end. Fails when rank 0 is lost.
+ */
+int tg_wire_await_end(struct tg_wire *wire, struct tg_error *err);
+
+/*
  * Leaves in order; every rank must. Ends the process with this status if MPI does not let it go
  * within seconds, since another rank hangs. Accepts NULL.
  */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "worker/pulse.h"
+#include "base/pulse.h"
 
 #include <stddef.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#ifndef TG_WORKER_PULSE_H
-#define TG_WORKER_PULSE_H
+#ifndef TG_BASE_PULSE_H
+#define TG_BASE_PULSE_H
 
 #include <stdbool.h>
 
