@@ -207,6 +207,32 @@ static void what_grows_in_pieces_has_a_slope(void **state)
     assert_true(v == 0);
 }
 
+/* In how many of 64 places of the first step a leak in pieces of 2 MiB has a slope over `limit`. */
+static int seen(size_t count, double leak, double limit)
+{
+    static const double piece = 2097152;
+    double line[100], v;
+    int times = 0;
+    for (int phase = 0; phase < 64; phase++) {
+        for (size_t i = 0; i < count; i++)
+            line[i] = piece * floor(((double)i * leak + piece * phase / 64) / piece);
+        assert_int_equal(tg_round_value_slope(line, count, 0.2, &v), 0);
+        times += v > limit;
+    }
+    return times;
+}
+
+/* What docs/GPU.md says: of 20 samples 16 are left, 7 steps in the half that has fewer. */
+static void a_leak_in_pieces_is_surely_seen_from_one_in_each_half_on(void **state)
+{
+    (void)state;
+    assert_int_equal(seen(20, 2097152.0 / 7 + 1, 65536), 64);
+    assert_in_range(seen(20, 262144, 65536), 1, 63);
+    assert_int_equal(seen(20, 65536, 0), 0);
+    assert_int_equal(seen(100, 2097152.0 / 39 + 1, 0), 64);
+    assert_in_range(seen(100, 50000, 0), 1, 63);
+}
+
 static void too_few_samples_have_no_slope(void **state)
 {
     (void)state;
@@ -238,6 +264,7 @@ int main(void)
         TEST(growth_is_measured_by_the_bytes_of_both_models),
         TEST(a_slope_is_had_from_the_better_half),
         TEST(what_grows_in_pieces_has_a_slope),
+        TEST(a_leak_in_pieces_is_surely_seen_from_one_in_each_half_on),
         TEST(too_few_samples_have_no_slope),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
