@@ -116,6 +116,7 @@ static bool was_seen(const struct tg_capability *worker, const struct tg_block *
 {
     for (size_t i = 0; i < block->cell_count; i++) {
         const struct tg_survey_kernel *k = tg_survey_find(&worker->head, block->cells[i].kernel);
+        if (k && !tg_survey_has_build(k, &block->cells[i], reason, size)) return false;
         if (!k || k->here) continue;
         snprintf(reason, size, "kernel '%s' has no line from this hardware", k->name);
         return false;

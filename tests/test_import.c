@@ -243,6 +243,33 @@ static void what_a_matrix_asks_is_never_skipped(void **state)
     tg_import_release(&lines);
 }
 
+/* But for what a run skips by name, too: there are not two builds of a whole model on a device. */
+static void two_builds_of_a_model_on_a_device_are_none(void **state)
+{
+    (void)state;
+    static const char matrix[] =
+        "{\"tritgate_matrix\": 1, \"axes\": {\"probe\": [\"model\"], \"kernel\":"
+        " [\"i2s_cuda\", \"i2s_avx2\"], \"model\": [\"bitnet-2b\"], \"profile\": "
+        "[\"decode_128\"]}}";
+    static const char rates[] =
+        "{\"tritgate_policy\": 1, \"flow\": \"review\", \"rules\": [{\"rule\": \"noninferior\","
+        " \"metric\": \"decode_rate\", \"axis\": \"build\", \"of\": \"head\", \"to\": \"base\","
+        " \"tolerance\": 0.02, \"margin\": 0.05}]}";
+    const char *const texts[] = {line(CELL, BLOCK, 1, "\"cpu\":\"A\"", TIME), NULL};
+    struct tg_lines lines = taken(texts);
+    struct tg_plan plan;
+    plan_of(&lines, matrix, rates, &plan);
+    assert_int_equal(plan.spec.test_count, 2);
+    assert_int_equal(fated(&plan, TG_TO_MEASURE), 1);
+    size_t test = plan.prospects[0].fate == TG_TO_SKIP ? 0 : 1;
+    assert_string_equal(plan.spec.tests[test].of.kernel, "i2s_cuda");
+    assert_string_equal(plan.prospects[test].reason,
+                        "build 'base' is of kernels: whole models on a device are this program's "
+                        "own");
+    tg_plan_release(&plan);
+    tg_import_release(&lines);
+}
+
 /* Rounds that were copied would narrow every interval. */
 static void a_measurement_does_not_stand_in_two_rounds(void **state)
 {
@@ -327,6 +354,7 @@ int main(void)
         cmocka_unit_test(libraries_are_what_their_rows_say),
         cmocka_unit_test(a_kernel_that_we_do_not_have_is_what_its_name_and_facts_say),
         cmocka_unit_test(what_a_matrix_asks_is_never_skipped),
+        cmocka_unit_test(two_builds_of_a_model_on_a_device_are_none),
         cmocka_unit_test(a_measurement_does_not_stand_in_two_rounds),
         cmocka_unit_test(lines_without_a_head_make_no_matrix),
         cmocka_unit_test_setup_teardown(what_is_stored_is_what_was_read, run_make, run_remove),

@@ -349,6 +349,17 @@ static bool has_layers(const struct tg_survey_kernel *k, const struct tg_cell *c
     return true;
 }
 
+bool tg_survey_has_build(const struct tg_survey_kernel *kernel, const struct tg_cell *cell,
+                         char *reason, size_t size)
+{
+    const struct tg_probe *probe = tg_probe_find(cell->probe);
+    if (strcmp(kernel->device, "cpu") == 0 || !probe || !probe->has_model ||
+        strcmp(cell->build, "base") != 0)
+        return true;
+    return cannot(reason, size, "build", "base",
+                  "is of kernels: whole models on a device are this program's own");
+}
+
 /* Whether this program runs whole models on the kernel's device, as it packs them, in this build.
  */
 static bool can_run_there(const struct tg_survey_kernel *k, const struct tg_cell *cell,
@@ -358,10 +369,7 @@ static bool can_run_there(const struct tg_survey_kernel *k, const struct tg_cell
         return cannot(reason, size, "device", k->device, "runs no whole models in this build");
     if (strcmp(k->format, "i2s") != 0)
         return cannot(reason, size, "kernel", k->name, "is not of i2s, as models on a device are");
-    if (strcmp(cell->build, "base") == 0)
-        return cannot(reason, size, "build", "base",
-                      "is of kernels: whole models on a device are this program's own");
-    return true;
+    return tg_survey_has_build(k, cell, reason, size);
 }
 
 /* Whether both processes have room for a model on the GPU. */

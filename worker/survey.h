@@ -74,6 +74,13 @@ void tg_survey_release(struct tg_survey *survey);
 const struct tg_survey_kernel *tg_survey_find(const struct tg_survey *survey, const char *name);
 
 /*
+ * Whether the cell's build is one of its kernel's: of whole models on a device there is only head.
+ * If not, the reason is written.
+ */
+bool tg_survey_has_build(const struct tg_survey_kernel *kernel, const struct tg_cell *cell,
+                         char *reason, size_t size);
+
+/*
  * Whether a machine with these surveys (base may be NULL) can run the cell. If not, the reason is
  * written, as it stands behind "skipped".
  */
