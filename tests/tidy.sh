@@ -13,6 +13,7 @@ tested_elsewhere="\
 ahead test_kernels.c
 batch_avx512vnni test_kernels.c
 begin test_cli.sh
+codes_avx2 test_kernels.c
 command test_cli.sh
 fields_avx2 test_kernels.c
 fields_avx512vnni test_kernels.c
