@@ -258,14 +258,16 @@ static void make_lines(const struct tg_problem *p, const struct tg_tiles_tl2 *d,
 {
     const int8_t *threes = p->activations + b * p->cols + chunk->from;
     const int8_t *twos = p->activations + b * p->cols + d->three_cols;
-    __m256i *to = (__m256i *)chunk->lines;
+    __m256i *to = (__m256i *)(chunk->lines + LINE_BYTES * (chunk->cols / 3));
+    int8_t raised[CHUNK_COLUMNS + 1];
 
-    for (int64_t c = 0; c < chunk->cols; c += 3) {
-        const __m256i sums = tg_tables_avx2_threes(threes + c);
-        const __m256i negative = _mm256_sub_epi8(_mm256_setzero_si256(), sums);
-        _mm256_store_si256(to++, _mm256_permute2x128_si256(sums, negative, 0x20));
-        _mm256_store_si256(to++, _mm256_permute2x128_si256(sums, negative, 0x31));
+    for (int64_t c = 0; c < chunk->cols; c += 32) {
+        const __m256i as_is = _mm256_loadu_si256((const __m256i *)(threes + c));
+        const __m256i by_128 = _mm256_xor_si256(as_is, _mm256_set1_epi8(-128));
+        _mm256_storeu_si256((__m256i *)(raised + c), by_128);
     }
+    raised[chunk->cols] = 0;
+    tg_tables_avx512vbmi_lines(raised, chunk->cols, chunk->lines);
     for (int64_t c = 0; c < chunk->two_cols; c += 2) {
         const __m256i sums = tg_tables_avx2_twos(twos + c);
         _mm256_store_si256(to++, sums);
@@ -379,18 +381,19 @@ static inline __m512i lanes_of(__m256i bytes, int panel)
                                            : _mm256_extracti128_si256(bytes, 1));
 }
 
-/* The codes of three weights, v being 9, 3 and 1 times them. */
-#define CODES(v) ((13 + (v)) / 9 | (13 + (v)) / 3 % 3 << 8 | (13 + (v)) % 3 << 16)
-
 /* Cuts the threes of 24 columns of a stripe into codes of one byte. */
 static void cut_threes(const struct run *run, uint8_t *codes)
 {
-    const __m512i plus = _mm512_setr_epi32(CODES(0), CODES(1), CODES(2), CODES(3), CODES(4),
-                                           CODES(5), CODES(6), CODES(7), CODES(8), CODES(9),
-                                           CODES(10), CODES(11), CODES(12), CODES(13), 0, 0);
-    const __m512i minus = _mm512_setr_epi32(CODES(0), CODES(-1), CODES(-2), CODES(-3), CODES(-4),
-                                            CODES(-5), CODES(-6), CODES(-7), CODES(-8), CODES(-9),
-                                            CODES(-10), CODES(-11), CODES(-12), CODES(-13), 0, 0);
+    const __m512i plus = _mm512_setr_epi32(
+        TG_TABLES_CODES(0), TG_TABLES_CODES(1), TG_TABLES_CODES(2), TG_TABLES_CODES(3),
+        TG_TABLES_CODES(4), TG_TABLES_CODES(5), TG_TABLES_CODES(6), TG_TABLES_CODES(7),
+        TG_TABLES_CODES(8), TG_TABLES_CODES(9), TG_TABLES_CODES(10), TG_TABLES_CODES(11),
+        TG_TABLES_CODES(12), TG_TABLES_CODES(13), 0, 0);
+    const __m512i minus = _mm512_setr_epi32(
+        TG_TABLES_CODES(0), TG_TABLES_CODES(-1), TG_TABLES_CODES(-2), TG_TABLES_CODES(-3),
+        TG_TABLES_CODES(-4), TG_TABLES_CODES(-5), TG_TABLES_CODES(-6), TG_TABLES_CODES(-7),
+        TG_TABLES_CODES(-8), TG_TABLES_CODES(-9), TG_TABLES_CODES(-10), TG_TABLES_CODES(-11),
+        TG_TABLES_CODES(-12), TG_TABLES_CODES(-13), 0, 0);
     __m256i places[SIGNED_THREES];
 
     places_of(run, places);
