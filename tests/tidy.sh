@@ -15,6 +15,7 @@ batch_avx512vnni test_kernels.c
 begin test_cli.sh
 codes_avx2 test_kernels.c
 command test_cli.sh
+digits_avx2 test_kernels.c
 fields_avx2 test_kernels.c
 fields_avx512vnni test_kernels.c
 fields_neon test_aarch64.sh
