@@ -18,6 +18,7 @@ command test_cli.sh
 digits_avx2 test_kernels.c
 fields_avx2 test_kernels.c
 fields_avx512vnni test_kernels.c
+fields_avxvnni test_kernels.c
 fields_neon test_aarch64.sh
 groups test_format_i2s.c
 lanes test_vector.c
