@@ -185,6 +185,16 @@ static const struct tg_measurement *find_odd(const struct tg_measurement *const 
     return others_can ? odd : NULL;
 }
 
+char *tg_evidence_device(const struct tg_measurement *m, char out[TG_DEVICE_NAME_SIZE])
+{
+    if (strcmp(m->facts.gpu_uuid, "unknown") != 0)
+        snprintf(out, TG_DEVICE_NAME_SIZE, "%s of %s", m->facts.gpu_uuid, m->facts.host);
+    else
+        snprintf(out, TG_DEVICE_NAME_SIZE, "that of rank %d on %s", (int)m->facts.rank,
+                 m->facts.host);
+    return out;
+}
+
 /* Leaves out a round that the broken device could not measure; false if it is none of these. */
 static bool spare(const struct tg_measurement *odd, const struct tg_measurement *of,
                   const struct tg_measurement *to, struct tg_rounds *rounds)
@@ -192,12 +202,7 @@ static bool spare(const struct tg_measurement *odd, const struct tg_measurement 
     const struct tg_measurement *broken = failed_there(of) ? of : to;
     if (!odd || !broken || !failed_there(broken) || of->outcome == TG_WRONG || is_wrong_head(to))
         return false;
-    if (strcmp(odd->facts.gpu_uuid, "unknown") != 0)
-        snprintf(rounds->odd_device, sizeof rounds->odd_device, "%s of %s", odd->facts.gpu_uuid,
-                 odd->facts.host);
-    else
-        snprintf(rounds->odd_device, sizeof rounds->odd_device, "that of rank %d on %s",
-                 (int)odd->facts.rank, odd->facts.host);
+    tg_evidence_device(odd, rounds->odd_device);
     rounds->spared++;
     rounds->since_broken = 0;
     tell(rounds, broken);

@@ -33,7 +33,7 @@ struct tg_rounds {
     size_t skipped;     /* ... in which a cell was skipped, in the last attempt at the block */
     size_t unfit;       /* ... of those, what was to run on a device */
     size_t spared;      /* ... that only a broken device could not measure; in none of the above */
-    char odd_device[2 * TG_TEXT_SIZE + 4]; /* its name, "GPU-1 of node-1"; "" for none */
+    char odd_device[TG_DEVICE_NAME_SIZE]; /* its name, "" for none */
     size_t apart;   /* ... whose sides two nodes or devices measured: nothing is compared */
     size_t hollow;  /* ... that were measured, but whose samples give no value */
     size_t lacking; /* ... of those, with a side that has no samples of the metric at all */
@@ -63,8 +63,9 @@ int tg_evidence_gather(const struct tg_measurement *const rows[], size_t count,
 
 void tg_evidence_release(struct tg_rounds *rounds);
 
-/* Whether a cell ran, or was to run, on a device of its own. */
+/* Whether a cell ran, or was to run, on a device of its own; and its name, "GPU-1 of node-1". */
 bool tg_evidence_is_on_device(const struct tg_measurement *m);
+char *tg_evidence_device(const struct tg_measurement *m, char out[TG_DEVICE_NAME_SIZE]);
 
 /*
  * The value of one round of a pair from the samples of both sides: whole quads only (turns 4k to

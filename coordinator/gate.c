@@ -364,22 +364,38 @@ static int note_fallbacks(const struct tg_plan *plan, const struct tg_run *run,
     return 0;
 }
 
+/* How many cells a device measured, of whatever block. */
+static size_t measured_on(const struct tg_run *run, const char *device)
+{
+    size_t count = 0;
+    char name[TG_DEVICE_NAME_SIZE];
+    for (size_t i = 0; i < run->count; i++)
+        count += run->rows[i].outcome == TG_MEASURED && tg_evidence_is_on_device(&run->rows[i]) &&
+                 strcmp(tg_evidence_device(&run->rows[i], name), device) == 0;
+    return count;
+}
+
 /* Names the devices that alone could not measure what others did: how it ended says so. */
-static void note_odd_devices(struct tg_decision *d)
+static void note_odd_devices(const struct tg_run *run, struct tg_decision *d)
 {
     for (size_t i = 0; i < d->verdict_count; i++) {
+        const char *device = d->verdicts[i].odd_device;
         size_t tests = 0, before = 0;
-        if (!*d->verdicts[i].odd_device) continue;
+        if (!*device) continue;
         for (size_t k = 0; k < d->verdict_count; k++) {
-            bool is_same = strcmp(d->verdicts[k].odd_device, d->verdicts[i].odd_device) == 0;
+            bool is_same = strcmp(d->verdicts[k].odd_device, device) == 0;
             tests += is_same;
             before += is_same && k < i;
         }
-        if (before == 0)
-            note(d,
-                 "broken device: %s, alone; rounds of %zu test%s broke there, and count for "
-                 "nothing: another device measured the same",
-                 d->verdicts[i].odd_device, tests, tests == 1 ? "" : "s");
+        if (before > 0) continue;
+        size_t measured = measured_on(run, device);
+        note(d,
+             "broken device: %s, alone; rounds of %zu test%s broke there, and count for nothing: "
+             "another device measured the same",
+             device, tests, tests == 1 ? "" : "s");
+        if (measured > 0)
+            note(d, "%s measured %zu cell%s in order: it may be the kernels' fault, too", device,
+                 measured, measured == 1 ? "" : "s");
     }
 }
 
@@ -409,7 +425,7 @@ static int decide(const struct tg_plan *plan, const struct tg_run *run, const st
         count(plan, i, d);
     }
     if (judge_families(plan, rows, d, err) < 0) return -1;
-    note_odd_devices(d);
+    note_odd_devices(run, d);
     if (left_out) note(d, "left out: %zu rounds of tests whose samples are not whole", left_out);
     if (discarded)
         note(d,

@@ -43,10 +43,10 @@ struct tg_verdict {
     size_t left_out;  /* rounds that have all rows, but whose samples are not whole */
     size_t discarded; /* rounds that the clock of their device discards, which are not in rounds */
     size_t clocked;   /* ... out of so many on a device with a clock */
-    struct tg_disturbed disturbed;         /* ... or that were disturbed */
-    size_t spared;                         /* rounds that a broken device alone could not measure */
-    char odd_device[2 * TG_TEXT_SIZE + 4]; /* ... and its name, "" for none (evidence.h) */
-    bool is_broken;                        /* of's kernel was wrong, or crashed or was late twice */
+    struct tg_disturbed disturbed;        /* ... or that were disturbed */
+    size_t spared;                        /* rounds that a broken device alone could not measure */
+    char odd_device[TG_DEVICE_NAME_SIZE]; /* ... and its name, "" for none (evidence.h) */
+    bool is_broken;                       /* of's kernel was wrong, or crashed or was late twice */
     bool is_clock_effect; /* it would fail in the rule's metric, but does not in its second */
     bool wants_more;      /* further rounds could change the answer or its severity */
     bool wants_head; /* ... of the block in which head is watched (lookout.h), not of the test's own

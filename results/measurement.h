@@ -19,6 +19,8 @@
  * A measurement is initialised, filled, and freed.
  */
 
+enum { TG_DEVICE_NAME_SIZE = 2 * TG_TEXT_SIZE + 32 };
+
 enum tg_outcome {
     TG_MEASURED,
     TG_WRONG,   /* results differ from the reference: no samples */

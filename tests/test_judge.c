@@ -180,6 +180,30 @@ static void what_is_left_is_told_in_seconds_as_rounds_took_them(void **state)
     assert_true(fabs(decision.verdicts[0].seconds_needed - rounds * 3) < 1e-9);
 }
 
+/* A GPU that others stand in for is named, and what it could do. */
+static void a_broken_device_is_named(void **state)
+{
+    (void)state;
+    for (int did = 0; did < 2; did++) {
+        begin_run(MATRIX, POLICY(BUILDS));
+        if (did) made_round(&run, &plan, 0, 0, 0);
+        made_broken(&run, &plan, 0, 1, TG_CRASHED, TG_CRASHED, "why");
+        size_t on_first = run.count;
+        made_rounds(&run, &plan, 0, 2, 9, 0, 0.001);
+        for (size_t i = 0; i < run.count; i++)
+            snprintf(run.rows[i].facts.gpu_uuid, TG_TEXT_SIZE, i < on_first ? "GPU-1" : "GPU-2");
+        assert_int_equal(decide_run(), TG_PASS);
+        assert_int_equal(decision.note_count, 1 + did);
+        assert_string_equal(decision.notes[0],
+                            "broken device: GPU-1 of a, alone; rounds of 1 test broke there, and "
+                            "count for nothing: another device measured the same");
+        if (did)
+            assert_string_equal(
+                decision.notes[1],
+                "GPU-1 of a measured 2 cells in order: it may be the kernels' fault, too");
+    }
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_teardown(name, end)
@@ -194,6 +218,7 @@ int main(void)
         TEST(rounds_that_are_left_out_are_counted),
         TEST(what_is_left_is_told_in_seconds_as_rounds_took_them),
         TEST(a_metric_that_was_not_measured_is_named),
+        TEST(a_broken_device_is_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
