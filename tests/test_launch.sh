@@ -97,7 +97,7 @@ check 'on what was measured' test -s deciding/digests.json -a -z "$(ls deciding/
 check 'nothing is left running of that' alone deciding
 
 mkdir never && printf '#!/bin/sh\nexit 1\n' >never/mpirun && chmod +x never/mpirun
-check 'tries are bounded' gives 4 env PATH="$PWD/never:$PATH" "$TRITGATE" launch --tries 2 -- run slow.json
+check 'tries are bounded' gives 4 env PATH="$PWD/never:$PATH" "$TRITGATE" launch --tries 2 --patience 1 -- run slow.json
 check 'and say so, and that there is nothing to go on with' \
     grep -q 'error: no try came to its end (mpirun ended with status 1), and nothing was measured$' err
 check 'leaving no directory' test -z "$(ls runs)"
@@ -108,7 +108,7 @@ check 'and is called so' grep -q 'hung and was ended' err
 
 # What a run is gone on with: an mpirun, and a program for the job, that only say how they were called.
 printf '#!/bin/sh\necho "$*" >>called\nmkdir -p went && : >went/plan.json\nexit 1\n' >never/mpirun
-check 'a run is gone on with' gives 4 env PATH="$PWD/never:$PATH" "$TRITGATE" launch --tries 2 -- \
+check 'a run is gone on with' gives 4 env PATH="$PWD/never:$PATH" "$TRITGATE" launch --tries 2 --patience 1 -- \
     run slow.json --out went --model a.gguf --model-cache=/cache
 check 'with its models' grep -qE -- ' --resume went --model a.gguf --model-cache /cache$' called
 printf '#!/bin/sh\necho "$*" >called\nexit 4\n' >never/tritgate
