@@ -38,8 +38,10 @@ check 'all was decided' bash -c '[[ $(grep -c "^  pass  *fake_product" out) == 8
 check 'again from the files' gives 0 "$TRITGATE" gate crashes
 check 'in the same words' says '^broken device: GPU-1 of '
 check 'one that is lost in the middle' gives 0 ranks one.json lost fault_after=30 ''
+sed -i 's/"deadline_s": 10/"deadline_s": 3/' policy.json
 check 'one that hangs' gives 0 ranks one.json hangs hang_after=1 ''
 check 'is named' says '^broken device: GPU-1 of '
+sed -i 's/"deadline_s": 3/"deadline_s": 10/' policy.json
 check 'one that cannot be opened' gives 0 ranks many.json absent absent=1 ''
 check 'is named' says '^broken device: '
 check 'what crashes everywhere fails' gives 1 ranks one.json everywhere fault_after=1 fault_after=1
