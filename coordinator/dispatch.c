@@ -205,13 +205,23 @@ static void leave_device(struct dispatch *d, size_t worker)
                d->broken[worker], worker + 1, d->workers[worker].host);
 }
 
-/* A block that a device could not measure is another's: how the cells there ended says it. */
-static void steer(struct dispatch *d, size_t worker, size_t block, size_t ended, size_t broke)
+/* Cells of a round on a device: that came to an end there, broke, or were skipped. */
+struct ends {
+    size_t ended, broke, skipped;
+};
+
+/*
+ * A block that a device could not measure is another's: how the cells there ended says it. One side
+ * that broke beside another that did not has to be tried there again: the device is in order.
+ */
+static void steer(struct dispatch *d, size_t worker, size_t block, struct ends ends)
 {
-    if (broke > 0) tg_queue_avoid(d->queue, block, worker);
-    if (ended > 0)
+    if (ends.skipped > 0 || (ends.broke > 0 && ends.ended == 0))
+        tg_queue_avoid(d->queue, block, worker);
+    if (ends.ended > 0)
         d->broken[worker] = 0;
-    else if (broke > 0 && ++d->broken[worker] == d->plan->policy.limits.broken_most)
+    else if (ends.skipped + ends.broke > 0 &&
+             ++d->broken[worker] == d->plan->policy.limits.broken_most)
         leave_device(d, worker);
 }
 
@@ -219,16 +229,17 @@ static void steer(struct dispatch *d, size_t worker, size_t block, size_t ended,
 static int take_rows(struct dispatch *d, size_t worker, size_t block, const char *telegrams,
                      struct tg_error *err)
 {
-    size_t ended = 0, broke = 0; /* cells on a device: that came to an end there, or did not */
+    struct ends ends = {0};
     struct tg_measurement m;
     int rc;
     while ((rc = tg_telegrams_next(&telegrams, &m, err)) == 1) {
         bool has_ended = m.outcome == TG_MEASURED || m.outcome == TG_WRONG;
-        if (tg_evidence_is_on_device(&m)) *(has_ended ? &ended : &broke) += 1;
+        if (tg_evidence_is_on_device(&m))
+            *(has_ended ? &ends.ended : m.outcome == TG_SKIPPED ? &ends.skipped : &ends.broke) += 1;
         d->result->rows[worker]++;
         if (tg_standing_take(d->standing, &m, err) < 0) return -1;
     }
-    if (rc == 0) steer(d, worker, block, ended, broke);
+    if (rc == 0) steer(d, worker, block, ends);
     return rc;
 }
 

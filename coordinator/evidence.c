@@ -164,17 +164,41 @@ static bool failed_there(const struct tg_measurement *m)
            tg_evidence_is_on_device(m);
 }
 
+static int by_round(const void *a, const void *b)
+{
+    const struct tg_measurement *x = *(const struct tg_measurement *const *)a;
+    const struct tg_measurement *y = *(const struct tg_measurement *const *)b;
+    if (x->session != y->session) return x->session < y->session ? -1 : 1;
+    if (x->round != y->round) return x->round < y->round ? -1 : 1;
+    return x->attempt < y->attempt ? -1 : x->attempt > y->attempt;
+}
+
+/* Whether a cell broke on a device that measured the other cell of the round. */
+static bool broke_alone(const struct tg_measurement *const rows[], size_t count, size_t i)
+{
+    for (size_t k = i ? i - 1 : 0; k < count && k <= i + 1; k++)
+        if (rows[i]->outcome != TG_SKIPPED && by_round(&rows[k], &rows[i]) == 0 &&
+            rows[k]->outcome == TG_MEASURED && rows[k]->series_count > 0 &&
+            tg_evidence_is_on_device(rows[k]))
+            return true;
+    return false;
+}
+
 /* The first row of the device that alone is broken, NULL if none is: see the header. */
 static const struct tg_measurement *find_odd(const struct tg_measurement *const rows[],
                                              size_t count)
 {
     const struct tg_measurement *odd = NULL;
+    size_t broken = 0, alone = 0;
     bool is_after = false, others_can = false;
     for (size_t i = 0; i < count; i++) {
         if (!failed_there(rows[i])) continue;
         if (odd && !is_same_device(odd, rows[i])) return NULL;
         if (!odd) odd = rows[i];
+        broken++;
+        alone += broke_alone(rows, count, i);
     }
+    if (alone >= 2 || alone == broken) return NULL;
     for (size_t i = 0; odd && i < count; i++) {
         const struct tg_measurement *m = rows[i];
         is_after = is_after || m == odd;
@@ -240,15 +264,6 @@ static void take_round(const struct tg_measurement *of, const struct tg_measurem
         const struct tg_whole_round round = {rule, of, to};
         take_value(&round, rounds);
     }
-}
-
-static int by_round(const void *a, const void *b)
-{
-    const struct tg_measurement *x = *(const struct tg_measurement *const *)a;
-    const struct tg_measurement *y = *(const struct tg_measurement *const *)b;
-    if (x->session != y->session) return x->session < y->session ? -1 : 1;
-    if (x->round != y->round) return x->round < y->round ? -1 : 1;
-    return x->attempt < y->attempt ? -1 : x->attempt > y->attempt;
 }
 
 static bool is_cell(const struct tg_measurement *m, const struct tg_cell *cell)

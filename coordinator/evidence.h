@@ -54,7 +54,8 @@ struct tg_rounds {
  * Where all rounds that broke or were skipped on a device did so on one and the same, which
  * measured none after the first of them, and another device measured the block, it is the device
  * that is broken: these rounds are spared. How fast anything was is not looked at. What broke on
- * two devices, or now and then, is the kernel's, as is what is wrong.
+ * two devices, or now and then, is the kernel's, as is what is wrong; and so is what broke, twice
+ * or only so, in rounds in which that device measured the other side.
  */
 int tg_evidence_gather(const struct tg_measurement *const rows[], size_t count,
                        const struct tg_test *test, const struct tg_rule *rule,

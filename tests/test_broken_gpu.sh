@@ -47,4 +47,9 @@ check 'is named' says '^broken device: '
 check 'what crashes everywhere fails' gives 1 ranks one.json everywhere fault_after=1 fault_after=1
 check 'and no device is blamed' bash -c '! grep -q "broken device" out'
 check 'what no device can open is inconclusive' gives 2 ranks one.json none absent=1 absent=1
+cp "$TRITGATE_LIB" head.so && printf x >>head.so
+sed -i 's/{"rule": .*/{"rule": "noninferior", "metric": "call_time", "axis": "build", "of": "head",\n  "to": "base", "tolerance": 0.1, "margin": 0.25}]}/' policy.json
+check 'a head that crashes where base does not fails' gives 1 ranks one.json regression \
+    "only=$(sha256sum head.so | cut -c1-16) fault_after=1" '' --base "$TRITGATE_LIB" --head head.so
+check 'and no device is blamed' bash -c '! grep -q "broken device" out'
 finish

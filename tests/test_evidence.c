@@ -344,13 +344,15 @@ static void sides_of_two_devices_or_of_one_and_none_are_not_compared(void **stat
     }
 }
 
-/* One letter a round: how it ended on that device (a digit) of node a. */
+/* One letter a round: how it ended on that device (a digit) of node a; `a`: one side crashed. */
 static void play(const char *rounds_of)
 {
     tg_store_release(&run);
     for (int64_t r = 0; rounds_of[2 * r]; r++) {
         const char how = rounds_of[2 * r];
+        bool is_alone = how == 'a' || how == 'w';
         enum tg_outcome of = how == 'c'   ? TG_CRASHED
+                             : how == 'a' ? TG_CRASHED
                              : how == 'k' ? TG_CRASHED
                              : how == 'l' ? TG_LATE
                              : how == 's' ? TG_SKIPPED
@@ -359,10 +361,11 @@ static void play(const char *rounds_of)
         if (of == TG_MEASURED)
             made_round(&run, &plan, pair, r, how == 'm' ? 0 : 0.5);
         else
-            made_broken(&run, &plan, pair, r, of, TG_MEASURED, "why");
+            made_broken(&run, &plan, pair, r, of, is_alone ? TG_MEASURED : of, "why");
         for (size_t i = run.count - 2; i < run.count; i++)
             snprintf(run.rows[i].facts.gpu_uuid, TG_TEXT_SIZE, "GPU-%c", rounds_of[2 * r + 1]);
-        if (how == 'k') run.rows[run.count - 2].facts.end_signal = SIGKILL;
+        for (size_t i = run.count - 2; how == 'k' && i < run.count; i++)
+            run.rows[i].facts.end_signal = SIGKILL;
     }
     gather(pair, false);
 }
@@ -381,11 +384,14 @@ static void what_one_device_alone_cannot_measure_is_not_the_kernel_s(void **stat
         {"c1m2c2", 0, 2},   {"c1c2m3", 0, 2},   /* two cannot */
         {"c1k2m2", 1, 1},   {"k1k1m2", 0, 2},   /* killed from outside */
         {"c1x2x2", 1, 0},                       /* how fast it was is not looked at */
+        {"a1m2m2", 0, 1},   {"a1m2a1m2", 0, 2}, /* it measured the other side */
+        {"a1c1m2m2", 2, 0}, {"c1a1a1m2", 0, 3}, /* once, and none from then on */
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         play(rows[i].rounds);
-        if (rounds.spared != rows[i].spared || rounds.of_broken != rows[i].broken)
-            fail_msg("%s: %zu spared, %zu broken", rows[i].rounds, rounds.spared, rounds.of_broken);
+        size_t broken = rounds.of_broken + rounds.else_broken;
+        if (rounds.spared != rows[i].spared || broken != rows[i].broken)
+            fail_msg("%s: %zu spared, %zu broken", rows[i].rounds, rounds.spared, broken);
         assert_string_equal(rounds.odd_device, rows[i].spared ? "GPU-1 of a" : "");
     }
     play("s1m2m2");
