@@ -147,10 +147,19 @@ bool tg_evidence_is_on_device(const struct tg_measurement *m)
     return m->facts.rank >= 0 && kernel && strcmp(kernel->device, "cpu") != 0;
 }
 
-/* By its name; of one that no child told, which worker's it is. */
+static bool is_instance(const struct tg_measurement *m)
+{
+    return strncmp(m->facts.gpu_uuid, "MIG-", 4) == 0;
+}
+
+/*
+ * By its name; of one that no child told, which worker's it is. Instances of divided GPUs of one
+ * node may be of one GPU: their names do not tell.
+ */
 static bool is_same_device(const struct tg_measurement *a, const struct tg_measurement *b)
 {
     if (strcmp(a->facts.host, b->facts.host) != 0) return false;
+    if (is_instance(a) && is_instance(b)) return true;
     if (strcmp(a->facts.gpu_uuid, "unknown") != 0 && strcmp(b->facts.gpu_uuid, "unknown") != 0)
         return strcmp(a->facts.gpu_uuid, b->facts.gpu_uuid) == 0;
     return a->facts.rank == b->facts.rank;

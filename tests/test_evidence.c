@@ -399,6 +399,11 @@ static void what_one_device_alone_cannot_measure_is_not_the_kernel_s(void **stat
     assert_int_equal(rounds.spared, 1);
     play("s1");
     assert_true(rounds.skipped == 1 && rounds.unfit == 1);
+    play("c1m2c1m2"); /* steered nowhere: instances of one GPU share what is wrong with it */
+    assert_int_equal(rounds.spared, 2);
+    for (size_t i = 0; i < run.count; i++) memcpy(run.rows[i].facts.gpu_uuid, "MIG", 3);
+    gather(pair, false);
+    assert_true(rounds.spared == 0 && rounds.of_broken + rounds.else_broken == 2);
     play("w1m2m2"); /* what is wrong is wrong */
     assert_true(rounds.wrong == 1 && rounds.spared == 0);
     play("m2c1");
