@@ -98,13 +98,23 @@ __global__ static void __launch_bounds__(THREADS, BLOCKS) in_registers(const cal
     for (int r = threadIdx.x; r < rows; r += blockDim.x) c.results[row0 + r] = sums[r] - sums[rows];
 }
 
-/* Bulk copies, of 9.0 and later, and the barrier that has seen all their bytes arrive. */
-static __device__ inline void expect(uint64_t *barrier, int bytes)
+/*
+ * Bulk copies, of 9.0 and later, and the barrier that has seen all their bytes arrive; it is begun
+ * ahead of a barrier of the block.
+ */
+static __device__ inline void begin(uint64_t *barrier)
 {
 #if __CUDA_ARCH__ >= 900
     const uint32_t b = (uint32_t)__cvta_generic_to_shared(barrier);
     asm volatile("mbarrier.init.shared::cta.b64 [%0], 1;" ::"r"(b) : "memory");
     asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+#endif
+}
+
+static __device__ inline void expect(uint64_t *barrier, int bytes)
+{
+#if __CUDA_ARCH__ >= 900
+    const uint32_t b = (uint32_t)__cvta_generic_to_shared(barrier);
     asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(b), "r"(bytes)
                  : "memory");
 #endif
@@ -155,15 +165,13 @@ __global__ static void __launch_bounds__(THREADS, BLOCKS) in_shared(const call c
     tile counts[1] = {};
     uint4 p[CHUNKS];
 
-    if (at.warp == 0) {
-        if (at.lane == 0) expect(&barrier, rows * row_bytes);
-        __syncwarp();
-        if (at.lane < rows)
-            copy(shelf + at.lane * stride, c.weights + (row0 + at.lane) * row_bytes, row_bytes,
-                 &barrier);
-    }
+    if (threadIdx.x == 0) begin(&barrier);
     if (threadIdx.x < SHARED_TILE) sums[threadIdx.x] = 0, ones[threadIdx.x] = ONES;
     __syncthreads();
+    if (threadIdx.x == 0) expect(&barrier, rows * row_bytes);
+    if ((int)threadIdx.x < rows)
+        copy(shelf + threadIdx.x * stride, c.weights + (row0 + threadIdx.x) * row_bytes, row_bytes,
+             &barrier);
     tg_cuda_let_next();
     tg_cuda_wait();
 
