@@ -117,7 +117,7 @@ __global__ static void __launch_bounds__(TG_DECODE_THREADS, CHUNKS == 1 && TILES
     const int unit0 = blockIdx.x * p.block_units, units = min(p.block_units, p.units - unit0);
     const int row_bytes = p.cols / 4, groups = p.cols / 128, chunk = at.warp * CHUNKS;
     i2s::codes codes[TILES][CHUNKS];
-    i2s::tile counts[TILES] = {};
+    i2s::prepared_tile counts[TILES] = {};
     float4 weights[VECTORS], x[VECTORS];
 #pragma unroll
     for (int i = 0; i < TILES; i++) {
@@ -143,18 +143,21 @@ __global__ static void __launch_bounds__(TG_DECODE_THREADS, CHUNKS == 1 && TILES
     const bool has_unit = (int)threadIdx.x < units;
     const float before = KIND == TG_DECODE_ADD && has_unit ? __ldcg(p.out + unit0 + threadIdx.x)
                                                            : 0.0f;
+#pragma unroll
+    for (int i = 0; i < TILES * CHUNKS; i++)
+        codes[i / CHUNKS][i % CHUNKS] = i2s::prepared(codes[i / CHUNKS][i % CHUNKS]);
     const struct tg_token_factors factors = tg_token_factors_of<VECTORS, TG_DECODE_THREADS>(
         x, weights, p.norm != NULL, p.cols, p.epsilon, &room.token);
     uint8_t *near = room.near[at.warp];
     tg_decode_round<VECTORS>(x, factors, near, &room.all, at.lane);
 #pragma unroll
     for (int k = 0; k < CHUNKS; k++) {
-        const uint4 planes = i2s::planes(
-            near + i2s::GROUP_SPREAD * (2 * k + at.t / 2) + 16 * (at.t % 2), at.g);
+        const uint4 planes = i2s::doubled(
+            i2s::planes(near + i2s::GROUP_SPREAD * (2 * k + at.t / 2) + 16 * (at.t % 2), at.g));
 #pragma unroll
         for (int i = 0; i < TILES; i++) i2s::count_chunk(counts[i], codes[i][k], planes);
     }
-    i2s::settle<TILES>(counts, room.sums, at);
+    i2s::settle(counts, room.sums, at);
     __syncthreads();
     if (!has_unit) return;
     const int unit = threadIdx.x, second = KIND == TG_DECODE_GATE ? 16 * HALF + unit : unit;

@@ -93,7 +93,7 @@ __global__ static void __launch_bounds__(THREADS, BLOCKS) in_registers(const cal
         }
         if (!ONE_ROUND) __syncwarp();
     }
-    settle<TILES>(counts, sums, at);
+    settle(counts, sums, at);
     __syncthreads();
     for (int r = threadIdx.x; r < rows; r += blockDim.x) c.results[row0 + r] = sums[r] - sums[rows];
 }
@@ -189,7 +189,7 @@ __global__ static void __launch_bounds__(THREADS, BLOCKS) in_shared(const call c
         w.lower = *(const uint4 *)(at.g + 8 < rows ? from + 8 * stride : spare);
         count_chunk(counts[0], w, p[k]);
     }
-    settle<1>(counts, sums, at);
+    settle(counts, sums, at);
     __syncthreads();
     for (int r = threadIdx.x; r < rows; r += blockDim.x) c.results[row0 + r] = sums[r] - sums[rows];
 }

@@ -60,6 +60,46 @@ struct tile {
     int low[4], high[4];
 };
 
+/* The same of codes that are prepared. */
+struct prepared_tile {
+    int both[4];
+};
+
+static __device__ inline int count_of(const tile &c, int i)
+{
+    return c.low[i] + 2 * c.high[i];
+}
+
+static __device__ inline int count_of(const prepared_tile &c, int i)
+{
+    return c.both[i];
+}
+
+static __device__ inline uint32_t prepared(uint32_t word)
+{
+    return word | (word >> 1 & ONES);
+}
+
+static __device__ inline codes prepared(const codes &c)
+{
+    return {make_uint4(prepared(c.upper.x), prepared(c.upper.y), prepared(c.upper.z),
+                       prepared(c.upper.w)),
+            make_uint4(prepared(c.lower.x), prepared(c.lower.y), prepared(c.lower.z),
+                       prepared(c.lower.w))};
+}
+
+/* Planes in both places. */
+static __device__ inline uint4 doubled(const uint4 &p)
+{
+    return make_uint4(3 * p.x, 3 * p.y, 3 * p.z, 3 * p.w);
+}
+
+static __device__ inline void count_chunk(prepared_tile &c, const codes &w, const uint4 &p)
+{
+    count(c.both, w.upper.x, w.lower.x, w.upper.y, w.lower.y, p.x, p.y);
+    count(c.both, w.upper.z, w.lower.z, w.upper.w, w.lower.w, p.z, p.w);
+}
+
 static __device__ inline void count_chunk(tile &c, const codes &w, const uint4 &p)
 {
     const uint4 &upper = w.upper, &lower = w.lower;
@@ -90,18 +130,16 @@ static __device__ inline uint4 planes(const uint8_t *spread, int n)
  * Adds the values of a warp's counts to sums[row]. Of each value four lanes have a part: a pair of
  * lanes exchanges halves of their values twice, so that one shuffle serves two of them.
  */
-template <int TILES>
-static __device__ inline void settle(const tile (&c)[TILES], int *sums, const place &at)
+template <int TILES, class Tile>
+static __device__ inline void settle(const Tile (&c)[TILES], int *sums, const place &at)
 {
     const int value0 = 1 << (2 * at.t), value1 = at.t == 3 ? -128 : 2 << (2 * at.t);
     const bool odd = at.t % 2, high = at.t / 2;
     int half[TILES];
 #pragma unroll
     for (int i = 0; i < TILES; i++) { /* rows g and g + 8 of tile i */
-        const int up = (c[i].low[0] + 2 * c[i].high[0]) * value0 +
-                       (c[i].low[1] + 2 * c[i].high[1]) * value1;
-        const int down = (c[i].low[2] + 2 * c[i].high[2]) * value0 +
-                         (c[i].low[3] + 2 * c[i].high[3]) * value1;
+        const int up = count_of(c[i], 0) * value0 + count_of(c[i], 1) * value1;
+        const int down = count_of(c[i], 2) * value0 + count_of(c[i], 3) * value1;
         half[i] = (odd ? down : up) + __shfl_xor_sync(~0u, odd ? up : down, 1);
     }
     if constexpr (TILES == 1) {
