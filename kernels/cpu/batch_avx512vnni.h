@@ -43,6 +43,7 @@ enum {
     TG_BATCH_TILE_COLUMNS = 12,
     TG_BATCH_BLOCK_COLUMNS = 128,
     TG_BATCH_CHUNK_COLUMNS = 1280,
+    TG_BATCH_SLICE_COLUMNS = 64,
     TG_BATCH_SMALL = 32, /* columns of a small batch */
     TG_BATCH_SMALL_CHUNK_COLUMNS = 640
 };
@@ -219,28 +220,45 @@ tg_batch_avx512vnni_add_to_results(int panels, const struct tg_batch_block *bloc
     }
 }
 
+/* Columns that a tile meets at once: the first of a chunk has codes to be cut ahead of each. */
+static inline int64_t tg_batch_avx512vnni_slice(const struct tg_batch_block *block, int64_t first)
+{
+    const int64_t multiple = block->format->column_multiple;
+
+    return first > 0 ? block->chunk : (TG_BATCH_SLICE_COLUMNS + multiple - 1) / multiple * multiple;
+}
+
 /*
  * Multiplies a chunk of so many panels by so many columns, both constants. The columns are three
  * times four and not twelve: clang 14 leaves a loop of twelve as it is, and its sums in memory.
+ * The first tile cuts the codes, a slice at a time: so that is done beside multiplying.
  */
 static inline __attribute__((always_inline)) void
-tg_batch_avx512vnni_tile(int panels, int columns, const struct tg_batch_block *block, int64_t panel,
+tg_batch_avx512vnni_tile(int panels, int columns, struct tg_batch_block *block, int64_t panel,
                          int64_t first)
 {
-    const uint8_t *codes = block->codes;
+    uint8_t *codes = block->codes;
     const int8_t *ordered = block->ordered + first * block->chunk;
+    const int64_t slice = tg_batch_avx512vnni_slice(block, first);
     struct tg_batch_four_columns first_four = {0}, second_four = {0}, third_four = {0};
 
-    for (int64_t c = 0; c < block->chunk; c += 4) {
-        __m512i both[TG_BATCH_PANELS];
-        for (int i = 0; i < panels; i++) {
-            both[i] = _mm512_load_si512(codes + TG_BATCH_STEP_BYTES * i);
+    for (int64_t from = 0, until; from < block->chunk; from = until) {
+        until = from + slice < block->chunk ? from + slice : block->chunk;
+        if (first == 0) {
+            block->format->cut(block->p, panel, panels, block->chunk_from + from, until - from,
+                               codes);
         }
-        tg_batch_avx512vnni_add_four(panels, both, ordered, &first_four);
-        if (columns > 4) tg_batch_avx512vnni_add_four(panels, both, ordered + 16, &second_four);
-        if (columns > 8) tg_batch_avx512vnni_add_four(panels, both, ordered + 32, &third_four);
-        codes += TG_BATCH_STEP_BYTES * panels;
-        ordered += 4 * columns;
+        for (int64_t c = from; c < until; c += 4) {
+            __m512i both[TG_BATCH_PANELS];
+            for (int i = 0; i < panels; i++) {
+                both[i] = _mm512_load_si512(codes + TG_BATCH_STEP_BYTES * i);
+            }
+            tg_batch_avx512vnni_add_four(panels, both, ordered, &first_four);
+            if (columns > 4) tg_batch_avx512vnni_add_four(panels, both, ordered + 16, &second_four);
+            if (columns > 8) tg_batch_avx512vnni_add_four(panels, both, ordered + 32, &third_four);
+            codes += TG_BATCH_STEP_BYTES * panels;
+            ordered += 4 * columns;
+        }
     }
     tg_batch_avx512vnni_add_to_results(panels, block, panel, first, &first_four);
     if (columns > 4) {
@@ -256,7 +274,6 @@ static inline __attribute__((always_inline)) void
 tg_batch_avx512vnni_panels(int panels, struct tg_batch_block *block, int64_t panel)
 {
     for (int i = 0; i < panels; i++) block->rows[i] = tg_batch_avx512vnni_rows(block->p, panel + i);
-    block->format->cut(block->p, panel, panels, block->chunk_from, block->chunk, block->codes);
     for (int64_t first = 0; first < block->columns; first += TG_BATCH_TILE_COLUMNS) {
         const int64_t width = tg_batch_avx512vnni_width(block->columns - first);
         if (width == TG_BATCH_TILE_COLUMNS) {
