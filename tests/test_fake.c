@@ -34,6 +34,7 @@ static void only_is_of_one_library(void **state)
     assert_int_equal(manners("only=abc throttle=8", "abcdef").throttle, 8);
     assert_int_equal(manners("only=abc throttle=8", "fedcba").throttle, 0);
     assert_int_equal(manners("only=abc throttle=8", "").throttle, 0);
+    assert_string_equal(manners("only=abc uuid=GPU-1", "fedcba").uuid, "GPU-1");
 }
 
 static void an_unknown_manner_is_an_error(void **state)

@@ -22,7 +22,9 @@ int tg_fake_read(const char *library, struct tg_fake *fake, struct tg_error *err
     tg_record_init(&type, &read);
     if (text && tg_record_parse(&type, &read, text, err) < 0)
         return tg_fail_in(err, "TRITGATE_FAKE_GPU");
-    if (strncmp(library, read.only, strlen(read.only)) != 0) tg_record_init(&type, &read);
     *fake = read;
+    if (strncmp(library, read.only, strlen(read.only)) == 0) return 0;
+    tg_record_init(&type, fake);
+    memcpy(fake->uuid, read.uuid, sizeof fake->uuid);
     return 0;
 }

@@ -15,7 +15,7 @@ struct tg_fake {
 
 /*
  * Reads what the environment asks for; what it does not ask for is as on a device in order, and all
- * of it for a process of another library than those that `only` names.
+ * of it but the name for a process of another library than those that `only` names.
  */
 int tg_fake_read(const char *library, struct tg_fake *fake, struct tg_error *err);
 
