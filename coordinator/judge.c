@@ -44,10 +44,24 @@ static bool has_rounds_left(const struct tg_limits *limits, const struct tg_roun
     return rounds->last + 1 < tg_disturbance_rounds_max(&rounds->disturbed, limits);
 }
 
-/* After the rule has spoken: a break must have been followed by a whole round; rounds may run out.
- */
-static void complete(const struct tg_limits *limits, const struct tg_rounds *rounds,
-                     struct tg_verdict *v)
+/* A pass in spite of rounds that broke says so; one of its own, if no second one, is looked at. */
+static void tell_breaks(const struct tg_rounds *rounds, struct tg_verdict *v)
+{
+    char text[sizeof v->reason] = "";
+    if (rounds->of_broken)
+        snprintf(text, sizeof text, "broken once, and repeated: %s", rounds->reason);
+    else if (rounds->spared)
+        snprintf(text, sizeof text, "broken %zu time%s on a broken device: %s", rounds->spared,
+                 rounds->spared == 1 ? "" : "s", rounds->reason);
+    if (!*text) return;
+    char said[sizeof v->reason];
+    memcpy(said, v->reason, sizeof said);
+    snprintf(v->reason, sizeof v->reason, "%.150s%s%s", said, *said ? "; " : "", text);
+    if (rounds->of_broken > rounds->of_killed) snprintf(v->word, sizeof v->word, "attention");
+}
+
+void tg_judge_complete(const struct tg_limits *limits, const struct tg_rounds *rounds,
+                       struct tg_verdict *v)
 {
     bool broke = rounds->of_broken + rounds->else_broken + rounds->spared > 0;
     if (v->answer != TG_FAIL && broke && rounds->since_broken == 0) {
@@ -73,11 +87,7 @@ static void complete(const struct tg_limits *limits, const struct tg_rounds *rou
         snprintf(v->reason, sizeof v->reason, "not decided after %zu round%s", v->rounds,
                  v->rounds == 1 ? "" : "s");
     }
-    if (v->answer == TG_PASS && !*v->reason && rounds->spared)
-        snprintf(v->reason, sizeof v->reason, "broken %zu time%s on a broken device: %s",
-                 rounds->spared, rounds->spared == 1 ? "" : "s", rounds->reason);
-    if (v->answer == TG_PASS && !*v->reason && rounds->of_broken)
-        snprintf(v->reason, sizeof v->reason, "broken once, and repeated: %s", rounds->reason);
+    if (v->answer == TG_PASS) tell_breaks(rounds, v);
     if (!has_rounds_left(limits, rounds)) v->wants_more = false;
 }
 
@@ -263,7 +273,7 @@ static struct tg_verdict judge_rounds(const struct tg_plan *plan, const struct t
     if (!broken || (v.answer != TG_FAIL && seen.answer == TG_FAIL)) {
         if (broken) seen.wants_more = seen.wants_last = false;
         v = seen;
-        complete(&plan->policy.limits, rounds, &v);
+        tg_judge_complete(&plan->policy.limits, rounds, &v);
     }
     if (test->has_to && isfinite(v.estimate)) { /* what is wrong has no speed */
         v.of_median = tg_stats_median(rounds->of_medians, rounds->count);

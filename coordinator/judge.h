@@ -30,6 +30,13 @@ void tg_judge_foresee(const struct tg_plan *plan, struct tg_verdict *verdict);
 /* What broken rounds say by themselves; false if they say nothing. */
 bool tg_judge_broken(const struct tg_rounds *rounds, struct tg_verdict *verdict);
 
+/*
+ * After a rule has spoken: what broke must have been followed by a whole round, and is told; rounds
+ * may run out.
+ */
+void tg_judge_complete(const struct tg_limits *limits, const struct tg_rounds *rounds,
+                       struct tg_verdict *verdict);
+
 /* The rounds of a test, to be released by tg_evidence_release. */
 int tg_judge_gather(const struct tg_plan *plan, size_t test, const struct tg_rows *rows,
                     struct tg_rounds *rounds, struct tg_error *err);

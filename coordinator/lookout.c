@@ -269,6 +269,12 @@ int tg_lookout_judge(const struct tg_plan *plan, size_t test, const struct tg_ro
         rc = say_disturbed(plan, &rounds, &v);
     else if (!is_broken)
         rc = ask_trigger(plan, test, rows, &rounds, &v, err);
+    if (!is_broken && rc > 0 && v.answer == TG_PASS) {
+        tg_judge_complete(&plan->policy.limits, &rounds, &v);
+        v.wants_head = v.wants_more;
+        v.spared = rounds.spared;
+        memcpy(v.odd_device, rounds.odd_device, sizeof v.odd_device);
+    }
     tg_evidence_release(&rounds);
     if (rc > 0) *verdict = v;
     return rc;

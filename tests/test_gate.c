@@ -311,6 +311,8 @@ static void head_that_crashed_once_must_be_repeated(void **state)
         made_rounds(&run, &plan, 0, 7, 8, 0, 0.001);
         assert_int_equal(decide_run(), TG_PASS);
         assert_said(0, "broken once, and repeated: ");
+        assert_word(0, "attention");
+        assert_int_equal(decision.attention, 1);
         made_broken(&run, &plan, 0, 8, outcome, TG_MEASURED, "why");
         assert_int_equal(decide_run(), TG_FAIL);
         assert_word(0, "crashed or late");

@@ -251,6 +251,27 @@ static void a_wrong_head_fails_while_it_is_watched(void **state)
     assert_true(v.is_broken);
 }
 
+static void a_head_that_crashes_while_it_is_watched_is_told(void **state)
+{
+    (void)state;
+    store(POLICY(SLOWER), PAIR, steady, 5);
+    plan_with(POLICY(SLOWER), MADE_BASE);
+    for (int64_t r = 0; r < 6; r++) put_head(r, 0.003);
+    struct tg_measurement *crashed = &run.rows[run.count - 2], *other = &run.rows[run.count - 1];
+    tg_measurement_free(crashed);
+    crashed->outcome = TG_CRASHED;
+    other->unpaired = 1;
+    struct tg_verdict v = judge();
+    assert_int_equal(v.answer, TG_INCONCLUSIVE);
+    assert_memory_equal(v.reason, "broken once and not yet repeated: ", 34);
+    assert_true(v.wants_more && v.wants_head);
+    put_head(6, 0.003);
+    v = judge();
+    assert_int_equal(v.answer, TG_PASS);
+    assert_string_equal(v.word, "attention");
+    assert_memory_equal(v.reason, "broken once, and repeated: ", 27);
+}
+
 static void the_text_of_a_plan_keeps_its_baselines(void **state)
 {
     (void)state;
@@ -288,6 +309,7 @@ int main(void)
         TEST(nor_is_one_of_another_policy_or_machine),
         TEST(times_of_other_canaries_say_nothing),
         TEST(a_wrong_head_fails_while_it_is_watched),
+        TEST(a_head_that_crashes_while_it_is_watched_is_told),
         TEST(the_text_of_a_plan_keeps_its_baselines),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
