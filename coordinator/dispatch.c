@@ -234,7 +234,7 @@ static int take_rows(struct dispatch *d, size_t worker, size_t block, const char
     int rc;
     while ((rc = tg_telegrams_next(&telegrams, &m, err)) == 1) {
         bool has_ended = m.outcome == TG_MEASURED || m.outcome == TG_WRONG;
-        if (tg_evidence_is_on_device(&m))
+        if (tg_faults_is_on_device(&m))
             *(has_ended ? &ends.ended : m.outcome == TG_SKIPPED ? &ends.skipped : &ends.broke) += 1;
         d->result->rows[worker]++;
         if (tg_standing_take(d->standing, &m, err) < 0) return -1;

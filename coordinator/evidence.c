@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "coordinator/round_value.h"
-#include "kernels/kernel.h"
 #include "results/metric.h"
 #include "results/stats.h"
 
@@ -140,39 +139,6 @@ static void take_value(const struct tg_whole_round *round, struct tg_rounds *rou
     rounds->to_medians[n] = tg_stats_median(s->samples, s->count);
 }
 
-bool tg_evidence_is_on_device(const struct tg_measurement *m)
-{
-    const struct tg_kernel *kernel = tg_kernel_find(m->cell.kernel);
-    if (strcmp(m->facts.gpu_uuid, "unknown") != 0) return true;
-    return m->facts.rank >= 0 && kernel && strcmp(kernel->device, "cpu") != 0;
-}
-
-static bool is_instance(const struct tg_measurement *m)
-{
-    return strncmp(m->facts.gpu_uuid, "MIG-", 4) == 0;
-}
-
-/*
- * By its name; of one that no child told, which worker's it is. Instances of divided GPUs of one
- * node may be of one GPU: their names do not tell.
- */
-static bool is_same_device(const struct tg_measurement *a, const struct tg_measurement *b)
-{
-    if (strcmp(a->facts.host, b->facts.host) != 0) return false;
-    if (is_instance(a) && is_instance(b)) return true;
-    if (strcmp(a->facts.gpu_uuid, "unknown") != 0 && strcmp(b->facts.gpu_uuid, "unknown") != 0)
-        return strcmp(a->facts.gpu_uuid, b->facts.gpu_uuid) == 0;
-    return a->facts.rank == b->facts.rank;
-}
-
-/* Whether a cell ended as it would on a broken device; a kill from outside is none of it. */
-static bool failed_there(const struct tg_measurement *m)
-{
-    bool was_killed = m->outcome == TG_CRASHED && m->facts.end_signal == SIGKILL;
-    return m->outcome != TG_MEASURED && m->outcome != TG_WRONG && !was_killed &&
-           tg_evidence_is_on_device(m);
-}
-
 static int by_round(const void *a, const void *b)
 {
     const struct tg_measurement *x = *(const struct tg_measurement *const *)a;
@@ -188,7 +154,7 @@ static bool broke_alone(const struct tg_measurement *const rows[], size_t count,
     for (size_t k = i ? i - 1 : 0; k < count && k <= i + 1; k++)
         if (rows[i]->outcome != TG_SKIPPED && by_round(&rows[k], &rows[i]) == 0 &&
             rows[k]->outcome == TG_MEASURED && rows[k]->series_count > 0 &&
-            tg_evidence_is_on_device(rows[k]))
+            tg_faults_is_on_device(rows[k]))
             return true;
     return false;
 }
@@ -201,8 +167,9 @@ static const struct tg_measurement *find_odd(const struct tg_measurement *const 
     size_t broken = 0, alone = 0;
     bool is_after = false, others_can = false;
     for (size_t i = 0; i < count; i++) {
-        if (!failed_there(rows[i])) continue;
-        if (odd && !is_same_device(odd, rows[i])) return NULL;
+        if (!tg_faults_failed_there(rows[i])) continue;
+        if (!tg_faults_is_named(rows[i])) return NULL;
+        if (odd && !tg_faults_may_share(odd, rows[i])) return NULL;
         if (!odd) odd = rows[i];
         broken++;
         alone += broke_alone(rows, count, i);
@@ -211,31 +178,22 @@ static const struct tg_measurement *find_odd(const struct tg_measurement *const 
     for (size_t i = 0; odd && i < count; i++) {
         const struct tg_measurement *m = rows[i];
         is_after = is_after || m == odd;
-        if (m->outcome != TG_MEASURED || m->unpaired || !tg_evidence_is_on_device(m)) continue;
-        if (is_after && is_same_device(odd, m)) return NULL;
-        others_can = others_can || !is_same_device(odd, m);
+        if (m->outcome != TG_MEASURED || m->unpaired || !tg_faults_is_on_device(m)) continue;
+        if (is_after && tg_faults_may_share(odd, m)) return NULL;
+        others_can = others_can || !tg_faults_may_share(odd, m);
     }
     return others_can ? odd : NULL;
-}
-
-char *tg_evidence_device(const struct tg_measurement *m, char out[TG_DEVICE_NAME_SIZE])
-{
-    if (strcmp(m->facts.gpu_uuid, "unknown") != 0)
-        snprintf(out, TG_DEVICE_NAME_SIZE, "%s of %s", m->facts.gpu_uuid, m->facts.host);
-    else
-        snprintf(out, TG_DEVICE_NAME_SIZE, "that of rank %d on %s", (int)m->facts.rank,
-                 m->facts.host);
-    return out;
 }
 
 /* Leaves out a round that the broken device could not measure; false if it is none of these. */
 static bool spare(const struct tg_measurement *odd, const struct tg_measurement *of,
                   const struct tg_measurement *to, struct tg_rounds *rounds)
 {
-    const struct tg_measurement *broken = failed_there(of) ? of : to;
-    if (!odd || !broken || !failed_there(broken) || of->outcome == TG_WRONG || is_wrong_head(to))
+    const struct tg_measurement *broken = tg_faults_failed_there(of) ? of : to;
+    if (!odd || !broken || !tg_faults_failed_there(broken) || of->outcome == TG_WRONG ||
+        is_wrong_head(to))
         return false;
-    tg_evidence_device(odd, rounds->odd_device);
+    tg_faults_device(odd, rounds->odd_device);
     rounds->spared++;
     rounds->since_broken = 0;
     tell(rounds, broken);
@@ -254,7 +212,7 @@ static void take_round(const struct tg_measurement *of, const struct tg_measurem
     } else if (of->outcome == TG_SKIPPED || (to && to->outcome == TG_SKIPPED)) {
         const struct tg_measurement *skipped = of->outcome == TG_SKIPPED ? of : to;
         rounds->skipped++;
-        rounds->unfit += tg_evidence_is_on_device(skipped);
+        rounds->unfit += tg_faults_is_on_device(skipped);
         tell(rounds, skipped);
     } else if (broke(to)) {
         rounds->else_broken++;
@@ -379,7 +337,8 @@ static void take_rounds(const struct tg_measurement *const rows[], size_t count,
                         const struct tg_test *test, const struct tg_rule *rule,
                         struct tg_rounds *rounds)
 {
-    const struct tg_measurement *odd = find_odd(rows, count);
+    bool is_kernels = rounds->of_is_at_fault || rounds->to_is_at_fault;
+    const struct tg_measurement *odd = is_kernels ? NULL : find_odd(rows, count);
     for (size_t i = 0, next; i < count; i = next) {
         const struct tg_measurement *of = NULL, *to = NULL;
         for (next = i; next < count && by_round(&rows[next], &rows[i]) == 0; next++) {
@@ -402,11 +361,13 @@ static void take_rounds(const struct tg_measurement *const rows[], size_t count,
 
 int tg_evidence_gather(const struct tg_measurement *const rows[], size_t count,
                        const struct tg_test *test, const struct tg_rule *rule,
-                       const struct tg_limits *limits, struct tg_rounds *rounds,
-                       struct tg_error *err)
+                       const struct tg_limits *limits, const struct tg_faults *faults,
+                       struct tg_rounds *rounds, struct tg_error *err)
 {
     const struct tg_measurement **mine = malloc((count + 1) * sizeof *mine);
     struct tg_rounds gathered = {.last = -1, .of_bytes = -1};
+    gathered.of_is_at_fault = tg_faults_is_kernels(faults, &test->of);
+    gathered.to_is_at_fault = test->has_to && tg_faults_is_kernels(faults, &test->to);
     if (!mine) return tg_fail(err, "out of memory");
     if (make_room(&gathered, count, err) < 0) {
         free(mine);

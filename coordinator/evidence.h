@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "coordinator/clocks.h"
 #include "coordinator/disturbance.h"
+#include "coordinator/faults.h"
 #include "matrix/spec.h"
 #include "results/measurement.h"
 
@@ -34,6 +35,7 @@ struct tg_rounds {
     size_t unfit;       /* ... of those, what was to run on a device */
     size_t spared;      /* ... that only a broken device could not measure; in none of the above */
     char odd_device[TG_DEVICE_NAME_SIZE]; /* its name, "" for none */
+    bool of_is_at_fault, to_is_at_fault;  /* the kernel of that side, in other blocks, too */
     size_t apart;   /* ... whose sides two nodes or devices measured: nothing is compared */
     size_t hollow;  /* ... that were measured, but whose samples give no value */
     size_t lacking; /* ... of those, with a side that has no samples of the metric at all */
@@ -51,22 +53,20 @@ struct tg_rounds {
  * (pointers, in any order). A round with a row missing was not finished and is left out, unless the
  * row that is there is head's and wrong. Released by tg_evidence_release.
  *
- * Where all rounds that broke or were skipped on a device did so on one and the same, which
- * measured none after the first of them, and another device measured the block, it is the device
- * that is broken: these rounds are spared. How fast anything was is not looked at. What broke on
- * two devices, or now and then, is the kernel's, as is what is wrong; and so is what broke, twice
- * or only so, in rounds in which that device measured the other side.
+ * Where all rounds that broke or were skipped on a device did so on one and the same, whose name is
+ * known, which measured none after the first of them, and another device measured the block, it is
+ * the device that is broken: these rounds are spared. How fast anything was is not looked at. What
+ * broke on two devices, or now and then, is the kernel's, as is what is wrong; and so is what
+ * broke, twice or only so, in rounds in which that device measured the other side. None is spared
+ * where `faults`, which has the rows of other blocks, too, says that it is the kernel's; it may be
+ * NULL.
  */
 int tg_evidence_gather(const struct tg_measurement *const rows[], size_t count,
                        const struct tg_test *test, const struct tg_rule *rule,
-                       const struct tg_limits *limits, struct tg_rounds *rounds,
-                       struct tg_error *err);
+                       const struct tg_limits *limits, const struct tg_faults *faults,
+                       struct tg_rounds *rounds, struct tg_error *err);
 
 void tg_evidence_release(struct tg_rounds *rounds);
-
-/* Whether a cell ran, or was to run, on a device of its own; and its name, "GPU-1 of node-1". */
-bool tg_evidence_is_on_device(const struct tg_measurement *m);
-char *tg_evidence_device(const struct tg_measurement *m, char out[TG_DEVICE_NAME_SIZE]);
 
 /*
  * The value of one round of a pair from the samples of both sides: whole quads only (turns 4k to

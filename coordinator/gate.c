@@ -370,8 +370,8 @@ static size_t measured_on(const struct tg_run *run, const char *device)
     size_t count = 0;
     char name[TG_DEVICE_NAME_SIZE];
     for (size_t i = 0; i < run->count; i++)
-        count += run->rows[i].outcome == TG_MEASURED && tg_evidence_is_on_device(&run->rows[i]) &&
-                 strcmp(tg_evidence_device(&run->rows[i], name), device) == 0;
+        count += run->rows[i].outcome == TG_MEASURED && tg_faults_is_on_device(&run->rows[i]) &&
+                 strcmp(tg_faults_device(&run->rows[i], name), device) == 0;
     return count;
 }
 

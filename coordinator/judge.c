@@ -13,17 +13,28 @@
 /*
  * What broken rounds say. A kernel of head that is wrong fails at once; what crashed or was late is
  * tried once more and then fails, unless the other side broke too or the process was killed from
- * outside, which say nothing about head.
+ * outside, which say nothing about head. On devices the second time may be another cell's.
  */
 bool tg_judge_broken(const struct tg_rounds *rounds, struct tg_verdict *v)
 {
     size_t own = rounds->of_broken - rounds->of_killed;
+    bool is_heads = own > 0 && rounds->of_is_at_fault && !rounds->to_is_at_fault;
+    bool is_both = own + rounds->else_broken > 0 && rounds->of_is_at_fault &&
+                   rounds->to_is_at_fault;
     v->rounds = rounds->count;
-    v->is_broken = rounds->wrong > 0 || own >= 2;
+    v->is_broken = rounds->wrong > 0 || own >= 2 || is_heads;
     if (rounds->wrong > 0)
         tg_rule_say(v, TG_FAIL, "wrong", "%s", rounds->reason);
     else if (own >= 2)
         tg_rule_say(v, TG_FAIL, "crashed or late", "%zu times; last: %s", own, rounds->reason);
+    else if (is_heads)
+        tg_rule_say(v, TG_FAIL, "crashed or late",
+                    "here, and with another cell, which no one broken device explains: %s",
+                    rounds->reason);
+    else if (is_both)
+        tg_rule_say(v, TG_INCONCLUSIVE, "partner broke",
+                    "here, and with another cell, which no one broken device explains: %s",
+                    rounds->reason);
     else if (rounds->of_killed >= 2)
         tg_rule_say(v, TG_INCONCLUSIVE, "killed",
                     "%zu times from outside (out of memory?); last: %s", rounds->of_killed,
@@ -98,7 +109,7 @@ int tg_judge_gather(const struct tg_plan *plan, size_t test, const struct tg_row
     size_t count;
     const struct tg_measurement *const *own = tg_rows_of(rows, t->block, &count);
     return tg_evidence_gather(own, count, t, &plan->policy.rules[t->rule], &plan->policy.limits,
-                              rounds, err);
+                              tg_rows_faults(rows), rounds, err);
 }
 
 /*
@@ -241,7 +252,7 @@ static void look_at_disturbances(const struct tg_limits *limits, const struct tg
 static bool wants_another_device(const struct tg_plan *plan, const struct tg_test *test,
                                  const struct tg_rounds *rounds)
 {
-    return rounds->skipped == 1 && rounds->unfit == 1 &&
+    return rounds->skipped == 1 && rounds->unfit == 1 && rounds->since_broken == 0 &&
            tg_plan_devices(plan, &plan->spec.blocks[test->block]) > 1 &&
            has_rounds_left(&plan->policy.limits, rounds);
 }

@@ -132,7 +132,8 @@ static int gather(const struct tg_plan *plan, size_t test, const struct tg_rows 
     alike.to = block->cells[1];
     if (!alike.has_to) snprintf(rule.rule, sizeof rule.rule, "ceiling"); /* reads one cell */
     const struct tg_measurement *const *own = tg_rows_of(rows, w->block, &count);
-    return tg_evidence_gather(own, count, &alike, &rule, &plan->policy.limits, rounds, err);
+    return tg_evidence_gather(own, count, &alike, &rule, &plan->policy.limits, tg_rows_faults(rows),
+                              rounds, err);
 }
 
 /* What each run says of head, normalised; those that say too little are left out. */

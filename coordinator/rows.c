@@ -20,6 +20,7 @@ struct tg_rows {
     struct kept *kept;              /* the last */
     struct list *lists;             /* one for each block */
     const struct tg_block **sorted; /* the blocks, by their texts */
+    struct tg_faults *faults;
     size_t last; /* block of the row that came last: the next is often its neighbour */
     size_t strays;
 };
@@ -38,10 +39,9 @@ int tg_rows_create(const struct tg_plan *plan, struct tg_rows **rows, struct tg_
     made->plan = plan;
     made->lists = calloc(spec->block_count + 1, sizeof *made->lists);
     made->sorted = calloc(spec->block_count + 1, sizeof *made->sorted);
-    if (!made->lists || !made->sorted) {
-        free(made->lists);
-        free(made->sorted);
-        free(made);
+    made->faults = tg_faults_create();
+    if (!made->lists || !made->sorted || !made->faults) {
+        tg_rows_destroy(made);
         return tg_fail(err, "out of memory");
     }
     for (size_t b = 0; b < spec->block_count; b++) made->sorted[b] = &spec->blocks[b];
@@ -58,7 +58,9 @@ void tg_rows_destroy(struct tg_rows *rows)
         tg_measurement_free(&k->row);
         free(k);
     }
-    for (size_t b = 0; b < rows->plan->spec.block_count; b++) free(rows->lists[b].rows);
+    for (size_t b = 0; rows->lists && b < rows->plan->spec.block_count; b++)
+        free(rows->lists[b].rows);
+    tg_faults_destroy(rows->faults);
     free(rows->lists);
     free(rows->sorted);
     free(rows);
@@ -101,7 +103,8 @@ int tg_rows_add(struct tg_rows *rows, const struct tg_measurement *row, struct t
     }
     list->rows[list->count++] = row;
     rows->last = block;
-    return 0;
+    return tg_faults_take(rows->faults, list->rows, list->count) < 0 ? tg_fail(err, "out of memory")
+                                                                     : 0;
 }
 
 void tg_rows_expect(struct tg_rows *rows, size_t block)
@@ -137,6 +140,11 @@ int64_t tg_rows_rounds(const struct tg_rows *rows, size_t block)
     for (size_t i = 0; i < list->count; i++)
         if (list->rows[i]->round >= rounds) rounds = list->rows[i]->round + 1;
     return rounds;
+}
+
+const struct tg_faults *tg_rows_faults(const struct tg_rows *rows)
+{
+    return rows->faults;
 }
 
 size_t tg_rows_strays(const struct tg_rows *rows)

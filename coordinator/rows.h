@@ -5,6 +5,7 @@
 #include <stddef.h>
 
 #include "base/error.h"
+#include "coordinator/faults.h"
 #include "coordinator/plan.h"
 #include "results/measurement.h"
 
@@ -35,6 +36,9 @@ const struct tg_measurement *const *tg_rows_of(const struct tg_rows *rows, size_
 
 /* How many rounds of a block have numbers that are taken: one more than its last row has. */
 int64_t tg_rows_rounds(const struct tg_rows *rows, size_t block);
+
+/* What broke on devices, in all blocks together. */
+const struct tg_faults *tg_rows_faults(const struct tg_rows *rows);
 
 /* How many rows belong to no block: of other cells, or of hardware that the plan does not know. */
 size_t tg_rows_strays(const struct tg_rows *rows);

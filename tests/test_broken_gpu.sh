@@ -42,8 +42,12 @@ sed -i 's/"deadline_s": 10/"deadline_s": 3/' policy.json
 check 'one that hangs' gives 0 ranks one.json hangs hang_after=1 ''
 check 'is named' says '^broken device: GPU-1 of '
 sed -i 's/"deadline_s": 3/"deadline_s": 10/' policy.json
-check 'one that cannot be opened' gives 0 ranks many.json absent absent=1 ''
-check 'is named' says '^broken device: '
+with_driver() { LD_LIBRARY_PATH=${TG_NEW_DRIVER:-$TG_BUILD/tests/new_driver} TG_FAKE_NVML=gpus=2 "$@"; }
+check 'one that cannot be opened, which the driver names' \
+    gives 0 with_driver ranks many.json absent absent=1 ''
+check 'is named' says '^broken device: GPU-00000000-'
+check 'one that nobody can name is not called broken' gives 2 ranks one.json nameless absent=1 ''
+check 'nor tried for ever' test "$("$TRITGATE" report nameless --format lines | wc -l)" -lt 15
 check 'what crashes everywhere fails' gives 1 ranks one.json everywhere fault_after=1 fault_after=1
 check 'and no device is blamed' bash -c '! grep -q "broken device" out'
 check 'what no device can open is inconclusive' gives 2 ranks one.json none absent=1 absent=1

@@ -64,7 +64,7 @@ static void gather(size_t test, bool backwards)
     }
     tg_evidence_release(&rounds);
     assert_int_equal(tg_evidence_gather(rows, count, t, &plan.policy.rules[t->rule],
-                                        &plan.policy.limits, &rounds, &err),
+                                        &plan.policy.limits, NULL, &rounds, &err),
                      0);
 }
 
@@ -410,6 +410,38 @@ static void what_one_device_alone_cannot_measure_is_not_the_kernel_s(void **stat
     assert_int_equal(rounds.since_broken, 0);
 }
 
+/* The name of the device of a round. */
+static void name_device(int64_t round, const char *name)
+{
+    for (size_t i = 0; i < run.count; i++)
+        if (run.rows[i].round == round)
+            snprintf(run.rows[i].facts.gpu_uuid, TG_TEXT_SIZE, "%s", name);
+}
+
+static void a_device_without_a_name_stands_in_for_none(void **state)
+{
+    (void)state;
+    struct tg_test *test = &plan.spec.tests[pair];
+    struct tg_block *block = &plan.spec.blocks[test->block];
+    struct tg_cell *cells[] = {&test->of, &test->to, &block->cells[0], &block->cells[1]};
+    for (int i = 0; i < 4; i++) snprintf(cells[i]->kernel, TG_TEXT_SIZE, "i2s_cuda");
+    for (int which = -1; which < 3; which++) { /* the round without a name */
+        play("m2c1m2");
+        for (size_t i = 0; i < run.count; i++) run.rows[i].facts.rank = run.rows[i].round == 1;
+        if (which >= 0) name_device(which, "unknown");
+        gather(pair, false);
+        assert_int_equal(rounds.spared, which == -1 || which == 0);
+    }
+    play("m2c1"); /* two ranks may have had the one device */
+    for (size_t i = 0; i < run.count; i++) run.rows[i].facts.rank = run.rows[i].round == 1;
+    name_device(0, "unknown");
+    gather(pair, false);
+    assert_int_equal(rounds.spared, 0);
+    for (size_t i = 0; i < 2; i++) snprintf(run.rows[i].facts.host, TG_TEXT_SIZE, "b");
+    gather(pair, false);
+    assert_int_equal(rounds.spared, 1); /* not on two nodes */
+}
+
 static void a_reason_is_one_line(void **state)
 {
     (void)state;
@@ -439,6 +471,7 @@ int main(void)
         TEST(what_was_unpaired_gives_no_value),
         TEST(sides_of_two_devices_or_of_one_and_none_are_not_compared),
         TEST(what_one_device_alone_cannot_measure_is_not_the_kernel_s),
+        TEST(a_device_without_a_name_stands_in_for_none),
         TEST(a_reason_is_one_line),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -16,6 +16,11 @@
 #define MATRIX                                                                                     \
     "{\"tritgate_matrix\": 1, \"axes\": {\"probe\": [\"kernel\"], \"kernel\": [\"i2s_avx2\"],"     \
     " \"layer\": [\"640x2560\"]}}"
+#define CELLS(batches)                                                                             \
+    "{\"tritgate_matrix\": 1, \"axes\": {\"probe\": [\"kernel\"], \"kernel\": [\"i2s_avx2\"],"     \
+    " \"layer\": [\"640x2560\"], \"batch\": [" batches "]}}"
+#define TWO_CELLS    CELLS("1, 2")
+#define THREE_CELLS  CELLS("1, 2, 3")
 #define POLICY(rule) "{\"tritgate_policy\": 1, \"flow\": \"f\", \"rules\": [" rule "]}"
 #define BUILDS                                                                                     \
     "{\"rule\": \"noninferior\", \"metric\": \"call_time\", \"axis\": \"build\", \"of\": "         \
@@ -204,6 +209,67 @@ static void a_broken_device_is_named(void **state)
     }
 }
 
+/* A round of a test on a device: head crashed, alone or with base, or both were measured. */
+static void put(size_t test, int64_t round, const char *device, enum tg_outcome of,
+                enum tg_outcome to)
+{
+    if (of == TG_MEASURED)
+        made_round(&run, &plan, test, round, round % 2 ? 0.001 : -0.001);
+    else
+        made_broken(&run, &plan, test, round, of, to, "why");
+    for (size_t i = run.count - 2; i < run.count; i++)
+        snprintf(run.rows[i].facts.gpu_uuid, TG_TEXT_SIZE, "%s", device);
+}
+
+/* Two cells of a kernel lose a round each, and are measured in order by the other device. */
+static void what_breaks_on_two_devices_is_the_kernel_s(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *first, *second;
+        enum tg_outcome of, to;
+        enum tg_answer answer;
+        const char *word;
+    } rows[] = {
+        {"GPU-1", "GPU-1", TG_CRASHED, TG_CRASHED, TG_PASS, "unchanged"}, /* one broken device */
+        {"GPU-1", "GPU-2", TG_CRASHED, TG_CRASHED, TG_INCONCLUSIVE, "partner broke"},
+        {"GPU-1", "GPU-2", TG_CRASHED, TG_MEASURED, TG_FAIL, "crashed or late"},
+        {"GPU-1", "GPU-1", TG_LATE, TG_MEASURED, TG_FAIL, "crashed or late"}, /* it measures base */
+        {"GPU-1", "GPU-2", TG_SKIPPED, TG_SKIPPED, TG_PASS, "unchanged"},    /* neither ran */
+        {"unknown", "unknown", TG_CRASHED, TG_MEASURED, TG_PASS, "attention"}, /* on the host */
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        begin_run(TWO_CELLS, POLICY(BUILDS));
+        for (int64_t r = 0; r < 9; r++) {
+            bool breaks = r == 1;
+            const char *other = strcmp(rows[i].first, "unknown") == 0 ? "unknown" : "GPU-3";
+            put(0, r, breaks ? rows[i].first : other, breaks ? rows[i].of : TG_MEASURED,
+                rows[i].to);
+            put(1, r, breaks ? rows[i].second : other, breaks ? rows[i].of : TG_MEASURED,
+                rows[i].to);
+        }
+        if (decide_run() != rows[i].answer) fail_msg("row %zu: %s", i, decision.verdicts[0].reason);
+        for (int t = 0; t < 2; t++) {
+            assert_int_equal(decision.verdicts[t].answer, rows[i].answer);
+            assert_memory_equal(decision.verdicts[t].word, rows[i].word, strlen(rows[i].word));
+        }
+    }
+}
+
+/* One of two cells: the one that did not break is in order. */
+static void only_cells_that_broke_fail(void **state)
+{
+    (void)state;
+    begin_run(THREE_CELLS, POLICY(BUILDS));
+    for (size_t t = 0; t < 3; t++)
+        for (int64_t r = 0; r < 9; r++)
+            put(t, r, t ? "GPU-1" : "GPU-2", r == 1 && t < 2 ? TG_CRASHED : TG_MEASURED,
+                TG_MEASURED);
+    assert_int_equal(decide_run(), TG_FAIL);
+    for (size_t t = 0; t < 3; t++)
+        assert_int_equal(decision.verdicts[t].answer, t < 2 ? TG_FAIL : TG_PASS);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_teardown(name, end)
@@ -219,6 +285,8 @@ int main(void)
         TEST(what_is_left_is_told_in_seconds_as_rounds_took_them),
         TEST(a_metric_that_was_not_measured_is_named),
         TEST(a_broken_device_is_named),
+        TEST(what_breaks_on_two_devices_is_the_kernel_s),
+        TEST(only_cells_that_broke_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
