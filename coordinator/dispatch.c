@@ -348,6 +348,40 @@ static int gpu_of(const struct tg_capability *workers, size_t worker)
     return (int)worker;
 }
 
+/* Whether a row is of a round of which nothing came to an end on its device. */
+static bool broke_whole(const struct tg_run *run, size_t row)
+{
+    const struct tg_measurement *m = &run->rows[row];
+    if (m->outcome == TG_SKIPPED || !tg_faults_failed_there(m)) return false;
+    for (size_t i = row ? row - 1 : 0; i < run->count && i <= row + 1; i++) {
+        const struct tg_measurement *other = &run->rows[i];
+        bool has_ended = other->outcome == TG_MEASURED || other->outcome == TG_WRONG;
+        if (has_ended && tg_faults_is_same_round(other, m) && tg_faults_is_on_device(other))
+            return false;
+    }
+    return true;
+}
+
+/*
+ * What broke on a device in an earlier attempt is another's in this one, as far as the device has a
+ * name. What was skipped may be possible by now.
+ */
+static void steer_earlier(struct dispatch *d)
+{
+    for (size_t i = 0; i < d->run->count; i++) {
+        const struct tg_measurement *m = &d->run->rows[i];
+        if (!tg_faults_is_named(m) || !broke_whole(d->run, i)) continue;
+        for (size_t w = 0; w < tg_crew_count(d->crew); w++) {
+            if (strcmp(d->workers[w].host, m->facts.host) != 0 ||
+                strcmp(d->workers[w].gpu, m->facts.gpu_uuid) != 0)
+                continue;
+            for (size_t b = 0; b < d->plan->spec.block_count; b++)
+                if (tg_plan_is_of(d->plan, &d->plan->spec.blocks[b], m))
+                    tg_queue_avoid(d->queue, b, w);
+        }
+    }
+}
+
 static int fill_queue(struct dispatch *d, struct tg_error *err)
 {
     char reason[400];
@@ -366,6 +400,7 @@ static int fill_queue(struct dispatch *d, struct tg_error *err)
     }
     free(first);
     if (rc < 0) return -1;
+    steer_earlier(d);
     for (size_t b = 0; b < spec->block_count; b++) {
         d->apart[b] = is_apart(d, &spec->blocks[b]);
         if (d->apart[b]) tg_queue_set_apart(d->queue, b);
@@ -425,6 +460,7 @@ int tg_dispatch(struct tg_crew *crew, const struct tg_capability *workers,
                          .workers = workers,
                          .plan = plan,
                          .directory = directory,
+                         .run = run,
                          .result = dispatched};
     size_t worker_count = tg_crew_count(crew);
     /* Each attempt and shard draws anew: the same draws twice would be the same round twice. */

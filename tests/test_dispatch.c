@@ -154,7 +154,8 @@ static struct tg_dispatched dispatch(const char *directory, int64_t attempt)
 {
     struct tg_error err;
     struct tg_dispatched dispatched;
-    const struct tg_capability workers[] = {worker, worker};
+    struct tg_capability workers[] = {worker, worker};
+    for (int i = 0; i < 2; i++) snprintf(workers[i].gpu, TG_TEXT_SIZE, "GPU-%d", i);
     if (tg_dispatch(crew, workers, &plan, &run, directory, attempt, &dispatched, &err) < 0)
         fail_msg("%s", err.text);
     for (size_t i = 0; i < 2; i++) rows_told[i] = i < tg_crew_count(crew) ? dispatched.rows[i] : 0;
@@ -241,6 +242,23 @@ static void a_round_that_cannot_be_stored_ends_it(void **state)
     assert_non_null(strstr(dispatched.reason, "matrix.json"));
 }
 
+/* It was tried there, and goes to another one first; but not what may be possible by now. */
+static void what_broke_on_a_gpu_is_another_s_after_a_resume(void **state)
+{
+    static const enum tg_outcome outcomes[] = {TG_CRASHED, TG_LATE, TG_SKIPPED, TG_MEASURED};
+    for (size_t i = 0; i < sizeof outcomes / sizeof *outcomes; i++) {
+        if (i > 0) assert_int_equal(end(state) + begin(state), 0);
+        ask(60);
+        farm.count = 2;
+        struct tg_measurement *m = made_row(&run, &plan, 0, 0, 0, outcomes[i]);
+        snprintf(m->facts.host, TG_TEXT_SIZE, "nodea");
+        snprintf(m->facts.gpu_uuid, TG_TEXT_SIZE, "GPU-0");
+        dispatch(run_directory, 2);
+        assert_int_equal(rows_told[0] == 0, i < 2);
+        assert_int_equal(rows_told[0] + rows_told[1], 2);
+    }
+}
+
 /* A run of two workers, of which the first, and perhaps both, go with their first round. */
 static struct tg_dispatched lose(enum manner first, enum manner second)
 {
@@ -303,6 +321,7 @@ int main(int argc, char **argv)
         TEST(what_is_decided_already_is_not_measured),
         TEST(nothing_is_given_out_beyond_the_budget),
         TEST(a_round_that_cannot_be_stored_ends_it),
+        TEST(what_broke_on_a_gpu_is_another_s_after_a_resume),
         TEST(what_a_dead_worker_had_is_measured_by_others),
         TEST(beside_a_silent_one_nothing_is_timed_in_its_domain),
         TEST(a_block_that_two_died_with_is_skipped),
