@@ -122,6 +122,9 @@ check 'check: a silent fallback' gives 1 "$TRITGATE" check stub_falls
 check 'names both instruction sets' says "wrong: its row says 'stub_wide', and a kernel for 'scalar' was"
 check 'check: one that crashes' gives 1 "$TRITGATE" check stub_crash
 check 'names the signal' says 'crashed: signal 11'
+check 'check: the same, by who ignores the ends of children' \
+    gives 1 bash -c "trap '' CHLD; exec '$TRITGATE' check stub_crash"
+check 'names the signal, too' says 'crashed: signal 11'
 check 'check: one that hangs' gives 1 "$TRITGATE" check stub_hang --deadline 0.3
 check 'check: none' refuses "no kernel matches 'x*'" "$TRITGATE" check 'x*'
 check 'list: no such table' refuses "no such table 'tables'" "$TRITGATE" list tables
