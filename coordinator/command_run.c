@@ -212,42 +212,41 @@ static void leave_mark(const struct tg_wishes *wishes, int mark)
     if (tg_launcher_mark(wishes->mark, mark, &why) < 0) tg_log(TG_WARN, "%s", why.text);
 }
 
-/* How many rows of a worker this try has stored. */
-static size_t rows_of(const struct tg_work *w, const struct tg_run *run, size_t worker)
+/* How many rows of a rank this try has stored. */
+static size_t rows_of(const struct tg_work *w, const struct tg_run *run, size_t rank)
 {
     size_t count = 0;
     for (size_t i = 0; i < run->count; i++)
-        count += run->rows[i].attempt == w->attempt &&
-                 run->rows[i].facts.rank == (int64_t)worker + 1;
+        count += run->rows[i].attempt == w->attempt && run->rows[i].facts.rank == (int64_t)rank;
     return count;
 }
 
-/* Fails where something is missing here that a dead worker said it has stored. */
-static int look_for_rows(const struct tg_work *w, const size_t *told, struct tg_error *err)
+/* Fails where something is missing here that a worker said it has stored. */
+static int look_for_rows(const struct tg_work *w, bool has_ranks, const size_t *told,
+                         struct tg_error *err)
 {
     int rc = 0;
+    struct tg_run run;
+    if (tg_store_read(w->directory, &run, err) < 0) return -1;
     for (size_t i = 0; i < w->worker_count && told && rc == 0; i++) {
-        struct tg_run run;
-        if (!tg_crew_is_dead(w->crew, i)) continue;
-        if (tg_store_read(w->directory, &run, err) < 0) return -1;
-        size_t here = rows_of(w, &run, i);
+        size_t here = rows_of(w, &run, i + has_ranks);
         if (here < told[i])
-            rc = tg_fail(err, "of %zu rows of worker %zu, which is dead, %zu are here", told[i],
-                         i + 1, here);
-        tg_store_release(&run);
+            rc = tg_fail(err, "of %zu rows of worker %zu%s, %zu are here", told[i], i + 1,
+                         tg_crew_is_dead(w->crew, i) ? ", which is dead" : "", here);
     }
+    tg_store_release(&run);
     return rc;
 }
 
 /* The workers' files, where they wrote them elsewhere. */
-static void gather(struct tg_work *w, struct tg_dispatched *dispatched)
+static void gather(struct tg_work *w, bool has_ranks, struct tg_dispatched *dispatched)
 {
     size_t count;
     struct tg_error why;
     const struct tg_store_plan asked = {w->run.matrix, w->run.policy, w->run.plan};
     int rc = tg_gather(w->crew, w->directory, &asked, &count, &why);
     if (count) tg_log(TG_INFO, "%zu file%s brought here", count, count == 1 ? "" : "s");
-    if (rc == 0) rc = look_for_rows(w, dispatched->rows, &why);
+    if (rc == 0) rc = look_for_rows(w, has_ranks, dispatched->rows, &why);
     if (rc == 0) return;
     size_t length = strlen(dispatched->reason); /* of what came first */
     dispatched->is_lost = true;
@@ -273,7 +272,7 @@ static int coordinate(struct tg_work *w, bool has_ranks, bool *all_left, struct 
         tg_crew_set_patience(w->crew, w->plan.policy.limits.silence_s);
         int rc = tg_dispatch(w->crew, w->workers, &w->plan, &w->run, w->directory, w->attempt,
                              &dispatched, err);
-        gather(w, &dispatched);
+        gather(w, has_ranks, &dispatched);
         *all_left = tg_crew_dismiss(w->crew);
         status = rc < 0 ? TG_STATUS_STOPPED : conclude(w, *all_left, &dispatched, err);
         free(dispatched.rows);

@@ -88,6 +88,13 @@ check 'gate agrees with it' gives 0 "$TRITGATE" gate frozen
 numbers() { "$TRITGATE" report frozen --format lines | grep -o '"cell":"[^"]*"\|"round":[0-9]*' | paste - - | sort; }
 check 'no round is there twice' test -z "$(numbers | uniq -d)"
 
+nodes slow.json removed
+check 'a run begins (removed)' start removed "${ranks[@]}"
+rm removed/worker-0002.1.h5
+check 'whose rows are there no more ends to be resumed' ends 4 28
+check 'and says so' grep -qE 'error: of [0-9]+ rows of worker 2, 0 are here; --resume tries again$' removed.err
+check 'it is not sealed' test ! -e removed/digests.json
+
 nodes one.json both # its one block is the first worker's while that is there
 check 'a run begins (both)' start both "${ranks[@]}"
 kill -STOP "$(rank 1)"
