@@ -138,7 +138,7 @@ for ((i = 1; i <= times; i++)); do
     check "$told: nothing is left running" is_alone
     end_all
     if [[ ! -s $work/run$i/plan.json ]]; then
-        check "$told: launch begins again" test "$by" = mpirun -o "$status" = hung
+        check "$told: launch begins again" test "$by" = mpirun -o "$status" = hung -o "$status" = 3
         note 'not begun'
         continue
     fi
