@@ -31,7 +31,7 @@ struct options {
 struct launch {
     const struct options *options;
     struct tg_wishes wishes; /* of run */
-    char mpirun[4096], program[4096], directory[4096], mark[4096 + 8], budget[32];
+    char mpirun[4096], program[4096], directory[4096], mark[4096 + 32], budget[32];
     bool is_bundled; /* mpirun lies beside the program, with settings of its own */
     const char *argv[ARGUMENTS_MOST];
     size_t argc;
@@ -144,7 +144,10 @@ static int set_environment(const struct launch *l, struct tg_error *err)
     return 0;
 }
 
-/* Where the run will be; its mark lies beside it, and keeps the name for this launch. */
+/*
+ * Where the run will be; its mark lies beside it. Of a new name it keeps that for this launch; of
+ * one that was given others may have been told, too, and each has a mark of its own.
+ */
 static int name_run(struct launch *l, struct tg_error *err)
 {
     const char *wanted = l->wishes.resume ? l->wishes.resume : l->wishes.out;
@@ -156,7 +159,10 @@ static int name_run(struct launch *l, struct tg_error *err)
         size_t length = strlen(l->directory);
         while (length > 1 && l->directory[length - 1] == '/') l->directory[--length] = 0;
         if (!wanted && access(l->directory, F_OK) == 0) continue;
-        snprintf(l->mark, sizeof l->mark, "%s.mark", l->directory);
+        if (wanted)
+            snprintf(l->mark, sizeof l->mark, "%s.%ld.mark", l->directory, (long)getpid());
+        else
+            snprintf(l->mark, sizeof l->mark, "%s.mark", l->directory);
         int mark = open(l->mark, O_WRONLY | O_CREAT | O_CLOEXEC | (wanted ? 0 : O_EXCL), 0666);
         if (mark >= 0) {
             close(mark);

@@ -40,14 +40,15 @@ ends() {
     wait "$launcher" || status=$?
     printf 'status %s\n' "$status"
     cat "$2.out" "$2.err"
-    test "$status" = "$1" -a ! -e "$2.mark"
+    test "$status" = "$1" -a -z "$(marks "$2")"
 }
+marks() { find . -name "$1.*mark*"; } # that are left of a launch
 alone() { test -z "$(pgrep -f "^$TRITGATE run .* $PWD/$1" || true)"; }
 
 check 'a run fails with status 1' gives 1 "$TRITGATE" launch -- run strict.json --out strict --json copy.json
 check 'as the gate says' says '^FAIL  1 required test: 0 passed, 1 failed$'
 check 'where it was asked to' test -s strict/receipt.json -a -s copy.json
-check 'and leaves nothing else' test ! -e strict.mark
+check 'and leaves nothing else' test -z "$(marks strict)"
 check 'what is there already is refused, once' refuses "'strict' exists" "$TRITGATE" launch -- run strict.json --out strict
 check 'a run that was ended can be gone on with' gives 1 "$TRITGATE" launch -n 2 -- run --resume strict/
 
@@ -95,6 +96,12 @@ check 'to its workers' grep -q 'error: the coordinator has said nothing for 3 s'
 check 'so that another try decides' grep -q 'warning: try 1 of 3 was lost' deciding.err
 check 'on what was measured' test -s deciding/digests.json -a -z "$(ls deciding/worker-000?.2.h5 2>/dev/null)"
 check 'nothing is left running of that' alone deciding
+
+check 'a run begins' begin twice --patience 1 -- run slow.json --out twice
+check 'a second launch of it is refused' \
+    refuses "'twice' exists" "$TRITGATE" launch -- run slow.json --out twice
+check 'and is nothing to the first' ends 0 twice
+check 'which needed no other try' bash -c '! grep "was lost" twice.err'
 
 mkdir never && printf '#!/bin/sh\nexit 1\n' >never/mpirun && chmod +x never/mpirun
 check 'tries are bounded' gives 4 env PATH="$PWD/never:$PATH" "$TRITGATE" launch --tries 2 --patience 1 -- run slow.json
