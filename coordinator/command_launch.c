@@ -218,7 +218,9 @@ static void make_command(struct launch *l, bool goes_on)
     add_option(l, "--gpus", l->wishes.identity.gpus);
 }
 
-/* Whether there is a run to go on with. What a try left that was ended before it began is removed.
+/*
+ * Whether there is a run to go on with, or it cannot be seen. What a try left that was ended before
+ * it began is removed.
  */
 static bool is_begun(const struct launch *l)
 {
@@ -226,7 +228,7 @@ static bool is_begun(const struct launch *l)
                                         "plan.json"};
     char path[sizeof l->directory + 32];
     snprintf(path, sizeof path, "%s/plan.json", l->directory);
-    if (access(path, F_OK) == 0) return true;
+    if (access(path, F_OK) == 0 || errno != ENOENT) return true;
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         snprintf(path, sizeof path, "%s/%s", l->directory, texts[i]);
         unlink(path);

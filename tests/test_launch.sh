@@ -118,6 +118,10 @@ printf '#!/bin/sh\necho "$*" >>called\nmkdir -p went && : >went/plan.json\nexit 
 check 'a run is gone on with' gives 4 env PATH="$PWD/never:$PATH" "$TRITGATE" launch --tries 2 --patience 1 -- \
     run slow.json --out went --model a.gguf --model-cache=/cache
 check 'with its models' grep -qE -- ' --resume went --model a.gguf --model-cache /cache$' called
+printf '#!/bin/sh\nmkdir -p veiled && : >veiled/matrix.json && ln -sfn plan.json veiled/plan.json\nexit 1\n' >never/mpirun
+check 'one whose plan cannot be looked at, as on a disk that is away,' gives 4 env PATH="$PWD/never:$PATH" \
+    "$TRITGATE" launch --tries 2 --patience 1 -- run slow.json --out veiled
+check 'is left as it is' test -e veiled/matrix.json
 printf '#!/bin/sh\necho "$*" >called\nexit 4\n' >never/tritgate
 printf '#!/bin/sh\necho "$3"\n' >never/scontrol && chmod +x never/*
 check 'and so is a job' gives 4 env PATH="$PWD/never:$PATH" TRITGATE="$PWD/never/tritgate" SLURM_JOB_ID=1 \
