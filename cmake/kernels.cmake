@@ -113,7 +113,10 @@ if(TRITGATE_SANITIZE)
   string(APPEND build_text " sanitized")
 endif()
 file(GLOB table_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/kernels/*.c)
-set_source_files_properties(${table_sources} PROPERTIES COMPILE_DEFINITIONS
+# These read what is built; nothing else is compiled again where that changes.
+set(state_sources isa.c kernel.c peak.c vector.c)
+list(TRANSFORM state_sources PREPEND ${PROJECT_SOURCE_DIR}/kernels/)
+set_source_files_properties(${state_sources} PROPERTIES COMPILE_DEFINITIONS
   "${table_states};TG_INJECTED_PERCENT=${TRITGATE_INJECT_SLOWDOWN};TG_BUILD=\"${build_text}\"")
 
 # The canaries are frozen: one code, whatever the build type, the sanitizers and the level say.

@@ -75,6 +75,17 @@ ask() {
         "kernel": [%s], "layer": ["64x256"]}}\n' "$name" "$kernels" >"$work/$name.json"
 }
 
+# library NAME OPTION...: the kernel library of a build of its own in the folder NAME, with these
+# options of CMake. What this build compiled by the same command is taken from it: ninja sees that.
+library() {
+    local objects=CMakeFiles/kernel-objects.dir
+    mkdir -p "$1/CMakeFiles" && cp -pr "$TG_BUILD/$objects" "$1/CMakeFiles/" &&
+        cp -p "$TG_BUILD/.ninja_deps" "$1/" &&
+        grep -e '^#' -e "$objects" "$TG_BUILD/.ninja_log" >"$1/.ninja_log"
+    cmake -S "$TG_SOURCE" -B "$1" -G Ninja -DTRITGATE_STUBS=ON -DBUILD_TESTING=OFF \
+        -DTRITGATE_CUDA=OFF "${@:2}" && cmake --build "$1" --target tritgate-kernels
+}
+
 # Whether the MPI of the build goes on without a rank that died.
 has_ulfm() { grep -qx 'TG_ULFM:INTERNAL=1' "$TG_BUILD/CMakeCache.txt"; }
 
