@@ -34,7 +34,7 @@ if (($(nproc) > 1)); then
 fi
 
 ask strict '"stub_twice"' limit=1.5
-ask slow '"stub_twice"' round_s=0.1 quads_max=2000 rounds_min=12
+ask slow '"stub_twice"' round_s=0.1 quads_max=2000 rounds_min=4
 check 'a kernel that is too slow fails with status 1' gives 1 farm strict.json --out fail
 check 'and is named' says '^  fail +stub_twice vs i2s_scalar, 64x256 '
 
@@ -80,7 +80,7 @@ check 'in the same words' says '^PASS  2 required tests: 2 passed$'
 
 check 'a job that is stopped for longer than its deadline' bash -c '
     setsid "$1" run "$2" --out frozen >frozen.out 2>&1 & job=$!
-    sleep 0.6; pkill -STOP -s $job; sleep 3.5; pkill -CONT -s $job; wait $job' - "$TRITGATE" "$data/quick.json"
+    sleep 0.6; pkill -STOP -s $job; sleep 2.5; pkill -CONT -s $job; wait $job' - "$TRITGATE" "$data/quick.json"
 if command -v taskset >/dev/null; then
     first=$(taskset -cp $$ | sed 's/.*: *//; s/[-,].*//')
     check 'an affinity mask is honoured' gives 0 taskset -c "$first" "$TRITGATE" run "$data/quick.json" \

@@ -177,7 +177,8 @@ check 'products that are off by one are wrong' gives 1 model errs=1 errs beside
 check 'where they are' says 'by fake differs from the reference'
 check 'one that breaks under a model' gives 1 model fault_after=50 faults beside
 check 'says how' says 'crashed.*fault on command'
-check 'a clock that is held down decides nothing' gives 2 model throttle=32 warm_model beside
+sed 's/"rounds_max": 24/"rounds_max": 8/' beside_policy.json >held_policy.json
+check 'a clock that is held down decides nothing' gives 2 model throttle=32 warm_model held
 check 'since it is thermal' says '^  thermal  fake_product vs i2s_scalar'
 check 'without the device' gives 2 model absent=1 no_device beside
 check 'the model has a processor instead' says '^device: 1 cell was not measured; instead: 1 cpu-fallback$'
@@ -188,17 +189,17 @@ rules builds '{"rule": "noninferior", "metric": "decode_rate", "axis": "build", 
 check 'two builds of it are none' gives 0 model '' builds builds --base "$TRITGATE_LIB" --head head.so
 check 'as is said' says "skipped +fake_product, decode_32 .*build 'base' is of kernels: whole models on a device are this program's own"
 check 'and nothing of it was measured' bash -c '! "$1" report builds --format lines | grep -q "kernel=fake_product"' - "$TRITGATE"
-check 'but of the processor' says '^  unchanged +i2s_scalar, decode_32'
+check 'but of the processor' says '^  unchanged[*]? +i2s_scalar, decode_32'
 
 # A device on which nothing runs any more: the matrix is bounded, and what was left out is told.
-sed -i 's/"layer"/"batch": [1, 2, 3, 4, 5, 6, 7, 8], &/' two.json
+sed -i 's/"layer"/"batch": [1, 2, 3, 4, 5, 6], &/' two.json
 check 'a device that breaks with every block decides nothing' gives 2 two fault_after=1 bounded
 check 'it is not tried more often than the policy says' \
     test "$("$TRITGATE" report bounded --format lines | grep -c '"outcome":"crashed"')" = 5
 check 'what is left out says so' says 'left out: 5 rounds on its device broke, one after the other; last: '
-check 'and has a processor instead' says '^device: 8 cells were not measured; instead: 8 cpu-fallback$'
-check 'which was measured' test "$(grep -c '^  pass  *i2s_scalar' out)" = 8
-check 'each is listed with its tries' test "$(grep -cE '^\| fake_product, .* \| cpu-fallback \| pass \|' bounded/report.md)" = 8
+check 'and has a processor instead' says '^device: 6 cells were not measured; instead: 6 cpu-fallback$'
+check 'which was measured' test "$(grep -c '^  pass  *i2s_scalar' out)" = 6
+check 'each is listed with its tries' test "$(grep -cE '^\| fake_product, .* \| cpu-fallback \| pass \|' bounded/report.md)" = 6
 check 'going on with it is a try for the GPU' gives 0 env TRITGATE_FAKE_GPU= "$TRITGATE" run --resume bounded --budget 60
 check 'which is written down' grep -q '"kind": "gpu"' bounded/tries.json
 finish

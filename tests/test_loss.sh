@@ -115,7 +115,7 @@ check 'another attempt opens it again' gives 0 farm --resume both
 # A worker whose files may not grow, as on a disk of its own that is full.
 nodes slow.json disk
 narrow='ulimit -f 200; trap "" XFSZ; exec "$0" run slow.json --host nodeb --topology "$1"'
-check 'one full disk ends the run with status 4' gives 4 mpirun "${ranks[@]:0:18}" \
+check 'one full disk ends the run with status 4' gives 4 ends_at_once mpirun "${ranks[@]:0:18}" \
     -n 1 bash -c "$narrow" "$TRITGATE" "$data/one_socket.xml"
 check 'the others go on until all is decided' says '^INCONCLUSIVE .* 2 passed'
 check 'with the reason' grep -q "warning: worker 2 on nodeb cannot write '.*worker-0002.1.h5': File too large" err
