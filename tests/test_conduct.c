@@ -50,8 +50,7 @@ static void a_pair_is_measured_in_turns_on_the_same_operands(void **state)
         assert_string_equal(facts->seed, "5");
         assert_string_equal(facts->operands, "shared");
         assert_int_equal(facts->checked, 2 * 64 * 3); /* all, before and after */
-        assert_int_equal(facts->end_signal, 0);
-        assert_int_equal(facts->shared_core, 0);
+        assert_true(facts->end_signal == 0 && facts->shared_core == 0);
         assert_true(facts->pid > 0 && facts->call_s > 0 && facts->peak_bytes > 0);
         assert_int_equal(tg_measurement_series(&m[i], "kernel_accuracy")->count, 1);
     }
@@ -66,7 +65,6 @@ static void a_pair_is_measured_in_turns_on_the_same_operands(void **state)
         assert_true(m[i].facts.sampled_s > 0 && m[i].facts.sampled_s == m[0].facts.sampled_s);
         assert_true(m[i].facts.turn_switches >= 0 && m[i].facts.turn_faults >= 0);
         assert_in_range(m[i].facts.turn_switches, 0, m[i].facts.switches);
-        assert_true(m[i].facts.turn_yields >= 0);
         assert_true(m[i].facts.canary_dot_s > 0 && m[i].facts.canary_read_s > 0);
         assert_true(m[i].facts.read_rate > 0 && m[i].facts.limit_s > 0);
     }
@@ -74,18 +72,16 @@ static void a_pair_is_measured_in_turns_on_the_same_operands(void **state)
     free_both(m);
 }
 
-/* Where other work takes the core, a side may not get to sleep in all of a round. */
 static void a_side_sleeps_while_the_other_has_its_turns(void **state)
 {
     (void)state;
     struct tg_bench bench = make_bench();
     struct tg_order order = make_order("kernel=i2s_scalar", "kernel=i2s_scalar build=copy");
-    int64_t yields = 0;
-    for (int round = 0; round < 20 && yields <= 0; round++) {
-        struct tg_measurement m[2];
+    struct tg_measurement m[2];
+    int64_t yields = 0; /* beside other work there may be none in a round */
+    for (int round = 0; round < 20 && yields <= 0; round++, free_both(m)) {
         conduct(&bench, &order, m);
         yields = m[0].facts.turn_yields + m[1].facts.turn_yields;
-        free_both(m);
     }
     assert_true(yields > 0);
 }
