@@ -212,13 +212,15 @@ static void leave_mark(const struct tg_wishes *wishes, int mark)
     if (tg_launcher_mark(wishes->mark, mark, &why) < 0) tg_log(TG_WARN, "%s", why.text);
 }
 
-/* How many rows of a rank this try has stored. */
-static size_t rows_of(const struct tg_work *w, const struct tg_run *run, size_t rank)
+/* Counts the rows of each worker that this try has stored. */
+static void count_rows(const struct tg_work *w, bool has_ranks, const struct tg_run *run,
+                       size_t *here)
 {
-    size_t count = 0;
-    for (size_t i = 0; i < run->count; i++)
-        count += run->rows[i].attempt == w->attempt && run->rows[i].facts.rank == (int64_t)rank;
-    return count;
+    for (size_t i = 0; i < run->count; i++) {
+        int64_t worker = run->rows[i].facts.rank - has_ranks;
+        if (run->rows[i].attempt == w->attempt && 0 <= worker && worker < (int64_t)w->worker_count)
+            here[worker]++;
+    }
 }
 
 /* Fails where something is missing here that a worker said it has stored. */
@@ -227,14 +229,19 @@ static int look_for_rows(const struct tg_work *w, bool has_ranks, const size_t *
 {
     int rc = 0;
     struct tg_run run;
-    if (tg_store_read(w->directory, &run, err) < 0) return -1;
-    for (size_t i = 0; i < w->worker_count && told && rc == 0; i++) {
-        size_t here = rows_of(w, &run, i + has_ranks);
-        if (here < told[i])
-            rc = tg_fail(err, "of %zu rows of worker %zu%s, %zu are here", told[i], i + 1,
-                         tg_crew_is_dead(w->crew, i) ? ", which is dead" : "", here);
+    size_t *here = calloc(w->worker_count + 1, sizeof *here);
+    if (!here) return tg_fail(err, "out of memory");
+    if (tg_store_read(w->directory, &run, err) < 0) {
+        free(here);
+        return -1;
     }
+    count_rows(w, has_ranks, &run, here);
+    for (size_t i = 0; i < w->worker_count && told && rc == 0; i++)
+        if (here[i] < told[i])
+            rc = tg_fail(err, "of %zu rows of worker %zu%s, %zu are here", told[i], i + 1,
+                         tg_crew_is_dead(w->crew, i) ? ", which is dead" : "", here[i]);
     tg_store_release(&run);
+    free(here);
     return rc;
 }
 
