@@ -37,14 +37,10 @@ static int check_cell(const struct tg_cell *cell, struct tg_error *err)
 static int check_block(struct tg_measurement *m, struct tg_error *err)
 {
     struct tg_cell cells[2];
-    char texts[2][TG_CELL_TEXT_SIZE], given[TG_BLOCK_TEXT_SIZE];
-    memcpy(given, m->block, sizeof given);
-    char *bar = strstr(given, " | ");
-    if (bar) *bar = 0;
-    if (tg_cell_parse(given, &cells[0], err) < 0 ||
-        (bar && tg_cell_parse(bar + 3, &cells[1], err) < 0))
-        return tg_fail_in(err, "block");
-    if (!bar) cells[1] = cells[0];
+    char texts[2][TG_CELL_TEXT_SIZE];
+    int count = tg_block_parse(m->block, cells, err);
+    if (count < 0) return tg_fail_in(err, "block");
+    if (count == 1) cells[1] = cells[0];
     for (int i = 0; i < 2; i++) {
         if (check_cell(&cells[i], err) < 0) return tg_fail_in(err, "block");
         tg_cell_text(&cells[i], texts[i]);
@@ -52,9 +48,9 @@ static int check_block(struct tg_measurement *m, struct tg_error *err)
     bool is_first = memcmp(&m->cell, &cells[0], sizeof m->cell) == 0;
     if (!is_first && memcmp(&m->cell, &cells[1], sizeof m->cell) != 0)
         return tg_fail(err, "its cell is not in its block");
-    if (bar && strcmp(texts[0], texts[1]) == 0)
+    if (count == 2 && strcmp(texts[0], texts[1]) == 0)
         return tg_fail(err, "both cells of its block are the same");
-    snprintf(m->block, sizeof m->block, bar ? "%s | %s" : "%s", texts[0], texts[1]);
+    snprintf(m->block, sizeof m->block, count == 2 ? "%s | %s" : "%s", texts[0], texts[1]);
     return 0;
 }
 

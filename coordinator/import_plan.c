@@ -28,16 +28,11 @@ size_t tg_import_workers(const struct tg_lines *lines, size_t workers[])
     return count;
 }
 
-/* The cells of a row's block; returns how many. */
+/* The cells of a row's block, which tg_import_read has looked at; returns how many. */
 static size_t block_cells(const struct tg_measurement *m, struct tg_cell cells[2])
 {
-    char text[TG_BLOCK_TEXT_SIZE];
-    memcpy(text, m->block, sizeof text);
-    char *bar = strstr(text, " | ");
-    if (bar) *bar = 0;
-    tg_cell_parse(text, &cells[0], NULL); /* tg_import_read has looked at them */
-    if (bar) tg_cell_parse(bar + 3, &cells[1], NULL);
-    return bar ? 2 : 1;
+    int count = tg_block_parse(m->block, cells, NULL);
+    return count > 0 ? (size_t)count : 0;
 }
 
 /* Adds the cell to a matrix as an object of its own: an axis with one value each. */

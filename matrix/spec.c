@@ -233,6 +233,19 @@ size_t tg_spec_keep(struct tg_spec *spec, const char *const patterns[], size_t c
     return kept;
 }
 
+int tg_block_parse(const char *text, struct tg_cell cells[2], struct tg_error *err)
+{
+    char own[TG_BLOCK_TEXT_SIZE];
+    if (strlen(text) >= sizeof own) return tg_fail(err, "the text of a block is too long");
+    memcpy(own, text, strlen(text) + 1);
+    char *bar = strstr(own, " | ");
+    if (bar) *bar = 0;
+    if (!*own || (bar && !bar[3])) return tg_fail(err, "a block with a cell missing");
+    if (tg_cell_parse(own, &cells[0], err) < 0) return -1;
+    if (bar && tg_cell_parse(bar + 3, &cells[1], err) < 0) return -1;
+    return bar ? 2 : 1;
+}
+
 int tg_spec_add_block(struct tg_spec *spec, const struct tg_test *test, size_t *block,
                       struct tg_error *err)
 {

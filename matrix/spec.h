@@ -55,6 +55,11 @@ struct tg_spec {
     size_t block_count;
 };
 
+/*
+ * The cells of a block out of its text. Returns how many, or -1 where a cell cannot be read.
+ */
+int tg_block_parse(const char *text, struct tg_cell cells[2], struct tg_error *err);
+
 /* Reads the cells of a matrix; words as in tg_policy_parse. */
 int tg_spec_parse(const struct tg_json_file *file, const struct tg_words *words,
                   struct tg_spec *spec, struct tg_error *err);
