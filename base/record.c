@@ -2,9 +2,9 @@
 #include "base/record.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,10 +39,16 @@ static int store_text(char *target, const char *value)
 
 static int store_count(int64_t *target, const char *value)
 {
-    char *end;
-    errno = 0;
-    long long number = strtoll(value, &end, 10);
-    if (errno || end == value || *end || !strchr("-0123456789", *value)) return -1;
+    const bool is_negative = *value == '-';
+    const char *c = value + is_negative;
+    int64_t number = 0; /* on the side of its sign: the least has no opposite */
+    if (!*c) return -1;
+    for (; *c; c++) {
+        const int digit = *c - '0';
+        if (digit < 0 || digit > 9 || __builtin_mul_overflow(number, 10, &number) ||
+            __builtin_add_overflow(number, is_negative ? -digit : digit, &number))
+            return -1;
+    }
     *target = number;
     return 0;
 }
@@ -60,7 +66,7 @@ static int store_real(double *target, const char *value)
     return 0;
 }
 
-static int store_value(const struct tg_field *field, void *record, const char *value)
+int tg_record_store(const struct tg_field *field, void *record, const char *value)
 {
     char *target = (char *)record + field->offset;
     switch (field->kind) {
@@ -80,7 +86,7 @@ void tg_record_init(const struct tg_record_type *type, void *record)
         if (field->kind == TG_TEXT) /* all zeros so far */
             memcpy((char *)record + field->offset, field->fallback, strlen(field->fallback));
         else
-            rc = store_value(field, record, field->fallback);
+            rc = tg_record_store(field, record, field->fallback);
         assert(rc == 0);
         (void)rc;
     }
@@ -91,7 +97,7 @@ int tg_record_set(const struct tg_record_type *type, void *record, const char *n
 {
     const struct tg_field *field = tg_record_field(type, name);
     if (!field) return tg_fail(err, "unknown %s '%s'", type->name, name);
-    if (store_value(field, record, value) < 0)
+    if (tg_record_store(field, record, value) < 0)
         return tg_fail(err, "%s '%s': unusable value '%s'", type->name, name, value);
     return 0;
 }
@@ -138,7 +144,7 @@ int tg_record_parse(const struct tg_record_type *type, void *record, const char 
         if (seen[place / 64] & bit) return tg_fail(err, "%s '%s' is given twice", type->name, word);
         seen[place / 64] |= bit;
         next = place + 1;
-        if (store_value(field, record, value) < 0)
+        if (tg_record_store(field, record, value) < 0)
             return tg_fail(err, "%s '%s': unusable value '%s'", type->name, word, value);
     }
     return 0;

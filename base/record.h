@@ -51,6 +51,9 @@ void tg_record_init(const struct tg_record_type *type, void *record);
 int tg_record_set(const struct tg_record_type *type, void *record, const char *name,
                   const char *value, struct tg_error *err);
 
+/* The same for a field that is known. Returns 0, or -1 for a value that is not of its kind. */
+int tg_record_store(const struct tg_field *field, void *record, const char *value);
+
 /*
  * Writes one field's value as text (at most size - 1 bytes) and returns out. A number that is not
  * finite is "none".

@@ -134,6 +134,12 @@ static int give_out(struct dispatch *d, struct tg_error *err)
     return tg_queue_has_failed(d->queue) ? tg_fail(err, "out of memory") : 0;
 }
 
+static int take_copy(struct dispatch *d, const struct tg_measurement *row, struct tg_error *err)
+{
+    struct tg_measurement *copy = tg_measurement_copy(row);
+    return copy ? tg_standing_take(d->standing, copy, err) : tg_fail(err, "out of memory");
+}
+
 /* Takes a round of a block that will not be measured, as rows that say why. */
 static int skip_block(struct dispatch *d, size_t block, size_t worker, const char *why,
                       struct tg_error *err)
@@ -145,7 +151,7 @@ static int skip_block(struct dispatch *d, size_t block, size_t worker, const cha
     if (tg_skipped_add(d->skipped, block, round, d->workers[worker].host, reason, rows, err) < 0)
         return -1;
     for (size_t i = 0; i < d->plan->spec.blocks[block].cell_count; i++)
-        if (tg_standing_take(d->standing, &rows[i], err) < 0) return -1;
+        if (take_copy(d, &rows[i], err) < 0) return -1;
     return judge_block(d, block, 1, err);
 }
 
@@ -226,25 +232,26 @@ static void steer(struct dispatch *d, size_t worker, size_t block, struct ends e
 }
 
 /* Takes the rows of a round that is done, also of a worker that was lost: they are stored. */
-static int take_rows(struct dispatch *d, size_t worker, size_t block, const char *telegrams,
+static int take_rows(struct dispatch *d, size_t worker, size_t block, char *telegrams,
                      struct tg_error *err)
 {
     struct ends ends = {0};
-    struct tg_measurement m;
-    int rc;
-    while ((rc = tg_telegrams_next(&telegrams, &m, err)) == 1) {
-        bool has_ended = m.outcome == TG_MEASURED || m.outcome == TG_WRONG;
-        if (tg_faults_is_on_device(&m))
-            *(has_ended ? &ends.ended : m.outcome == TG_SKIPPED ? &ends.skipped : &ends.broke) += 1;
+    while (*telegrams) {
+        struct tg_measurement *m = tg_telegrams_next(&telegrams, err);
+        if (!m) return -1;
+        bool has_ended = m->outcome == TG_MEASURED || m->outcome == TG_WRONG,
+             is_skipped = m->outcome == TG_SKIPPED;
+        if (tg_faults_is_on_device(m))
+            *(has_ended ? &ends.ended : is_skipped ? &ends.skipped : &ends.broke) += 1;
         d->result->rows[worker]++;
-        if (tg_standing_take(d->standing, &m, err) < 0) return -1;
+        if (tg_standing_take(d->standing, m, err) < 0) return -1;
     }
-    if (rc == 0) steer(d, worker, block, ends);
-    return rc;
+    steer(d, worker, block, ends);
+    return 0;
 }
 
 /* Takes the end of a round: its rows, or why its worker is lost. */
-static int take_round(struct dispatch *d, size_t worker, const char *telegrams, const char *lost,
+static int take_round(struct dispatch *d, size_t worker, char *telegrams, const char *lost,
                       struct tg_error *err)
 {
     size_t block;
@@ -262,10 +269,10 @@ static int take_round(struct dispatch *d, size_t worker, const char *telegrams, 
 }
 
 /* Takes what a worker says. */
-static int take_answer(struct dispatch *d, size_t worker, const char *answer, struct tg_error *err)
+static int take_answer(struct dispatch *d, size_t worker, char *answer, struct tg_error *err)
 {
     struct tg_json_file file;
-    const char *telegrams = tg_telegrams_begin(answer);
+    char *telegrams = tg_telegrams_begin(answer);
     if (telegrams) return take_round(d, worker, telegrams, NULL, err);
     if (tg_json_parse(answer, &file, err) < 0) return -1;
     int rc = 0;
@@ -432,13 +439,9 @@ static int open_stores(struct dispatch *d, const struct tg_run *run, const char 
 static int take_earlier(struct dispatch *d, const struct tg_run *earlier, struct tg_error *err)
 {
     for (size_t i = 0; i < earlier->count; i++) {
-        struct tg_measurement copy;
         if (earlier->rows[i].outcome == TG_SKIPPED) continue; /* it may be possible by now */
-        char *text = tg_telegram_text(&earlier->rows[i]);
-        int rc = text ? tg_telegram_read(text, &copy, err) : tg_fail(err, "out of memory");
-        free(text);
         tg_pulse();
-        if (rc < 0 || tg_standing_take(d->standing, &copy, err) < 0) return -1;
+        if (take_copy(d, &earlier->rows[i], err) < 0) return -1;
     }
     return 0;
 }

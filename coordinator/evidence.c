@@ -238,24 +238,23 @@ static bool is_cell(const struct tg_measurement *m, const struct tg_cell *cell)
     return memcmp(&m->cell, cell, sizeof *cell) == 0;
 }
 
-/* Room for `count` rounds. */
+/* Room for `count` rounds, all of it in one piece, which begins with the values. */
 static int make_room(struct tg_rounds *rounds, size_t count, struct tg_error *err)
 {
-    rounds->values = calloc(count + 1, sizeof *rounds->values);
-    rounds->also_values = calloc(count + 1, sizeof *rounds->also_values);
-    rounds->nodes = calloc(count + 1, sizeof *rounds->nodes);
-    rounds->sessions = calloc(count + 1, sizeof *rounds->sessions);
-    rounds->of_medians = calloc(count + 1, sizeof *rounds->of_medians);
-    rounds->to_medians = calloc(count + 1, sizeof *rounds->to_medians);
-    rounds->of_rows = calloc(count + 1, sizeof *rounds->of_rows);
-    rounds->to_rows = calloc(count + 1, sizeof *rounds->to_rows);
-    rounds->node_names = calloc(count + 1, sizeof *rounds->node_names);
-    if (rounds->of_rows && rounds->to_rows && rounds->values && rounds->also_values &&
-        rounds->nodes && rounds->sessions && rounds->of_medians && rounds->to_medians &&
-        rounds->node_names)
-        return 0;
-    tg_evidence_release(rounds);
-    return tg_fail(err, "out of memory");
+    const size_t each = 4 * sizeof(double) + 2 * sizeof(void *) + 2 * sizeof(int) +
+                        sizeof *rounds->node_names;
+    void *room = calloc(count + 1, each);
+    if (!room) return tg_fail(err, "out of memory");
+    rounds->values = room;
+    rounds->also_values = rounds->values + count + 1;
+    rounds->of_medians = rounds->also_values + count + 1;
+    rounds->to_medians = rounds->of_medians + count + 1;
+    rounds->of_rows = (const struct tg_measurement **)(void *)(rounds->to_medians + count + 1);
+    rounds->to_rows = rounds->of_rows + count + 1;
+    rounds->nodes = (int *)(void *)(rounds->to_rows + count + 1);
+    rounds->sessions = rounds->nodes + count + 1;
+    rounds->node_names = (char(*)[TG_TEXT_SIZE])(void *)(rounds->sessions + count + 1);
+    return 0;
 }
 
 /* The number of a node, new if its name is. */
@@ -389,13 +388,5 @@ int tg_evidence_gather(const struct tg_measurement *const rows[], size_t count,
 void tg_evidence_release(struct tg_rounds *rounds)
 {
     free(rounds->values);
-    free(rounds->also_values);
-    free(rounds->nodes);
-    free(rounds->sessions);
-    free(rounds->of_medians);
-    free(rounds->to_medians);
-    free(rounds->of_rows);
-    free(rounds->to_rows);
-    free(rounds->node_names);
     *rounds = (struct tg_rounds){0};
 }

@@ -19,7 +19,7 @@
  */
 
 struct tg_rounds {
-    double *values;      /* see round_value.h */
+    double *values;      /* see round_value.h; the room that all lists here are in */
     double *also_values; /* likewise of the rule's second metric, NAN where a round lacks it */
     size_t also_count;   /* how many of them are not */
     size_t count;

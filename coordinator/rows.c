@@ -9,15 +9,10 @@ struct list {
     size_t count, room;
 };
 
-/* A row that is kept, before which others were. */
-struct kept {
-    struct tg_measurement row;
-    struct kept *before;
-};
-
 struct tg_rows {
     const struct tg_plan *plan;
-    struct kept *kept;              /* the last */
+    struct tg_measurement **kept;
+    size_t kept_count, kept_room;
     struct list *lists;             /* one for each block */
     const struct tg_block **sorted; /* the blocks, by their texts */
     struct tg_faults *faults;
@@ -50,14 +45,17 @@ int tg_rows_create(const struct tg_plan *plan, struct tg_rows **rows, struct tg_
     return 0;
 }
 
+static void free_row(struct tg_measurement *row)
+{
+    tg_measurement_free(row);
+    free(row);
+}
+
 void tg_rows_destroy(struct tg_rows *rows)
 {
     if (!rows) return;
-    for (struct kept *k = rows->kept, *before; k; k = before) {
-        before = k->before;
-        tg_measurement_free(&k->row);
-        free(k);
-    }
+    for (size_t k = 0; k < rows->kept_count; k++) free_row(rows->kept[k]);
+    free(rows->kept);
     for (size_t b = 0; rows->lists && b < rows->plan->spec.block_count; b++)
         free(rows->lists[b].rows);
     tg_faults_destroy(rows->faults);
@@ -112,18 +110,20 @@ void tg_rows_expect(struct tg_rows *rows, size_t block)
     rows->last = block;
 }
 
-int tg_rows_keep(struct tg_rows *rows, const struct tg_measurement *row, struct tg_error *err)
+int tg_rows_keep(struct tg_rows *rows, struct tg_measurement *row, struct tg_error *err)
 {
-    struct kept *k = malloc(sizeof *k);
-    if (!k) {
-        struct tg_measurement moved = *row;
-        tg_measurement_free(&moved);
-        return tg_fail(err, "out of memory");
+    if (rows->kept_count == rows->kept_room) {
+        size_t room = rows->kept_room ? 2 * rows->kept_room : 64;
+        struct tg_measurement **grown = realloc(rows->kept, room * sizeof *grown);
+        if (!grown) {
+            free_row(row);
+            return tg_fail(err, "out of memory");
+        }
+        rows->kept = grown;
+        rows->kept_room = room;
     }
-    k->row = *row;
-    k->before = rows->kept;
-    rows->kept = k;
-    return tg_rows_add(rows, &k->row, err);
+    rows->kept[rows->kept_count++] = row;
+    return tg_rows_add(rows, row, err);
 }
 
 const struct tg_measurement *const *tg_rows_of(const struct tg_rows *rows, size_t block,

@@ -24,8 +24,8 @@ void tg_rows_destroy(struct tg_rows *rows);
 
 int tg_rows_add(struct tg_rows *rows, const struct tg_measurement *row, struct tg_error *err);
 
-/* The same for a row that is moved here, and freed with the others or when it fails. */
-int tg_rows_keep(struct tg_rows *rows, const struct tg_measurement *row, struct tg_error *err);
+/* The same for a row that was allocated, and is freed with the others or when it fails. */
+int tg_rows_keep(struct tg_rows *rows, struct tg_measurement *row, struct tg_error *err);
 
 /* Says of which block the next rows should be: it is looked at first. */
 void tg_rows_expect(struct tg_rows *rows, size_t block);

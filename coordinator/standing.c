@@ -99,8 +99,7 @@ void tg_standing_expect(struct tg_standing *standing, size_t block)
     tg_rows_expect(standing->rows, block);
 }
 
-int tg_standing_take(struct tg_standing *standing, const struct tg_measurement *row,
-                     struct tg_error *err)
+int tg_standing_take(struct tg_standing *standing, struct tg_measurement *row, struct tg_error *err)
 {
     return tg_rows_keep(standing->rows, row, err);
 }

@@ -39,8 +39,8 @@ void tg_standing_destroy(struct tg_standing *standing);
 /* Says of which block the next rows should be: it is looked at first. */
 void tg_standing_expect(struct tg_standing *standing, size_t block);
 
-/* Takes a row, which is moved here, and freed with the others or when it fails. */
-int tg_standing_take(struct tg_standing *standing, const struct tg_measurement *row,
+/* Takes a row that was allocated, and is freed with the others or when it fails. */
+int tg_standing_take(struct tg_standing *standing, struct tg_measurement *row,
                      struct tg_error *err);
 
 /* Judges the tests again that rounds of a block are about. */

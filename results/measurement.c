@@ -76,6 +76,28 @@ struct tg_series *tg_measurement_add(struct tg_measurement *m, const char *metri
     return NULL;
 }
 
+struct tg_measurement *tg_measurement_copy(const struct tg_measurement *m)
+{
+    struct tg_measurement *copy = malloc(sizeof *copy);
+    if (!copy) return NULL;
+    *copy = *m;
+    copy->series = NULL;
+    copy->series_count = 0;
+    for (size_t i = 0; i < m->series_count; i++) {
+        const struct tg_series *from = &m->series[i];
+        struct tg_series *to = tg_measurement_add(copy, from->metric, from->count);
+        if (!to) {
+            tg_measurement_free(copy);
+            free(copy);
+            return NULL;
+        }
+        memcpy(to->samples, from->samples, from->count * sizeof *to->samples);
+        memcpy(to->turns, from->turns, from->count * sizeof *to->turns);
+        memcpy(to->begun, from->begun, from->count * sizeof *to->begun);
+    }
+    return copy;
+}
+
 void tg_measurement_drop(struct tg_measurement *m, const char *metric)
 {
     for (size_t i = 0; i < m->series_count; i++) {

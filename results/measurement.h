@@ -73,6 +73,9 @@ void tg_measurement_free(struct tg_measurement *m);
  */
 struct tg_series *tg_measurement_add(struct tg_measurement *m, const char *metric, size_t count);
 
+/* A whole copy, to be freed by tg_measurement_free and free; NULL when there is no memory. */
+struct tg_measurement *tg_measurement_copy(const struct tg_measurement *m);
+
 /* Takes a series away, if it is there. */
 void tg_measurement_drop(struct tg_measurement *m, const char *metric);
 

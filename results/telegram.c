@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "results/telegram.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdbool.h>
@@ -13,34 +12,78 @@
 
 static const char done[] = "done\n";
 
+static uint64_t bits_of(double real)
+{
+    uint64_t bits;
+    memcpy(&bits, &real, sizeof bits);
+    return bits;
+}
+
+static void write_list(FILE *out, const int64_t *counts, size_t count)
+{
+    for (size_t k = 0; k < count; k++) fprintf(out, k ? " %" PRId64 : "%" PRId64, counts[k]);
+    fputc('\n', out);
+}
+
 static void write_series(FILE *out, const struct tg_series *s)
 {
     fprintf(out, "%s %zu\n", s->metric, s->count);
-    for (size_t k = 0; k < s->count; k++) fprintf(out, k ? " %a" : "%a", s->samples[k]);
+    for (size_t k = 0; k < s->count; k++)
+        fprintf(out, k ? " %016" PRIx64 : "%016" PRIx64, bits_of(s->samples[k]));
     fputc('\n', out);
-    for (size_t k = 0; k < s->count; k++) fprintf(out, k ? " %" PRId64 : "%" PRId64, s->turns[k]);
-    fputc('\n', out);
-    for (size_t k = 0; k < s->count; k++) fprintf(out, k ? " %" PRId64 : "%" PRId64, s->begun[k]);
+    write_list(out, s->turns, s->count);
+    write_list(out, s->begun, s->count);
+}
+
+static const void *of_fact(const struct tg_facts *facts, const struct tg_field *field)
+{
+    return (const char *)facts + field->offset;
+}
+
+static bool is_default(const struct tg_field *field, const void *fact, const void *fallback)
+{
+    switch (field->kind) {
+    case TG_TEXT: return strcmp(fact, fallback) == 0;
+    case TG_COUNT: return *(const int64_t *)fact == *(const int64_t *)fallback;
+    case TG_REAL:
+        return *(const double *)fact == *(const double *)fallback ||
+               (!isfinite(*(const double *)fact) && isnan(*(const double *)fallback));
+    }
+    return false;
+}
+
+static void write_facts(FILE *out, const struct tg_facts *facts)
+{
+    struct tg_measurement blank;
+    const char *blank_or_not = "";
+    tg_measurement_init(&blank);
+    for (size_t i = 0; i < tg_facts_type.field_count; i++) {
+        const struct tg_field *field = &tg_facts_type.fields[i];
+        const void *fact = of_fact(facts, field);
+        if (is_default(field, fact, of_fact(&blank.facts, field))) continue;
+        fprintf(out, "%s%s=", blank_or_not, field->name);
+        switch (field->kind) {
+        case TG_TEXT: fputs(fact, out); break;
+        case TG_COUNT: fprintf(out, "%" PRId64, *(const int64_t *)fact); break;
+        case TG_REAL: fprintf(out, "%016" PRIx64, bits_of(*(const double *)fact)); break;
+        }
+        blank_or_not = " ";
+    }
     fputc('\n', out);
 }
 
 char *tg_telegram_text(const struct tg_measurement *m)
 {
     char cell[TG_CELL_TEXT_SIZE], *text = NULL;
-    size_t size, facts_size = tg_record_format(&tg_facts_type, &m->facts, NULL, 0) + 1;
-    char *facts = malloc(facts_size);
-    FILE *out = facts ? open_memstream(&text, &size) : NULL;
-    if (!out) {
-        free(facts);
-        return NULL;
-    }
-    tg_record_format(&tg_facts_type, &m->facts, facts, facts_size);
+    size_t size;
+    FILE *out = open_memstream(&text, &size);
+    if (!out) return NULL;
     fprintf(out, "%s\n%s\n", tg_cell_text(&m->cell, cell), m->block);
-    fprintf(out, "%" PRId64 " %" PRId64 " %d %" PRId64 " %zu\n%s\n", m->round, m->attempt,
-            (int)m->outcome, m->unpaired, m->series_count, facts);
+    fprintf(out, "%" PRId64 " %" PRId64 " %d %" PRId64 " %zu\n", m->round, m->attempt,
+            (int)m->outcome, m->unpaired, m->series_count);
+    write_facts(out, &m->facts);
     for (size_t i = 0; i < m->series_count; i++) write_series(out, &m->series[i]);
     fputs(m->reason, out);
-    free(facts);
     bool is_whole = !ferror(out);
     if (fclose(out) == 0 && is_whole) return text;
     free(text);
@@ -57,7 +100,7 @@ char *tg_telegrams_text(const struct tg_measurement *rows, size_t count)
     bool is_whole = true;
     for (size_t i = 0; is_whole && i < count; i++) {
         char *telegram = tg_telegram_text(&rows[i]);
-        is_whole = telegram && fprintf(out, "%zu %s", strlen(telegram), telegram) > 0;
+        is_whole = telegram && fprintf(out, "%zu %s\n", strlen(telegram), telegram) > 0;
         free(telegram);
     }
     if (fclose(out) == 0 && is_whole) return text;
@@ -75,26 +118,43 @@ static char *next_line(char **text)
     return line;
 }
 
-/* The next count of a line: whole and not negative, before a blank or the end. */
-static bool next_count(char **line, int64_t *number)
+/* Goes behind a number, which a blank or the end must follow. */
+static bool go_on(char **line, char *end)
 {
-    char *end;
-    if (**line < '0' || **line > '9') return false;
-    errno = 0;
-    *number = strtoll(*line, &end, 10);
-    if (errno || (*end && *end != ' ')) return false;
+    if (*end && *end != ' ') return false;
     *line = *end ? end + 1 : end;
     return true;
 }
 
-static bool next_sample(char **line, double *sample)
+/* The next count of a line: whole and not negative. */
+static bool next_count(char **line, int64_t *number)
 {
-    char *end;
-    if (**line != '-' && (**line < '0' || **line > '9')) return false;
-    *sample = strtod(*line, &end);
-    if (end == *line || (*end && *end != ' ') || !isfinite(*sample)) return false;
-    *line = *end ? end + 1 : end;
-    return true;
+    char *c = *line;
+    int64_t sum = 0;
+    for (; *c >= '0' && *c <= '9'; c++)
+        if (__builtin_mul_overflow(sum, 10, &sum) || __builtin_add_overflow(sum, *c - '0', &sum))
+            return false;
+    *number = sum;
+    return c != *line && go_on(line, c);
+}
+
+/* 16 more than what a hexadecimal digit is, 0 for other characters. */
+static const unsigned char digits[256] = {
+    ['0'] = 16, ['1'] = 17, ['2'] = 18, ['3'] = 19, ['4'] = 20, ['5'] = 21, ['6'] = 22, ['7'] = 23,
+    ['8'] = 24, ['9'] = 25, ['a'] = 26, ['b'] = 27, ['c'] = 28, ['d'] = 29, ['e'] = 30, ['f'] = 31};
+
+/* The next real of a line. */
+static bool next_real(char **line, double *real)
+{
+    char *c = *line;
+    uint64_t bits = 0;
+    for (char *end = c + 16; c < end; c++) {
+        unsigned char digit = digits[(unsigned char)*c];
+        if (!digit) return false;
+        bits = bits << 4 | (digit & 15);
+    }
+    memcpy(real, &bits, sizeof *real);
+    return isfinite(*real) && go_on(line, c);
 }
 
 /* One of the lists of a series: as many numbers as it is long, and nothing behind them. */
@@ -102,12 +162,12 @@ static bool read_list(char **text, size_t count, double *samples, int64_t *count
 {
     char *line = next_line(text);
     for (size_t k = 0; line && k < count; k++)
-        if (samples ? !next_sample(&line, &samples[k]) : !next_count(&line, &counts[k]))
-            return false;
+        if (samples ? !next_real(&line, &samples[k]) : !next_count(&line, &counts[k])) return false;
     return line && !*line;
 }
 
-static int read_series(char **text, struct tg_measurement *m, struct tg_error *err)
+/* `size` is that of the whole telegram. */
+static int read_series(char **text, size_t size, struct tg_measurement *m, struct tg_error *err)
 {
     int64_t count = -1;
     char *line = next_line(text), *blank = line ? strchr(line, ' ') : NULL;
@@ -116,13 +176,39 @@ static int read_series(char **text, struct tg_measurement *m, struct tg_error *e
     if (!tg_metric_find(line)) return tg_fail(err, "no such metric '%s'", line);
     if (tg_measurement_series(m, line)) return tg_fail(err, "metric '%s' is given twice", line);
     /* A number takes a byte at least, so that no length is believed that the text cannot hold. */
-    if (!next_count(&blank, &count) || *blank || (uint64_t)count > strlen(*text))
+    if (!next_count(&blank, &count) || *blank || (uint64_t)count > size)
         return tg_fail(err, "metric '%s': its length is no count", line);
     struct tg_series *s = tg_measurement_add(m, line, (size_t)count);
     if (!s) return tg_fail(err, "out of memory");
     if (!read_list(text, s->count, s->samples, NULL) ||
         !read_list(text, s->count, NULL, s->turns) || !read_list(text, s->count, NULL, s->begun))
         return tg_fail(err, "metric '%s' has not %zu samples, turns and begins", line, s->count);
+    return 0;
+}
+
+/* The facts of a line into a record of defaults. */
+static int read_facts(char *line, struct tg_facts *facts, struct tg_error *err)
+{
+    size_t next = 0;
+    while (*line) {
+        char *name = line, *value = strchr(name, '='), *end = value ? strchr(value, ' ') : NULL;
+        if (!value) return tg_fail(err, "'%s' is not of the form fact=value", name);
+        line = end ? end + 1 : value + strlen(value);
+        if (end) *end = 0;
+        *value++ = 0;
+        while (next < tg_facts_type.field_count &&
+               strcmp(tg_facts_type.fields[next].name, name) != 0)
+            next++;
+        if (next == tg_facts_type.field_count)
+            return tg_fail(err, "fact '%s' is unknown, or not in its place", name);
+        const struct tg_field *field = &tg_facts_type.fields[next++];
+        char *at = value;
+        bool is_usable = field->kind == TG_REAL
+                             ? next_real(&at, (double *)(void *)((char *)facts + field->offset)) &&
+                                   !*at
+                             : tg_record_store(field, facts, value) == 0;
+        if (!is_usable) return tg_fail(err, "fact '%s': unusable value '%s'", name, value);
+    }
     return 0;
 }
 
@@ -139,54 +225,62 @@ static int read_numbers(char *line, struct tg_measurement *m, int64_t *series_co
     return 0;
 }
 
-static int read_text(char *text, struct tg_measurement *m, struct tg_error *err)
+static int read_text(char *text, size_t size, struct tg_measurement *m, struct tg_error *err)
 {
     int64_t series_count = 0;
     const char *cell = next_line(&text), *block = cell ? next_line(&text) : NULL;
     if (!block || strlen(block) >= sizeof m->block) return tg_fail(err, "its block is missing");
     if (tg_cell_parse(cell, &m->cell, err) < 0) return -1;
-    snprintf(m->block, sizeof m->block, "%s", block);
+    memcpy(m->block, block, strlen(block) + 1);
     if (read_numbers(next_line(&text), m, &series_count, err) < 0) return -1;
-    const char *facts = next_line(&text);
+    char *facts = next_line(&text);
     if (!facts) return tg_fail(err, "its facts are missing");
-    if (tg_record_parse(&tg_facts_type, &m->facts, facts, err) < 0) return -1;
+    if (read_facts(facts, &m->facts, err) < 0) return -1;
     for (int64_t i = 0; i < series_count; i++)
-        if (read_series(&text, m, err) < 0) return -1;
+        if (read_series(&text, size, m, err) < 0) return -1;
     if (strlen(text) >= sizeof m->reason) return tg_fail(err, "its reason is too long");
-    snprintf(m->reason, sizeof m->reason, "%s", text);
+    memcpy(m->reason, text, strlen(text) + 1);
     return 0;
 }
 
-/* Reads a copy that is its own, and frees it; NULL is for no memory. */
-static int read_copy(char *copy, struct tg_measurement *m, struct tg_error *err)
+/* Cuts up a text that ends behind so many bytes. */
+static int cut_up(char *text, size_t size, struct tg_measurement *m, struct tg_error *err)
 {
-    if (!copy) return tg_fail(err, "out of memory");
     tg_measurement_init(m);
-    int rc = read_text(copy, m, err);
-    free(copy);
-    if (rc == 0) return 0;
+    if (read_text(text, size, m, err) == 0) return 0;
     tg_measurement_free(m);
     return tg_fail_in(err, "telegram");
 }
 
 int tg_telegram_read(const char *text, struct tg_measurement *m, struct tg_error *err)
 {
-    return read_copy(strdup(text), m, err);
+    char *copy = strdup(text);
+    if (!copy) return tg_fail(err, "out of memory");
+    int rc = cut_up(copy, strlen(copy), m, err);
+    free(copy);
+    return rc;
 }
 
-const char *tg_telegrams_begin(const char *message)
+char *tg_telegrams_begin(char *message)
 {
     size_t length = strlen(done);
     return strncmp(message, done, length) == 0 ? message + length : NULL;
 }
 
-int tg_telegrams_next(const char **at, struct tg_measurement *m, struct tg_error *err)
+struct tg_measurement *tg_telegrams_next(char **at, struct tg_error *err)
 {
-    char *text;
-    if (!**at) return 0;
-    size_t length = strtoul(*at, &text, 10);
-    if (**at < '0' || **at > '9' || *text != ' ' || strnlen(text + 1, length) < length)
-        return tg_fail(err, "a telegram is not as long as it says");
-    *at = text + 1 + length;
-    return read_copy(strndup(text + 1, length), m, err) < 0 ? -1 : 1;
+    int64_t size;
+    char *text = *at, *blank = strchr(text, ' ');
+    bool is_whole = blank && next_count(&text, &size) && text == blank + 1 &&
+                    strnlen(text, (size_t)size) == (size_t)size && text[size] == '\n';
+    struct tg_measurement *m = is_whole ? malloc(sizeof *m) : NULL;
+    if (!m) {
+        tg_fail(err, is_whole ? "out of memory" : "a telegram is not as long as it says");
+        return NULL;
+    }
+    text[size] = 0;
+    *at = text + size + 1;
+    if (cut_up(text, (size_t)size, m, err) == 0) return m;
+    free(m);
+    return NULL;
 }

@@ -9,37 +9,38 @@
 
 /*
  * A measurement on its way from a worker to the coordinator, which reads one after each round: all
- * of it, to the last bit, but short. As a JSON line (measurement.h) it is some 200 values with a
- * name or a place of their own, and reading these takes five times as long.
+ * of it, to the last bit, but short, and read without looking for anything. As a JSON line
+ * (measurement.h) it is some 200 values with a name or a place of their own, and reading these
+ * takes thirty times as long.
  *
  *   cell
  *   block
  *   round attempt outcome unpaired series
- *   facts that do not have their default, as name=value
+ *   facts that do not have their default, as name=value, in the order of their table
  *   for each series four lines: its metric and length, its samples, turns and begun
  *   reason, to the end
  *
- * Samples are hexadecimal floats (C17 7.21.6.1, %a). Nobody keeps a telegram: what is stored,
- * digested, printed and imported is the line.
+ * Reals are the 16 hexadecimal digits of their bits (IEEE 754 binary64). Nobody keeps a telegram:
+ * what is stored, digested, printed and imported is the line.
  */
 
 /* Its text; the caller frees. NULL when there is no memory. */
 char *tg_telegram_text(const struct tg_measurement *m);
 
 /*
- * That of the measurements of a round: "done", a newline, and before each telegram its length in
- * bytes and a blank. Other messages are JSON, and begin with a brace.
+ * That of the measurements of a round: "done", a newline, and for each its length in bytes, a
+ * blank, its telegram and a newline. Other messages are JSON, and begin with a brace.
  */
 char *tg_telegrams_text(const struct tg_measurement *rows, size_t count);
 
 /* Where the first telegram of such a message begins; NULL if it is another. */
-const char *tg_telegrams_begin(const char *message);
+char *tg_telegrams_begin(char *message);
 
 /*
- * Reads the telegram at *at into *m, which is then to be freed, and goes behind it. Returns 1, 0 at
- * the end, or -1.
+ * Reads the telegram at *at, which it cuts up, and goes behind it; *at is "" behind the last. The
+ * row is to be freed by tg_measurement_free and free. NULL on failure.
  */
-int tg_telegrams_next(const char **at, struct tg_measurement *m, struct tg_error *err);
+struct tg_measurement *tg_telegrams_next(char **at, struct tg_error *err);
 
 /* Reads a text into *m, which is then to be freed; on failure it is not. */
 int tg_telegram_read(const char *text, struct tg_measurement *m, struct tg_error *err);

@@ -116,16 +116,15 @@ BEFORE(void, tg_json_release, struct tg_json_file *file)
     leave(READ, since);
 }
 
-BEFORE(int, tg_telegrams_next, const char **at, struct tg_measurement *m, struct tg_error *err)
+BEFORE(struct tg_measurement *, tg_telegrams_next, char **at, struct tg_error *err)
 {
     int64_t since = enter();
-    int rc = __real_tg_telegrams_next(at, m, err);
+    struct tg_measurement *m = __real_tg_telegrams_next(at, err);
     leave(READ, since);
-    return rc;
+    return m;
 }
 
-BEFORE(int, tg_rows_keep, struct tg_rows *rows, const struct tg_measurement *row,
-       struct tg_error *err)
+BEFORE(int, tg_rows_keep, struct tg_rows *rows, struct tg_measurement *row, struct tg_error *err)
 {
     int64_t since = enter();
     int rc = __real_tg_rows_keep(rows, row, err);

@@ -114,12 +114,9 @@ static void measure(const char *directory)
              "\"quads_max\":6,\"warmup_min_s\":0.001,\"warmup_max_s\":0.01}}",
              directory);
     tell(message);
-    const char *order = "{\"do\":\"round\",\"block\":\"" CELL "\",\"cells\":[\"" CELL "\"],"
-                        "\"is_timed\":true,\"is_fixed\":true,\"is_complete\":true,\"round\":0,"
-                        "\"seed\":\"77\"}";
     size_t from;
     char *answer;
-    tell(order);
+    tell("round 0 77 tfc- " CELL);
     if (tg_crew_hear(crew, tg_now() + 60, &from, &answer, &err) != 1) fail_msg("no answer");
     assert_non_null(tg_telegrams_begin(answer));
     free(answer);

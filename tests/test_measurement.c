@@ -81,6 +81,27 @@ static void a_line_comes_back_to_the_last_bit(void **state)
     tg_measurement_free(&back);
 }
 
+static void a_copy_is_whole_and_its_own(void **state)
+{
+    (void)state;
+    struct tg_measurement m;
+    fill(&m);
+    char *line = tg_measurement_to_json(&m);
+    struct tg_measurement *copy = tg_measurement_copy(&m);
+    assert_non_null(copy);
+    for (size_t i = 0; i < m.series_count; i++) {
+        if (m.series[i].count) m.series[i].samples[0] = 5;
+        assert_string_equal(copy->series[i].metric, m.series[i].metric);
+    }
+    tg_measurement_free(&m);
+    char *copied = tg_measurement_to_json(copy);
+    assert_string_equal(copied, line);
+    free(line);
+    free(copied);
+    tg_measurement_free(copy);
+    free(copy);
+}
+
 static void a_new_measurement_has_its_defaults(void **state)
 {
     (void)state;
@@ -272,6 +293,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_line_comes_back_to_the_last_bit),
+        cmocka_unit_test(a_copy_is_whole_and_its_own),
         cmocka_unit_test(a_new_measurement_has_its_defaults),
         cmocka_unit_test(every_outcome_has_its_word),
         cmocka_unit_test(a_sample_that_is_no_number_does_not_come_in),

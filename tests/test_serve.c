@@ -92,25 +92,22 @@ static void open_run(struct tg_worker *worker, const char *directory)
 }
 
 /* What is said of a round: telegrams, or why it is lost. */
-static char *ask_round(struct tg_worker *worker, int number, const char *cells)
+static char *ask_round(struct tg_worker *worker, int number, const char *block)
 {
     char message[2000], *answer;
     struct tg_error err;
-    snprintf(message, sizeof message,
-             "{\"do\":\"round\",\"block\":\"%s\",\"cells\":[%s],\"is_timed\":true,"
-             "\"is_fixed\":true,\"is_complete\":true,\"round\":%d,\"seed\":\"77\"}",
-             CELL " | " COPY, cells, number);
+    snprintf(message, sizeof message, "round %d 77 tfc- %s", number, block);
     if (tg_serve_answer(worker, message, &answer, &err) < 0) fail_msg("%s", err.text);
     return answer;
 }
 
 /* A round that is lost, for a reason that begins so and has those words. */
-static void assert_lost(struct tg_worker *worker, const char *cells, const char *why,
+static void assert_lost(struct tg_worker *worker, const char *block, const char *why,
                         const char *words)
 {
     struct tg_error err;
     struct tg_json_file file;
-    char *answer = ask_round(worker, 0, cells);
+    char *answer = ask_round(worker, 0, block);
     if (tg_json_parse(answer, &file, &err) < 0) fail_msg("%s: %s", err.text, answer);
     const char *lost = text_of(&file, "lost");
     if (strncmp(lost, why, strlen(why)) != 0 || !strstr(lost, words)) fail_msg("%s", lost);
@@ -191,16 +188,16 @@ static void a_worker_announces_its_node_and_its_libraries(void **state)
 static void rounds_are_stored_and_told_with_the_same_rows(void **state)
 {
     (void)state;
-    struct tg_measurement told[4];
+    struct tg_measurement *told[4];
     struct tg_worker *worker = start();
     announce(worker);
     open_run(worker, run_directory);
     for (int round = 0; round < 2; round++) {
-        char *answer = ask_round(worker, round, "\"" CELL "\",\"" COPY "\"");
-        const char *at = tg_telegrams_begin(answer);
+        char *answer = ask_round(worker, round, CELL " | " COPY);
+        char *at = tg_telegrams_begin(answer);
         assert_non_null(at);
         for (int i = 0; i < 2; i++)
-            assert_int_equal(tg_telegrams_next(&at, &told[2 * round + i], NULL), 1);
+            assert_non_null(told[2 * round + i] = tg_telegrams_next(&at, NULL));
         assert_string_equal(at, "");
         free(answer);
     }
@@ -215,11 +212,12 @@ static void rounds_are_stored_and_told_with_the_same_rows(void **state)
     assert_int_equal(run.count, 4);
     for (size_t i = 0; i < 4; i++) {
         const struct tg_measurement *m = &run.rows[i];
-        char *stored = tg_telegram_text(m), *heard = tg_telegram_text(&told[i]);
+        char *stored = tg_telegram_text(m), *heard = tg_telegram_text(told[i]);
         assert_string_equal(stored, heard);
         free(stored);
         free(heard);
-        tg_measurement_free(&told[i]);
+        tg_measurement_free(told[i]);
+        free(told[i]);
         if (m->outcome != TG_MEASURED) fail_msg("%s", m->reason);
         assert_int_equal(m->round, i / 2);
         assert_int_equal(m->attempt, 2);
@@ -254,7 +252,7 @@ static void a_round_that_cannot_be_stored_is_lost(void **state)
         struct tg_worker *worker = start();
         announce(worker);
         open_run(worker, directories[i]);
-        assert_lost(worker, "\"" CELL "\"", "cannot ", directories[i]);
+        assert_lost(worker, CELL, "cannot ", directories[i]);
         tg_serve_close(worker);
     }
     /* The file is there already: another worker's. */
@@ -262,23 +260,44 @@ static void a_round_that_cannot_be_stored_is_lost(void **state)
     struct tg_worker *worker = start();
     announce(worker);
     open_run(worker, run_directory);
-    assert_lost(worker, "\"" CELL "\"", "", "File exists");
+    assert_lost(worker, CELL, "", "File exists");
     tg_serve_close(worker);
 }
 
 static void a_round_that_is_no_block_is_lost(void **state)
 {
     (void)state;
-    static const char *const cells[][2] = {
-        {"", "a block of 0 cells"},
-        {"\"\",\"\",\"\"", "a block of 3 cells"},
-        {"\"speed=9\"", "cell 'speed=9'"},
+    static const char *const blocks[][2] = {
+        {"", "a block with a cell missing"},
+        {CELL " | ", "a block with a cell missing"},
+        {CELL " | " CELL " | " CELL, "cell '" CELL " | " CELL "'"},
+        {"speed=9", "cell 'speed=9'"},
     };
     struct tg_worker *worker = start();
     announce(worker);
     open_run(worker, run_directory);
-    for (size_t i = 0; i < sizeof cells / sizeof *cells; i++) {
-        assert_lost(worker, cells[i][0], cells[i][1], "");
+    for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++)
+        assert_lost(worker, blocks[i][0], blocks[i][1], "");
+    assert_bye(worker);
+    tg_serve_close(worker);
+}
+
+static void an_order_that_means_nothing_is_lost(void **state)
+{
+    (void)state;
+    static const char *const orders[] = {
+        "round ",          "round x 77 tfc- " CELL, "round 0",
+        "round 0 77",      "round 0 77 xyz- " CELL, "round 0 x tf " CELL,
+        "round 0 77 tfc-", "round 0 77 tfc- "};
+    struct tg_worker *worker = start();
+    announce(worker);
+    open_run(worker, run_directory);
+    for (size_t i = 0; i < sizeof orders / sizeof *orders; i++) {
+        struct tg_json_file file = ask(worker, orders[i]);
+        const char *lost = text_of(&file, "lost");
+        bool is_said = strstr(lost, "an order that means nothing") || strstr(lost, "cell missing");
+        if (!is_said) fail_msg("%s: %s", orders[i], lost);
+        tg_json_release(&file);
     }
     assert_bye(worker);
     tg_serve_close(worker);
@@ -347,7 +366,7 @@ static void two_runs_on_one_memory_domain_wait_for_each_other(void **state)
     atomic_init(&other.is_over, false);
     assert_int_equal(flock(other.lock, LOCK_EX), 0);
     assert_int_equal(pthread_create(&thread, NULL, end_other_run, &other), 0);
-    char *answer = ask_round(worker, 0, "\"" CELL "\"");
+    char *answer = ask_round(worker, 0, CELL);
     assert_true(atomic_load(&other.is_over));
     assert_non_null(tg_telegrams_begin(answer));
     pthread_join(thread, NULL);
@@ -380,7 +399,7 @@ struct look {
 static void *run_round(void *opaque)
 {
     struct look *look = opaque;
-    free(ask_round(look->worker, 0, "\"" CELL "\""));
+    free(ask_round(look->worker, 0, CELL));
     atomic_store(&look->is_done, true);
     return NULL;
 }
@@ -457,6 +476,7 @@ int main(int argc, char **argv)
         TEST(a_worker_without_rounds_leaves_no_file),
         TEST(a_round_that_cannot_be_stored_is_lost),
         TEST(a_round_that_is_no_block_is_lost),
+        TEST(an_order_that_means_nothing_is_lost),
         TEST(a_message_that_means_nothing_is_refused),
         TEST(a_worker_without_a_place_is_none),
         TEST(two_runs_on_one_memory_domain_wait_for_each_other),

@@ -63,8 +63,8 @@ static void measure(size_t test, double d)
     size_t block = plan.spec.tests[test].block;
     made_round(&run, &plan, test, tg_standing_rounds(standing, block), d);
     for (size_t i = 0; i < run.count; i++)
-        assert_int_equal(tg_standing_take(standing, &run.rows[i], NULL), 0);
-    free(run.rows);
+        assert_int_equal(tg_standing_take(standing, tg_measurement_copy(&run.rows[i]), NULL), 0);
+    tg_store_release(&run);
     assert_int_equal(tg_standing_judge(standing, block, NULL), 0);
 }
 
@@ -210,8 +210,9 @@ static void an_alarm_names_the_block_of_the_pair(void **state)
         plan.spec.tests[test].block = own;
         plan.spec.tests[test].to = to;
         for (size_t i = 0; i < run.count; i++)
-            assert_int_equal(tg_standing_take(standing, &run.rows[i], NULL), 0);
-        free(run.rows);
+            assert_int_equal(tg_standing_take(standing, tg_measurement_copy(&run.rows[i]), NULL),
+                             0);
+        tg_store_release(&run);
         assert_int_equal(tg_standing_judge(standing, watched, NULL), 0);
     }
     const size_t *others = tg_standing_others(standing, &count);

@@ -148,6 +148,16 @@ static void a_text_that_was_cut_is_refused(void **state)
 
 #define FRONT   "probe=kernel\nb\n"
 #define NUMBERS FRONT "0 1 0 0 1\n\n"
+#define ONE     "3ff0000000000000"
+
+static void assert_refused(const char *text, const char *why)
+{
+    struct tg_measurement m;
+    struct tg_error err;
+    if (tg_telegram_read(text, &m, &err) == 0) fail_msg("taken: %s", text);
+    assert_int_equal(strncmp(err.text, "telegram: ", 10), 0);
+    assert_string_equal(err.text + 10, why);
+}
 
 static void what_is_unusable_is_refused_with_its_reason(void **state)
 {
@@ -161,8 +171,25 @@ static void what_is_unusable_is_refused_with_its_reason(void **state)
         {FRONT "0 1 0 9223372036854775808 0\n\n", "its numbers are not five counts"},
         {FRONT "0 1 5 0 0\n\n", "no such outcome '5'"},
         {FRONT "0 1 0 0 0\n", "its facts are missing"},
-        {FRONT "0 1 0 0 0\nhost=a host=b\n", "fact 'host' is given twice"},
-        {FRONT "0 1 0 0 0\nhue=1\n", "unknown fact 'hue'"},
+        {FRONT "0 1 0 0 0\nhost=a host=b\n", "fact 'host' is unknown, or not in its place"},
+        {FRONT "0 1 0 0 0\nhue=1\n", "fact 'hue' is unknown, or not in its place"},
+        {FRONT "0 1 0 0 0\nrank=1 host=a\n", "fact 'host' is unknown, or not in its place"},
+        {FRONT "0 1 0 0 0\nhost\n", "'host' is not of the form fact=value"},
+        {FRONT "0 1 0 0 0\nrank=\n", "fact 'rank': unusable value ''"},
+        {FRONT "0 1 0 0 0\nrank=1x\n", "fact 'rank': unusable value '1x'"},
+        {FRONT "0 1 0 0 0\nload=1.5\n", "fact 'load': unusable value '1.5'"},
+        {FRONT "0 1 0 0 0\nload=7ff0000000000000\n",
+         "fact 'load': unusable value '7ff0000000000000'"},
+        {FRONT "0 1 0 0 0\nload=3ff00000000000000\n",
+         "fact 'load': unusable value '3ff00000000000000'"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) assert_refused(rows[i][0], rows[i][1]);
+}
+
+static void series_that_do_not_fit_are_refused(void **state)
+{
+    (void)state;
+    static const char *const rows[][2] = {
         {NUMBERS, "a series is missing"},
         {NUMBERS "call_time\n", "a series is missing"},
         {NUMBERS "speed 1\n1\n0\n0\n", "no such metric 'speed'"},
@@ -170,70 +197,80 @@ static void what_is_unusable_is_refused_with_its_reason(void **state)
         {NUMBERS "call_time 1 1\n1\n0\n0\n", "metric 'call_time': its length is no count"},
         {NUMBERS "call_time 4611686018427387904\n1\n0\n0\n",
          "metric 'call_time': its length is no count"},
-        {NUMBERS "call_time 1\nnan\n0\n0\n",
+        {NUMBERS "call_time 1\n7ff8000000000000\n0\n0\n",
          "metric 'call_time' has not 1 samples, turns and begins"},
-        {NUMBERS "call_time 1\n-inf\n0\n0\n",
+        {NUMBERS "call_time 1\nfff0000000000000\n0\n0\n",
          "metric 'call_time' has not 1 samples, turns and begins"},
-        {NUMBERS "call_time 1\n1e999\n0\n0\n",
+        {NUMBERS "call_time 1\n3FF0000000000000\n0\n0\n",
          "metric 'call_time' has not 1 samples, turns and begins"},
-        {NUMBERS "call_time 1\n1 2\n0\n0\n",
+        {NUMBERS "call_time 1\n3ff000000000000\n0\n0\n",
          "metric 'call_time' has not 1 samples, turns and begins"},
-        {NUMBERS "call_time 2\n1\n2\n0\n0\n",
+        {NUMBERS "call_time 1\n3ff00000000000000\n0\n0\n",
+         "metric 'call_time' has not 1 samples, turns and begins"},
+        {NUMBERS "call_time 1\n0x1p+0\n0\n0\n",
+         "metric 'call_time' has not 1 samples, turns and begins"},
+        {NUMBERS "call_time 1\n" ONE " " ONE "\n0\n0\n",
+         "metric 'call_time' has not 1 samples, turns and begins"},
+        {NUMBERS "call_time 2\n" ONE "\n" ONE "\n0\n0\n",
          "metric 'call_time' has not 2 samples, turns and begins"},
-        {NUMBERS "call_time 1\n1\n-1\n0\n",
+        {NUMBERS "call_time 1\n" ONE "\n-1\n0\n",
          "metric 'call_time' has not 1 samples, turns and begins"},
-        {NUMBERS "call_time 1\n1\n0\n0x1\n",
+        {NUMBERS "call_time 1\n" ONE "\n\n0\n",
+         "metric 'call_time' has not 1 samples, turns and begins"},
+        {NUMBERS "call_time 1\n" ONE "\n0\n0x1\n",
+         "metric 'call_time' has not 1 samples, turns and begins"},
+        {NUMBERS "call_time 1\n" ONE "\n0\n9223372036854775808\n",
          "metric 'call_time' has not 1 samples, turns and begins"},
         {FRONT "0 1 0 0 2\n\ncall_time 0\n\n\n\ncall_time 0\n\n\n\n",
          "metric 'call_time' is given twice"},
     };
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        struct tg_measurement m;
-        struct tg_error err;
-        if (tg_telegram_read(rows[i][0], &m, &err) == 0) fail_msg("taken: %s", rows[i][0]);
-        assert_int_equal(strncmp(err.text, "telegram: ", 10), 0);
-        assert_string_equal(err.text + 10, rows[i][1]);
-    }
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) assert_refused(rows[i][0], rows[i][1]);
 }
 
 static void the_telegrams_of_a_round_are_one_message(void **state)
 {
     (void)state;
-    struct tg_measurement rows[2], back;
+    struct tg_measurement rows[2];
     struct tg_error err;
     fill(&rows[0]);
     fill(&rows[1]);
     rows[1].round = 8;
     char *message = tg_telegrams_text(rows, 2);
     assert_non_null(message);
-    const char *at = tg_telegrams_begin(message);
+    char *at = tg_telegrams_begin(message);
     assert_non_null(at);
     for (int i = 0; i < 2; i++) {
-        assert_int_equal(tg_telegrams_next(&at, &back, &err), 1);
-        assert_int_equal(back.round, 7 + i);
-        assert_string_equal(back.reason, rows[i].reason);
-        tg_measurement_free(&back);
+        struct tg_measurement *back = tg_telegrams_next(&at, &err);
+        assert_non_null(back);
+        assert_int_equal(back->round, 7 + i);
+        assert_string_equal(back->reason, rows[i].reason);
+        tg_measurement_free(back);
+        free(back);
         tg_measurement_free(&rows[i]);
     }
-    assert_int_equal(tg_telegrams_next(&at, &back, &err), 0);
+    assert_string_equal(at, "");
     free(message);
-    assert_null(tg_telegrams_begin("{\"done\":[]}"));
-    assert_null(tg_telegrams_begin("done"));
+    char other[] = "{\"done\":[]}", cut[] = "done";
+    assert_null(tg_telegrams_begin(other));
+    assert_null(tg_telegrams_begin(cut));
 }
 
 static void a_message_that_is_not_as_long_as_it_says_is_refused(void **state)
 {
     (void)state;
-    static const char *const messages[] = {
-        "1", "9 " FRONT, "-1 x", "x", " 1 x", "18446744073709551615 x", "99999999999999999999999 x",
-        "1x"};
+    static const char *const messages[] = {"1",   "9 " FRONT,
+                                           "1 x", "0 x",
+                                           "2 x", "-1 x\n",
+                                           "x",   " 1 x\n",
+                                           "1x",  "9223372036854775807 x\n",
+                                           "1 ",  "18446744073709551615 x\n"};
     for (size_t i = 0; i < sizeof messages / sizeof *messages; i++) {
-        struct tg_measurement m;
         struct tg_error err;
-        const char *at = messages[i];
-        if (tg_telegrams_next(&at, &m, &err) != -1) fail_msg("taken: %s", messages[i]);
+        char *message = strdup(messages[i]), *at = message;
+        if (tg_telegrams_next(&at, &err)) fail_msg("taken: %s", messages[i]);
         if (!strstr(err.text, "as long as it says") && !strstr(err.text, "telegram: "))
             fail_msg("%s", err.text);
+        free(message);
     }
 }
 
@@ -262,6 +299,7 @@ int main(void)
         cmocka_unit_test(a_fact_that_is_not_finite_is_none_as_in_a_line),
         cmocka_unit_test(a_text_that_was_cut_is_refused),
         cmocka_unit_test(what_is_unusable_is_refused_with_its_reason),
+        cmocka_unit_test(series_that_do_not_fit_are_refused),
         cmocka_unit_test(the_telegrams_of_a_round_are_one_message),
         cmocka_unit_test(a_message_that_is_not_as_long_as_it_says_is_refused),
         cmocka_unit_test(a_name_that_is_too_long_is_refused),

@@ -24,6 +24,9 @@
 #include "worker/seat.h"
 #include "worker/survey.h"
 
+/* What an order begins with, as other messages do not: they are JSON. */
+static const char round_word[] = "round ";
+
 struct tg_worker {
     struct tg_bench bench;
     struct tg_node node;
@@ -261,41 +264,37 @@ static void let_go(struct holds *holds)
 
 char *tg_serve_order_text(const struct tg_order *order)
 {
-    char text[TG_CELL_TEXT_SIZE], seed[32];
     const struct tg_block *b = &order->block;
-    struct tg_json *root = tg_json_object(NULL, NULL);
-    snprintf(seed, sizeof seed, "%" PRIu64, order->seed);
-    tg_json_add_text(root, "do", "round");
-    tg_json_add_text(root, "block", b->text);
-    struct tg_json *cells = tg_json_array(root, "cells");
-    for (size_t i = 0; i < b->cell_count; i++)
-        tg_json_add_text(cells, NULL, tg_cell_text(&b->cells[i], text));
-    tg_json_add_boolean(root, "is_timed", b->is_timed);
-    tg_json_add_boolean(root, "is_fixed", b->is_fixed);
-    tg_json_add_boolean(root, "is_complete", order->is_complete);
-    tg_json_add_boolean(root, "is_apart", order->is_apart);
-    tg_json_add_number(root, "round", (double)order->round);
-    tg_json_add_text(root, "seed", seed);
-    return printed(root);
+    char *text, flags[] = "----";
+    if (b->is_timed) flags[0] = 't';
+    if (b->is_fixed) flags[1] = 'f';
+    if (order->is_complete) flags[2] = 'c';
+    if (order->is_apart) flags[3] = 'a';
+    return asprintf(&text, "%s%" PRId64 " %" PRIu64 " %s %s", round_word, order->round, order->seed,
+                    flags, b->text) < 0
+               ? NULL
+               : text;
 }
 
-static int read_order(const struct tg_worker *w, const struct tg_json *message,
-                      struct tg_order *order, struct tg_error *err)
+static int read_order(const struct tg_worker *w, const char *message, struct tg_order *order,
+                      struct tg_error *err)
 {
     struct tg_block *block = &order->block;
-    snprintf(block->text, sizeof block->text, "%s", tg_json_text(tg_json_get(message, "block")));
-    const struct tg_json *cells = tg_json_get(message, "cells");
-    block->cell_count = tg_json_count(cells);
-    if (block->cell_count < 1 || block->cell_count > 2)
-        return tg_fail(err, "a block of %zu cells", block->cell_count);
-    for (size_t i = 0; i < block->cell_count; i++)
-        if (tg_cell_parse(tg_json_text(tg_json_at(cells, i)), &block->cells[i], err) < 0) return -1;
-    block->is_timed = tg_json_number(tg_json_get(message, "is_timed")) != 0;
-    block->is_fixed = tg_json_number(tg_json_get(message, "is_fixed")) != 0;
-    order->is_complete = tg_json_number(tg_json_get(message, "is_complete")) != 0;
-    order->is_apart = tg_json_number(tg_json_get(message, "is_apart")) != 0;
-    order->round = (int64_t)tg_json_number(tg_json_get(message, "round"));
-    order->seed = strtoull(tg_json_text(tg_json_get(message, "seed")), NULL, 10);
+    char flags[5];
+    int at = 0;
+    if (sscanf(message + strlen(round_word), "%" SCNd64 " %" SCNu64 " %4[-tfca] %n", &order->round,
+               &order->seed, flags, &at) < 3 ||
+        at == 0)
+        return tg_fail(err, "an order that means nothing: '%.100s'", message);
+    const char *text = message + strlen(round_word) + at;
+    int count = tg_block_parse(text, block->cells, err);
+    if (count < 0) return -1;
+    memcpy(block->text, text, strlen(text) + 1);
+    block->cell_count = (size_t)count;
+    block->is_timed = strchr(flags, 't') != NULL;
+    block->is_fixed = strchr(flags, 'f') != NULL;
+    order->is_complete = strchr(flags, 'c') != NULL;
+    order->is_apart = strchr(flags, 'a') != NULL;
     order->attempt = w->attempt;
     return 0;
 }
@@ -341,8 +340,7 @@ static int give_up(struct tg_error *err)
 }
 
 /* Has a round conducted and stored; *answer is what is said of it, to be freed. */
-static int run_round(struct tg_worker *w, const struct tg_json *message, char **answer,
-                     struct tg_error *err)
+static int run_round(struct tg_worker *w, const char *message, char **answer, struct tg_error *err)
 {
     struct tg_order order = {0};
     struct tg_measurement measurements[2];
@@ -372,7 +370,7 @@ static int run_round(struct tg_worker *w, const struct tg_json *message, char **
     return rc == 0 && !*answer ? tg_fail(err, "out of memory") : rc;
 }
 
-static char *conduct_round(struct tg_worker *w, const struct tg_json *message)
+static char *conduct_round(struct tg_worker *w, const char *message)
 {
     struct tg_error why;
     char *answer;
@@ -424,6 +422,10 @@ int tg_serve_answer(struct tg_worker *worker, const char *message, char **answer
 {
     struct tg_json_file file;
     int rc = 0;
+    if (strncmp(message, round_word, strlen(round_word)) == 0) {
+        *answer = conduct_round(worker, message);
+        return 0;
+    }
     if (tg_json_parse(message, &file, err) < 0) return -1;
     const char *what = tg_json_text(tg_json_get(file.root, "do"));
     *answer = NULL;
@@ -431,8 +433,6 @@ int tg_serve_answer(struct tg_worker *worker, const char *message, char **answer
         *answer = announce(worker, file.root);
     else if (strcmp(what, "open") == 0)
         rc = open_run(worker, &file, err);
-    else if (strcmp(what, "round") == 0)
-        *answer = conduct_round(worker, file.root);
     else if (strcmp(what, "files") == 0)
         *answer = tell_files(worker, file.root);
     else if (strcmp(what, "read") == 0)

@@ -15,7 +15,8 @@
  *   {"do":"announce", "head":path, "base":path,
  *    "exclusive":"memory"}                         ->  {"host":…, "head":survey, …}
  *   {"do":"open", "directory":…, "matrix":…, …}   ->  (nothing)
- *   {"do":"round", "block":…, "round":3, …}       ->  telegrams, or {"lost":"why"}
+ *   round NUMBER SEED FLAGS BLOCK                 ->  telegrams, or {"lost":"why"}
+ *     flags: t is_timed, f is_fixed, c is_complete, a is_apart
  *     before it, if another run is on its memory  ->  {"waits":""}, and then {"begun":""}
  *   {"do":"files", "directory":…, "have":[…]}     ->  {"files":[{"name":…, "bytes":…}, …]}
  *     what of this directory is not had; in a run, its own file alone, which is closed for it
@@ -27,7 +28,7 @@
  * announcement says the version, and the number of the messages.
  */
 
-#define TG_SERVE_PROGRAM TRITGATE_VERSION "/4" /* 4: raised where messages change */
+#define TG_SERVE_PROGRAM TRITGATE_VERSION "/5" /* 5: raised where messages change */
 
 struct tg_worker;
 
