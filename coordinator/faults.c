@@ -8,11 +8,11 @@
 
 #include "kernels/kernel.h"
 
-/* A kernel of a build that broke on some device. */
+/* A kernel of a build that broke. */
 struct suspect {
     const struct tg_cell *cell;           /* any of it */
     const struct tg_measurement *there;   /* on a device with this name */
-    const struct tg_measurement *besides; /* beside what the device measured */
+    const struct tg_measurement *besides; /* beside a cell that was measured */
     bool on_two, twice;                   /* and on another one; and in another round */
     bool since, again; /* that device measured it in order since then; and it broke there again */
     struct suspect *next;
@@ -49,10 +49,14 @@ bool tg_faults_is_on_device(const struct tg_measurement *m)
     return m->facts.rank >= 0 && kernel && strcmp(kernel->device, "cpu") != 0;
 }
 
+static bool was_killed(const struct tg_measurement *m)
+{
+    return m->outcome == TG_CRASHED && m->facts.end_signal == SIGKILL;
+}
+
 bool tg_faults_failed_there(const struct tg_measurement *m)
 {
-    bool was_killed = m->outcome == TG_CRASHED && m->facts.end_signal == SIGKILL;
-    return m->outcome != TG_MEASURED && m->outcome != TG_WRONG && !was_killed &&
+    return m->outcome != TG_MEASURED && m->outcome != TG_WRONG && !was_killed(m) &&
            tg_faults_is_on_device(m);
 }
 
@@ -101,12 +105,15 @@ static struct suspect *find_or_add(struct tg_faults *faults, const struct tg_cel
 /* What was skipped says nothing of the kernel. */
 static bool broke(const struct tg_measurement *m)
 {
-    return m->outcome != TG_SKIPPED && tg_faults_failed_there(m);
+    return (m->outcome == TG_CRASHED || m->outcome == TG_LATE) && !was_killed(m);
 }
 
-static bool was_measured(const struct tg_measurement *m)
+/* Whether a cell broke where the other one was measured: on the same device, or on none. */
+static bool broke_beside(const struct tg_measurement *m, const struct tg_measurement *other)
 {
-    return m->outcome == TG_MEASURED && m->series_count > 0 && tg_faults_is_on_device(m);
+    bool was_measured = other->outcome == TG_MEASURED && other->series_count > 0;
+    return broke(m) && was_measured &&
+           (tg_faults_is_on_device(other) || !tg_faults_is_on_device(m));
 }
 
 /* Whether a row is of the worker and attempt of which another one is: these come in their order. */
@@ -149,8 +156,8 @@ int tg_faults_take(struct tg_faults *faults, const struct tg_measurement *const 
     int rc = broke(m) ? note(faults, m, false) : 0;
     for (size_t i = 0; rc == 0 && i < count - 1; i++) {
         if (!tg_faults_is_same_round(rows[i], m)) continue;
-        if (broke(m) && was_measured(rows[i])) rc = note(faults, m, true);
-        if (broke(rows[i]) && was_measured(m)) rc = note(faults, rows[i], true);
+        if (broke_beside(m, rows[i])) rc = note(faults, m, true);
+        if (broke_beside(rows[i], m)) rc = note(faults, rows[i], true);
     }
     return rc;
 }

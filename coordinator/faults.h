@@ -8,11 +8,11 @@
 #include "results/measurement.h"
 
 /*
- * Whose fault it is that a cell broke on a device: made empty, given the rows of a run one at a
- * time, those of a worker in their order, and asked about a kernel. One device that breaks is no
- * kernel's fault. What breaks on two devices is the kernel's, whichever its cells were; so is what
- * breaks on one again that measured the kernel in order in between; and what breaks in two rounds
- * in which its device measured the other side.
+ * Whose fault it is that a cell broke: made empty, given the rows of a run one at a time, those of
+ * a worker in their order, and asked about a kernel, of which any cells may be. What breaks in two
+ * rounds in which the other side was measured, by its device or where there is none, is the
+ * kernel's. One device that breaks is no kernel's fault; what breaks on two is, and what breaks on
+ * one again that measured the kernel in order in between.
  */
 
 struct tg_faults;

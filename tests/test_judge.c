@@ -235,8 +235,9 @@ static void what_breaks_on_two_devices_is_the_kernel_s(void **state)
         {"GPU-1", "GPU-2", TG_CRASHED, TG_CRASHED, TG_INCONCLUSIVE, "partner broke"},
         {"GPU-1", "GPU-2", TG_CRASHED, TG_MEASURED, TG_FAIL, "crashed or late"},
         {"GPU-1", "GPU-1", TG_LATE, TG_MEASURED, TG_FAIL, "crashed or late"}, /* it measures base */
-        {"GPU-1", "GPU-2", TG_SKIPPED, TG_SKIPPED, TG_PASS, "unchanged"},    /* neither ran */
-        {"unknown", "unknown", TG_CRASHED, TG_MEASURED, TG_PASS, "attention"}, /* on the host */
+        {"GPU-1", "GPU-2", TG_SKIPPED, TG_SKIPPED, TG_PASS, "unchanged"},     /* neither ran */
+        {"unknown", "unknown", TG_CRASHED, TG_MEASURED, TG_FAIL, "crashed or late"}, /* a host's */
+        {"unknown", "unknown", TG_CRASHED, TG_CRASHED, TG_PASS, "unchanged"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         begin_run(TWO_CELLS, POLICY(BUILDS));
