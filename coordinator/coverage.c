@@ -64,3 +64,34 @@ bool tg_coverage_lacks(const struct tg_plan *plan, const struct tg_verdict verdi
     if (why) snprintf(out + used, size - used, "; the first: %.150s", why);
     return *out != 0;
 }
+
+bool tg_coverage_has_idle_base(const struct tg_plan *plan)
+{
+    bool has_rule = false;
+    if (!plan->has_base || plan->asked.is_imported || plan->asked.changed.path_count) return false;
+    for (size_t r = 0; r < plan->policy.rule_count; r++)
+        has_rule = has_rule || strcmp(plan->policy.rules[r].axis, "build") == 0;
+    for (size_t i = 0; i < plan->spec.test_count; i++) {
+        const struct tg_rule *rule = &plan->policy.rules[plan->spec.tests[i].rule];
+        if (strcmp(rule->axis, "build") == 0 && plan->prospects[i].fate != TG_TO_SKIP) return false;
+    }
+    return has_rule;
+}
+
+bool tg_coverage_has_idle_patterns(const struct tg_plan *plan, char *out, size_t size)
+{
+    out[0] = 0;
+    for (size_t i = 0; i < plan->spec.cell_count; i++) {
+        for (size_t f = 0; f < tg_cell_type.field_count; f++) {
+            const struct tg_field *field = &tg_cell_type.fields[f];
+            const char *value = (const char *)&plan->spec.cells[i] + field->offset;
+            char said[2 * TG_TEXT_SIZE];
+            size_t used = strlen(out);
+            if (field->kind != TG_TEXT || !tg_words_is_pattern(value)) continue;
+            snprintf(said, sizeof said, "%s '%s'", field->name, value);
+            if (!strstr(out, said))
+                snprintf(out + used, size - used, "%s%s", used ? ", " : "", said);
+        }
+    }
+    return *out != 0;
+}

@@ -25,4 +25,17 @@
 bool tg_coverage_lacks(const struct tg_plan *plan, const struct tg_verdict verdicts[], char *out,
                        size_t size);
 
+/*
+ * Whether there is a base, the policy has rules for builds, and yet no test compares the two: base
+ * has none of the kernels, the rules select nothing, or a filter left them out. A change that is
+ * known by its paths (changed.h) may be of new kernels alone.
+ */
+bool tg_coverage_has_idle_base(const struct tg_plan *plan);
+
+/*
+ * Writes the patterns of the matrix that nothing of this build matches: "kernel 'avx512_typo*'".
+ * False, and "", if there are none.
+ */
+bool tg_coverage_has_idle_patterns(const struct tg_plan *plan, char *out, size_t size);
+
 #endif

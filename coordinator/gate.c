@@ -161,6 +161,12 @@ static bool note_builds(const struct tg_plan *plan, const struct tg_run *run, st
     else if (plan->has_base && strcmp(first->head.digest, first->base.digest) == 0 &&
              is_known_digest(first->head.digest))
         note(d, "A/A: base and head are the same file");
+    if (tg_coverage_has_idle_base(plan)) {
+        note(d, "cannot pass: there is a base, and not one test compares head with it");
+        may_pass = false;
+    }
+    if (tg_coverage_has_idle_patterns(plan, text, sizeof text))
+        note(d, "nothing of this build matches %.300s", text);
     note_rates(d, limits);
     if (!plan->is_own_policy) note(d, "decided under another policy than it was measured for");
     if (!plan->is_own_acceptance) note(d, "decided with another acceptance file");

@@ -410,13 +410,15 @@ char *tg_report_summary(const struct tg_decision *d, char *out, size_t size)
     const struct {
         size_t count;
         const char *what;
-    } parts[] = {{d->failed, " failed"},
-                 {d->inconclusive, " inconclusive"},
-                 {d->attention, d->attention == 1 ? " of the passed needs attention"
-                                                  : " of the passed need attention"},
-                 {d->optional_open, " optional undecided"},
-                 {d->skipped, " skipped beside them"},
-                 {d->shadows, d->shadows == 1 ? " shadow, not counted" : " shadows, not counted"}};
+    } parts[] = {
+        {d->failed, " failed"},
+        {d->inconclusive, " inconclusive"},
+        {d->attention,
+         d->attention == 1 ? " of the passed needs attention" : " of the passed need attention"},
+        {d->optional_open, " optional undecided"},
+        {d->skipped, " skipped beside them"},
+        {d->unused_rules, d->unused_rules == 1 ? " rule selects nothing" : " rules select nothing"},
+        {d->shadows, d->shadows == 1 ? " shadow, not counted" : " shadows, not counted"}};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         if (parts[i].count && (size_t)used < size)
             used += snprintf(out + used, size - (size_t)used, ", %zu%s", parts[i].count,

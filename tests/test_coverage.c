@@ -106,13 +106,61 @@ static void a_rule_that_selects_nothing_is_missing(void **state)
                            "kernel_accuracy (selects nothing), fast (2 tests); the first: "));
 }
 
+#define BUILDS(where)                                                                              \
+    "{\"rule\": \"noninferior\", \"metric\": \"call_time\", \"axis\": \"build\", \"of\": "         \
+    "\"head\", \"to\": \"base\", \"tolerance\": 0.02, \"margin\": 0.05" where "}"
+
+/* Whether a base of all of head's kernels, or of all but avx2's, is compared with nothing. */
+static bool is_idle(const char *matrix, const char *policy, const char *base, bool has_avx2,
+                    size_t changed)
+{
+    struct tg_capability worker = made_worker("a", base);
+    struct tg_asked asked = made_asked;
+    asked.changed.path_count = asked.changed.cell_count = changed;
+    snprintf(asked.changed.cells[0], sizeof *asked.changed.cells, "kernel=*");
+    if (!has_avx2) made_lose(&worker.base, "i2s_avx2");
+    tg_plan_release(&plan);
+    made_plan(matrix, policy, &worker, 1, &asked, &plan);
+    return tg_coverage_has_idle_base(&plan);
+}
+
+static void a_base_is_there_to_be_compared(void **state)
+{
+    (void)state;
+    static const char all[] = POLICY(BUILDS("") ", " FLOOR("")), floors[] = POLICY(FLOOR(""));
+    static const char avx2[] = POLICY(BUILDS(", \"where\": \"kernel=i2s_avx2\"") ", " FLOOR(""));
+    static const char typo[] = POLICY(BUILDS(", \"where\": \"kernel=avx_*\"") ", " FLOOR(""));
+    assert_false(is_idle(MATRIX, all, MADE_BASE, true, 0));
+    assert_false(is_idle(MATRIX, all, MADE_BASE, false, 0)); /* the others are compared */
+    assert_false(is_idle(MATRIX, avx2, MADE_BASE, true, 0));
+    assert_true(is_idle(MATRIX, avx2, MADE_BASE, false, 0));
+    assert_false(is_idle(MATRIX, avx2, MADE_BASE, false, 1)); /* a change that adds it */
+    assert_true(is_idle(MATRIX, typo, MADE_BASE, true, 0));
+    assert_false(is_idle(MATRIX, typo, NULL, true, 0));
+    assert_false(is_idle(MATRIX, floors, MADE_BASE, true, 0));
+}
+
+static void a_pattern_that_nothing_matches_is_named(void **state)
+{
+    (void)state;
+    static const char matrix[] = "{\"tritgate_matrix\": 1, \"axes\": {\"probe\": [\"kernel\"], "
+                                 "\"kernel\": [\"i2s_scalar\", \"typo*\"], \"layer\": "
+                                 "[\"640x2560\"], \"threads\": [1, 8]}}";
+    is_idle(matrix, POLICY(FLOOR("")), MADE_BASE, true, 0);
+    assert_true(tg_coverage_has_idle_patterns(&plan, text, sizeof text));
+    assert_string_equal(text, "kernel 'typo*'");
+    is_idle(MATRIX, POLICY(FLOOR("")), MADE_BASE, true, 0);
+    assert_false(tg_coverage_has_idle_patterns(&plan, text, sizeof text));
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_teardown(name, end)
     const struct CMUnitTest tests[] = {
-        TEST(what_nobody_requires_is_not_missed),     TEST(rivals_that_a_machine_has_not_are_none),
-        TEST(whom_a_rule_names_must_be_there),        TEST(one_class_of_machines_is_enough),
-        TEST(a_rule_that_selects_nothing_is_missing),
+        TEST(what_nobody_requires_is_not_missed),      TEST(rivals_that_a_machine_has_not_are_none),
+        TEST(whom_a_rule_names_must_be_there),         TEST(one_class_of_machines_is_enough),
+        TEST(a_rule_that_selects_nothing_is_missing),  TEST(a_base_is_there_to_be_compared),
+        TEST(a_pattern_that_nothing_matches_is_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
