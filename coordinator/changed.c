@@ -28,6 +28,13 @@ static char unquoted(const char **at)
     return escape ? to[escape - from] : p[1];
 }
 
+static const char *cells_of(const struct tg_flow *flow, const char *path)
+{
+    for (size_t i = 0; i < flow->component_count; i++)
+        if (matches(&flow->components[i].paths, path)) return flow->components[i].cells;
+    return NULL;
+}
+
 /* Makes the path of a line, in its place: without its end, quotes and a leading "./". */
 static char *path_of(char *line)
 {
@@ -61,24 +68,43 @@ static const char *flaw_of_line(const char *line, size_t length)
 {
     static const char states[] = " MADRCTU?!";
     if (strlen(line) != length) return "it has a zero byte";
+    length = strcspn(line, "\r\n");
+    if (line[length] == '\r' && line[length + strspn(line + length, "\r\n")])
+        return "it has a carriage return within";
     if (strncmp(line, "\xef\xbb\xbf", 3) == 0) return "it begins with a byte order mark";
     if (strchr(line, '\t')) return "it has a tab: paths only, as git diff --name-only gives them";
     bool is_status = length > 3 && strchr(states, line[0]) && strchr(states, line[1]);
     if (is_status && line[2] == ' ') return "it has a state: paths only";
-    return NULL;
+    bool has_blank = length > 0 && (line[0] == ' ' || line[length - 1] == ' ');
+    return has_blank ? "it begins or ends with a blank" : NULL;
 }
 
-static const char *flaw_of_path(const char *path)
+/* Whether what follows a blank of the path is a path that is measured: then it is a second one. */
+static bool has_second(char *path, const struct tg_flow *flow)
+{
+    for (char *at = path + strcspn(path, " "); *at; at += strcspn(at, " ")) {
+        at += strspn(at, " \"");
+        if (strncmp(at, "./", 2) == 0) at += 2;
+        char *end = at + strcspn(at, " \"");
+        const char stop = *end;
+        *end = 0;
+        bool is_path = matches(&flow->surface, at) || cells_of(flow, at);
+        *end = stop;
+        if (is_path) return true;
+    }
+    return false;
+}
+
+static const char *flaw_of_path(char *path, const struct tg_flow *flow)
 {
     if (path[0] == '/') return "a path from the top of the sources is expected";
+    if (has_second(path, flow)) return "it has several paths: one on each line";
     return has_dots(path) ? "'.' and '..' are no directories of a list" : NULL;
 }
 
 static void take(const char *path, const struct tg_flow *flow, struct tg_changed *c)
 {
-    const char *cells = NULL;
-    for (size_t i = 0; i < flow->component_count && !cells; i++)
-        if (matches(&flow->components[i].paths, path)) cells = flow->components[i].cells;
+    const char *cells = cells_of(flow, path);
     c->path_count++;
     for (size_t i = 0; cells && i < c->cell_count; i++)
         if (strcmp(c->cells[i], cells) == 0) return;
@@ -98,8 +124,8 @@ int tg_changed_read(FILE *lines, const struct tg_flow *flow, struct tg_changed *
     const char *flaw = NULL;
     for (ssize_t length; !flaw && (length = getline(&line, &room, lines)) >= 0; number++) {
         flaw = flaw_of_line(line, (size_t)length);
-        const char *path = path_of(line);
-        if (!flaw) flaw = flaw_of_path(path);
+        char *path = path_of(line);
+        if (!flaw) flaw = flaw_of_path(path, flow);
         if (!flaw && *path) take(path, flow, &read);
     }
     free(line);

@@ -32,7 +32,8 @@ struct tg_changed {
 
 /*
  * Reads paths, one a line as `git diff --name-only` prints them, quoted ones too. Fails if there is
- * none: an empty list is more likely a mistake than a change of nothing.
+ * none: an empty list is more likely a mistake than a change of nothing. Fails for a line of
+ * another kind, as one with a second path behind a blank: it would seem to be off the surface.
  */
 int tg_changed_read(FILE *lines, const struct tg_flow *flow, struct tg_changed *changed,
                     struct tg_error *err);

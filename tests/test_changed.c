@@ -86,6 +86,14 @@ static void a_list_of_another_kind_is_refused(void **state)
         {"docs/../kernels/fill.c\n", "line 1: '.' and '..' are no directories of a list"},
         {"././kernels/fill.c\n", "line 1: '.' and '..' are no directories of a list"},
         {"\"\\056\\056/kernels/fill.c\"\n", "line 1: '.' and '..' are no directories of a list"},
+        {" kernels/fill.c\n", "line 1: it begins or ends with a blank"},
+        {"docs/a.md\nCMakeLists.txt \r\n", "line 2: it begins or ends with a blank"},
+        {"docs/a.md\rkernels/fill.c\r", "line 1: it has a carriage return within"},
+        {"docs/a.md kernels/fill.c\n", "line 1: it has several paths: one on each line"},
+        {"kernels/cpu/i2s_avx2.c  kernels/fill.c",
+         "line 1: it has several paths: one on each line"},
+        {"docs/a.md b.md ./CMakeLists.txt", "line 1: it has several paths: one on each line"},
+        {"\"docs/a.md\" \"CMakeLists.txt\"\n", "line 1: it has several paths: one on each line"},
         {"\xef\xbb\xbfkernels/fill.c\r\n", "line 1: it begins with a byte order mark"}};
     struct tg_error err;
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
@@ -106,7 +114,7 @@ static void a_list_of_another_kind_is_refused(void **state)
 static void what_is_not_on_the_surface_concerns_nothing(void **state)
 {
     (void)state;
-    note(&flow, "docs/a.md\nREADME.md\nworkers.txt\nnot/kernels/x.c\n");
+    note(&flow, "docs/a.md\nREADME.md\nworkers.txt\nnot/kernels/x.c\ndocs/a kernel/b  c.md\n");
     assert_true(tg_changed_is_nothing(&changed));
     static const struct tg_changed not_asked;
     char text[80];
