@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "tests/made_run.h"
+#include "tests/own_policy.h"
 
 static const char *i2s_paths[] = {"kernels/cpu/i2s_*", "kernels/format_i2s.c"};
 static const char *unpack_paths[] = {"kernels/op_unpack.c"};
@@ -122,6 +123,28 @@ static void what_is_not_on_the_surface_concerns_nothing(void **state)
     assert_string_equal(tg_changed_note(&not_asked, text, sizeof text), "");
 }
 
+/* What the kernels are made of and by, in the policies that name a surface. */
+static void what_builds_the_kernels_is_on_every_surface(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"generative", "integrative", "review"};
+    static const char *const inputs[] = {
+        "kernels/isa.def",   "kernels/fill.c",     "base/clock.c",         "CMakeLists.txt",
+        "cmake/flags.cmake", "CMakePresets.json",  "cmake/bundle/make.sh", "dev",
+        "Cargo.lock",        ".cargo/config.toml", "rust-toolchain.toml",  "crates/a/build.rs"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        struct tg_policy policy;
+        own_policy(names[i], &policy);
+        for (size_t k = 0; k < sizeof inputs / sizeof *inputs; k++) {
+            note(&policy.process, inputs[k]);
+            if (tg_changed_is_nothing(&changed)) fail_msg("%s: %s", names[i], inputs[k]);
+        }
+        note(&policy.process, "README.md");
+        assert_true(tg_changed_is_nothing(&changed));
+        tg_policy_release(&policy);
+    }
+}
+
 static void lines_are_read_as_git_prints_them(void **state)
 {
     (void)state;
@@ -201,6 +224,7 @@ int main(void)
         cmocka_unit_test(a_path_on_the_surface_without_a_component_concerns_everything),
         cmocka_unit_test(a_list_of_another_kind_is_refused),
         cmocka_unit_test(what_is_not_on_the_surface_concerns_nothing),
+        cmocka_unit_test(what_builds_the_kernels_is_on_every_surface),
         cmocka_unit_test(lines_are_read_as_git_prints_them),
         cmocka_unit_test(a_plan_keeps_what_was_changed),
         cmocka_unit_test(nothing_to_measure_is_skipped_by_name),
