@@ -43,7 +43,13 @@ while read -r name; do
     check 'and takes what GitHub knows by its environment' bash -c '! grep -F "\${{" "$1.sh"' - "$name"
 done <<<"$names"
 check 'the steps that are tried here are there' \
-    test "$(grep -cxE 'plan|pack|measure|built|decide' <<<"$names")" = 5
+    test "$(grep -cxE 'plan|pack|(clean to )?(measure|decide)|built' <<<"$names")" = 7
+# A runner has what earlier jobs left in its folder.
+for job in measure gate; do
+    check "job $job empties its folder before anything comes into it" \
+        awk '/^      - name: clean to / { is_clean = 1 } /download-artifact/ { exit !is_clean }' \
+        <(sed -n "/^  $job:\$/,\$p" workflow.yml)
+done
 check 'the gate fails if the build did' gives 1 env BUILT=failure bash -e built.sh
 check 'and if it was skipped' gives 1 env BUILT=skipped bash -e built.sh
 check 'and goes on if it did not' gives 0 env BUILT=success bash -e built.sh
@@ -67,16 +73,25 @@ check 'and packed' go pack
 mapfile -t shards < <(grep -oE '"shard":"[0-9/]*"' "$GITHUB_OUTPUT" | cut -d'"' -f4)
 check 'it has several shards' test "${#shards[@]}" -gt 1
 for shard in "${shards[@]}"; do
-    mkdir "../${shard%/*}" && cd "../${shard%/*}" && cp ../build/farm.tar.gz . || exit 1
+    mkdir -p "../${shard%/*}/shard/old" && cd "../${shard%/*}" || exit 1
+    check 'what an earlier job left is gone' go 'clean to measure'
+    check 'before anything is measured' test ! -e shard
+    cp ../build/farm.tar.gz . || exit 1
     check "shard $shard is measured, and its job is well" env SHARD="$shard" \
         bash --noprofile --norc -eo pipefail "$work/measure.sh"
-    mkdir -p "../gate/shards" && cp -r shard "../gate/shards/shard-cpu-${shard%/*}"
+    mkdir -p "../gate/shards" "../sent" && cp -r shard "../gate/shards/shard-cpu-${shard%/*}"
+    cp -r shard "../sent/shard-cpu-${shard%/*}"
 done
-cd ../gate && cp ../build/farm.tar.gz . || exit 1
+come() { # what was sent comes down, into a folder where an earlier job decided on all shards
+    go 'clean to decide' && mkdir -p shards && cp ../build/farm.tar.gz . && cp -r ../sent/. shards/
+}
+cd ../gate && mkdir run || exit 1
+check 'what was sent comes' come
 check 'the gate passes' gives 0 go decide
 check 'its summary is the report' grep -q '^all shards of' <(tr -d '*\\>' <"$GITHUB_STEP_SUMMARY" | sed 's/^[- ]*//')
 check 'its receipt is there' grep -q '"answer": "pass"' receipt.json
-mv shards/shard-cpu-1 ..
+mv ../sent/shard-cpu-1 ..
+check 'another job has the same folder' come
 check 'without a shard it does not' gives 2 go decide
 check 'which is named' grep -qE 'shard 1/[0-9]+ is missing' "$work/out"
 cp ../build/farm/base.so ../build/farm/libexec/tritgate/libtritgate-kernels.so
