@@ -6,6 +6,11 @@
 #
 #   tests/chaos.sh [TIMES [SEED]]       (default 100, about 8 s each, and a seed of the clock)
 # shellcheck disable=SC1091,SC2046
+for number in "${1:-100}" "${2:-1}"; do
+    [[ $number =~ ^[1-9][0-9]{0,8}$ ]] && continue
+    echo "chaos: unusable number '$number': above 0 is expected" >&2
+    exit 3
+done
 TG_BUILD=${TG_BUILD:-$(cd "$(dirname "$0")/.." && pwd)/build/ci}
 . "$(dirname "$0")/lib.sh"
 times=${1:-100} seed=${2:-$(date +%s)}

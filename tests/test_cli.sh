@@ -184,4 +184,8 @@ check 'no command' gives 3 "$TRITGATE"
 check 'unknown command' refuses "no such command 'walk'" "$TRITGATE" walk
 check 'under mpirun one rank speaks' refuses "matrix: 'nowhere.json': cannot open" \
     mpirun -n 3 "$TRITGATE" run nowhere.json
+# Nothing is built for these.
+check 'chaos an unusable number of times' refuses "chaos: unusable number 'x'" "$TG_SOURCE/dev" chaos x
+check 'or none' refuses "chaos: unusable number '0'" "$TG_SOURCE/dev" chaos 0
+check 'or with an unusable seed' refuses "chaos: unusable number '1x'" "$TG_SOURCE/dev" chaos 1 1x
 finish
