@@ -179,7 +179,8 @@ static void a_worker_announces_its_node_and_its_libraries(void **state)
     tg_json_release(&file);
 
     file = ask(worker, "{\"do\":\"announce\",\"head\":\"/nowhere.so\",\"base\":\"\"}");
-    assert_string_equal(text_of(&file, "error"), "cannot open library '/nowhere.so'");
+    assert_string_equal(text_of(&file, "error"),
+                        "cannot open library '/nowhere.so': No such file or directory");
     assert_null(tg_json_get(file.root, "base"));
     tg_json_release(&file);
     tg_serve_close(worker);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "worker/survey.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -171,7 +172,8 @@ int tg_survey_take(const char *path, struct tg_survey *survey, struct tg_error *
     struct tg_child *child;
     struct tg_child_end end;
     const char *line;
-    if (access(path, R_OK) != 0) return tg_fail(err, "cannot open library '%s'", path);
+    if (access(path, R_OK) != 0)
+        return tg_fail(err, "cannot open library '%s': %s", path, strerror(errno));
     if (tg_child_start(argv, NULL, 0, 0, &child, err) < 0) return -1;
     enum tg_child_answer answer = tg_child_receive(child, tg_now() + ANSWER_WITHIN_S, &line);
     int rc = answer == TG_CHILD_LINE ? read_answer(line, survey, err) : -1;
