@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "coordinator/model_run.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -324,11 +325,30 @@ static int generate(const struct options *o, struct tg_session *s, struct tg_gen
     return 0;
 }
 
+static int64_t most_tokens(const struct options *o)
+{
+    return o->tokens > o->warmup ? o->tokens : o->warmup;
+}
+
 /* A byte of a text is a token at most, and specials are more than one. */
 static int64_t context_of(const struct options *o)
 {
-    const int64_t most = o->tokens > o->warmup ? o->tokens : o->warmup;
-    return o->context > 0 ? o->context : (int64_t)strlen(o->prompt) + most + 8;
+    return o->context > 0 ? o->context : (int64_t)strlen(o->prompt) + most_tokens(o) + 8;
+}
+
+/* Whether the prompt and what is to follow fit; nothing is computed of the last token. */
+static int check_context(const struct options *o, const struct tg_session *s, struct tg_error *err)
+{
+    struct tg_tokens prompt = {0};
+    if (o->context == 0) return 0;
+    int rc = tg_tokenizer_encode(s->tokenizer, o->prompt, strlen(o->prompt), true, &prompt, err);
+    const int64_t needed = (int64_t)prompt.count + most_tokens(o) - 1;
+    if (rc == 0 && needed > o->context)
+        rc = tg_fail(
+            err, "unusable context '%" PRId64 "': the prompt and %" PRId64 " tokens need %" PRId64,
+            o->context, most_tokens(o), needed);
+    tg_tokens_release(&prompt);
+    return rc;
 }
 
 static int open_session(const struct options *o, struct tg_session *s, struct tg_error *err)
@@ -349,6 +369,15 @@ static int open_session(const struct options *o, struct tg_session *s, struct tg
     return tg_session_open(&options, s, err);
 }
 
+/* Before anything is generated that could not be told. */
+static int check_json(const char *file, struct tg_error *err)
+{
+    FILE *out = file ? fopen(file, "a") : NULL;
+    if (file && !out) return tg_fail(err, "cannot write '%s': %s", file, strerror(errno));
+    if (out) fclose(out);
+    return 0;
+}
+
 int tg_model_run_command(int argc, char **argv)
 {
     struct options o = {.prompt = "The capital of France is",
@@ -363,7 +392,11 @@ int tg_model_run_command(int argc, char **argv)
     if (!o.seed || !*o.seed || strspn(o.seed, "0123456789") != strlen(o.seed)) o.seed = "42";
     argp_parse(&argp, argc, argv, 0, NULL, &o);
     struct tg_model_run_report r = {.path = o.file, .prompt = o.prompt};
-    if (open_session(&o, &s, &err) < 0)
+    if (check_json(o.json, &err) < 0) {
+        tg_log(TG_ERROR, "%s", err.text);
+        return TG_STATUS_USAGE;
+    }
+    if (open_session(&o, &s, &err) < 0 || check_context(&o, &s, &err) < 0)
         status = TG_STATUS_USAGE;
     else if (generate(&o, &s, &g, &r, &err) < 0)
         status = TG_STATUS_STOPPED;

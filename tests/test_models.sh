@@ -63,7 +63,13 @@ check 'a layout that it cannot have' refuses "cannot lie as 'tl1'" model run tin
 check 'a file that was cut' bash -c 'head -c 400000 "$1" >cut.gguf' - tiny.gguf
 check 'is refused' refuses "'cut.gguf'" model run cut.gguf
 check 'too many threads' refuses "unusable threads '0'" model run tiny.gguf --threads 0
-check 'a context that is too small' gives 4 model run tiny.gguf --context 3
+check 'a context that is too small' refuses "unusable context '3': the prompt and 128 tokens need" model run tiny.gguf --context 3
+check 'for the tokens of a warm-up, too' refuses "unusable context '8': the prompt and 9 tokens need" \
+    model run tiny.gguf --prompt a --context 8 --tokens 2 --warmup-tokens 9
+least=$(sed 's/.*need //' err)
+check 'one that is just enough will do' gives 0 model run tiny.gguf --prompt a --context "$least" --tokens 9 --ignore-end
+check 'a JSON that cannot be written' refuses "cannot write '/nowhere/x.json'" model run tiny.gguf --json /nowhere/x.json
+check 'nothing is generated for it' test ! -s out
 
 check 'the cache of a node' gives 0 model make tiny --model-cache cache
 check 'says where' says '^cache/tiny-I2_S-F16-1.1.gguf$'
