@@ -403,6 +403,16 @@ const char *tg_report_alarms(const struct tg_plan *plan)
                                : "false alarms so far: not counted here (tritgate calibrate)";
 }
 
+/* Why what is decided all the same is no pass: the first note that says so, or NULL. */
+static const char *obstacle(const struct tg_decision *d)
+{
+    static const char begin[] = "cannot pass: ";
+    bool is_open = d->answer == TG_INCONCLUSIVE && d->inconclusive == 0;
+    for (size_t i = 0; is_open && i < d->note_count; i++)
+        if (strncmp(d->notes[i], begin, strlen(begin)) == 0) return d->notes[i];
+    return NULL;
+}
+
 char *tg_report_summary(const struct tg_decision *d, char *out, size_t size)
 {
     int used = snprintf(out, size, "%zu required test%s: %zu passed", d->required,
@@ -423,5 +433,7 @@ char *tg_report_summary(const struct tg_decision *d, char *out, size_t size)
         if (parts[i].count && (size_t)used < size)
             used += snprintf(out + used, size - (size_t)used, ", %zu%s", parts[i].count,
                              parts[i].what);
+    if (obstacle(d) && (size_t)used < size)
+        snprintf(out + used, size - (size_t)used, "; %s", obstacle(d));
     return out;
 }

@@ -213,6 +213,19 @@ static void no_line_of_a_report_ends_with_a_blank(void **state)
 }
 
 /* Ranges are never narrower than what they stand for. */
+static void what_passed_and_is_no_pass_says_why(void **state)
+{
+    (void)state;
+    char text[1000];
+    struct tg_decision d = {.answer = TG_INCONCLUSIVE, .required = 2, .passed = 2};
+    snprintf(d.notes[d.note_count++], sizeof *d.notes, "not compared with an earlier build");
+    snprintf(d.notes[d.note_count++], sizeof *d.notes, "cannot pass: it was not ended");
+    assert_string_equal(tg_report_summary(&d, text, sizeof text),
+                        "2 required tests: 2 passed; cannot pass: it was not ended");
+    d.inconclusive = 1;
+    assert_null(strstr(tg_report_summary(&d, text, sizeof text), "cannot pass"));
+}
+
 static void what_is_needed_is_a_range(void **state)
 {
     (void)state;
@@ -399,6 +412,7 @@ int main(void)
         TEST(the_order_of_rows_changes_no_byte),
         TEST(the_lines_of_a_run_are_its_rows),
         TEST(no_line_of_a_report_ends_with_a_blank),
+        cmocka_unit_test(what_passed_and_is_no_pass_says_why),
         cmocka_unit_test(what_is_needed_is_a_range),
         TEST(what_a_process_said_cannot_break_a_table),
         TEST(a_receipt_is_json_that_agrees_with_the_decision),
