@@ -331,13 +331,11 @@ static bool is_wrong(const struct tg_measurement *m)
     return m && m->outcome == TG_WRONG;
 }
 
-/* Takes the rounds out of rows that are in order. */
+/* Takes the rounds out of rows that are in order; `odd` is of the device that alone is broken. */
 static void take_rounds(const struct tg_measurement *const rows[], size_t count,
                         const struct tg_test *test, const struct tg_rule *rule,
-                        struct tg_rounds *rounds)
+                        const struct tg_measurement *odd, struct tg_rounds *rounds)
 {
-    bool is_kernels = rounds->of_is_at_fault || rounds->to_is_at_fault;
-    const struct tg_measurement *odd = is_kernels ? NULL : find_odd(rows, count);
     for (size_t i = 0, next; i < count; i = next) {
         const struct tg_measurement *of = NULL, *to = NULL;
         for (next = i; next < count && by_round(&rows[next], &rows[i]) == 0; next++) {
@@ -374,7 +372,9 @@ int tg_evidence_gather(const struct tg_measurement *const rows[], size_t count,
     }
     for (size_t i = 0; i < count; i++) mine[i] = rows[i];
     qsort(mine, count, sizeof *mine, by_round);
-    take_rounds(mine, count, test, rule, &gathered);
+    bool is_kernels = tg_faults_is_kernels_there(faults, &test->of) ||
+                      (test->has_to && tg_faults_is_kernels_there(faults, &test->to));
+    take_rounds(mine, count, test, rule, is_kernels ? NULL : find_odd(mine, count), &gathered);
     free(mine);
     if (is_of_time(rule) && discard(&gathered, limits, err) < 0) {
         tg_evidence_release(&gathered);

@@ -14,6 +14,7 @@ struct suspect {
     const struct tg_measurement *there;   /* on a device with this name */
     const struct tg_measurement *besides; /* beside a cell that was measured */
     bool on_two, twice;                   /* and on another one; and in another round */
+    bool twice_on_host;                   /* ... of a kernel that runs on none */
     bool since, again; /* that device measured it in order since then; and it broke there again */
     struct suspect *next;
 };
@@ -108,12 +109,25 @@ static bool broke(const struct tg_measurement *m)
     return (m->outcome == TG_CRASHED || m->outcome == TG_LATE) && !was_killed(m);
 }
 
-/* Whether a cell broke where the other one was measured: on the same device, or on none. */
+/* Whether a cell was to run on no device, as far as this program knows its kernel. */
+static bool is_on_host(const struct tg_measurement *m)
+{
+    const struct tg_kernel *kernel = tg_kernel_find(m->cell.kernel);
+    return m->facts.rank >= 0 && kernel && strcmp(kernel->device, "cpu") == 0 &&
+           !tg_faults_is_named(m);
+}
+
+/* Whether a cell was found right, or sampled, where another one broke: on a device, or on none. */
+static bool was_in_order_beside(const struct tg_measurement *other, const struct tg_measurement *m)
+{
+    if (other->outcome != TG_MEASURED) return false;
+    if (tg_faults_is_on_device(m)) return other->series_count > 0 && tg_faults_is_on_device(other);
+    return is_on_host(m) && (other->series_count > 0 || other->facts.checked > 0);
+}
+
 static bool broke_beside(const struct tg_measurement *m, const struct tg_measurement *other)
 {
-    bool was_measured = other->outcome == TG_MEASURED && other->series_count > 0;
-    return broke(m) && was_measured &&
-           (tg_faults_is_on_device(other) || !tg_faults_is_on_device(m));
+    return broke(m) && was_in_order_beside(other, m);
 }
 
 /* Whether a row is of the worker and attempt of which another one is: these come in their order. */
@@ -142,7 +156,8 @@ static int note(struct tg_faults *faults, const struct tg_measurement *m, bool i
     }
     if (!is_beside) return 0;
     if (!s->besides) s->besides = m;
-    s->twice = s->twice || !tg_faults_is_same_round(s->besides, m);
+    if (!tg_faults_is_same_round(s->besides, m))
+        *(tg_faults_is_on_device(m) ? &s->twice : &s->twice_on_host) = true;
     return 0;
 }
 
@@ -162,8 +177,24 @@ int tg_faults_take(struct tg_faults *faults, const struct tg_measurement *const 
     return rc;
 }
 
-bool tg_faults_is_kernels(const struct tg_faults *faults, const struct tg_cell *cell)
+bool tg_faults_is_kernels_there(const struct tg_faults *faults, const struct tg_cell *cell)
 {
     const struct suspect *s = faults ? find(faults, cell) : NULL;
     return s && (s->on_two || s->twice || s->again);
+}
+
+/* Whether two cells are of base's and of head's build of one kernel. */
+static bool are_rivals(const struct tg_cell *a, const struct tg_cell *b)
+{
+    return strcmp(a->kernel, b->kernel) == 0 &&
+           (strcmp(a->build, "base") == 0) != (strcmp(b->build, "base") == 0);
+}
+
+bool tg_faults_is_kernels(const struct tg_faults *faults, const struct tg_cell *cell)
+{
+    const struct suspect *s = faults ? find(faults, cell) : NULL;
+    if (!s || s->twice_on_host || tg_faults_is_kernels_there(faults, cell)) return s != NULL;
+    for (const struct suspect *other = faults->suspects; other; other = other->next)
+        if (other->twice_on_host && are_rivals(other->cell, cell)) return true;
+    return false;
 }

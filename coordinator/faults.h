@@ -12,7 +12,8 @@
  * a worker in their order, and asked about a kernel, of which any cells may be. What breaks in two
  * rounds in which the other side was measured, by its device or where there is none, is the
  * kernel's. One device that breaks is no kernel's fault; what breaks on two is, and what breaks on
- * one again that measured the kernel in order in between.
+ * one again that measured the kernel in order in between. On no device, where a build breaks twice
+ * and the other one did once, it is both's: then the machine may be at fault.
  */
 
 struct tg_faults;
@@ -28,8 +29,12 @@ void tg_faults_destroy(struct tg_faults *faults);
 int tg_faults_take(struct tg_faults *faults, const struct tg_measurement *const rows[],
                    size_t count);
 
-/* Whether it is the fault of this cell's kernel, of its build; false without `faults`. */
+/*
+ * Whether it is the fault of this cell's kernel, of its build; and whether what it did on devices
+ * says so. False without `faults`.
+ */
 bool tg_faults_is_kernels(const struct tg_faults *faults, const struct tg_cell *cell);
+bool tg_faults_is_kernels_there(const struct tg_faults *faults, const struct tg_cell *cell);
 
 /* Whether a cell ran, or was to run, on a device of its own. */
 bool tg_faults_is_on_device(const struct tg_measurement *m);

@@ -18,7 +18,8 @@ static const struct tg_measurement *rows[MOST];
 
 /*
  * A round of two cells of a kernel for each letter and digit: how head ended on that device beside
- * base, which was measured for `a`, and ended likewise else. Each has a block of its own.
+ * base, which was measured for `a`, found right for `b`, and ended likewise else. Each has a block
+ * of its own.
  */
 static bool is_kernels(const char *kernel, const char *rounds)
 {
@@ -38,13 +39,15 @@ static bool is_kernels(const char *kernel, const char *rounds)
         if (device != '?') snprintf(m->facts.gpu_uuid, TG_TEXT_SIZE, "%s-%c", "GPU", device);
         if (how == 'i') snprintf(m->facts.gpu_uuid, TG_TEXT_SIZE, "MIG-%c", device);
         m->facts.rank = 1;
-        m->outcome = how == 'l'                              ? TG_LATE
-                     : how == 's'                            ? TG_SKIPPED
-                     : how == 'm' || (how == 'a' && is_base) ? TG_MEASURED
-                                                             : TG_CRASHED;
+        m->outcome = how == 'l'                                     ? TG_LATE
+                     : how == 's'                                   ? TG_SKIPPED
+                     : how == 'm' || (strchr("ab", how) && is_base) ? TG_MEASURED
+                                                                    : TG_CRASHED;
         if (how == 'k') m->facts.end_signal = SIGKILL;
         if (m->outcome != TG_MEASURED) continue;
-        m->unpaired = how == 'a';
+        m->unpaired = how == 'a' || how == 'b';
+        m->facts.checked = 640;
+        if (how == 'b') continue;
         assert_non_null(tg_measurement_add(m, "call_time", 1));
     }
     for (size_t i = 0; i < 2 * count; i++) { /* base first, or head */
@@ -83,9 +86,42 @@ static void one_device_is_no_kernel_s_fault(void **state)
             fail_msg("%s: not so", cases[i].rounds);
     /* On no device, beside base. */
     assert_true(is_kernels("i2s_avx2", "a?a?") && is_kernels("i2s_avx2", "a?m?a?"));
+    assert_true(is_kernels("i2s_avx2", "b?b?")); /* ... which was found right, and not sampled */
     assert_false(is_kernels("i2s_avx2", "a?m?") || is_kernels("i2s_avx2", "a?c?c?"));
+    assert_false(is_kernels("unknown", "a?a?"));
     assert_false(tg_faults_is_kernels(NULL, &made[0].cell));
     tg_faults_destroy(NULL);
+}
+
+/* Of head and base, each beside the other: who broke, and whether it is the fault of both. */
+static void what_base_does_too_may_be_the_machine_s(void **state)
+{
+    (void)state;
+    struct tg_measurement all[6];
+    struct tg_faults *faults = tg_faults_create();
+    assert_non_null(faults);
+    for (size_t i = 0; i < 6; i++) {
+        struct tg_measurement *m = &all[i];
+        bool is_base = i % 2 == 0;
+        tg_measurement_init(m);
+        snprintf(m->cell.kernel, TG_TEXT_SIZE, "i2s_avx2");
+        if (is_base) snprintf(m->cell.build, TG_TEXT_SIZE, "base");
+        snprintf(m->block, sizeof m->block, "block %zu", i / 2);
+        m->facts.rank = 1;
+        m->facts.checked = 640;
+        m->outcome = is_base == (i / 2 == 2) ? TG_CRASHED : TG_MEASURED; /* base, of the third */
+        m->unpaired = m->outcome == TG_MEASURED;
+        rows[i % 2] = m;
+        assert_int_equal(tg_faults_take(faults, rows, i % 2 + 1), 0);
+        if (i == 3) {
+            assert_true(tg_faults_is_kernels(faults, &all[1].cell));
+            assert_false(tg_faults_is_kernels(faults, &all[0].cell));
+        }
+    }
+    assert_true(tg_faults_is_kernels(faults, &all[1].cell));
+    assert_true(tg_faults_is_kernels(faults, &all[0].cell));
+    assert_false(tg_faults_is_kernels_there(faults, &all[1].cell));
+    tg_faults_destroy(faults);
 }
 
 static void a_device_is_told_by_its_name(void **state)
@@ -110,6 +146,7 @@ static void a_device_is_told_by_its_name(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(one_device_is_no_kernel_s_fault),
+                                       cmocka_unit_test(what_base_does_too_may_be_the_machine_s),
                                        cmocka_unit_test(a_device_is_told_by_its_name)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
