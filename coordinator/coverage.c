@@ -68,12 +68,18 @@ bool tg_coverage_lacks(const struct tg_plan *plan, const struct tg_verdict verdi
 bool tg_coverage_has_idle_base(const struct tg_plan *plan)
 {
     bool has_rule = false;
-    if (!plan->has_base || plan->asked.is_imported || plan->asked.changed.path_count) return false;
-    for (size_t r = 0; r < plan->policy.rule_count; r++)
-        has_rule = has_rule || strcmp(plan->policy.rules[r].axis, "build") == 0;
+    const struct tg_changed *changed = &plan->asked.changed;
+    if (!plan->has_base || plan->asked.is_imported) return false;
+    if (changed->cell_count && !*changed->unknown) return false;
+    for (size_t r = 0; r < plan->policy.rule_count; r++) {
+        const struct tg_rule *rule = &plan->policy.rules[r];
+        has_rule = has_rule || (strcmp(rule->axis, "build") == 0 && !rule->optional);
+    }
     for (size_t i = 0; i < plan->spec.test_count; i++) {
-        const struct tg_rule *rule = &plan->policy.rules[plan->spec.tests[i].rule];
-        if (strcmp(rule->axis, "build") == 0 && plan->prospects[i].fate != TG_TO_SKIP) return false;
+        const struct tg_test *test = &plan->spec.tests[i];
+        if (test->has_to && strcmp(test->to.build, "base") == 0 && !test->is_shadow &&
+            plan->prospects[i].fate != TG_TO_SKIP)
+            return false;
     }
     return has_rule;
 }

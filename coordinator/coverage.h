@@ -27,8 +27,8 @@ bool tg_coverage_lacks(const struct tg_plan *plan, const struct tg_verdict verdi
 
 /*
  * Whether there is a base, the policy has rules for builds, and yet no test compares the two: base
- * has none of the kernels, the rules select nothing, or a filter left them out. A change that is
- * known by its paths (changed.h) may be of new kernels alone.
+ * has none of the kernels, the rules select nothing, or a filter left them out. A change whose
+ * paths are all of components (changed.h) may be of new kernels alone.
  */
 bool tg_coverage_has_idle_base(const struct tg_plan *plan);
 

@@ -138,6 +138,16 @@ static void a_base_is_there_to_be_compared(void **state)
     assert_true(is_idle(MATRIX, typo, MADE_BASE, true, 0));
     assert_false(is_idle(MATRIX, typo, NULL, true, 0));
     assert_false(is_idle(MATRIX, floors, MADE_BASE, true, 0));
+    static const char copy[] = POLICY(
+        BUILDS(", \"where\": \"kernel=avx_*\"") ", "
+                                                "{\"rule\": \"noninferior\", \"metric\": "
+                                                "\"call_time\", \"axis\": \"build\", \"of\": "
+                                                "\"head\", \"to\": \"copy\", \"tolerance\": 0.02, "
+                                                "\"margin\": 0.05}");
+    static const char optional[] = POLICY(
+        BUILDS(", \"where\": \"kernel=avx_*\", \"optional\": true") ", " FLOOR(""));
+    assert_true(is_idle(MATRIX, copy, MADE_BASE, true, 0));
+    assert_false(is_idle(MATRIX, optional, MADE_BASE, true, 0));
 }
 
 static void a_pattern_that_nothing_matches_is_named(void **state)
