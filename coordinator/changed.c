@@ -79,13 +79,17 @@ static const char *flaw_of_line(const char *line, size_t length)
     return has_blank ? "it begins or ends with a blank" : NULL;
 }
 
-/* Whether what follows a blank of the path is a path that is measured: then it is a second one. */
+/*
+ * Whether what follows a blank of the path, or what else lists are divided by, is a path that is
+ * measured: then it is a second one.
+ */
 static bool has_second(char *path, const struct tg_flow *flow)
 {
-    for (char *at = path + strcspn(path, " "); *at; at += strcspn(at, " ")) {
-        at += strspn(at, " \"");
+    static const char between[] = " ,;:|'\"[](){}";
+    for (char *at = path + strcspn(path, between); *at; at += strcspn(at, between)) {
+        at += strspn(at, between);
         if (strncmp(at, "./", 2) == 0) at += 2;
-        char *end = at + strcspn(at, " \"");
+        char *end = at + strcspn(at, between);
         const char stop = *end;
         *end = 0;
         bool is_path = matches(&flow->surface, at) || cells_of(flow, at);

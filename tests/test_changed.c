@@ -95,6 +95,9 @@ static void a_list_of_another_kind_is_refused(void **state)
          "line 1: it has several paths: one on each line"},
         {"docs/a.md b.md ./CMakeLists.txt", "line 1: it has several paths: one on each line"},
         {"\"docs/a.md\" \"CMakeLists.txt\"\n", "line 1: it has several paths: one on each line"},
+        {"docs/a.md,kernels/fill.c\n", "line 1: it has several paths: one on each line"},
+        {"docs/a.md;kernels/fill.c\n", "line 1: it has several paths: one on each line"},
+        {"['docs/a.md', 'kernels/fill.c']", "line 1: it has several paths: one on each line"},
         {"\xef\xbb\xbfkernels/fill.c\r\n", "line 1: it begins with a byte order mark"}};
     struct tg_error err;
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
