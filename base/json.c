@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define JSON_FILE_MOST (64u << 20)
 
@@ -423,14 +424,17 @@ char *tg_json_print(const struct tg_json *value, bool indented)
 int tg_json_write(const struct tg_json *value, const char *path, struct tg_error *err)
 {
     char beside[4200];
+    struct stat there;
     char *text = tg_json_print(value, true);
-    snprintf(beside, sizeof beside, "%s.new", path);
+    /* What is no file, as a pipe, or a link, as /dev/stdout, is written to, and not replaced. */
+    bool is_file = lstat(path, &there) != 0 || S_ISREG(there.st_mode);
+    snprintf(beside, sizeof beside, is_file ? "%s.new" : "%s", path);
     FILE *f = fopen(beside, "w");
     bool good = f && fprintf(f, "%s\n", text) > 0;
     if (f && fclose(f) != 0) good = false;
     free(text);
-    if (good && rename(beside, path) == 0) return 0;
+    if (good && (!is_file || rename(beside, path) == 0)) return 0;
     int why = errno;
-    remove(beside);
+    if (is_file) remove(beside);
     return tg_fail(err, "cannot write '%s': %s", path, strerror(why));
 }

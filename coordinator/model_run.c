@@ -3,11 +3,14 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <libgen.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -369,13 +372,18 @@ static int open_session(const struct options *o, struct tg_session *s, struct tg
     return tg_session_open(&options, s, err);
 }
 
-/* Before anything is generated that could not be told. */
+/* Before anything is generated that could not be told: a file is made beside it, and renamed. */
 static int check_json(const char *file, struct tg_error *err)
 {
-    FILE *out = file ? fopen(file, "a") : NULL;
-    if (file && !out) return tg_fail(err, "cannot write '%s': %s", file, strerror(errno));
-    if (out) fclose(out);
-    return 0;
+    char folder[4096];
+    struct stat there;
+    bool is_there = file && lstat(file, &there) == 0;
+    if (!file || (is_there && !S_ISREG(there.st_mode) && !S_ISDIR(there.st_mode))) return 0;
+    if (is_there && S_ISDIR(there.st_mode))
+        return tg_fail(err, "cannot write '%s': %s", file, strerror(EISDIR));
+    snprintf(folder, sizeof folder, "%s", file);
+    if (access(dirname(folder), W_OK | X_OK) == 0) return 0;
+    return tg_fail(err, "cannot write '%s': %s", file, strerror(errno));
 }
 
 int tg_model_run_command(int argc, char **argv)

@@ -436,6 +436,16 @@ static void a_file_is_written_whole_or_not_at_all(void **state)
 
     assert_int_equal(tg_json_write(root, in_directory("none/a.json"), &err), -1);
     assert_non_null(strstr(err.text, "No such file or directory"));
+
+    /* A link stays one, and what it points to is written. */
+    char link[4200];
+    snprintf(link, sizeof link, "%s", in_directory("link.json"));
+    assert_int_equal(symlink(path, link), 0);
+    assert_int_equal(tg_json_write(root, link, &err), 0);
+    assert_true(readlink(link, wanted, sizeof wanted) > 0);
+    assert_int_equal(tg_json_read(path, &file, &err), 0);
+    tg_json_release(&file);
+    unlink(link);
     unlink(path);
     tg_json_free(root);
 }
