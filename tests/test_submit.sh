@@ -31,6 +31,7 @@ check 'nor in none' gives 3 "$submit" --resume
 touch empty/plan.json
 check 'what a run that goes on cannot be told' gives 3 "$submit" --resume empty --seed 1
 check 'is said' grep -q 'resume goes on as the run was begun' err
+check 'help of run behind a matrix' gives 3 "$submit" "$quick" --help
 check 'nothing was queued by any of these' test ! -e queued
 check 'all else is' gives 4 "$submit" "$quick" --out made --budget 20 --seed 1
 check 'by sbatch' test -e queued
