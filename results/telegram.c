@@ -252,15 +252,6 @@ static int cut_up(char *text, size_t size, struct tg_measurement *m, struct tg_e
     return tg_fail_in(err, "telegram");
 }
 
-int tg_telegram_read(const char *text, struct tg_measurement *m, struct tg_error *err)
-{
-    char *copy = strdup(text);
-    if (!copy) return tg_fail(err, "out of memory");
-    int rc = cut_up(copy, strlen(copy), m, err);
-    free(copy);
-    return rc;
-}
-
 char *tg_telegrams_begin(char *message)
 {
     size_t length = strlen(done);

@@ -42,7 +42,4 @@ char *tg_telegrams_begin(char *message);
  */
 struct tg_measurement *tg_telegrams_next(char **at, struct tg_error *err);
 
-/* Reads a text into *m, which is then to be freed; on failure it is not. */
-int tg_telegram_read(const char *text, struct tg_measurement *m, struct tg_error *err);
-
 #endif
