@@ -13,7 +13,7 @@ static int record_run(const struct tg_plan *plan, const struct tg_rows *rows,
 {
     for (size_t i = 0; i < plan->spec.test_count; i++) {
         const struct tg_test *test = &plan->spec.tests[i];
-        struct tg_rounds rounds;
+        struct tg_rounds rounds = {0};
         if (strcmp(plan->policy.rules[test->rule].rule, "noninferior") != 0) continue;
         if (tg_judge_gather(plan, i, rows, &rounds, err) < 0) return -1;
         int rc = tg_noise_record_add(record, rounds.values, rounds.count, err);

@@ -233,6 +233,34 @@ static void take_round(const struct tg_measurement *of, const struct tg_measurem
     }
 }
 
+/*
+ * Takes the round of these rows as it was gathered before, if it was and was kept; *next is where
+ * it would be. What a row says does not change.
+ */
+static bool take_again(const struct tg_rounds *before, size_t *next,
+                       const struct tg_measurement *const rows[], size_t count, bool has_to,
+                       struct tg_rounds *rounds)
+{
+    size_t k = *next, n = rounds->count;
+    if (k == before->count || count != (has_to ? 2 : 1)) return false;
+    size_t of = rows[0] == before->of_rows[k] ? 0 : count - 1;
+    if (rows[of] != before->of_rows[k] || (has_to && rows[1 - of] != before->to_rows[k]))
+        return false;
+    rounds->values[n] = before->values[k];
+    rounds->also_values[n] = before->also_values[k];
+    rounds->also_count += !isnan(before->also_values[k]);
+    rounds->of_medians[n] = before->of_medians[k];
+    rounds->to_medians[n] = before->to_medians[k];
+    rounds->of_rows[n] = before->of_rows[k];
+    rounds->to_rows[n] = before->to_rows[k];
+    rounds->of_bytes = before->of_bytes;
+    rounds->is_known[n] = true;
+    rounds->since_broken++;
+    rounds->count++;
+    ++*next;
+    return true;
+}
+
 static bool is_cell(const struct tg_measurement *m, const struct tg_cell *cell)
 {
     return memcmp(&m->cell, cell, sizeof *cell) == 0;
@@ -241,8 +269,7 @@ static bool is_cell(const struct tg_measurement *m, const struct tg_cell *cell)
 /* Room for `count` rounds, all of it in one piece, which begins with the values. */
 static int make_room(struct tg_rounds *rounds, size_t count, struct tg_error *err)
 {
-    const size_t each = 4 * sizeof(double) + 2 * sizeof(void *) + 2 * sizeof(int) +
-                        sizeof *rounds->node_names;
+    const size_t each = 4 * sizeof(double) + 3 * sizeof(void *) + 2 * sizeof(int) + sizeof(bool);
     void *room = calloc(count + 1, each);
     if (!room) return tg_fail(err, "out of memory");
     rounds->values = room;
@@ -251,9 +278,10 @@ static int make_room(struct tg_rounds *rounds, size_t count, struct tg_error *er
     rounds->to_medians = rounds->of_medians + count + 1;
     rounds->of_rows = (const struct tg_measurement **)(void *)(rounds->to_medians + count + 1);
     rounds->to_rows = rounds->of_rows + count + 1;
-    rounds->nodes = (int *)(void *)(rounds->to_rows + count + 1);
+    rounds->node_names = (const char **)(void *)(rounds->to_rows + count + 1);
+    rounds->nodes = (int *)(void *)(rounds->node_names + count + 1);
     rounds->sessions = rounds->nodes + count + 1;
-    rounds->node_names = (char(*)[TG_TEXT_SIZE])(void *)(rounds->sessions + count + 1);
+    rounds->is_known = (bool *)(void *)(rounds->sessions + count + 1);
     return 0;
 }
 
@@ -262,8 +290,7 @@ static int node_of(struct tg_rounds *rounds, const char *host)
 {
     size_t n = 0;
     while (n < rounds->node_count && strcmp(rounds->node_names[n], host) != 0) n++;
-    if (n == rounds->node_count)
-        snprintf(rounds->node_names[rounds->node_count++], TG_TEXT_SIZE, "%s", host);
+    if (n == rounds->node_count) rounds->node_names[rounds->node_count++] = host;
     return (int)n;
 }
 
@@ -301,7 +328,7 @@ static int discard(struct tg_rounds *rounds, const struct tg_limits *limits, str
     }
     rounds->also_count = 0;
     for (size_t r = 0; r < rounds->count; r++) {
-        unsigned causes = causes_of(rounds, r, limits);
+        unsigned causes = rounds->is_known[r] ? 0 : causes_of(rounds, r, limits);
         tg_disturbance_count(&rounds->disturbed, causes);
         if (discarded[r] || causes) continue;
         rounds->values[kept] = rounds->values[r];
@@ -331,22 +358,28 @@ static bool is_wrong(const struct tg_measurement *m)
     return m && m->outcome == TG_WRONG;
 }
 
-/* Takes the rounds out of rows that are in order; `odd` is of the device that alone is broken. */
+/*
+ * Takes the rounds out of rows that are in order; `odd` is of the device that alone is broken, and
+ * `before` what was gathered of fewer rows.
+ */
 static void take_rounds(const struct tg_measurement *const rows[], size_t count,
                         const struct tg_test *test, const struct tg_rule *rule,
-                        const struct tg_measurement *odd, struct tg_rounds *rounds)
+                        const struct tg_measurement *odd, const struct tg_rounds *before,
+                        struct tg_rounds *rounds)
 {
-    for (size_t i = 0, next; i < count; i = next) {
+    for (size_t i = 0, next, known = 0; i < count; i = next) {
         const struct tg_measurement *of = NULL, *to = NULL;
-        for (next = i; next < count && by_round(&rows[next], &rows[i]) == 0; next++) {
-            /* Of two rows of one cell, which files that met later may have, a wrong one stands. */
-            if (is_cell(rows[next], &test->of) && !is_wrong(of)) of = rows[next];
-            if (test->has_to && is_cell(rows[next], &test->to) && !is_wrong(to)) to = rows[next];
-        }
+        for (next = i + 1; next < count && by_round(&rows[next], &rows[i]) == 0;) next++;
         rounds->last = rows[i]->round;
         bool is_tried_again = i > 0 && rows[i]->session == rows[i - 1]->session &&
                               rows[i]->attempt > rows[i - 1]->attempt;
         if (is_tried_again) rounds->skipped = rounds->unfit = 0;
+        if (take_again(before, &known, rows + i, next - i, test->has_to, rounds)) continue;
+        for (size_t k = i; k < next; k++) {
+            /* Of two rows of one cell, which files that met later may have, a wrong one stands. */
+            if (is_cell(rows[k], &test->of) && !is_wrong(of)) of = rows[k];
+            if (test->has_to && is_cell(rows[k], &test->to) && !is_wrong(to)) to = rows[k];
+        }
         if (of && (to || !test->has_to)) {
             if (!spare(odd, of, to, rounds)) take_round(of, to, rule, rounds);
         } else if (is_wrong_head(of) || is_wrong_head(to)) {
@@ -370,17 +403,23 @@ int tg_evidence_gather(const struct tg_measurement *const rows[], size_t count,
         free(mine);
         return -1;
     }
-    for (size_t i = 0; i < count; i++) mine[i] = rows[i];
-    qsort(mine, count, sizeof *mine, by_round);
+    bool is_sorted = true;
+    for (size_t i = 0; i < count; i++) {
+        mine[i] = rows[i];
+        is_sorted = is_sorted && (i == 0 || by_round(&rows[i - 1], &rows[i]) <= 0);
+    }
+    if (!is_sorted) qsort(mine, count, sizeof *mine, by_round);
     bool is_kernels = tg_faults_is_kernels_there(faults, &test->of) ||
                       (test->has_to && tg_faults_is_kernels_there(faults, &test->to));
-    take_rounds(mine, count, test, rule, is_kernels ? NULL : find_odd(mine, count), &gathered);
+    take_rounds(mine, count, test, rule, is_kernels ? NULL : find_odd(mine, count), rounds,
+                &gathered);
     free(mine);
     if (is_of_time(rule) && discard(&gathered, limits, err) < 0) {
         tg_evidence_release(&gathered);
         return -1;
     }
     name_nodes(&gathered);
+    tg_evidence_release(rounds);
     *rounds = gathered;
     return 0;
 }

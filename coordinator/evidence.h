@@ -44,14 +44,18 @@ struct tg_rounds {
     size_t since_broken;           /* whole rounds after the last that gave no value */
     int64_t last;                  /* the number of the last round, -1 if there is none */
     char reason[800];              /* of the last round that broke */
-    char (*node_names)[TG_TEXT_SIZE]; /* of the nodes, in the order in which they first appear */
+    const char **node_names; /* of the nodes, in the order in which they first appear; borrowed */
     size_t node_count;
+    bool *is_known; /* each round in values: it was there before, and is not looked at again */
 };
 
 /*
  * Gathers the rounds of a test for its rule under these limits out of the `count` rows of its block
  * (pointers, in any order). A round with a row missing was not finished and is left out, unless the
- * row that is there is head's and wrong. Released by tg_evidence_release.
+ * row that is there is head's and wrong.
+ *
+ * *rounds is all zeros, or what was gathered for the same test before, when some of these rows were
+ * not there: then the values of its rounds are taken over. Released by tg_evidence_release.
  *
  * Where all rounds that broke or were skipped on a device did so on one and the same, whose name is
  * known, which measured none after the first of them, and another device measured the block, it is

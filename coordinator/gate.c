@@ -304,7 +304,7 @@ static int judge_families(const struct tg_plan *plan, const struct tg_rows *rows
                           struct tg_decision *d, struct tg_error *err)
 {
     struct tg_families *families;
-    struct tg_rounds rounds;
+    struct tg_rounds rounds = {0};
     if (tg_family_create(plan, &families, err) < 0) return -1;
     int rc = 0;
     for (size_t i = 0; tg_family_count(families) && rc == 0 && i < plan->spec.test_count; i++) {

@@ -274,7 +274,7 @@ static struct tg_verdict judge_rounds(const struct tg_plan *plan, const struct t
         .nodes = rounds->nodes,
         .sessions = rounds->sessions,
         .count = rounds->count,
-        .node_names = (const char(*)[TG_TEXT_SIZE])rounds->node_names};
+        .node_names = rounds->node_names};
     struct tg_verdict v = tg_rule_no_verdict(), seen = v;
     tg_rule_find(rule->rule)->judge(&evidence, &seen);
     bool broken = tg_judge_broken(rounds, &v);

@@ -259,7 +259,7 @@ static int say_disturbed(const struct tg_plan *plan, const struct tg_rounds *rou
 int tg_lookout_judge(const struct tg_plan *plan, size_t test, const struct tg_rows *rows,
                      struct tg_verdict *verdict, struct tg_error *err)
 {
-    struct tg_rounds rounds;
+    struct tg_rounds rounds = {0};
     struct tg_verdict v = tg_rule_no_verdict();
     int rc = 1;
     if (gather(plan, test, rows, &rounds, err) < 0) return -1;

@@ -181,7 +181,8 @@ void tg_rule_estimate(const struct tg_evidence *evidence, double sign, struct tg
                                       .nodes = evidence->nodes,
                                       .sessions = evidence->sessions,
                                       .count = evidence->count,
-                                      .sign = sign};
+                                      .sign = sign,
+                                      .floor = NAN};
     if (evidence->count == 0) return;
     double *values = malloc(evidence->count * sizeof *values);
     struct tg_walk *walk = tg_walk_begin(&path);

@@ -31,8 +31,8 @@ struct tg_evidence {
     const int *nodes;    /* of each round, the node that measured it, from 0; NULL: one node */
     const int *sessions; /* of each round, the run that it belongs to, from 0; NULL: one run */
     size_t count;
-    const char (*node_names)[TG_TEXT_SIZE]; /* of the nodes, or NULL */
-    bool is_brief; /* leave out an estimate that the answer does not need */
+    const char *const *node_names; /* of the nodes, or NULL */
+    bool is_brief;                 /* leave out an estimate that the answer does not need */
 };
 
 /* A rule's answer for one cell or pair. */
@@ -74,8 +74,8 @@ struct tg_verdict {
      * it, as it looks now. NAN where that cannot be said.
      */
     double detectable_planned, detectable, rounds_needed, seconds_needed;
-    struct tg_interval rounds_left; /* of that test: what is likely, see tg_forecast_rest */
-    struct tg_student units;        /* what E- has taken: rounds, or super-rounds */
+    struct tg_interval rounds_left;     /* of that test: what is likely, see tg_forecast_rest */
+    struct tg_student units;            /* what E- has taken: rounds, or super-rounds */
     const struct tg_accepted *accepted; /* what made a failure attention, or NULL (acceptance.h) */
 };
 

@@ -17,6 +17,7 @@ struct tg_standing {
     const struct tg_plan *plan;
     struct tg_rows *rows; /* every one, block by block */
     struct tg_verdict *verdicts;
+    struct tg_rounds **rounds; /* of each test as they were last gathered, NULL for none */
     struct tg_families *families;
     size_t *first;  /* for each block, and behind the last: place of its first test in `about` */
     size_t *about;  /* tests, block by block, that its rounds may change, in the plan's order */
@@ -65,10 +66,11 @@ int tg_standing_create(const struct tg_plan *plan, struct tg_standing **standing
     size_t tests = plan->spec.test_count, blocks = plan->spec.block_count;
     s->last = blocks;
     s->verdicts = calloc(tests + 1, sizeof *s->verdicts);
+    s->rounds = calloc(tests + 1, sizeof *s->rounds);
     s->first = calloc(blocks + 2, sizeof *s->first);
     s->about = calloc(2 * tests + 1, sizeof *s->about);
     s->others = calloc(4 * tests + 1, sizeof *s->others);
-    bool good = s->verdicts && s->first && s->about && s->others;
+    bool good = s->verdicts && s->rounds && s->first && s->about && s->others;
     int rc = good ? 0 : tg_fail(err, "out of memory");
     if (good) index_tests(s);
     for (size_t t = 0; t < tests; t++) s->tally.required += is_counted(plan, t);
@@ -86,7 +88,12 @@ void tg_standing_destroy(struct tg_standing *standing)
 {
     if (!standing) return;
     tg_family_destroy(standing->families);
+    for (size_t t = 0; standing->rounds && t < standing->plan->spec.test_count; t++) {
+        if (standing->rounds[t]) tg_evidence_release(standing->rounds[t]);
+        free(standing->rounds[t]);
+    }
     tg_rows_destroy(standing->rows);
+    free(standing->rounds);
     free(standing->verdicts);
     free(standing->first);
     free(standing->about);
@@ -118,7 +125,7 @@ static double urgency_of(const struct tg_verdict *v, double cost_s)
     return v->log_fail > FAILS_SOON ? SUSPICIOUS + soon : 2 + soon;
 }
 
-/* Judges a test again on its rounds, NULL if nobody else needs these. */
+/* Judges a test again on its rounds. */
 static int judge_rounds(struct tg_standing *s, size_t test, const struct tg_rounds *own,
                         struct tg_error *err)
 {
@@ -135,16 +142,20 @@ static int judge_rounds(struct tg_standing *s, size_t test, const struct tg_roun
     return 0;
 }
 
-/* Judges a test again, and tells its family of it. */
+/* Judges a test again, and tells its family of it. Rounds that it had are not looked at again. */
 static int judge_test(struct tg_standing *s, size_t test, struct tg_error *err)
 {
-    struct tg_rounds rounds;
+    struct tg_rounds none = {0}, *rounds = s->rounds[test];
+    size_t count;
     tg_pulse();
-    if (tg_family_count(s->families) == 0) return judge_rounds(s, test, NULL, err);
-    if (tg_judge_gather(s->plan, test, s->rows, &rounds, err) < 0) return -1;
-    int rc = judge_rounds(s, test, &rounds, err);
-    if (rc == 0) rc = tg_family_take(s->families, test, rounds.values, rounds.count, err);
-    tg_evidence_release(&rounds);
+    tg_rows_of(s->rows, s->plan->spec.tests[test].block, &count);
+    if (!rounds && count > 0) rounds = s->rounds[test] = calloc(1, sizeof *rounds);
+    if (!rounds && count > 0) return tg_fail(err, "out of memory");
+    if (!rounds) rounds = &none;
+    int rc = tg_judge_gather(s->plan, test, s->rows, rounds, err);
+    if (rc == 0) rc = judge_rounds(s, test, rounds, err);
+    if (rc == 0) rc = tg_family_take(s->families, test, rounds->values, rounds->count, err);
+    tg_evidence_release(&none);
     return rc;
 }
 

@@ -90,10 +90,11 @@ void tg_walk_end(struct tg_walk *walk)
 
 static void take_unit(struct tg_walk *w, struct node *node, double d)
 {
-    w->log_fail = tg_sequential_symmetry_add(&w->symmetry, d);
+    bool has_floor = !isnan(w->path.floor);
+    if (has_floor) w->log_fail = tg_sequential_symmetry_add(&w->symmetry, d);
     tg_sequential_student_add(&w->student, d);
     if (w->node_count == 1) return;
-    node->log_fail = tg_sequential_symmetry_add(&node->symmetry, d);
+    if (has_floor) node->log_fail = tg_sequential_symmetry_add(&node->symmetry, d);
     tg_sequential_student_add(&node->student, d);
 }
 

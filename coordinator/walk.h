@@ -26,7 +26,7 @@ struct tg_walk_path {
     const int *nodes, *sessions;
     size_t count;
     double sign, shift; /* D = sign * value + shift */
-    double floor;       /* the fail side refutes theta <= floor */
+    double floor;       /* the fail side refutes theta <= floor; NAN: there is no such side */
 };
 
 /* NULL when there is no memory. */

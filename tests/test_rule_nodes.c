@@ -15,7 +15,7 @@
 static struct tg_verdict judge_nodes(size_t count, double d, double odd, double noise)
 {
     static int nodes[MOST];
-    static const char names[8][TG_TEXT_SIZE] = {"n0", "n1", "n2", "n3", "n4", "n5", "n6", "n7"};
+    static const char *const names[8] = {"n0", "n1", "n2", "n3", "n4", "n5", "n6", "n7"};
     struct tg_verdict v = tg_rule_no_verdict();
     const struct tg_evidence evidence = {.rule = &rule,
                                          .limits = &limits,

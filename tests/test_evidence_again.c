@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <math.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "coordinator/evidence.h"
+#include "kernels/fill.h"
+#include "tests/made_run.h"
+
+/* What was gathered of fewer rows and is gathered again must be as if it were gathered anew. */
+
+enum { ROUNDS = 24, ROWS_MOST = 2 * ROUNDS + 8 };
+
+static const char matrix[] = "{\"tritgate_matrix\": 1, \"axes\": {\"probe\": [\"kernel\"],"
+                             "\"kernel\": [\"i2s_avx2\"], \"layer\": [\"640x2560\"]}}";
+static const char policy[] =
+    "{\"tritgate_policy\": 1, \"flow\": \"f\", \"limits\": {\"steal_share\": 0.1}, \"rules\": ["
+    "{\"rule\": \"noninferior\", \"metric\": \"call_time\", \"axis\": \"build\", \"of\": \"head\","
+    " \"to\": \"base\", \"tolerance\": 0.02, \"margin\": 0.05},"
+    "{\"rule\": \"ceiling\", \"metric\": \"call_time\", \"limit\": 1}]}";
+
+static struct tg_plan plan;
+static struct tg_run run;
+
+static int begin(void **state)
+{
+    (void)state;
+    struct tg_capability worker = made_worker("node-1", MADE_BASE);
+    made_plan(matrix, policy, &worker, 1, &made_asked, &plan);
+    return 0;
+}
+
+static int end(void **state)
+{
+    (void)state;
+    tg_plan_release(&plan);
+    tg_store_release(&run);
+    run = (struct tg_run){0};
+    return 0;
+}
+
+/* Something that may happen to a round: it breaks, is disturbed, or is of another node or time. */
+static void spoil(struct tg_measurement *of, struct tg_measurement *to, uint64_t what)
+{
+    switch (what % 16) {
+    case 0: of->outcome = TG_CRASHED; break;
+    case 1: to->outcome = TG_LATE; break;
+    case 2: of->outcome = TG_SKIPPED; break;
+    case 3: of->unpaired = to->unpaired = 1; break;
+    case 4:
+        of->facts.sampled_s = 1;
+        of->facts.own_steal_s = 0.5;
+        break;
+    case 5: to->series[0].turns[0] = 3; break;
+    case 6: snprintf(of->facts.host, TG_TEXT_SIZE, "elsewhere"); break;
+    case 7:
+        snprintf(of->facts.host, TG_TEXT_SIZE, "node-2");
+        snprintf(to->facts.host, TG_TEXT_SIZE, "node-2");
+        break;
+    case 8: of->attempt = to->attempt = 2; break;
+    case 9: of->facts.sm_clock_hz = 1e9; break;
+    case 10: of->facts.sm_clock_hz = 2e9; break;
+    case 11: snprintf(to->facts.gpu_uuid, TG_TEXT_SIZE, "GPU-1"); break;
+    default: break;
+    }
+}
+
+static bool is_same_number(double a, double b)
+{
+    return memcmp(&a, &b, sizeof a) == 0 || (isnan(a) && isnan(b));
+}
+
+static void assert_same(const struct tg_rounds *a, const struct tg_rounds *b)
+{
+    assert_int_equal(a->count, b->count);
+    for (size_t r = 0; r < a->count; r++) {
+        assert_true(is_same_number(a->values[r], b->values[r]));
+        assert_true(is_same_number(a->also_values[r], b->also_values[r]));
+        assert_true(is_same_number(a->of_medians[r], b->of_medians[r]));
+        assert_true(is_same_number(a->to_medians[r], b->to_medians[r]));
+        assert_ptr_equal(a->of_rows[r], b->of_rows[r]);
+        assert_ptr_equal(a->to_rows[r], b->to_rows[r]);
+        assert_int_equal(a->nodes[r], b->nodes[r]);
+        assert_int_equal(a->sessions[r], b->sessions[r]);
+    }
+    assert_int_equal(a->node_count, b->node_count);
+    for (size_t n = 0; n < a->node_count; n++)
+        assert_string_equal(a->node_names[n], b->node_names[n]);
+    assert_string_equal(a->reason, b->reason);
+    const size_t counts[][2] = {{a->also_count, b->also_count},
+                                {a->wrong, b->wrong},
+                                {a->of_broken, b->of_broken},
+                                {a->of_killed, b->of_killed},
+                                {a->else_broken, b->else_broken},
+                                {a->skipped, b->skipped},
+                                {a->unfit, b->unfit},
+                                {a->spared, b->spared},
+                                {a->apart, b->apart},
+                                {a->hollow, b->hollow},
+                                {a->lacking, b->lacking},
+                                {a->since_broken, b->since_broken},
+                                {(size_t)a->of_bytes, (size_t)b->of_bytes},
+                                {(size_t)a->last, (size_t)b->last}};
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
+        assert_int_equal(counts[i][0], counts[i][1]);
+    assert_memory_equal(&a->discards, &b->discards, sizeof a->discards);
+    assert_memory_equal(&a->disturbed, &b->disturbed, sizeof a->disturbed);
+}
+
+static void gather(size_t test, const struct tg_measurement *const rows[], size_t count,
+                   struct tg_rounds *rounds)
+{
+    const struct tg_test *t = &plan.spec.tests[test];
+    struct tg_error err;
+    assert_int_equal(tg_evidence_gather(rows, count, t, &plan.policy.rules[t->rule],
+                                        &plan.policy.limits, NULL, rounds, &err),
+                     0);
+}
+
+/* Rows come in any order, some twice as from two files, and are looked at after each. */
+static void come_one_by_one(size_t test, uint64_t *seeds)
+{
+    const struct tg_measurement *rows[ROWS_MOST];
+    struct tg_rounds again = {0};
+    size_t count = run.count, twice = 4;
+    assert_true(count + twice <= ROWS_MOST);
+    for (size_t i = 0; i < count; i++) rows[i] = &run.rows[i];
+    for (size_t i = 0; i < twice; i++) rows[count++] = &run.rows[tg_fill_next(seeds) % run.count];
+    for (size_t i = count; i-- > 1;) { /* mostly near their place */
+        size_t other = i - tg_fill_next(seeds) % (tg_fill_next(seeds) % 8 ? 2 : i + 1);
+        const struct tg_measurement *kept = rows[i];
+        rows[i] = rows[other];
+        rows[other] = kept;
+    }
+    for (size_t i = 0; i <= count; i++) {
+        struct tg_rounds anew = {0};
+        gather(test, rows, i, &again);
+        gather(test, rows, i, &anew);
+        assert_same(&again, &anew);
+        tg_evidence_release(&anew);
+    }
+    tg_evidence_release(&again);
+}
+
+static void gathered_again_is_as_gathered_anew(void **state)
+{
+    (void)state;
+    uint64_t seeds = 1;
+    for (int time = 0; time < 100; time++) {
+        bool is_pair = time % 2;
+        size_t test = made_test(&plan, is_pair ? 0 : 1, "i2s_avx2", 1);
+        size_t cells = plan.spec.tests[test].has_to ? 2 : 1;
+        assert_int_equal(cells, is_pair ? 2 : 1);
+        for (int64_t r = 0; r < ROUNDS; r++) {
+            double d = 1e-3 * (double)(tg_fill_next(&seeds) % 100);
+            if (is_pair)
+                made_round(&run, &plan, test, r, d);
+            else
+                made_samples(made_row(&run, &plan, test, 0, r, TG_MEASURED), "call_time", 0, 1 + d);
+            spoil(&run.rows[run.count - cells], &run.rows[run.count - 1], tg_fill_next(&seeds));
+        }
+        come_one_by_one(test, &seeds);
+        tg_store_release(&run);
+        run = (struct tg_run){0};
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(gathered_again_is_as_gathered_anew, begin, end),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
