@@ -236,8 +236,9 @@ static int take_rows(struct dispatch *d, size_t worker, size_t block, char *tele
                      struct tg_error *err)
 {
     struct ends ends = {0};
+    struct tg_measurement *before = NULL;
     while (*telegrams) {
-        struct tg_measurement *m = tg_telegrams_next(&telegrams, err);
+        struct tg_measurement *m = tg_telegrams_next(&telegrams, before, err);
         if (!m) return -1;
         bool has_ended = m->outcome == TG_MEASURED || m->outcome == TG_WRONG,
              is_skipped = m->outcome == TG_SKIPPED;
@@ -245,6 +246,7 @@ static int take_rows(struct dispatch *d, size_t worker, size_t block, char *tele
             *(has_ended ? &ends.ended : is_skipped ? &ends.skipped : &ends.broke) += 1;
         d->result->rows[worker]++;
         if (tg_standing_take(d->standing, m, err) < 0) return -1;
+        before = m;
     }
     steer(d, worker, block, ends);
     return 0;

@@ -10,7 +10,7 @@
 
 #include "results/metric.h"
 
-static const char done[] = "done\n";
+static const char done[] = "done\n", none[] = "none";
 
 static uint64_t bits_of(double real)
 {
@@ -40,48 +40,56 @@ static const void *of_fact(const struct tg_facts *facts, const struct tg_field *
     return (const char *)facts + field->offset;
 }
 
-static bool is_default(const struct tg_field *field, const void *fact, const void *fallback)
+/* Whether a fact is as it is in another record; of reals that are not finite all are alike. */
+static bool is_alike(const struct tg_field *field, const void *a, const void *b)
 {
+    double x, y;
     switch (field->kind) {
-    case TG_TEXT: return strcmp(fact, fallback) == 0;
-    case TG_COUNT: return *(const int64_t *)fact == *(const int64_t *)fallback;
+    case TG_TEXT: return strcmp(a, b) == 0;
+    case TG_COUNT: return *(const int64_t *)a == *(const int64_t *)b;
     case TG_REAL:
-        return *(const double *)fact == *(const double *)fallback ||
-               (!isfinite(*(const double *)fact) && isnan(*(const double *)fallback));
+        x = *(const double *)a, y = *(const double *)b;
+        return bits_of(x) == bits_of(y) || (!isfinite(x) && !isfinite(y));
     }
     return false;
 }
 
-static void write_facts(FILE *out, const struct tg_facts *facts)
+/* The facts that are not as `known`, which the reader has. */
+static void write_facts(FILE *out, const struct tg_facts *facts, const struct tg_facts *known)
 {
-    struct tg_measurement blank;
     const char *blank_or_not = "";
-    tg_measurement_init(&blank);
     for (size_t i = 0; i < tg_facts_type.field_count; i++) {
         const struct tg_field *field = &tg_facts_type.fields[i];
         const void *fact = of_fact(facts, field);
-        if (is_default(field, fact, of_fact(&blank.facts, field))) continue;
+        if (is_alike(field, fact, of_fact(known, field))) continue;
         fprintf(out, "%s%s=", blank_or_not, field->name);
         switch (field->kind) {
         case TG_TEXT: fputs(fact, out); break;
         case TG_COUNT: fprintf(out, "%" PRId64, *(const int64_t *)fact); break;
-        case TG_REAL: fprintf(out, "%016" PRIx64, bits_of(*(const double *)fact)); break;
+        case TG_REAL:
+            if (isfinite(*(const double *)fact))
+                fprintf(out, "%016" PRIx64, bits_of(*(const double *)fact));
+            else
+                fputs(none, out);
+            break;
         }
         blank_or_not = " ";
     }
     fputc('\n', out);
 }
 
-char *tg_telegram_text(const struct tg_measurement *m)
+char *tg_telegram_text(const struct tg_measurement *m, const struct tg_measurement *before)
 {
     char cell[TG_CELL_TEXT_SIZE], *text = NULL;
     size_t size;
+    struct tg_measurement blank;
     FILE *out = open_memstream(&text, &size);
     if (!out) return NULL;
+    tg_measurement_init(&blank);
     fprintf(out, "%s\n%s\n", tg_cell_text(&m->cell, cell), m->block);
     fprintf(out, "%" PRId64 " %" PRId64 " %d %" PRId64 " %zu\n", m->round, m->attempt,
             (int)m->outcome, m->unpaired, m->series_count);
-    write_facts(out, &m->facts);
+    write_facts(out, &m->facts, before ? &before->facts : &blank.facts);
     for (size_t i = 0; i < m->series_count; i++) write_series(out, &m->series[i]);
     fputs(m->reason, out);
     bool is_whole = !ferror(out);
@@ -99,7 +107,7 @@ char *tg_telegrams_text(const struct tg_measurement *rows, size_t count)
     fputs(done, out);
     bool is_whole = true;
     for (size_t i = 0; is_whole && i < count; i++) {
-        char *telegram = tg_telegram_text(&rows[i]);
+        char *telegram = tg_telegram_text(&rows[i], i ? &rows[i - 1] : NULL);
         is_whole = telegram && fprintf(out, "%zu %s\n", strlen(telegram), telegram) > 0;
         free(telegram);
     }
@@ -186,7 +194,15 @@ static int read_series(char **text, size_t size, struct tg_measurement *m, struc
     return 0;
 }
 
-/* The facts of a line into a record of defaults. */
+/* A real that is a fact may be none. */
+static bool read_real(char *value, double *real)
+{
+    if (strcmp(value, none) != 0) return next_real(&value, real) && !*value;
+    *real = NAN;
+    return true;
+}
+
+/* The facts of a line into a record of what is known without it. */
 static int read_facts(char *line, struct tg_facts *facts, struct tg_error *err)
 {
     size_t next = 0;
@@ -202,10 +218,8 @@ static int read_facts(char *line, struct tg_facts *facts, struct tg_error *err)
         if (next == tg_facts_type.field_count)
             return tg_fail(err, "fact '%s' is unknown, or not in its place", name);
         const struct tg_field *field = &tg_facts_type.fields[next++];
-        char *at = value;
         bool is_usable = field->kind == TG_REAL
-                             ? next_real(&at, (double *)(void *)((char *)facts + field->offset)) &&
-                                   !*at
+                             ? read_real(value, (double *)(void *)((char *)facts + field->offset))
                              : tg_record_store(field, facts, value) == 0;
         if (!is_usable) return tg_fail(err, "fact '%s': unusable value '%s'", name, value);
     }
@@ -244,9 +258,11 @@ static int read_text(char *text, size_t size, struct tg_measurement *m, struct t
 }
 
 /* Cuts up a text that ends behind so many bytes. */
-static int cut_up(char *text, size_t size, struct tg_measurement *m, struct tg_error *err)
+static int cut_up(char *text, size_t size, const struct tg_measurement *before,
+                  struct tg_measurement *m, struct tg_error *err)
 {
     tg_measurement_init(m);
+    if (before) m->facts = before->facts;
     if (read_text(text, size, m, err) == 0) return 0;
     tg_measurement_free(m);
     return tg_fail_in(err, "telegram");
@@ -258,7 +274,8 @@ char *tg_telegrams_begin(char *message)
     return strncmp(message, done, length) == 0 ? message + length : NULL;
 }
 
-struct tg_measurement *tg_telegrams_next(char **at, struct tg_error *err)
+struct tg_measurement *tg_telegrams_next(char **at, const struct tg_measurement *before,
+                                         struct tg_error *err)
 {
     int64_t size;
     char *text = *at, *blank = strchr(text, ' ');
@@ -271,7 +288,7 @@ struct tg_measurement *tg_telegrams_next(char **at, struct tg_error *err)
     }
     text[size] = 0;
     *at = text + size + 1;
-    if (cut_up(text, (size_t)size, m, err) == 0) return m;
+    if (cut_up(text, (size_t)size, before, m, err) == 0) return m;
     free(m);
     return NULL;
 }

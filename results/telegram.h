@@ -16,16 +16,20 @@
  *   cell
  *   block
  *   round attempt outcome unpaired series
- *   facts that do not have their default, as name=value, in the order of their table
+ *   facts that are not as in the telegram before, or of the first their defaults, as name=value, in
+ *     the order of their table
  *   for each series four lines: its metric and length, its samples, turns and begun
  *   reason, to the end
  *
- * Reals are the 16 hexadecimal digits of their bits (IEEE 754 binary64). Nobody keeps a telegram:
- * what is stored, digested, printed and imported is the line.
+ * Reals are the 16 hexadecimal digits of their bits (IEEE 754 binary64), or "none". Nobody keeps a
+ * telegram: what is stored, digested, printed and imported is the line.
  */
 
-/* Its text; the caller frees. NULL when there is no memory. */
-char *tg_telegram_text(const struct tg_measurement *m);
+/*
+ * Its text, which follows that of `before`, NULL for none; the caller frees. NULL when there is no
+ * memory.
+ */
+char *tg_telegram_text(const struct tg_measurement *m, const struct tg_measurement *before);
 
 /*
  * That of the measurements of a round: "done", a newline, and for each its length in bytes, a
@@ -37,9 +41,11 @@ char *tg_telegrams_text(const struct tg_measurement *rows, size_t count);
 char *tg_telegrams_begin(char *message);
 
 /*
- * Reads the telegram at *at, which it cuts up, and goes behind it; *at is "" behind the last. The
- * row is to be freed by tg_measurement_free and free. NULL on failure.
+ * Reads the telegram at *at, which it cuts up, and goes behind it; *at is "" behind the last.
+ * `before` is what was read of the one before, NULL at the first. The row is to be freed by
+ * tg_measurement_free and free. NULL on failure.
  */
-struct tg_measurement *tg_telegrams_next(char **at, struct tg_error *err);
+struct tg_measurement *tg_telegrams_next(char **at, const struct tg_measurement *before,
+                                         struct tg_error *err);
 
 #endif

@@ -116,10 +116,11 @@ BEFORE(void, tg_json_release, struct tg_json_file *file)
     leave(READ, since);
 }
 
-BEFORE(struct tg_measurement *, tg_telegrams_next, char **at, struct tg_error *err)
+BEFORE(struct tg_measurement *, tg_telegrams_next, char **at, const struct tg_measurement *before,
+       struct tg_error *err)
 {
     int64_t since = enter();
-    struct tg_measurement *m = __real_tg_telegrams_next(at, err);
+    struct tg_measurement *m = __real_tg_telegrams_next(at, before, err);
     leave(READ, since);
     return m;
 }

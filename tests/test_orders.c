@@ -80,7 +80,7 @@ static void an_order_is_understood_as_it_was_given(void **state)
     char *answer = conduct();
     char *told = tg_telegrams_begin(answer);
     assert_non_null(told);
-    struct tg_measurement *m = tg_telegrams_next(&told, NULL);
+    struct tg_measurement *m = tg_telegrams_next(&told, NULL, NULL);
     assert_non_null(m);
     assert_string_equal(told, "");
     assert_int_equal(m->outcome, TG_MEASURED);

@@ -63,7 +63,7 @@ static int read_one(const char *text, struct tg_measurement *m, struct tg_error 
     char *message = malloc(size), *at = message;
     assert_non_null(message);
     snprintf(message, size, "%zu %s\n", strlen(text), text);
-    struct tg_measurement *read = tg_telegrams_next(&at, err);
+    struct tg_measurement *read = tg_telegrams_next(&at, NULL, err);
     if (read) {
         assert_string_equal(at, "");
         *m = *read;
@@ -77,7 +77,7 @@ static struct tg_measurement sent(const struct tg_measurement *m)
 {
     struct tg_measurement back;
     struct tg_error err;
-    char *text = tg_telegram_text(m);
+    char *text = tg_telegram_text(m, NULL);
     assert_non_null(text);
     if (read_one(text, &back, &err) < 0) fail_msg("%s", err.text);
     free(text);
@@ -145,7 +145,7 @@ static void a_text_that_was_cut_is_refused(void **state)
     struct tg_measurement m, back;
     fill(&m);
     know_facts(&m.facts, 1);
-    char *text = tg_telegram_text(&m);
+    char *text = tg_telegram_text(&m, NULL);
     assert_non_null(text);
     size_t end = strlen(text) - strlen(m.reason);
     for (size_t length = 0; length < end; length++) {
@@ -247,29 +247,48 @@ static void series_that_do_not_fit_are_refused(void **state)
 static void the_telegrams_of_a_round_are_one_message(void **state)
 {
     (void)state;
-    struct tg_measurement rows[2];
+    enum { ROWS = 4 };
+    struct tg_measurement rows[ROWS], *back[ROWS];
     struct tg_error err;
-    fill(&rows[0]);
-    fill(&rows[1]);
-    rows[1].round = 8;
-    char *message = tg_telegrams_text(rows, 2);
+    for (int i = 0; i < ROWS; i++) {
+        fill(&rows[i]);
+        rows[i].round = 7 + i;
+        if (i == 1 || i == 2) know_facts(&rows[i].facts, 1); /* and then nothing is known again */
+    }
+    rows[2].facts.load = NAN;
+    rows[2].facts.rank = 3;
+    char *message = tg_telegrams_text(rows, ROWS);
     assert_non_null(message);
     char *at = tg_telegrams_begin(message);
     assert_non_null(at);
-    for (int i = 0; i < 2; i++) {
-        struct tg_measurement *back = tg_telegrams_next(&at, &err);
-        assert_non_null(back);
-        assert_int_equal(back->round, 7 + i);
-        assert_string_equal(back->reason, rows[i].reason);
-        tg_measurement_free(back);
-        free(back);
-        tg_measurement_free(&rows[i]);
+    for (int i = 0; i < ROWS; i++) {
+        back[i] = tg_telegrams_next(&at, i ? back[i - 1] : NULL, &err);
+        assert_non_null(back[i]);
+        assert_int_equal(back[i]->round, 7 + i);
+        assert_string_equal(back[i]->reason, rows[i].reason);
+        assert_memory_equal(&back[i]->facts, &rows[i].facts, sizeof rows[i].facts);
     }
     assert_string_equal(at, "");
+    for (int i = 0; i < ROWS; i++) {
+        tg_measurement_free(back[i]);
+        free(back[i]);
+        tg_measurement_free(&rows[i]);
+    }
     free(message);
     char other[] = "{\"done\":[]}", cut[] = "done";
     assert_null(tg_telegrams_begin(other));
     assert_null(tg_telegrams_begin(cut));
+}
+
+static void what_is_as_in_the_telegram_before_is_not_said_again(void **state)
+{
+    (void)state;
+    struct tg_measurement row;
+    tg_measurement_init(&row);
+    know_facts(&row.facts, 1);
+    char *text = tg_telegram_text(&row, &row);
+    assert_string_equal(text, "\n\n0 1 0 0 0\n\n");
+    free(text);
 }
 
 static void a_message_that_is_not_as_long_as_it_says_is_refused(void **state)
@@ -284,7 +303,7 @@ static void a_message_that_is_not_as_long_as_it_says_is_refused(void **state)
     for (size_t i = 0; i < sizeof messages / sizeof *messages; i++) {
         struct tg_error err;
         char *message = strdup(messages[i]), *at = message;
-        if (tg_telegrams_next(&at, &err)) fail_msg("taken: %s", messages[i]);
+        if (tg_telegrams_next(&at, NULL, &err)) fail_msg("taken: %s", messages[i]);
         if (!strstr(err.text, "as long as it says") && !strstr(err.text, "telegram: "))
             fail_msg("%s", err.text);
         free(message);
@@ -318,6 +337,7 @@ int main(void)
         cmocka_unit_test(what_is_unusable_is_refused_with_its_reason),
         cmocka_unit_test(series_that_do_not_fit_are_refused),
         cmocka_unit_test(the_telegrams_of_a_round_are_one_message),
+        cmocka_unit_test(what_is_as_in_the_telegram_before_is_not_said_again),
         cmocka_unit_test(a_message_that_is_not_as_long_as_it_says_is_refused),
         cmocka_unit_test(a_name_that_is_too_long_is_refused),
     };

@@ -28,7 +28,7 @@
  * announcement says the version, and the number of the messages.
  */
 
-#define TG_SERVE_PROGRAM TRITGATE_VERSION "/5" /* 5: raised where messages change */
+#define TG_SERVE_PROGRAM TRITGATE_VERSION "/6" /* 6: raised where messages change */
 
 struct tg_worker;
 
