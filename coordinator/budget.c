@@ -6,6 +6,17 @@
 #include <string.h>
 
 #include "coordinator/report.h"
+#include "worker/model/model.h"
+#include "worker/model/profile.h"
+
+/*
+ * About what a thread does with a whole model, of which it is worth knowing beforehand whether it
+ * takes minutes or hours: within a factor of two on the machines of docs/MODELS.md.
+ */
+#define WEIGHTS_PER_S 1e11 /* multiplied, each for a token, if several are computed together */
+#define BYTES_PER_S   1e10 /* read, for one token */
+#define READY_PER_S   1e9  /* weights loaded, packed and checked in a round, by all threads */
+#define FIXED_ROUNDS  2    /* of what is not timed */
 
 /* What the blocks that can be run here come to. */
 struct load {
@@ -14,13 +25,64 @@ struct load {
     size_t blocks;
 };
 
-double tg_budget_block_s(const struct tg_plan *plan, const struct tg_block *block)
+/* Whether any test of a block decides something; others get one round before all that do. */
+static bool is_counted(const struct tg_plan *plan, const struct tg_block *block)
+{
+    const size_t own = (size_t)(block - plan->spec.blocks);
+    for (size_t t = 0; t < plan->spec.test_count; t++)
+        if (plan->spec.tests[t].block == own && !plan->spec.tests[t].is_shadow) return true;
+    return false;
+}
+
+/*
+ * What a cell of a whole model takes besides a round's sampling, and what each of its calls takes.
+ * On a device only the first is known, and of a file nothing.
+ */
+static void expect_model(const struct tg_cell *cell, bool on_device, double *ready_s,
+                         double *call_s)
+{
+    const struct tg_profile *profile = tg_profile_find(cell->profile);
+    const double threads = cell->threads > 0 ? (double)cell->threads : 1;
+    int64_t weights;
+    *ready_s = *call_s = 0;
+    if (strcmp(cell->probe, "model") != 0 || !profile ||
+        tg_model_weights(cell->model, "", &weights, NULL) < 0)
+        return;
+    *ready_s = (double)weights / READY_PER_S;
+    if (on_device) return;
+    double token_s = (double)weights / 4 / (BYTES_PER_S * threads);
+    double prompt_s = (double)profile->prompt * (double)weights / (WEIGHTS_PER_S * threads);
+    if (profile->call == TG_CALL_TOKEN || profile->call == TG_CALL_NONE) *ready_s += prompt_s;
+    switch (profile->call) {
+    case TG_CALL_TEXT:
+    case TG_CALL_PREFILL: *call_s = prompt_s; break;
+    case TG_CALL_WHOLE: *call_s = prompt_s + (double)profile->tokens * token_s; break;
+    case TG_CALL_TOKEN: *call_s = token_s; break;
+    case TG_CALL_NONE: break;
+    }
+}
+
+/* Seconds of one round of a block. */
+static double round_s(const struct tg_plan *plan, const struct tg_block *block)
 {
     const struct tg_limits *limits = &plan->policy.limits;
-    return block->is_timed
-               ? (double)limits->rounds_min *
-                     (limits->round_s + (double)block->cell_count * limits->warmup_min_s)
-               : 0;
+    const bool on_device = tg_plan_needs_device(plan, block);
+    double seconds = 0, quad_s = 0;
+    for (size_t i = 0; i < block->cell_count; i++) {
+        double ready_s, call_s;
+        expect_model(&block->cells[i], on_device, &ready_s, &call_s);
+        seconds += ready_s;
+        if (block->is_timed) seconds += fmax(limits->warmup_min_s, call_s);
+        quad_s += 4 * call_s / (double)block->cell_count;
+    }
+    if (!block->is_timed) return seconds;
+    return seconds + fmax(limits->round_s, (double)limits->quads_min * quad_s);
+}
+
+double tg_budget_block_s(const struct tg_plan *plan, const struct tg_block *block)
+{
+    double rounds = !block->is_timed ? FIXED_ROUNDS : (double)plan->policy.limits.rounds_min;
+    return (is_counted(plan, block) ? rounds : 1) * round_s(plan, block);
 }
 
 static bool can_run(const struct tg_plan *plan, const struct tg_block *block)

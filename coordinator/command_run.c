@@ -191,7 +191,7 @@ static void say_what_comes(const struct tg_work *w)
         required += tg_gate_is_required(&w->plan, i) && w->plan.prospects[i].fate != TG_TO_MISS;
         shadows += w->plan.spec.tests[i].is_shadow && w->plan.prospects[i].fate == TG_TO_MEASURE;
     }
-    tg_log(TG_INFO, "%zu test%s and %zu shadow%s, %zu worker%s, at most %.3g s; evidence in %s",
+    tg_log(TG_INFO, "%zu test%s and %zu shadow%s, %zu worker%s, at most %.6g s; evidence in %s",
            required, required == 1 ? "" : "s", shadows, shadows == 1 ? "" : "s", w->worker_count,
            w->worker_count == 1 ? "" : "s", w->plan.asked.budget_s, w->directory);
     if (!w->wishes->resume && *tg_budget_say(&w->plan, text, sizeof text))

@@ -78,11 +78,11 @@ static void show_progress(struct dispatch *d, bool last)
     double now = tg_now();
     if (!last && now - d->said_s < (d->is_terminal ? 0.2 : PLAIN_EVERY_S)) return;
     d->said_s = now;
-    double left = fmin(tg_queue_expected_s(d->queue), fmax(0, time_left(d)));
+    double expected = tg_queue_expected_s(d->queue), left = fmin(expected, fmax(0, time_left(d)));
     const char *begin = d->is_terminal ? "\r\033[K" : "tritgate: ";
     fprintf(stderr, "%s%zu of %zu tests decided, %zu rounds, %.0f s", begin, d->tally.decided,
             d->tally.required, d->result->rounds, now - d->begun_s);
-    if (!last) fprintf(stderr, ", about %.0f s left", left);
+    if (!last && expected > 0) fprintf(stderr, ", about %.0f s left", left); /* 0: not yet known */
     if (last || !d->is_terminal) fputc('\n', stderr);
     fflush(stderr);
 }

@@ -81,7 +81,8 @@ struct tg_queue *tg_queue_create(size_t block_count, size_t worker_count, int64_
         q->kinds[w] = (uint32_t)w;
         q->gpus.numbers[w] = q->nodes.numbers[w] = -1 - (int)w;
     }
-    for (size_t b = 0; b < block_count; b++) q->entries[b].draw = tg_fill_next(&q->draws);
+    for (struct entry *e = q->entries; e < q->entries + block_count; e++)
+        *e = (struct entry){.draw = tg_fill_next(&q->draws), .urgency = 1};
     return q;
 }
 
@@ -181,9 +182,10 @@ static bool may_run(const struct tg_queue *q, size_t worker, const struct pool *
            !(pool->is_fit_for_some && has_bit(q->unfit[worker], pool->member));
 }
 
-static bool is_first(const struct tg_queue *q, const struct entry *e)
+/* The least rounds of a block: of what decides nothing one. */
+static int64_t least(const struct tg_queue *q, const struct entry *e)
 {
-    return e->rounds < q->rounds_min && e->urgency >= 0;
+    return e->urgency > 0 ? q->rounds_min : 1;
 }
 
 /* What is left of a block's least rounds, its cost as a power of two; more than any if unknown. */
@@ -192,7 +194,7 @@ static double length_left(const struct tg_queue *q, const struct entry *e)
     int exponent;
     if (e->cost_s <= 0) return INFINITY;
     frexp(e->cost_s, &exponent);
-    return ldexp((double)(q->rounds_min - e->rounds), exponent);
+    return ldexp((double)(least(q, e) - e->rounds), exponent);
 }
 
 /* A number as bits that are in the same order. */
@@ -207,7 +209,7 @@ static uint64_t ordered(double value)
 static struct tg_heap_key key_of(const struct tg_queue *q, const struct entry *e)
 {
     struct tg_heap_key key = {.draw = e->draw};
-    if (is_first(q, e)) {
+    if (e->rounds < least(q, e) && e->urgency >= 0) {
         key.major = q->part_count > 1 ? ~ordered(length_left(q, e)) >> 1 : 0;
         key.minor = (uint32_t)e->rounds;
     } else {
@@ -376,8 +378,7 @@ bool tg_queue_next(struct tg_queue *queue, size_t worker, double time_left_s, si
         if (best == TG_HEAP_NONE) return false;
         take(queue, best);
         if (queue->entries[best].cost_s <= time_left_s) break;
-        queue->long_left_s =
-            time_left_s; /* the time left does not grow: it is not looked at again */
+        queue->long_left_s = time_left_s; /* it does not grow: this is not looked at again */
     }
     struct entry *e = &queue->entries[best];
     uint32_t node = queue->nodes.at[worker];
@@ -476,19 +477,18 @@ size_t tg_queue_open_count(const struct tg_queue *queue)
 /* Rounds that a block is expected to get still, at least one while it is open. */
 static double rounds_left(const struct tg_queue *q, const struct entry *e)
 {
-    return fmax(fmax((double)(q->rounds_min - e->rounds), e->wanted), 1);
+    return fmax(fmax((double)(least(q, e) - e->rounds), e->wanted), 1);
 }
 
 double tg_queue_expected_s(struct tg_queue *queue)
 {
-    double known = 0, all = 0, longest = 0;
-    size_t known_count = 0;
+    double known = 0, known_count = 0, all = 0, longest = 0;
     if (!queue->is_arranged) arrange(queue);
     for (size_t b = 0; b < queue->block_count; b++) {
         known += queue->entries[b].cost_s;
         known_count += queue->entries[b].cost_s > 0;
     }
-    double usual = known_count ? known / (double)known_count : 0;
+    double usual = known_count > 0 ? known / known_count : 0;
     for (size_t b = 0; b < queue->block_count; b++) {
         const struct entry *e = &queue->entries[b];
         if (e->closed) continue;

@@ -9,10 +9,11 @@
 /*
  * Which block is measured next, and by whom. Plain data: it knows neither messages nor time.
  *
- * First every block gets its least number of rounds, in a new order each time; then the most urgent
- * block is next. Where several parts of nodes measure at once, the longest is first of those that
- * want their least rounds: a block is out once at a time, so what is left of the longest one is
- * what the others would wait for in the end. Lengths within a factor of two are taken for equal.
+ * First every block gets its least number of rounds, in a new order each time, one if its urgency
+ * is 0; then the most urgent block is next. Where several parts of nodes measure at once, the
+ * longest is first of those that want their least rounds: a block is out once at a time, so what is
+ * left of the longest one is what the others would wait for in the end. Lengths within a factor of
+ * two are taken for equal.
  *
  * Of blocks that are otherwise equal a worker gets one that it did not have last, so that the
  * rounds of a block come from several nodes; and the last of its least rounds is kept for another

@@ -118,6 +118,66 @@ static void a_part_is_split_further(void **state)
     tg_plan_release(&plan);
 }
 
+#define MODELS                                                                                     \
+    "{\"tritgate_matrix\": 1, \"axes\": {\"probe\": [\"model\"], \"kernel\": [\"i2s_avx2\"],"      \
+    " \"model\": [\"bitnet-2b\", \"falcon3-7b\"], \"threads\": [1, 2],"                            \
+    " \"profile\": [\"decode_128\", \"prefill_128\", \"prefill_512\", \"accuracy\"]}}"
+
+/* Seconds that are told for the block of such a cell. */
+static double told_s(const struct tg_plan *plan, const char *where)
+{
+    for (size_t b = 0; b < plan->spec.block_count; b++)
+        if (tg_cell_matches(&plan->spec.blocks[b].cells[0], where, &plan->words))
+            return tg_budget_block_s(plan, &plan->spec.blocks[b]);
+    fail_msg("no block of %s", where);
+    return 0;
+}
+
+static void a_whole_model_takes_what_its_size_makes_it_take(void **state)
+{
+    (void)state;
+    static const char *const longer[][2] = {{"profile=decode_128 model=bitnet-2b threads=1",
+                                             "profile=decode_128 model=falcon3-7b threads=1"},
+                                            {"profile=decode_128 model=bitnet-2b threads=1",
+                                             "profile=prefill_128 model=bitnet-2b threads=1"},
+                                            {"profile=prefill_128 model=bitnet-2b threads=2",
+                                             "profile=prefill_128 model=bitnet-2b threads=1"},
+                                            {"profile=prefill_128 model=bitnet-2b threads=2",
+                                             "profile=prefill_512 model=bitnet-2b threads=2"},
+                                            {"profile=accuracy model=bitnet-2b threads=2",
+                                             "profile=accuracy model=falcon3-7b threads=2"}};
+    struct tg_capability worker = made_worker("a", MADE_BASE);
+    struct tg_plan plan;
+    made_plan(MODELS,
+              "{\"tritgate_policy\": 1, \"flow\": \"f\", \"rules\": ["
+              "{\"rule\": \"ceiling\", \"metric\": \"decode_rate\", \"limit\": 1e9, \"where\": "
+              "\"profile=decode_128\"},"
+              "{\"rule\": \"ceiling\", \"metric\": \"prefill_rate\", \"limit\": 1e9, \"where\": "
+              "\"profile=prefill*\"},"
+              "{\"rule\": \"floor\", \"metric\": \"logit_cosine\", \"limit\": 0.9, \"where\": "
+              "\"profile=accuracy\"}]}",
+              &worker, 1, &made_asked, &plan);
+    for (size_t i = 0; i < sizeof longer / sizeof *longer; i++)
+        assert_true(told_s(&plan, longer[i][0]) < told_s(&plan, longer[i][1]));
+    assert_true(told_s(&plan, "profile=accuracy model=bitnet-2b") > 1);
+    tg_plan_release(&plan);
+}
+
+static void what_decides_nothing_has_one_round(void **state)
+{
+    (void)state;
+    struct tg_capability worker = made_worker("a", NULL);
+    const struct tg_asked asked = {.seed = "7", .budget_s = 60, .is_same = true};
+    struct tg_plan plan;
+    made_plan(
+        "{\"tritgate_matrix\": 1, \"axes\": {\"probe\": [\"kernel\"], \"kernel\": [\"i2s_avx2\"],"
+        "\"layer\": [\"640x2560\"]}}",
+        POLICY(""), &worker, 1, &asked, &plan);
+    assert_true(plan.spec.test_count == 1 && plan.spec.tests[0].is_shadow);
+    assert_true(fabs(tg_budget_least_s(&plan) - 2) < 1e-9);
+    tg_plan_release(&plan);
+}
+
 /* What a policy with a short round asks of one machine, rounded up so that it can be typed. */
 static void the_budget_that_is_named_has_two_digits(void **state)
 {
@@ -138,6 +198,8 @@ int main(void)
         cmocka_unit_test(what_is_apart_waits_for_its_gpu),
         cmocka_unit_test(a_budget_that_cannot_cover_it_is_told),
         cmocka_unit_test(a_part_is_split_further),
+        cmocka_unit_test(a_whole_model_takes_what_its_size_makes_it_take),
+        cmocka_unit_test(what_decides_nothing_has_one_round),
         cmocka_unit_test(the_budget_that_is_named_has_two_digits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

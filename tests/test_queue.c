@@ -86,7 +86,7 @@ static void the_order_is_drawn_anew_each_turn_and_by_the_seed(void **state)
 static void then_the_most_urgent_is_next(void **state)
 {
     (void)state;
-    static const double urgencies[] = {0.5, 9, 0, 3};
+    static const double urgencies[] = {0.5, 9, 0.1, 3};
     static const size_t order[] = {1, 3, 0, 2};
     struct tg_queue *q = make(4, 4, 0, 1);
     for (size_t b = 0; b < 4; b++) tg_queue_urge(q, b, urgencies[b]);
@@ -433,7 +433,7 @@ static void numbers_go_on_where_an_earlier_attempt_ended(void **state)
         assert_int_equal(given(q, 0, round), 1);
         tg_queue_done(q, 1, 0, 1);
     }
-    tg_queue_urge(q, 0, 1);
+    tg_queue_urge(q, 0, 2);
     assert_int_equal(given(q, 0, 3), 0);
     tg_queue_destroy(q);
 }
