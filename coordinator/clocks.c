@@ -41,8 +41,11 @@ static double median(const struct clocks *clocks)
 static int mark_slow(const struct tg_measurement *const rows[], size_t count,
                      const struct tg_limits *limits, bool slow[], struct tg_error *err)
 {
-    struct clocks clocks = {.sorted = malloc((count + 1) * sizeof *clocks.sorted)};
-    size_t seen = 0, first = (size_t)limits->rounds_min;
+    struct clocks clocks = {0};
+    size_t seen = 0, first = (size_t)limits->rounds_min, known = 0;
+    for (size_t r = 0; r < count; r++) known += isfinite(clock_of(rows[r]));
+    if (known == 0) return 0;
+    clocks.sorted = malloc((count + 1) * sizeof *clocks.sorted);
     if (!clocks.sorted) return tg_fail(err, "out of memory");
     for (size_t r = 0; r < count; r++) {
         size_t end = r + 1 > first ? r + 1 : first;

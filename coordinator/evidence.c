@@ -389,31 +389,37 @@ static void take_rounds(const struct tg_measurement *const rows[], size_t count,
     }
 }
 
+static bool is_in_order_of_rounds(const struct tg_measurement *const rows[], size_t count)
+{
+    for (size_t i = 1; i < count; i++)
+        if (by_round(&rows[i - 1], &rows[i]) > 0) return false;
+    return true;
+}
+
 int tg_evidence_gather(const struct tg_measurement *const rows[], size_t count,
                        const struct tg_test *test, const struct tg_rule *rule,
                        const struct tg_limits *limits, const struct tg_faults *faults,
                        struct tg_rounds *rounds, struct tg_error *err)
 {
-    const struct tg_measurement **mine = malloc((count + 1) * sizeof *mine);
+    const struct tg_measurement **sorted = NULL;
     struct tg_rounds gathered = {.last = -1, .of_bytes = -1};
     gathered.of_is_at_fault = tg_faults_is_kernels(faults, &test->of);
     gathered.to_is_at_fault = test->has_to && tg_faults_is_kernels(faults, &test->to);
-    if (!mine) return tg_fail(err, "out of memory");
+    if (!is_in_order_of_rounds(rows, count)) {
+        if (!(sorted = malloc(count * sizeof *sorted))) return tg_fail(err, "out of memory");
+        memcpy(sorted, rows, count * sizeof *sorted);
+        qsort(sorted, count, sizeof *sorted, by_round);
+        rows = sorted;
+    }
     if (make_room(&gathered, count, err) < 0) {
-        free(mine);
+        free(sorted);
         return -1;
     }
-    bool is_sorted = true;
-    for (size_t i = 0; i < count; i++) {
-        mine[i] = rows[i];
-        is_sorted = is_sorted && (i == 0 || by_round(&rows[i - 1], &rows[i]) <= 0);
-    }
-    if (!is_sorted) qsort(mine, count, sizeof *mine, by_round);
     bool is_kernels = tg_faults_is_kernels_there(faults, &test->of) ||
                       (test->has_to && tg_faults_is_kernels_there(faults, &test->to));
-    take_rounds(mine, count, test, rule, is_kernels ? NULL : find_odd(mine, count), rounds,
+    take_rounds(rows, count, test, rule, is_kernels ? NULL : find_odd(rows, count), rounds,
                 &gathered);
-    free(mine);
+    free(sorted);
     if (is_of_time(rule) && discard(&gathered, limits, err) < 0) {
         tg_evidence_release(&gathered);
         return -1;

@@ -175,7 +175,8 @@ void tg_rule_answer(const struct tg_evidence *evidence, const struct tg_progress
     }
 }
 
-void tg_rule_estimate(const struct tg_evidence *evidence, double sign, struct tg_verdict *verdict)
+/* The mean and spread of the values times sign, as a walk takes them; false without memory. */
+static bool take_units(const struct tg_evidence *evidence, double sign, struct tg_student *units)
 {
     const struct tg_walk_path path = {.values = evidence->values,
                                       .nodes = evidence->nodes,
@@ -183,20 +184,25 @@ void tg_rule_estimate(const struct tg_evidence *evidence, double sign, struct tg
                                       .count = evidence->count,
                                       .sign = sign,
                                       .floor = NAN};
-    if (evidence->count == 0) return;
-    double *values = malloc(evidence->count * sizeof *values);
     struct tg_walk *walk = tg_walk_begin(&path);
-    if (values && walk) {
-        for (size_t r = 0; r < evidence->count; r++) {
-            values[r] = sign * evidence->values[r];
-            tg_walk_step(walk);
-        }
-        struct tg_interval interval = tg_sequential_student_interval(tg_walk_student(walk),
-                                                                     evidence->limits->confidence);
-        verdict->estimate = expm1(tg_stats_hodges_lehmann(values, evidence->count));
-        verdict->interval.low = expm1(interval.low);
-        verdict->interval.high = expm1(interval.high);
-    }
+    for (size_t r = 0; walk && r < evidence->count; r++) tg_walk_step(walk);
+    if (walk) *units = *tg_walk_student(walk);
     tg_walk_end(walk);
+    return walk != NULL;
+}
+
+void tg_rule_estimate(const struct tg_evidence *evidence, double sign,
+                      const struct tg_student *units, struct tg_verdict *verdict)
+{
+    struct tg_student own;
+    if (evidence->count == 0 || (!units && !take_units(evidence, sign, &own))) return;
+    double *values = malloc(evidence->count * sizeof *values);
+    if (!values) return;
+    for (size_t r = 0; r < evidence->count; r++) values[r] = sign * evidence->values[r];
+    struct tg_interval interval = tg_sequential_student_interval(units ? units : &own,
+                                                                 evidence->limits->confidence);
+    verdict->estimate = expm1(tg_stats_hodges_lehmann(values, evidence->count));
+    verdict->interval.low = expm1(interval.low);
+    verdict->interval.high = expm1(interval.high);
     free(values);
 }

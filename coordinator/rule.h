@@ -143,8 +143,10 @@ void tg_rule_answer(const struct tg_evidence *evidence, const struct tg_progress
 
 /*
  * Sets the verdict's estimate (Hodges-Lehmann) and interval from the values times sign, as ratios
- * less 1: exp(x) - 1.
+ * less 1: exp(x) - 1. `units` are those that tg_rule_follow found with that sign and no shift, or
+ * NULL.
  */
-void tg_rule_estimate(const struct tg_evidence *evidence, double sign, struct tg_verdict *verdict);
+void tg_rule_estimate(const struct tg_evidence *evidence, double sign,
+                      const struct tg_student *units, struct tg_verdict *verdict);
 
 #endif

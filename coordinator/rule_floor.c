@@ -67,7 +67,7 @@ static void sampled(const struct tg_evidence *e, double sign, struct tg_verdict 
     tg_rule_answer(e, &progress, sign < 0 ? "too low" : "too high", "within", v);
     if (has_room && progress.is_clean) say_attention(e->rule, sign, v);
     if (e->is_brief) return;
-    tg_rule_estimate(e, 1, v);
+    tg_rule_estimate(e, 1, NULL, v);
     v->estimate += 1;
     v->interval.low += 1;
     v->interval.high += 1;

@@ -151,7 +151,7 @@ static void look_at_also(const struct tg_evidence *e, const struct tg_progress *
     second.metric = e->also;
     second.values = e->also_values;
     struct tg_progress also = tg_rule_follow(&second, sign, 0, floor, margin, &seen);
-    tg_rule_estimate(&second, sign, &seen);
+    tg_rule_estimate(&second, sign, &seen.units, &seen);
     v->also = seen.estimate;
     v->also_interval = seen.interval;
     if (v->answer == TG_FAIL) must_hold_in_both(e, &also, &seen, v);
@@ -225,7 +225,8 @@ void tg_rule_noninferior(const struct tg_evidence *e, struct tg_verdict *v)
     double sign = e->metric->better == TG_LOWER ? 1 : -1;
     double floor = log1p(as_time(rule, rule->tolerance)), margin = tg_rule_margin(rule);
     struct tg_progress progress = tg_rule_follow(e, sign, 0, floor, margin, v);
-    if (progress.is_over || progress.is_clean || !e->is_brief) tg_rule_estimate(e, sign, v);
+    if (progress.is_over || progress.is_clean || !e->is_brief)
+        tg_rule_estimate(e, sign, &v->units, v);
     tg_rule_answer(e, &progress, "slower", "unchanged", v);
     if (progress.is_over) is_slower(rule, severity(rule, v->estimate), v);
     if (progress.is_clean) is_not_slower(e, &progress, sign, floor, v);

@@ -17,7 +17,7 @@ void tg_rule_scaling(const struct tg_evidence *e, struct tg_verdict *v)
     double floor = log1p(rule->tolerance), margin = log1p(rule->margin);
     struct tg_progress progress = tg_rule_follow(e, 1, 0, floor, margin, v);
     tg_rule_answer(e, &progress, "out of proportion", "in proportion", v);
-    if (progress.is_over || !e->is_brief) tg_rule_estimate(e, 1, v);
+    if (progress.is_over || !e->is_brief) tg_rule_estimate(e, 1, &v->units, v);
     if (!progress.is_over) return;
     bool is_large = log1p(v->estimate) >= margin - 1e-9;
     tg_rule_say(v, is_large ? TG_FAIL : TG_PASS, is_large ? "out of proportion" : "attention",

@@ -45,11 +45,7 @@ void tg_measurement_init(struct tg_measurement *m)
 
 void tg_measurement_free(struct tg_measurement *m)
 {
-    for (size_t i = 0; i < m->series_count; i++) {
-        free(m->series[i].samples);
-        free(m->series[i].turns);
-        free(m->series[i].begun);
-    }
+    for (size_t i = 0; i < m->series_count; i++) free(m->series[i].samples);
     free(m->series);
     m->series = NULL;
     m->series_count = 0;
@@ -64,16 +60,12 @@ struct tg_series *tg_measurement_add(struct tg_measurement *m, const char *metri
     memset(added, 0, sizeof *added);
     snprintf(added->metric, sizeof added->metric, "%s", metric);
     added->count = count;
-    added->samples = calloc(count + !count, sizeof *added->samples);
-    added->turns = calloc(count + !count, sizeof *added->turns);
-    added->begun = calloc(count + !count, sizeof *added->begun);
+    added->samples = calloc(count + !count, sizeof *added->samples + 2 * sizeof *added->turns);
+    if (!added->samples) return NULL;
+    added->turns = (int64_t *)(void *)(added->samples + count);
+    added->begun = added->turns + count;
     m->series_count++;
-    if (added->samples && added->turns && added->begun) return added;
-    m->series_count--;
-    free(added->samples);
-    free(added->turns);
-    free(added->begun);
-    return NULL;
+    return added;
 }
 
 struct tg_measurement *tg_measurement_copy(const struct tg_measurement *m)
@@ -103,8 +95,6 @@ void tg_measurement_drop(struct tg_measurement *m, const char *metric)
     for (size_t i = 0; i < m->series_count; i++) {
         if (strcmp(m->series[i].metric, metric) != 0) continue;
         free(m->series[i].samples);
-        free(m->series[i].turns);
-        free(m->series[i].begun);
         memmove(&m->series[i], &m->series[i + 1], (--m->series_count - i) * sizeof *m->series);
         return;
     }

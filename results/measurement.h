@@ -37,7 +37,8 @@ struct tg_facts {
 
 extern const struct tg_record_type tg_facts_type;
 
-/* The samples of one metric, in base units. turns and begun are as long as samples. */
+/* The samples of one metric, in base units. turns and begun are as long as samples, and behind
+ * them in one piece of memory. */
 struct tg_series {
     char metric[TG_TEXT_SIZE];
     double *samples;
