@@ -8,6 +8,7 @@
 #include <cmocka.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "kernels/fill.h"
@@ -227,6 +228,32 @@ static void blocks_are_read_as_their_types_say(void **state)
     }
 }
 
+static void rows_of_q6_k_of_any_width_give_the_same_everywhere(void **state)
+{
+    (void)state;
+    enum { HEAD_ROWS = 3, WIDEST = 33 * 1024 };
+    static const int64_t widths[] = {256, 2560, 16384, 16384 + 256, WIDEST};
+    static float wide[WIDEST], first[HEAD_ROWS], sums[HEAD_ROWS];
+    const struct tg_tensor_type *type = tg_tensor_type_find("Q6_K");
+    const int64_t most = tg_tensor_type_bytes(type, HEAD_ROWS, WIDEST);
+    uint8_t *blocks = malloc((size_t)most);
+    uint64_t random = 5;
+    assert_non_null(blocks);
+    for (int64_t i = 0; i < most; i++) blocks[i] = (uint8_t)tg_fill_next(&random);
+    for (int64_t at = 209; at < most; at += type->block_bytes) blocks[at] = 0x20 | (at & 0x83);
+    for (int64_t i = 0; i < WIDEST; i++) wide[i] = (float)(tg_fill_next(&random) % 2001) / 500 - 2;
+    for (size_t w = 0; w < sizeof widths / sizeof *widths; w++) {
+        const int64_t row_bytes = tg_tensor_type_bytes(type, 1, widths[w]);
+        for (size_t i = 0, seen = 0; i < tg_vector_count(); i++) {
+            const struct tg_vector *v = tg_vector_at(i);
+            if (!v->here()) continue;
+            v->dots_q6_k(blocks, row_bytes, HEAD_ROWS, wide, widths[w], seen ? sums : first);
+            if (seen++) assert_memory_equal(sums, first, sizeof sums);
+        }
+    }
+    free(blocks);
+}
+
 static void what_is_computed_is_what_the_header_says(void **state)
 {
     (void)state;
@@ -281,6 +308,7 @@ int main(void)
         cmocka_unit_test(rows_of_numbers_give_the_bits_of_the_scalar_one),
         cmocka_unit_test(many_give_the_bits_of_each_alone),
         cmocka_unit_test(blocks_are_read_as_their_types_say),
+        cmocka_unit_test(rows_of_q6_k_of_any_width_give_the_same_everywhere),
         cmocka_unit_test(what_is_computed_is_what_the_header_says),
         cmocka_unit_test(every_half_is_converted_both_ways),
     };

@@ -26,6 +26,7 @@ lookups test_op.c
 lookups_avx2 test_kernels.c
 lookups_avx512vnni test_kernels.c
 q6k_avx2 test_vector.c
+q6k_avx512 test_vector.c
 rows_avx512vnni test_kernels.c
 tables_avx2 test_kernels.c
 tables_avx512vnni test_kernels.c

@@ -4,7 +4,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "kernels/cpu/q6k_avx2.h"
+#include "kernels/cpu/q6k_avx512.h"
 #include "kernels/isa.h"
 #include "kernels/lanes.h"
 #include "kernels/vector.h"
@@ -304,27 +304,25 @@ static void dots_q8_0(const void *rows, int64_t row_bytes, int64_t count, const 
     }
 }
 
+/* Of an x that is longer than what is kept of it, all is turned again for each row. */
 static void dots_q6_k(const void *rows, int64_t row_bytes, int64_t count, const float *x, int64_t n,
                       float *out)
 {
-    enum { BLOCK = 256, BLOCK_BYTES = 210 };
+    enum { BLOCK = 256, BLOCK_BYTES = 210, KEPT = 16384 };
+    _Alignas(64) float turned[KEPT];
     for (int64_t r = 0; r < count; r++) {
         const uint8_t *block = (const uint8_t *)rows + r * row_bytes;
-        struct sums s = nothing();
+        struct sums s = nothing(), all;
         for (int64_t i = 0; i < n; i += BLOCK, block += BLOCK_BYTES) {
-            int8_t codes[BLOCK];
-            float scales[LANES];
+            if (i % KEPT == 0 && (r == 0 || n > KEPT))
+                tg_q6k_turn_all(x + i, n - i < KEPT ? n - i : KEPT, turned);
             for (int64_t ahead = 0; ahead < BLOCK_BYTES; ahead += 64)
                 _mm_prefetch((const char *)block + AHEAD_BYTES + ahead, _MM_HINT_T1);
-            _mm512_storeu_ps(scales, sixteen_codes(block + 192, half_of(block + 208)));
-            tg_q6k_codes_avx2(block, block + 128, codes);
-            tg_q6k_codes_avx2(block + 64, block + 160, codes + BLOCK / 2);
-            for (int k = 0; k < LANES; k++)
-                s.of[k % PARTS] = product(s.of[k % PARTS],
-                                          sixteen_codes(codes + LANES * k, scales[k]),
-                                          _mm512_loadu_ps(x + i + LANES * k));
+            const __m512 scales = sixteen_codes(block + 192, half_of(block + 208) * 0x1p-24f);
+            tg_q6k_add_avx512(block, scales, turned + i % KEPT, s.of);
         }
-        out[r] = total(s);
+        tg_q6k_turn(s.of, all.of);
+        out[r] = total(all);
     }
 }
 
