@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# The policies of the project ask of a cell what it measures, of every cell they are meant for.
+# shellcheck disable=SC1091,SC2154
+. "$(dirname "$0")/lib.sh"
+
+matrices=$TG_SOURCE/matrix
+
+# tests MATRIX POLICY: what the policy asks of the matrix when there is a base.
+tests() {
+    "$TRITGATE" matrix "$1" --policy "$matrices/policy/$2.json" --base "$TRITGATE_LIB" |
+        grep '^test ' >"$work/tests"
+}
+none() { ! grep -E -- "$1" "$work/tests"; }
+some() { grep -qE -- "$1" "$work/tests"; }
+
+# Whole models have no samples of calls, and no program here one of quantised weights.
+profiles=$("$TRITGATE" list profiles | awk 'NR > 1 { printf "%s%s", n++ ? "|" : "", $1 }')
+printf '{"tritgate_matrix": 1, "axes": {"probe": ["kernel"], "kernel": ["*_quantise"],
+    "model": ["bitnet-2b"], "layer": ["attn_q"]}}\n' >quantise.json
+for path in "$matrices"/policy/*.json; do
+    policy=$(basename "$path" .json)
+    check "$policy asks something of whole models or of kernels" tests "$matrices/models.json" "$policy"
+    check 'and no time of a call of a whole model' none "call_(time|cycles): .*, ($profiles)(,|:|\$)"
+    tests quantise.json "$policy" 2>"$work/why"
+    check "$policy asks no kernel for weights quantised in a second" none quantise_rate
+done
+check 'the pattern would find one' grep -qE ", ($profiles)(,|:|\$)" \
+    <<<'test  noninferior call_time: i2s_avx2, threads=2, decode_128: head vs base, not 5 % slower'
+finish
