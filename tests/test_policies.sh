@@ -25,6 +25,13 @@ for path in "$matrices"/policy/*.json; do
     tests quantise.json "$policy" 2>"$work/why"
     check "$policy asks no kernel for weights quantised in a second" none quantise_rate
 done
+for policy in integrative models; do
+    tests "$matrices/models.json" "$policy"
+    for model in bitnet-2b falcon3-3b gguf; do
+        check "$policy asks $model for its 10 s" some "end_to_end_time: .*$model, .*at most 10 s"
+    done
+    check 'and no other size' none 'end_to_end_time: .*-[17]b,'
+done
 check 'the pattern would find one' grep -qE ", ($profiles)(,|:|\$)" \
     <<<'test  noninferior call_time: i2s_avx2, threads=2, decode_128: head vs base, not 5 % slower'
 finish
