@@ -32,6 +32,12 @@ for policy in integrative models; do
     done
     check 'and no other size' none 'end_to_end_time: .*-[17]b,'
 done
+for policy in generative review integrative gpu; do
+    tests "$matrices/gpu.json" "$policy"
+    for kernel in f16_cuda bf16_cuda; do
+        check "$policy holds $kernel against f32" some "ratio call_time: $kernel vs f32_cuda,.* at least 1x"
+    done
+done
 check 'the pattern would find one' grep -qE ", ($profiles)(,|:|\$)" \
     <<<'test  noninferior call_time: i2s_avx2, threads=2, decode_128: head vs base, not 5 % slower'
 finish
