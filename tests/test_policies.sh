@@ -38,6 +38,18 @@ for policy in generative review integrative gpu; do
         check "$policy holds $kernel against f32" some "ratio call_time: $kernel vs f32_cuda,.* at least 1x"
     done
 done
+# Paths of changes are of this project or of BitNet-rs; a pattern that is of neither selects nothing.
+paths() {
+    sed -nE '/"surface": \[/,/^  \]/p; /"paths": \[/,/\]/p' "$1" |
+        sed -E 's/"(surface|paths|cells)":( "[^"]*")?//g' | grep -oE '"[^"]+"' | tr -d '"'
+}
+for policy in generative review integrative; do
+    check "$policy names paths" test "$(paths "$matrices/policy/$policy.json" | wc -l)" -gt 20
+    while read -r pattern; do
+        case $pattern in crates/* | crossval/* | Cargo.* | rust-toolchain* | .cargo/*) continue ;; esac
+        check "$policy: there is a file '$pattern'" compgen -G "$TG_SOURCE/$pattern"
+    done < <(paths "$matrices/policy/$policy.json" | sort -u)
+done
 check 'the pattern would find one' grep -qE ", ($profiles)(,|:|\$)" \
     <<<'test  noninferior call_time: i2s_avx2, threads=2, decode_128: head vs base, not 5 % slower'
 finish
