@@ -37,6 +37,21 @@ matrix() { # CELL...: a matrix of these kernels and layers
 matrix '"i2s_avx2"' '"256x2560"' >one.json
 matrix '"i2s_avx2"' '"256x2560", "640x2560"' >two.json
 
+# The Nth piece between fences of the section on lines from elsewhere.
+example() {
+    awk -v wanted="$1" '/^##/ { mine = $0 == "### Lines from elsewhere" }
+        mine && /^```/ { inside = !inside; piece += inside; next }
+        mine && inside && piece == wanted' "$TG_SOURCE/docs/RESULTS.md"
+}
+example 1 >elsewhere.jsonl && example 2 >elsewhere.json
+check 'the lines of the document are two' test "$(wc -l <elsewhere.jsonl)" = 2
+check 'they make a run' gives 0 "$TRITGATE" import elsewhere.jsonl elsewhere --policy elsewhere.json
+check 'one round does not tell' gives 2 "$TRITGATE" gate elsewhere --imported
+check 'and says how many would' says 'not decided after 1 round; at least [0-9]+ rounds more'
+for round in {0..11}; do sed "s/\"round\":0/\"round\":$round/" elsewhere.jsonl; done >rounds.jsonl
+check 'twelve of them do' gives 0 "$TRITGATE" import rounds.jsonl rounds --policy elsewhere.json
+check 'and pass' gives 0 "$TRITGATE" gate rounds --imported
+
 mkdir kernels
 lines >named.jsonl
 check 'under a policy by its name' gives 0 "$TRITGATE" import named.jsonl named --policy kernels
