@@ -41,7 +41,7 @@ static int check_exclusive(const struct tg_limits *l, struct tg_error *err)
 {
     enum tg_exclusive exclusive = tg_policy_exclusive(l->exclusive);
     if (exclusive == TG_EXCLUSIVE_COUNT)
-        return tg_fail(err, "'exclusive' is node, memory, cache or core");
+        return tg_fail(err, "'exclusive' must be node, memory, cache or core");
     if (exclusive == TG_EXCLUSIVE_NODE && l->beside_gpu)
         return tg_fail(err, "'beside_gpu' lets blocks share a node, 'exclusive' does not");
     return 0;
@@ -53,11 +53,12 @@ static int check_disturbances(const struct tg_limits *l, struct tg_error *err)
     const double most[] = {l->steal_share,       l->throttles_most, l->cpu_wait_share,
                            l->memory_wait_share, l->io_wait_share,  l->load_most};
     for (size_t i = 0; i < sizeof most / sizeof *most; i++)
-        if (most[i] < 0) return tg_fail(err, "limits of what disturbs a round are not negative");
+        if (most[i] < 0)
+            return tg_fail(err, "limits of what disturbs a round must not be negative");
     if (!(l->disturbed_share >= 0 && l->disturbed_share < 1) || l->repeats_max < 0 ||
         l->repeats_max > 100000)
-        return tg_fail(err, "'disturbed_share' lies from 0 to below 1, 'repeats_max' is not "
-                            "negative");
+        return tg_fail(err, "'disturbed_share' must be from 0 to below 1, and 'repeats_max' "
+                            "from 0 to 100000");
     return 0;
 }
 
@@ -67,35 +68,37 @@ static int check_limits(const struct tg_limits *l, struct tg_error *err)
                              l->family_tolerance, l->expected_sd, l->power};
     for (size_t i = 0; i < sizeof shares / sizeof *shares; i++)
         if (!(shares[i] > 0 && shares[i] < 1))
-            return tg_fail(err,
-                           "error rates, confidence, power and expected noise lie between 0 and 1");
+            return tg_fail(
+                err, "error rates, confidence, power and expected noise must lie between 0 and 1");
     if (!(l->memory_share > 0 && l->memory_share <= 1))
-        return tg_fail(err, "'memory_share' lies above 0 and is at most 1");
+        return tg_fail(err, "'memory_share' must be above 0 and at most 1");
     if (!(l->silence_s >= 3))
-        return tg_fail(err, "'silence_s' is at least 3: signs of life come once a second");
+        return tg_fail(err, "'silence_s' must be at least 3: signs of life come once a second");
     if (!(l->clock_share >= 0 && l->clock_share < 1 && l->throttled_share >= 0 &&
           l->throttled_share < 1 && l->throttle_reasons >= 0))
-        return tg_fail(err, "'clock_share' and 'throttled_share' lie from 0 to below 1, and "
-                            "'throttle_reasons' is not negative");
+        return tg_fail(err, "'clock_share' and 'throttled_share' must be from 0 to below 1, and "
+                            "'throttle_reasons' must not be negative");
     if (l->rounds_min < 1 || l->rounds_max < l->rounds_min || l->rounds_max > 100000)
-        return tg_fail(err, "'rounds_min' is at least 1 and 'rounds_max' at least that");
+        return tg_fail(err,
+                       "'rounds_min' must be at least 1, and 'rounds_max' from that to 100000");
     if (l->min_sessions < 1 || l->rounds_last < 0 || l->family_tests < 3 || l->family_rounds < 1)
-        return tg_fail(err, "'min_sessions' and 'family_rounds' are at least 1, 'family_tests' at "
-                            "least 3, 'rounds_last' is not negative");
+        return tg_fail(err, "'min_sessions' and 'family_rounds' must be at least 1, 'family_tests' "
+                            "at least 3, and 'rounds_last' not negative");
     if (l->quads_min < 1 || l->quads_max < l->quads_min || l->quads_max > 100000)
-        return tg_fail(err, "'quads_min' is at least 1 and 'quads_max' at least that");
+        return tg_fail(err, "'quads_min' must be at least 1, and 'quads_max' from that to 100000");
     if (!(l->round_s > 0 && l->sample_s >= 0.00001 && l->sample_s < 10))
-        return tg_fail(err, "'round_s' is positive and 'sample_s' at least 0.00001");
+        return tg_fail(err, "'round_s' must be above 0, and 'sample_s' from 0.00001 to below 10");
     if (!(l->warmup_min_s >= 0 && l->warmup_max_s >= l->warmup_min_s))
-        return tg_fail(err, "'warmup_min_s' is not negative and 'warmup_max_s' at least that");
+        return tg_fail(err,
+                       "'warmup_min_s' must not be negative, and 'warmup_max_s' at least that");
     if (!(l->deadline_s > 0 && l->budget_s > 0))
-        return tg_fail(err, "'deadline_s' and 'budget_s' are positive");
+        return tg_fail(err, "'deadline_s' and 'budget_s' must be above 0");
     const int64_t switches[] = {l->require_release, l->require_base, l->family_watch,
                                 l->family_fail, l->fail_fast};
     for (size_t i = 0; i < sizeof switches / sizeof *switches; i++)
         if (switches[i] / 2 || switches[i] < 0)
             return tg_fail(err, "'require_release', 'require_base', 'family_watch', 'family_fail' "
-                                "and 'fail_fast' are true or false");
+                                "and 'fail_fast' must be true or false");
     return check_exclusive(l, err) < 0 ? -1 : check_disturbances(l, err);
 }
 
@@ -122,7 +125,7 @@ static int check_ratio(const struct tg_rule *r, const struct traits *m, struct t
 
 static int check_margin(const struct tg_rule *r, struct tg_error *err)
 {
-    if (!isnan(r->limit)) return tg_fail(err, "rule '%s' has a margin, no limit", r->rule);
+    if (!isnan(r->limit)) return tg_fail(err, "rule '%s' takes a margin, no limit", r->rule);
     if (!(r->tolerance > 0 && r->margin > r->tolerance && r->margin < 1))
         return tg_fail(err, "rule '%s' needs 0 < tolerance < margin < 1", r->rule);
     return 0;
@@ -138,12 +141,12 @@ static int check_slowdown(const struct tg_rule *r, const struct traits *m, struc
         return tg_fail(err, "rule '%s' needs margin < major < critical < 1", r->rule);
     if (strcmp(r->fail_from, "minor") != 0 && strcmp(r->fail_from, "major") != 0 &&
         strcmp(r->fail_from, "critical") != 0)
-        return tg_fail(err, "fail_from is minor, major or critical");
+        return tg_fail(err, "'fail_from' must be minor, major or critical");
     if ((strcmp(r->fail_from, "major") == 0 && isnan(r->major)) ||
         (strcmp(r->fail_from, "critical") == 0 && isnan(r->critical)))
-        return tg_fail(err, "fail_from names '%s', which the rule does not set", r->fail_from);
+        return tg_fail(err, "'fail_from' names '%s', which the rule does not set", r->fail_from);
     if (strcmp(r->effect, "time") != 0 && strcmp(r->effect, "throughput") != 0)
-        return tg_fail(err, "effect is time or throughput");
+        return tg_fail(err, "'effect' must be time or throughput");
     return 0;
 }
 
@@ -161,19 +164,20 @@ static int check_also(const struct tg_rule *r, const char *reading, const struct
     tg_words_trait(also, "nature", nature, sizeof nature);
     if (strcmp(r->also, r->metric) == 0 || strcmp(sign, "positive") != 0 ||
         strcmp(nature, "sampled") != 0)
-        return tg_fail(err, "'also' is another sampled metric that is never zero or negative");
+        return tg_fail(err,
+                       "'also' must be another sampled metric, which is never zero or negative");
     return 0;
 }
 
 static int check_growth(const struct tg_rule *r, const struct traits *m, struct tg_error *err)
 {
     if (strcmp(r->axis, "model") != 0)
-        return tg_fail(err, "rule '%s' compares models: its axis is 'model'", r->rule);
+        return tg_fail(err, "rule '%s' compares models: its axis must be 'model'", r->rule);
     if (strcmp(m->unit, "B") != 0)
         return tg_fail(err, "rule '%s' needs a metric in bytes, '%s' is in '%s'", r->rule,
                        r->metric, m->unit);
     if (!isnan(r->major) || !isnan(r->critical) || strcmp(r->fail_from, "minor") != 0)
-        return tg_fail(err, "rule '%s' has a tolerance and a margin, no severities", r->rule);
+        return tg_fail(err, "rule '%s' takes a tolerance and a margin, no severities", r->rule);
     if (strcmp(r->effect, "time") != 0)
         return tg_fail(err, "rule '%s' counts bytes, 'effect' means nothing", r->rule);
     if (check_ratio(r, m, err) < 0) return -1;
@@ -185,27 +189,28 @@ static int check_limit(const struct tg_rule *r, const struct traits *m, const ch
                        struct tg_error *err)
 {
     if (!isnan(r->tolerance) || !isnan(r->margin) || !isnan(r->major) || !isnan(r->critical))
-        return tg_fail(err, "rule '%s' has a limit, no tolerance or margin", r->rule);
+        return tg_fail(err, "rule '%s' takes a limit, no tolerance or margin", r->rule);
     if (strcmp(reading, "same") == 0)
         return isnan(r->limit) ? check_nature(r, m, "fixed", err)
-                               : tg_fail(err, "rule '%s' has no limit", r->rule);
+                               : tg_fail(err, "rule '%s' takes no limit", r->rule);
     if (strcmp(reading, "factor") == 0 && check_ratio(r, m, err) < 0) return -1;
     if (isnan(r->limit)) return tg_fail(err, "rule '%s' needs a 'limit'", r->rule);
     if (strcmp(reading, "distance") == 0) {
-        if (!(r->limit >= 0)) return tg_fail(err, "the limit of '%s' is not negative", r->rule);
+        if (!(r->limit >= 0))
+            return tg_fail(err, "the limit of '%s' must not be negative", r->rule);
         return check_nature(r, m, "fixed", err);
     }
     if (strcmp(reading, "rate") == 0) {
-        if (!(r->limit > 0)) return tg_fail(err, "the limit of '%s' is positive", r->rule);
+        if (!(r->limit > 0)) return tg_fail(err, "the limit of '%s' must be above 0", r->rule);
         if (!(r->discard >= 0 && r->discard < 1))
             return tg_fail(err, "rule '%s' needs a 'discard' from 0 to below 1", r->rule);
         return check_nature(r, m, "sampled", err);
     }
     if (strcmp(m->sign, "positive") == 0 && !(r->limit > 0))
-        return tg_fail(err, "the limit of '%s' is positive", r->metric);
+        return tg_fail(err, "the limit of '%s' must be above 0", r->metric);
     if ((strcmp(reading, "least") == 0 && r->fail_limit >= r->limit) ||
         (strcmp(reading, "most") == 0 && r->fail_limit <= r->limit))
-        return tg_fail(err, "'fail_limit' is worse than 'limit'");
+        return tg_fail(err, "'fail_limit' must be worse than 'limit'");
     return 0;
 }
 
@@ -213,7 +218,7 @@ static int check_limit(const struct tg_rule *r, const struct traits *m, const ch
 static int check_against(const struct tg_rule *r, const struct tg_words *words,
                          struct tg_error *err)
 {
-    if (*r->to) return tg_fail(err, "'against' stands in the place of 'to'");
+    if (*r->to) return tg_fail(err, "'against' stands in the place of 'to': give one of them");
     if (strcmp(r->axis, "build") == 0)
         return tg_fail(err, "builds are compared by 'to', not by 'against'");
     return tg_cell_check_where(r->against, words, err);
@@ -224,7 +229,7 @@ static int check_pair(const struct tg_rule *r, const struct tg_words *words, str
     if (!tg_record_field(&tg_cell_type, r->axis)) return tg_fail(err, "unknown axis '%s'", r->axis);
     if (!*r->of || (!*r->to && !*r->against))
         return tg_fail(err, "'of' and 'to' are needed along an axis");
-    if (tg_words_is_pattern(r->to)) return tg_fail(err, "'to' is one value, not a pattern");
+    if (tg_words_is_pattern(r->to)) return tg_fail(err, "'to' must be one value, not a pattern");
     if (strcmp(r->of, r->to) == 0) return tg_fail(err, "'of' and 'to' are the same");
     if (!tg_words_is_pattern(r->of) && tg_cell_check_value(r->axis, r->of, words, err) < 0)
         return -1;
@@ -268,15 +273,15 @@ static int check_rule(const struct tg_rule *r, const struct tg_words *words, str
         return tg_fail(err, "rule '%s' looks at one cell, 'axis', 'of' and 'to' mean nothing",
                        r->rule);
     if (r->required / 2 || r->optional / 2 || (r->required && r->optional))
-        return tg_fail(err, "'required' and 'optional' are true or false, and not both true");
+        return tg_fail(err, "'required' and 'optional' must be true or false, and not both true");
     if (check_hardware(r, words, err) < 0) return -1;
     if (!isnan(r->discard) && strcmp(reading, "rate") != 0)
         return tg_fail(err, "rule '%s' discards nothing: every sample counts", r->rule);
     if (check_also(r, reading, words, err) < 0) return -1;
     if (!isnan(r->fail_limit) && strcmp(reading, "least") != 0 && strcmp(reading, "most") != 0)
-        return tg_fail(err, "rule '%s' has no 'fail_limit'", r->rule);
+        return tg_fail(err, "rule '%s' takes no 'fail_limit'", r->rule);
     if (strspn(r->name, "abcdefghijklmnopqrstuvwxyz0123456789_") != strlen(r->name))
-        return tg_fail(err, "'name' has lower case letters, digits and '_'");
+        return tg_fail(err, "'name' must be of lower case letters, digits and '_'");
     if (strcmp(reading, "slowdown") == 0) return check_slowdown(r, &m, err);
     if (strcmp(reading, "growth") == 0) return check_growth(r, &m, err);
     return check_limit(r, &m, reading, err);
@@ -287,7 +292,7 @@ static int read_rule(const struct tg_json_file *file, const struct tg_json *obje
 {
     struct tg_error why;
     if (tg_json_kind(object) != TG_JSON_OBJECT)
-        return tg_json_fail(file, object, err, "a rule is an object");
+        return tg_json_fail(file, object, err, "a rule must be an object");
     tg_record_init(&tg_rule_type, rule);
     for (size_t i = 0; i < tg_json_count(object); i++) {
         const struct tg_json *member = tg_json_at(object, i);
@@ -335,7 +340,7 @@ static int read_rules(const struct tg_json_file *file, const struct tg_words *wo
 {
     const struct tg_json *rules = tg_json_get(file->root, "rules");
     if (!rules || tg_json_kind(rules) != TG_JSON_ARRAY || tg_json_count(rules) == 0)
-        return tg_json_fail(file, rules, err, "'rules' is a list of at least one rule");
+        return tg_json_fail(file, rules, err, "'rules' must be a list of at least one rule");
     p->rules = calloc(tg_json_count(rules), sizeof *p->rules);
     if (!p->rules) return tg_fail(err, "out of memory");
     for (; p->rule_count < tg_json_count(rules); p->rule_count++)
@@ -372,7 +377,7 @@ static int read_steps(const struct tg_json_file *file, struct tg_policy *p, stru
         const struct tg_json *given = tg_json_get(tg_json_at(steps, i), "limits");
         p->step_limits[i] = p->limits;
         if (tg_json_get(given, "exclusive"))
-            return tg_json_fail(file, given, err, "'exclusive' is the same for all steps");
+            return tg_json_fail(file, given, err, "'exclusive' must be the same for all steps");
         if (read_limits(file, given, &p->step_limits[i], err) < 0) return -1;
     }
     for (size_t i = 0; i < p->rule_count; i++)
@@ -395,7 +400,8 @@ static int read_policy(const struct tg_json_file *file, const struct tg_words *w
     const char *name = tg_json_text(flow);
     if (!*name || strlen(name) >= sizeof p->flow ||
         strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-_") != strlen(name))
-        return tg_json_fail(file, flow, err, "'flow' is a name of lower case letters");
+        return tg_json_fail(file, flow, err,
+                            "'flow' must be a name of lower case letters, digits, '-' and '_'");
     snprintf(p->flow, sizeof p->flow, "%s", name);
 
     tg_record_init(&tg_limits_type, &p->limits);

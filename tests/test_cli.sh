@@ -51,7 +51,7 @@ json p.json "{\"tritgate_policy\":1,\"meaning\":1,\"flow\":\"review\",\"rules\":
 check 'a meaning that is no text' refuses 'line 1: meaning: a line of text is expected' \
     run "$data/quick.json" --policy p.json
 json p.json "{\"tritgate_policy\":1,\"flow\":\"review\",\"limits\":{\"budget_s\":-1},\"rules\":[$rule]}"
-check 'negative budget in the policy' refuses "'budget_s' are positive" run "$data/quick.json" --policy p.json
+check 'negative budget in the policy' refuses "'budget_s' must be above 0" run "$data/quick.json" --policy p.json
 check 'negative budget' refuses "unusable budget '-1'" run "$data/quick.json" --budget=-1
 check 'a filter that matches nothing' refuses "no cell of the matrix matches 'batch=3'" \
     run "$data/quick.json" --filter batch=3

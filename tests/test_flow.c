@@ -179,9 +179,10 @@ static const char *const refused[][2] = {
     {"\"steps\": [{" ONE ", \"writes\": 1}]}",
      "line 2: steps[0].writes: 'writes' is true or false"},
     {"\"steps\": [{" ONE ", \"limits\": {\"rounds_min\": 0}}]}",
-     "line 2: steps[0].limits: 'rounds_min' is at least 1 and 'rounds_max' at least that"},
+     "line 2: steps[0].limits: 'rounds_min' must be at least 1, and 'rounds_max' from that to "
+     "100000"},
     {"\"steps\": [{" ONE ", \"limits\": {\"exclusive\": \"core\"}}]}",
-     "line 2: steps[0].limits: 'exclusive' is the same for all steps"},
+     "line 2: steps[0].limits: 'exclusive' must be the same for all steps"},
     {"\"steps\": [{" ONE ",\n \"texts\": {\"a\": [\"x\",\n\"{speed}\"]}}]}",
      "line 4: steps[0].texts.a[1]: nothing is called 'speed'"},
     {"\"steps\": [{" ONE ", \"texts\": {\"a\": [\"{accuracy.speed}\"]}}]}",
