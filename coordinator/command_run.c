@@ -13,6 +13,7 @@
 #include "coordinator/gather.h"
 #include "coordinator/launcher.h"
 #include "coordinator/report.h"
+#include "coordinator/retry.h"
 #include "coordinator/run_directory.h"
 
 enum {
@@ -135,18 +136,23 @@ static const struct argp argp = {
     NULL,
     NULL};
 
-/* Where the evidence is, and, if the run is open and more rounds could change that, what goes on.
+/*
+ * Where the evidence is, and what goes on, if the run is open, more rounds could change that, and
+ * the policy's step allows them: a run that lost something always may.
  */
-static void say_where(const struct tg_work *w, const struct tg_decision *decision)
+static void say_where(const struct tg_work *w, bool is_lost, const struct tg_decision *decision)
 {
     bool wants_more = false;
+    struct tg_retry retry;
+    struct tg_error why;
     for (size_t i = 0; i < decision->verdict_count; i++) {
         const struct tg_verdict *v = &decision->verdicts[i];
         wants_more |= v->answer == TG_INCONCLUSIVE && v->wants_more &&
                       tg_gate_is_required(&w->plan, i);
     }
     printf("evidence in %s", w->directory);
-    if (decision->answer == TG_INCONCLUSIVE && wants_more)
+    if (decision->answer == TG_INCONCLUSIVE && wants_more &&
+        (is_lost || tg_retry_ask(&w->plan, decision, &retry, &why) == 0))
         printf("; to go on measuring: tritgate run --resume %s", w->directory);
     printf("\n");
 }
@@ -168,12 +174,13 @@ static int conclude(struct tg_work *w, bool all_left, const struct tg_dispatched
             tg_run_directory_copy_receipt(w->wishes->json, &w->plan, &decision, err) == 0)
             status = tg_gate_status(&decision);
         tg_report_find("terminal")->write(stdout, &w->plan, &decision);
-        say_where(w, &decision);
+        say_where(w, is_lost, &decision);
         tg_gate_release(&decision);
     }
     tg_store_release(&run);
     if (status != TG_STATUS_STOPPED && is_lost) {
-        tg_fail(err, "%s", *dispatched->reason ? dispatched->reason : "a worker did not leave");
+        tg_fail(err, "%.600s; --resume %s goes on",
+                *dispatched->reason ? dispatched->reason : "a worker did not leave", w->directory);
         status = TG_STATUS_STOPPED;
     }
     return status;
@@ -257,8 +264,8 @@ static void gather(struct tg_work *w, bool has_ranks, struct tg_dispatched *disp
     if (rc == 0) return;
     size_t length = strlen(dispatched->reason); /* of what came first */
     dispatched->is_lost = true;
-    snprintf(dispatched->reason + length, sizeof dispatched->reason - length,
-             "%s%.400s; --resume tries again", length ? "; " : "", why.text);
+    snprintf(dispatched->reason + length, sizeof dispatched->reason - length, "%s%.400s",
+             length ? "; " : "", why.text);
 }
 
 static bool has_dead(const struct tg_work *w)

@@ -74,7 +74,9 @@ ask short '"stub_twice"' rounds_min=20 rounds_max=40
 sed -i "s/\"limits\"/$step &/" short_policy.json
 check 'too short a run is inconclusive' gives 2 "$TRITGATE" run short.json --budget 0.1 --out short
 before=$(rows short)
+check 'and is said to go on' says 'to go on measuring: tritgate run --resume'
 check 'it may be gone on with once' gives 2 "$TRITGATE" run --resume short --budget 0.2
+check 'and is not said to go on again' says '^evidence in [^;]*$'
 check 'with more rounds, and all that were there' test "$(rows short)" -gt "$before"
 check 'and says what for' grep -q '1 of 1 required tests were open' short/receipt.json
 check 'but not twice' refuses 'allows 1 further attempt of kind statistical, and 1 was made' \
