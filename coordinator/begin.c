@@ -142,7 +142,9 @@ static int make_plan(struct tg_work *w, struct tg_asked *asked, struct tg_error 
         return -1;
     bool needs_device;
     if (w->shard && tg_shard_blocks(&w->plan, w->shard, &needs_device) == 0)
-        return tg_fail(err, "nothing is left for shard %s: the matrix has %zu blocks",
+        return tg_fail(err,
+                       "nothing is left for shard %s: the matrix has %zu blocks; split it into "
+                       "fewer (a smaller N in --shard I/N)",
                        w->wishes->shard, w->plan.spec.block_count);
     asked->budget_s = w->plan.asked.budget_s = w->plan.policy.limits.budget_s;
     memcpy(asked->flow, w->plan.policy.flow, sizeof asked->flow);

@@ -74,7 +74,7 @@ check 'in one line' test "$(wc -l <out)" = 1
 check 'one for each' test "$(grep -oE '"shard":"[1-3]/3"' out | sort -u | wc -l)" = 3
 check 'with the labels of a runner' says '"labels":\["self-hosted","linux","[a-z0-9]+","tritgate-cpu"\]'
 check 'more than GitHub takes are refused' refuses "number of shards '257': 1 to 256" "$TRITGATE" matrix parts.json --github --shards 257
-check 'a shard that nothing is left for is refused' refuses 'nothing is left for shard 9/9' run --shard 9/9 --out no
+check 'a shard that nothing is left for is refused' refuses 'nothing is left for shard 9/9: the matrix has 4 blocks; split it into fewer (a smaller N in --shard I/N)' run --shard 9/9 --out no
 check 'what is no shard is refused' refuses "unusable shard '4/3'" run --shard 4/3 --out no
 check 'with a stored baseline it is refused' refuses 'either --shard or --baseline' run --shard 1/3 --baseline no --out no
 

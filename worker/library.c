@@ -38,7 +38,11 @@ int tg_library_open(const char *path, const struct tg_library **library, struct 
                        path, found->abi, TG_LIBRARY_OLDEST, TG_LIBRARY_ABI);
     if (found->problem_bytes != sizeof(struct tg_problem) ||
         found->kernel_bytes != sizeof(struct tg_kernel))
-        return tg_fail(err, "'%s' has a kernel table of other sizes than this program", path);
+        return tg_fail(
+            err,
+            "'%s' has a kernel table of other sizes than this program: build it anew, with "
+            "the program's kernels/kernel.h",
+            path);
     if (lies_elsewhere(found, symbol))
         return tg_fail(err, "a kernel of '%s' lies in another file, whose digest is not known",
                        path);
