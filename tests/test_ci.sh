@@ -70,6 +70,8 @@ export MATRIX=matrix/parts.json BUDGET=20 GITHUB_OUTPUT=$work/output GITHUB_STEP
 go() { bash --noprofile --norc -eo pipefail "$work/$1.sh"; }
 check 'a plan is made' go plan
 check 'and packed' go pack
+least=$(grep -oE '"least_s":[0-9]+' "$GITHUB_OUTPUT" | head -n 1 | cut -d: -f2)
+check 'and says how long the least rounds of a shard take' test "$least" -ge 1
 mapfile -t shards < <(grep -oE '"shard":"[0-9/]*"' "$GITHUB_OUTPUT" | cut -d'"' -f4)
 check 'it has several shards' test "${#shards[@]}" -gt 1
 for shard in "${shards[@]}"; do
@@ -77,11 +79,17 @@ for shard in "${shards[@]}"; do
     check 'what an earlier job left is gone' go 'clean to measure'
     check 'before anything is measured' test ! -e shard
     cp ../build/farm.tar.gz . || exit 1
-    check "shard $shard is measured, and its job is well" env SHARD="$shard" \
+    check "shard $shard is measured, and its job is well" env SHARD="$shard" LEAST="$least" \
         bash --noprofile --norc -eo pipefail "$work/measure.sh"
     mkdir -p "../gate/shards" "../sent" && cp -r shard "../gate/shards/shard-cpu-${shard%/*}"
     cp -r shard "../sent/shard-cpu-${shard%/*}"
 done
+budget() { grep -oE '"budget_s": *[0-9.]+' "../$1/shard/plan.json" | grep -oE '[0-9.]+'; }
+check 'a shard measures for as long as BUDGET says' test "$(budget 1)" = 20
+cd ../1 && rm -rf shard || exit 1
+check 'or twice as long as its least rounds take' env SHARD="${shards[0]}" LEAST=13 \
+    bash --noprofile --norc -eo pipefail "$work/measure.sh"
+check 'if that is longer' test "$(budget 1)" = 26
 come() { # what was sent comes down, into a folder where an earlier job decided on all shards
     go 'clean to decide' && mkdir -p shards && cp ../build/farm.tar.gz . && cp -r ../sent/. shards/
 }
