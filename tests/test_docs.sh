@@ -48,7 +48,8 @@ done
 "$TRITGATE" --help >help
 commands=$(sed -n '/^Commands/,/^$/s/^  \([a-z]*\)  .*/\1/p' help)
 code "${documents[@]}" >pieces
-grep -oE '(^|[^-a-z])tritgate [a-z]+[^|;)]*' pieces | sed 's/^.*tritgate //' | sort -u >called
+# What launch is given behind -- is a command of its own.
+grep -oE '(^|[^-a-z])tritgate [a-z]+[^|;)]*' pieces | sed 's/^.*tritgate //; s/ -- /\n/' | sort -u >called
 check 'the documents name commands' test -s called
 while read -r command rest; do
     check "there is a command 'tritgate $command'" grep -qx -- "$command" <<<"$commands" || continue
