@@ -45,6 +45,14 @@ for table in axes facts hardware metrics limits watch formats kernels; do
     check "it is what tritgate list $table prints" diff wanted there
 done
 
+# The measurement that RESULTS.md shows, on one line again: it has every member in its order.
+sed -n '/^{"tritgate_measurement":1,"cell":"probe=kernel /,/^```$/{/^```$/!{s/^ *//;p}}' \
+    "$TG_SOURCE/docs/RESULTS.md" | tr -d '\n' >line
+members() { grep -oE '[{,]"[a-z_0-9]+":' "$1" | tr -dc 'a-z_0-9\n'; }
+"$TRITGATE" cell 'probe=kernel kernel=i2s_scalar layer=64x256' --samples 3 >measured
+check 'the line that RESULTS.md shows has what tritgate cell prints' \
+    diff <(members line) <(members measured)
+
 "$TRITGATE" --help >help
 commands=$(sed -n '/^Commands/,/^$/s/^  \([a-z]*\)  .*/\1/p' help)
 code "${documents[@]}" >pieces
