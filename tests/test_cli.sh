@@ -149,7 +149,7 @@ check 'and nothing of those that can be run' awk '
     /^[0-9]+ cells?: nobody here: / { summed += $1 }
     END { exit !(apart && apart == summed) }' out
 check 'and that its budget is too small' says \
-    '^the budget of 55 s cannot cover .* takes [0-9]+ s: give `run` --budget [0-9]+ or more, .*\(--shard 1/'
+    '^the budget of 55 s cannot cover .* takes [0-9]+ s: give `run` --budget [0-9]+ or more, or fewer cells \(--filter\)$'
 check 'matrix: smoke' gives 0 "$TRITGATE" matrix "$TG_SOURCE/matrix/smoke.json"
 check 'says nothing of its budget' bash -c '! grep -q "cannot cover" out'
 check 'run: a budget that is too small' gives 2 "$TRITGATE" run "$data/quick.json" --budget 0.001 --out small
