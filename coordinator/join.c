@@ -166,15 +166,52 @@ static int join_rows(struct session *sessions, size_t count, struct tg_run *run,
     return rc;
 }
 
-static bool is_there(const struct tg_capability *workers, size_t count,
-                     const struct tg_capability *w)
+/* Whether there is as much of something as there was; of what is not known, 0, there is enough. */
+static bool is_enough(int64_t now, int64_t then)
 {
-    for (size_t i = 0; i < count; i++)
-        if (strcmp(workers[i].host, w->host) == 0 && strcmp(workers[i].domain, w->domain) == 0 &&
-            strcmp(workers[i].hardware, w->hardware) == 0 && workers[i].shard == w->shard &&
-            strcmp(workers[i].head.no_gpu, w->head.no_gpu) == 0)
-            return true;
-    return false;
+    return now <= 0 || (then > 0 && now >= then);
+}
+
+static bool has_kernels(const struct tg_survey *a, const struct tg_survey *b)
+{
+    for (size_t i = 0; i < b->count; i++) {
+        const struct tg_survey_kernel *k = tg_survey_find(a, b->kernels[i].name);
+        if (!k || k->built < b->kernels[i].built || k->here < b->kernels[i].here) return false;
+    }
+    return true;
+}
+
+/* Whether one announcement says that all can be run that the other does. */
+static bool can_stand_for(const struct tg_capability *a, const struct tg_capability *b)
+{
+    const struct tg_survey *now = &a->head, *then = &b->head;
+    bool has_gpu = *then->no_gpu || (!*now->no_gpu && is_enough(now->gpu_bytes, then->gpu_bytes));
+    bool has_model = *then->no_model || !*now->no_model;
+    return has_gpu && has_model && is_enough(now->cores, then->cores) &&
+           is_enough(now->memory_bytes, then->memory_bytes) && has_kernels(now, then) &&
+           has_kernels(&a->base, &b->base);
+}
+
+/*
+ * Adds a worker to `count` others; returns how many they are then. What is there again, with more
+ * or less of its machine free for it, is there once, as it can run the most; where neither can run
+ * all that the other can, both are.
+ */
+static size_t add_worker(struct tg_capability *workers, size_t count, const struct tg_capability *w)
+{
+    size_t kept = 0;
+    bool is_there = false;
+    for (size_t i = 0; i < count; i++) {
+        const struct tg_capability *other = &workers[i];
+        bool is_same = strcmp(other->host, w->host) == 0 && strcmp(other->domain, w->domain) == 0 &&
+                       strcmp(other->hardware, w->hardware) == 0 && other->shard == w->shard;
+        if (is_same && can_stand_for(other, w)) return count; /* before any was taken out */
+        bool is_less = is_same && can_stand_for(w, other);
+        if (!is_less || !is_there) workers[kept++] = is_less ? *w : *other;
+        is_there = is_there || is_less;
+    }
+    if (!is_there) workers[kept++] = *w;
+    return kept;
 }
 
 /* The text of a plan of all workers; they are borrowed. */
@@ -196,8 +233,7 @@ static char *join_plans(const struct session *sessions, size_t count, struct tg_
     }
     for (size_t s = 0; s < count; s++)
         for (size_t i = 0; i < sessions[s].plan.worker_count; i++)
-            if (!is_there(workers, joined, &sessions[s].plan.workers[i]))
-                workers[joined++] = sessions[s].plan.workers[i];
+            joined = add_worker(workers, joined, &sessions[s].plan.workers[i]);
     char *text = tg_plan_text(&asked, workers, joined);
     free(workers);
     return text;

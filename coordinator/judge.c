@@ -364,6 +364,16 @@ static bool has_rows(const struct tg_rows *rows, size_t block)
     return count > 0;
 }
 
+/* Whether anything came out of a block, for whatever reason it was not to be run. */
+static bool was_run(const struct tg_rows *rows, size_t block)
+{
+    size_t count;
+    const struct tg_measurement *const *own = tg_rows_of(rows, block, &count);
+    for (size_t i = 0; i < count; i++)
+        if (own[i]->outcome != TG_SKIPPED) return true;
+    return false;
+}
+
 /* By its stored baseline, if that answers, else by its own rounds. */
 static int judge_measured(const struct tg_plan *plan, size_t test, const struct tg_rows *rows,
                           const struct tg_rounds *own, struct tg_verdict *verdict,
@@ -382,6 +392,24 @@ static int judge_measured(const struct tg_plan *plan, size_t test, const struct 
     return 0;
 }
 
+/*
+ * A test that nobody could run by the plan, and somebody did: it did not count among those that
+ * share the error rate, so only what broke is decided on. What was measured is never skipped, but
+ * for lines that were imported of what this program would not measure.
+ */
+static int judge_unplanned(const struct tg_plan *plan, size_t test, const struct tg_rows *rows,
+                           const struct tg_rounds *own, struct tg_verdict *verdict,
+                           struct tg_error *err)
+{
+    if (judge_measured(plan, test, rows, own, verdict, err) < 0) return -1;
+    verdict->wants_more = verdict->wants_last = verdict->wants_head = false;
+    if (verdict->answer != TG_FAIL || !verdict->is_broken)
+        tg_rule_say(verdict, TG_INCONCLUSIVE, "unplanned",
+                    "it was measured, though by the plan it could not be: %s",
+                    plan->prospects[test].reason);
+    return 0;
+}
+
 int tg_judge_test(const struct tg_plan *plan, size_t test, const struct tg_rows *rows,
                   const struct tg_rounds *own, struct tg_verdict *verdict, struct tg_error *err)
 {
@@ -390,6 +418,9 @@ int tg_judge_test(const struct tg_plan *plan, size_t test, const struct tg_rows 
     struct tg_verdict v = tg_rule_no_verdict();
     if (prospect->fate == TG_TO_MISS) {
         tg_rule_say(&v, TG_INCONCLUSIVE, "missing", "%s", prospect->reason);
+    } else if (prospect->fate == TG_TO_SKIP && !plan->asked.is_imported &&
+               was_run(rows, t->block)) {
+        if (judge_unplanned(plan, test, rows, own, &v, err) < 0) return -1;
     } else if (prospect->fate != TG_TO_MEASURE) {
         bool fails = prospect->fate == TG_TO_FAIL;
         tg_rule_say(&v, fails ? TG_FAIL : TG_SKIP, fails ? "missing" : "skipped", "%s",

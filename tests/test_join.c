@@ -17,6 +17,9 @@
 #define MATRIX(kernel)                                                                             \
     "{\"tritgate_matrix\": 1, \"axes\": {\"probe\": [\"kernel\"], \"kernel\": [\"" kernel          \
     "\"], \"layer\": [\"640x2560\"]}}"
+#define TWO_LAYERS                                                                                 \
+    "{\"tritgate_matrix\": 1, \"axes\": {\"probe\": [\"kernel\"], \"kernel\": [\"i2s_avx2\"],"     \
+    " \"layer\": [\"640x2560\", \"64000x2560\"]}}"
 #define POLICY(margin)                                                                             \
     "{\"tritgate_policy\": 1, \"flow\": \"review\", \"rules\": [{\"rule\": \"noninferior\","       \
     " \"metric\": \"call_time\", \"axis\": \"build\", \"of\": \"head\", \"to\": \"base\","         \
@@ -35,8 +38,10 @@
 /* How a run is to be; what is not said has the values of run_like. */
 struct like {
     const char *matrix, *policy, *filter, *head, *host, *hardware, *acceptance, *inherited;
-    double effect;
+    const char *baseline_note, *changed;
+    double effect, second_effect; /* of the first test, and of others that fit */
     int64_t hour, rounds;
+    int64_t memory_bytes, gpu_bytes; /* that its worker announces */
     bool is_unsealed, is_imported, is_fixed;
 };
 
@@ -79,6 +84,8 @@ static void make(int at, struct like like)
     struct tg_capability worker = made_worker(like.host ? like.host : "a", MADE_BASE);
     if (like.head) snprintf(worker.head.digest, sizeof worker.head.digest, "%s", like.head);
     if (like.hardware) snprintf(worker.hardware, sizeof worker.hardware, "%s", like.hardware);
+    worker.head.memory_bytes = like.memory_bytes;
+    worker.head.gpu_bytes = like.gpu_bytes;
     snprintf(asked.filter, sizeof asked.filter, "%s", like.filter ? like.filter : "");
     snprintf(asked.seed, sizeof asked.seed, "%d", like.is_fixed ? 70 : 70 + at);
     asked.is_imported = like.is_imported;
@@ -93,6 +100,9 @@ static void make(int at, struct like like)
     for (int64_t r = 0; like.is_fixed && r < like.rounds; r++) made_fixed(&rows, &plan, 0, r, 0.95);
     if (!like.is_fixed)
         made_rounds(&rows, &plan, 0, 0, like.rounds ? like.rounds : 4, like.effect, 0.003);
+    for (size_t i = 1; !like.is_fixed && i < plan.spec.test_count; i++)
+        if (plan.prospects[i].fate == TG_TO_MEASURE)
+            made_rounds(&rows, &plan, i, 0, like.rounds, like.second_effect, 0.003);
     snprintf(run_directory, sizeof run_directory, "%.2990s", paths[at]);
     assert_int_equal(mkdir(run_directory, 0777), 0);
     write_text("matrix.json", matrix);
@@ -204,6 +214,50 @@ static void workers_and_their_classes_are_joined(void **state)
     assert_int_equal(plan.class_count, 2);
     assert_int_equal(plan.required_count, 2);
     assert_int_equal(plan.spec.test_count, 2);
+    release();
+}
+
+/* What the first run had no memory for, the second measured. */
+static void a_failure_of_a_run_with_more_memory_counts(void **state)
+{
+    (void)state;
+    const char *const both[] = {paths[0], paths[1]};
+    for (int order = 0; order < 2; order++) {
+        struct like small = {.matrix = TWO_LAYERS, .rounds = 14, .memory_bytes = 100000000};
+        struct like large = {.matrix = TWO_LAYERS, .rounds = 14, .second_effect = 0.1};
+        large.memory_bytes = INT64_C(64) << 30;
+        small.hour = 1 + order;
+        large.hour = 2 - order;
+        make(0, small);
+        make(1, large);
+        judge(both, 1, NULL);
+        assert_int_equal(decision.verdicts[1].answer, TG_SKIP);
+        release();
+        judge(both, 2, NULL);
+        assert_int_equal(decision.answer, TG_FAIL);
+        assert_int_equal(decision.verdicts[1].rounds, 14);
+        assert_int_equal(plan.required_count, 2);
+        assert_int_equal(plan.worker_count, 1);
+        release();
+        assert_int_equal(end(state) + begin(state), 0);
+    }
+}
+
+/* The first has more memory, the second more of its GPU: neither can stand for the other. */
+static void a_worker_that_was_twice_is_there_as_often_as_it_differs(void **state)
+{
+    (void)state;
+    const char *const all[] = {paths[0], paths[1], paths[2]};
+    make(0, (struct like){.hour = 1, .memory_bytes = 2000000000, .gpu_bytes = 1000000000});
+    make(1, (struct like){.hour = 2, .memory_bytes = 1000000000, .gpu_bytes = 2000000000});
+    make(2, (struct like){.hour = 3, .memory_bytes = 2000000000});
+    judge(all, 2, NULL);
+    assert_int_equal(plan.worker_count, 2);
+    release();
+    judge(all, 3, NULL); /* of the third, it is not known that there is too little of anything */
+    assert_int_equal(plan.worker_count, 1);
+    assert_int_equal(plan.workers[0].head.gpu_bytes, 0);
+    assert_int_equal(plan.workers[0].head.memory_bytes, 2000000000);
     release();
 }
 
@@ -327,6 +381,8 @@ int main(void)
         TEST(runs_that_are_too_short_decide_together),
         TEST(the_order_of_the_paths_changes_no_byte),
         TEST(workers_and_their_classes_are_joined),
+        TEST(a_failure_of_a_run_with_more_memory_counts),
+        TEST(a_worker_that_was_twice_is_there_as_often_as_it_differs),
         TEST(one_that_is_not_sealed_or_was_imported_is_enough),
         TEST(another_policy_is_for_all_of_them),
         TEST(what_was_accepted_is_so_for_all_of_them),

@@ -274,6 +274,47 @@ static void only_cells_that_broke_fail(void **state)
         assert_int_equal(decision.verdicts[t].answer, t < 2 ? TG_FAIL : TG_PASS);
 }
 
+/* As under a policy that gives cells less memory than the run's own did. */
+static void what_was_measured_is_not_skipped(void **state)
+{
+    (void)state;
+    for (int breaks = 0; breaks < 2; breaks++) {
+        struct tg_capability worker = made_worker("a", MADE_BASE);
+        worker.head.memory_bytes = 1000000;
+        end(NULL);
+        made_plan(MATRIX, POLICY(BUILDS), &worker, 1, &made_asked, &plan);
+        run.is_sealed = 1;
+        assert_int_equal(plan.prospects[0].fate, TG_TO_SKIP);
+        decide_run();
+        assert_int_equal(decision.verdicts[0].answer, TG_SKIP);
+        made_row(&run, &plan, 0, 0, 0, TG_SKIPPED);
+        made_row(&run, &plan, 0, 1, 0, TG_SKIPPED);
+        decide_run();
+        assert_int_equal(decision.verdicts[0].answer, TG_SKIP);
+        made_rounds(&run, &plan, 0, 1, 9, 0.3, 0.001);
+        if (breaks) made_broken(&run, &plan, 0, 9, TG_WRONG, TG_MEASURED, "why");
+        assert_int_equal(decide_run(), breaks ? TG_FAIL : TG_INCONCLUSIVE);
+        assert_string_equal(decision.verdicts[0].word, breaks ? "wrong" : "unplanned");
+        assert_false(decision.verdicts[0].wants_more);
+        assert_int_equal(decision.required, 1);
+    }
+}
+
+/* Lines of two builds of a whole model on a device, which are this program's own, are no test. */
+static void imported_lines_of_what_is_no_test_are_skipped(void **state)
+{
+    (void)state;
+    struct tg_capability worker = made_worker("a", MADE_BASE);
+    struct tg_asked asked = made_asked;
+    asked.is_imported = true;
+    made_kernel(&worker.head, "i2s_avx2")->here = false;
+    end(NULL);
+    made_plan(MATRIX, POLICY(BUILDS), &worker, 1, &asked, &plan);
+    made_rounds(&run, &plan, 0, 0, 9, 0.3, 0.001);
+    decide_run();
+    assert_int_equal(decision.verdicts[0].answer, TG_SKIP);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_teardown(name, end)
@@ -291,6 +332,8 @@ int main(void)
         TEST(a_broken_device_is_named),
         TEST(what_breaks_on_two_devices_is_the_kernel_s),
         TEST(only_cells_that_broke_fail),
+        TEST(what_was_measured_is_not_skipped),
+        TEST(imported_lines_of_what_is_no_test_are_skipped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
