@@ -43,7 +43,7 @@ static int check_same(const struct session *first, const struct session *s, stru
 {
     const struct tg_capability *a = &first->plan.workers[0], *b = &s->plan.workers[0];
     const struct tg_asked *asked = &first->plan.asked, *other = &s->plan.asked;
-    char change[400], other_change[400], shards[32], other_shards[32];
+    char shards[32], other_shards[32];
     bool is_sharded = asked->shard_count > 0;
     snprintf(shards, sizeof shards, "%zu", asked->shard_count);
     snprintf(other_shards, sizeof other_shards, "%zu", other->shard_count);
@@ -54,8 +54,6 @@ static int check_same(const struct session *first, const struct session *s, stru
                  {"step", asked->step, other->step},
                  {"filter", asked->filter, other->filter},
                  {"acceptance", asked->acceptance, other->acceptance},
-                 {"change", tg_changed_note(&asked->changed, change, sizeof change),
-                  tg_changed_note(&other->changed, other_change, sizeof other_change)},
                  {"baseline", first->plan.baseline_digest, s->plan.baseline_digest},
                  {"number of shards", shards, other_shards},
                  {"version of the program", is_sharded ? first->plan.version : "",
@@ -66,6 +64,9 @@ static int check_same(const struct session *first, const struct session *s, stru
         if (strcmp(parts[i].of, parts[i].to) != 0)
             return tg_fail(err, "runs '%s' and '%s' cannot be judged together: another %s",
                            first->path, s->path, parts[i].what);
+    if (memcmp(&asked->changed, &other->changed, sizeof asked->changed) != 0)
+        return tg_fail(err, "runs '%s' and '%s' cannot be judged together: another change",
+                       first->path, s->path);
     if (memcmp(&asked->inherit, &other->inherit, sizeof asked->inherit) != 0)
         return tg_fail(err, "runs '%s' and '%s' cannot be judged together: they inherit otherwise",
                        first->path, s->path);
@@ -221,6 +222,9 @@ static char *join_plans(const struct session *sessions, size_t count, struct tg_
     struct tg_asked asked = sessions[0].plan.asked;
     snprintf(asked.seed, sizeof asked.seed, "several");
     for (size_t s = 0; s < count; s++) {
+        const char *obstacle = sessions[s].plan.asked.baseline_note;
+        if (!*asked.baseline_note)
+            memcpy(asked.baseline_note, obstacle, sizeof asked.baseline_note);
         total += sessions[s].plan.worker_count;
         asked.is_same = asked.is_same || sessions[s].plan.asked.is_same;
         asked.is_imported = asked.is_imported || sessions[s].plan.asked.is_imported;

@@ -71,6 +71,20 @@ static void write_text(const char *name, const char *text)
     run_write(name, text, strlen(text));
 }
 
+/* What its plan says of a store of baselines and of a change. */
+static void say_more(const struct like *like, struct tg_asked *asked)
+{
+    if (like->baseline_note)
+        snprintf(asked->baseline_note, sizeof asked->baseline_note, "%s", like->baseline_note);
+    if (like->changed) {
+        asked->changed.path_count = 1;
+        for (size_t i = 0; i < 32; i++) /* more than a note of them holds */
+            snprintf(asked->changed.cells[i], sizeof *asked->changed.cells, "kernel=%s",
+                     i < 31 ? "i2s_avx2" : like->changed);
+        asked->changed.cell_count = 32;
+    }
+}
+
 /* Writes a run of one worker at paths[at]. */
 static void make(int at, struct like like)
 {
@@ -95,6 +109,7 @@ static void make(int at, struct like like)
         asked.inherit.count = 1;
         snprintf(asked.inherit.gates[0].answer, TG_TEXT_SIZE, "%s", like.inherited);
     }
+    say_more(&like, &asked);
     char *text = tg_plan_text(&asked, &worker, 1);
     if (tg_plan_make(matrix, "a.json", policy, text, &plan, &err) < 0) fail_msg("%s", err.text);
     for (int64_t r = 0; like.is_fixed && r < like.rounds; r++) made_fixed(&rows, &plan, 0, r, 0.95);
@@ -280,6 +295,23 @@ static void one_that_is_not_sealed_or_was_imported_is_enough(void **state)
     release();
 }
 
+/* What forbids a pass in one run does so in all of them together, whichever is the first. */
+static void an_unusable_store_of_one_run_is_told(void **state)
+{
+    (void)state;
+    const char *const both[] = {paths[0], paths[1]};
+    for (int order = 0; order < 2; order++) {
+        make(order, (struct like){.hour = 1, .rounds = 9});
+        make(1 - order, (struct like){.hour = 2, .rounds = 9, .baseline_note = "it has expired"});
+        judge(both, 2, NULL);
+        assert_int_equal(decision.answer, TG_INCONCLUSIVE);
+        assert_string_equal(decision.notes[1],
+                            "cannot pass: no stored baseline is used: it has expired");
+        release();
+        assert_int_equal(end(state) + begin(state), 0);
+    }
+}
+
 static void another_policy_is_for_all_of_them(void **state)
 {
     (void)state;
@@ -342,6 +374,13 @@ static void runs_of_unlike_questions_are_not_joined(void **state)
     assert_refused("cannot be judged together: another head");
     make(1, (struct like){.hour = 2, .inherited = "fail"});
     assert_refused("cannot be judged together: they inherit otherwise");
+    make(1, (struct like){.hour = 2, .changed = "i2s_*"});
+    assert_refused("cannot be judged together: another change");
+    snprintf(run_directory, sizeof run_directory, "%.2990s", paths[0]);
+    assert_int_equal(run_remove(NULL), 0);
+    make(0, (struct like){.hour = 1, .changed = "i2s_*"});
+    make(1, (struct like){.hour = 2, .changed = "*"});
+    assert_refused("cannot be judged together: another change");
 }
 
 static void nothing_counts_twice(void **state)
@@ -384,6 +423,7 @@ int main(void)
         TEST(a_failure_of_a_run_with_more_memory_counts),
         TEST(a_worker_that_was_twice_is_there_as_often_as_it_differs),
         TEST(one_that_is_not_sealed_or_was_imported_is_enough),
+        TEST(an_unusable_store_of_one_run_is_told),
         TEST(another_policy_is_for_all_of_them),
         TEST(what_was_accepted_is_so_for_all_of_them),
         TEST(runs_of_unlike_questions_are_not_joined),
