@@ -112,12 +112,8 @@ int tg_judge_gather(const struct tg_plan *plan, size_t test, const struct tg_row
                               tg_rows_faults(rows), rounds, err);
 }
 
-/*
- * Holds times against what the machines can do. A call that none of them can make so fast did not
- * do its work, whatever its results: nothing is decided on it.
- */
-static void look_at_limits(const struct tg_rule *rule, const struct tg_test *test,
-                           const struct tg_rounds *rounds, struct tg_verdict *v)
+void tg_judge_limits(const struct tg_rule *rule, const struct tg_test *test,
+                     const struct tg_rounds *rounds, struct tg_verdict *v)
 {
     const struct tg_cell *cells[] = {&test->of, &test->to};
     const struct tg_measurement *const *const rows[] = {rounds->of_rows, rounds->to_rows};
@@ -136,7 +132,7 @@ static void look_at_limits(const struct tg_rule *rule, const struct tg_test *tes
             "%s of %s takes %.3g s a call, and no machine here can do its work in less than "
             "%.3g s",
             cells[side]->kernel, cells[side]->build, call_s, lowest->facts.limit_s);
-        v->wants_more = v->wants_last = false;
+        v->wants_more = v->wants_last = v->wants_head = false;
         return;
     }
 }
@@ -293,7 +289,7 @@ static struct tg_verdict judge_rounds(const struct tg_plan *plan, const struct t
     }
     if (v.odd_node >= 0) tell_canaries(rounds, &v);
     if (v.is_clock_effect) tell_clocks(rounds, &v);
-    look_at_limits(rule, test, rounds, &v);
+    tg_judge_limits(rule, test, rounds, &v);
     look_at_clocks(&plan->policy.limits, rounds, &v);
     look_at_disturbances(&plan->policy.limits, rounds, &v);
     v.left_out = rounds->hollow;

@@ -37,6 +37,13 @@ bool tg_judge_broken(const struct tg_rounds *rounds, struct tg_verdict *verdict)
 void tg_judge_complete(const struct tg_limits *limits, const struct tg_rounds *rounds,
                        struct tg_verdict *verdict);
 
+/*
+ * Holds times against what the machines can do. A call that none of them can make so fast did not
+ * do its work, whatever its results: nothing is decided on it.
+ */
+void tg_judge_limits(const struct tg_rule *rule, const struct tg_test *test,
+                     const struct tg_rounds *rounds, struct tg_verdict *verdict);
+
 /* The rounds of a test, to be released by tg_evidence_release. */
 int tg_judge_gather(const struct tg_plan *plan, size_t test, const struct tg_rows *rows,
                     struct tg_rounds *rounds, struct tg_error *err);

@@ -119,17 +119,24 @@ int tg_lookout_attach(struct tg_plan *plan, struct tg_error *err)
     return 0;
 }
 
-/* The rounds of the block in which head is watched. */
+/* The test of the block in which head is watched: with its copy, or alone. */
+static struct tg_test watch_of(const struct tg_plan *plan, size_t test)
+{
+    const struct tg_block *block = &plan->spec.blocks[plan->lookouts[test].block];
+    struct tg_test alike = plan->spec.tests[test];
+    alike.has_to = block->cell_count == 2;
+    alike.to = block->cells[1];
+    return alike;
+}
+
+/* The rounds of that block. */
 static int gather(const struct tg_plan *plan, size_t test, const struct tg_rows *rows,
                   struct tg_rounds *rounds, struct tg_error *err)
 {
     const struct tg_lookout *w = &plan->lookouts[test];
-    const struct tg_block *block = &plan->spec.blocks[w->block];
-    struct tg_test alike = plan->spec.tests[test];
+    const struct tg_test alike = watch_of(plan, test);
     struct tg_rule rule = plan->policy.rules[alike.rule];
     size_t count;
-    alike.has_to = block->cell_count == 2;
-    alike.to = block->cells[1];
     if (!alike.has_to) snprintf(rule.rule, sizeof rule.rule, "ceiling"); /* reads one cell */
     const struct tg_measurement *const *own = tg_rows_of(rows, w->block, &count);
     return tg_evidence_gather(own, count, &alike, &rule, &plan->policy.limits, tg_rows_faults(rows),
@@ -273,6 +280,8 @@ int tg_lookout_judge(const struct tg_plan *plan, size_t test, const struct tg_ro
     if (!is_broken && rc > 0 && v.answer == TG_PASS) {
         tg_judge_complete(&plan->policy.limits, &rounds, &v);
         v.wants_head = v.wants_more;
+        const struct tg_test watched = watch_of(plan, test);
+        tg_judge_limits(&plan->policy.rules[watched.rule], &watched, &rounds, &v);
         v.spared = rounds.spared;
         memcpy(v.odd_device, rounds.odd_device, sizeof v.odd_device);
     }

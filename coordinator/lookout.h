@@ -11,9 +11,10 @@
 /*
  * Tests whose cell has a stored baseline. Head is measured first as the baseline was, in a block of
  * its own, for rounds_min rounds. If the trigger (trigger.h) is quiet the test passes, "unchanged
- * (baseline)", and base is never measured for it. Otherwise its own block, head beside the
- * baseline's library, decides as if there were no baseline. Where that library is missing nothing
- * can: an alarm is then called "suspect", and the test stays inconclusive.
+ * (baseline)", and base is never measured for it; times that no machine can do stay "impossible".
+ * Otherwise its own block, head beside the baseline's library, decides as if there were no
+ * baseline. Where that library is missing nothing can: an alarm is then called "suspect", and the
+ * test stays inconclusive.
  *
  * Numbers alone never fail a test.
  */

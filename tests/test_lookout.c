@@ -272,6 +272,32 @@ static void a_head_that_crashes_while_it_is_watched_is_told(void **state)
     assert_memory_equal(v.reason, "broken once, and repeated: ", 27);
 }
 
+/* A head that remembers its results was promoted so, and is where it was. */
+static void an_impossible_head_is_not_unchanged(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *policy, *block, *base;
+    } rows[] = {{POLICY(SLOWER), PAIR, MADE_BASE},
+                {POLICY(SLOWER), PAIR, NULL},
+                {POLICY(SLOWER ", " CEILING), CELL, MADE_BASE}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        end(NULL);
+        store(rows[i].policy, rows[i].block, steady, 5);
+        plan_with(rows[i].policy, rows[i].base);
+        for (int64_t r = 0; r < 5; r++) put_head(r, 0.003);
+        for (size_t k = 0; k < run.count; k++) run.rows[k].facts.limit_s = 40e-6;
+        struct tg_verdict v = judge();
+        assert_string_equal(v.word, "unchanged (baseline)");
+        assert_true(fabs(v.of_share - 0.4) < 0.01);
+        for (size_t k = 0; k < run.count; k++) run.rows[k].facts.limit_s = 0.5e-3;
+        v = judge();
+        assert_int_equal(v.answer, TG_INCONCLUSIVE);
+        assert_string_equal(v.word, "impossible");
+        assert_false(v.wants_more || v.wants_head || v.wants_last);
+    }
+}
+
 static void the_text_of_a_plan_keeps_its_baselines(void **state)
 {
     (void)state;
@@ -310,6 +336,7 @@ int main(void)
         TEST(times_of_other_canaries_say_nothing),
         TEST(a_wrong_head_fails_while_it_is_watched),
         TEST(a_head_that_crashes_while_it_is_watched_is_told),
+        TEST(an_impossible_head_is_not_unchanged),
         TEST(the_text_of_a_plan_keeps_its_baselines),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
