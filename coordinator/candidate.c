@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "coordinator/clocks.h"
+#include "coordinator/disturbance.h"
 #include "coordinator/rule.h"
 #include "results/metric.h"
 #include "results/stats.h"
@@ -57,36 +59,102 @@ static void name_canary(const struct tg_measurement *const *mine, size_t count,
                                                                                : "read");
 }
 
-int tg_candidate_take(const struct tg_measurement *const rows[], size_t count,
-                      const struct tg_cell *cell, const char *metric, int64_t rounds,
-                      struct tg_candidate *candidate, struct tg_error *err)
+/*
+ * The rows of head, in the order of their rounds, and for each that of what was measured beside it,
+ * or NULL. Sorts `rows`; returns how many of head's there are.
+ */
+static size_t pair_up(const struct tg_measurement **rows, size_t count, const struct tg_cell *cell,
+                      const char *metric, const struct tg_measurement **heads,
+                      const struct tg_measurement **others)
 {
-    const struct tg_measurement **mine = malloc((count + 1) * sizeof *mine);
-    double *values = malloc((3 * count + 1) * sizeof *values);
-    struct tg_candidate taken = {.value = NAN, .canary_dot = NAN, .canary_read = NAN};
     size_t used = 0;
-    int rc = mine && values ? 0 : tg_fail(err, "out of memory");
-    for (size_t i = 0; rc == 0 && i < count; i++)
-        if (memcmp(&rows[i]->cell, cell, sizeof *cell) == 0 &&
-            isfinite(log_median(rows[i], metric)))
-            mine[used++] = rows[i];
-    if (rc == 0 && used > 0) qsort(mine, used, sizeof *mine, by_round);
-    if (rc == 0 && rounds > 0 && used >= (size_t)rounds) {
-        double *dots = values + count, *reads = dots + count;
-        used = (size_t)rounds;
-        for (size_t i = 0; i < used; i++) {
-            values[i] = log_median(mine[i], metric);
-            dots[i] = log(mine[i]->facts.canary_dot_s);
-            reads[i] = log(mine[i]->facts.canary_read_s);
-        }
-        taken.rounds = rounds;
-        taken.value = median_of(values, used);
-        taken.canary_dot = median_of(dots, used);
-        taken.canary_read = median_of(reads, used);
-        name_canary(mine, used, &taken);
+    if (count > 0) qsort(rows, count, sizeof *rows, by_round);
+    for (size_t i = 0; i < count; i++) {
+        if (memcmp(&rows[i]->cell, cell, sizeof *cell) != 0 ||
+            !isfinite(log_median(rows[i], metric)))
+            continue;
+        others[used] = NULL;
+        for (size_t k = i ? i - 1 : 0; k <= i + 1 && k < count; k++)
+            if (by_round(&rows[k], &rows[i]) == 0 &&
+                memcmp(&rows[k]->cell, cell, sizeof *cell) != 0)
+                others[used] = rows[k];
+        heads[used++] = rows[i];
     }
-    free(mine);
+    return used;
+}
+
+static unsigned causes_of(const struct tg_measurement *row, const struct tg_limits *limits)
+{
+    if (!row) return 0;
+    const struct tg_disturbance_facts facts = tg_disturbance_facts(&row->facts);
+    return tg_disturbance_causes(&facts, limits);
+}
+
+/*
+ * Leaves out the rounds that decide nothing, as the gate does: disturbed, or discarded for the
+ * clock of their device. With too many of them none is left.
+ */
+static int leave_out(const struct tg_measurement **heads,
+                     const struct tg_measurement *const others[], size_t *count,
+                     const struct tg_limits *limits, struct tg_error *err)
+{
+    struct tg_discards discards;
+    struct tg_disturbed disturbed = {0};
+    size_t kept = 0;
+    bool *discarded = malloc((*count + 1) * sizeof *discarded);
+    if (!discarded) return tg_fail(err, "out of memory");
+    int rc = tg_clocks_look(heads, others, *count, limits, discarded, &discards, err);
+    for (size_t i = 0; rc == 0 && i < *count; i++) {
+        unsigned causes = causes_of(heads[i], limits) | causes_of(others[i], limits);
+        tg_disturbance_count(&disturbed, causes);
+        if (!causes && !discarded[i]) heads[kept++] = heads[i];
+    }
+    free(discarded);
+    if (rc < 0) return -1;
+    bool is_over = tg_clocks_are_thermal(&discards, limits) ||
+                   tg_disturbance_is_over(&disturbed, limits);
+    *count = is_over ? 0 : kept;
+    return 0;
+}
+
+/* What these rounds of head say. */
+static int look_at(const struct tg_measurement *const heads[], size_t count, const char *metric,
+                   struct tg_candidate *c, struct tg_error *err)
+{
+    double *values = malloc((3 * count + 1) * sizeof *values);
+    if (!values) return tg_fail(err, "out of memory");
+    double *dots = values + count, *reads = dots + count;
+    for (size_t i = 0; i < count; i++) {
+        values[i] = log_median(heads[i], metric);
+        dots[i] = log(heads[i]->facts.canary_dot_s);
+        reads[i] = log(heads[i]->facts.canary_read_s);
+    }
+    c->rounds = (int64_t)count;
+    c->value = median_of(values, count);
+    c->canary_dot = median_of(dots, count);
+    c->canary_read = median_of(reads, count);
+    name_canary(heads, count, c);
     free(values);
+    return 0;
+}
+
+int tg_candidate_take(const struct tg_measurement *const rows[], size_t count,
+                      const struct tg_cell *cell, const char *metric,
+                      const struct tg_limits *limits, struct tg_candidate *candidate,
+                      struct tg_error *err)
+{
+    const struct tg_measurement **sorted = malloc((3 * count + 1) * sizeof *sorted);
+    struct tg_candidate taken = {.value = NAN, .canary_dot = NAN, .canary_read = NAN};
+    if (!sorted) return tg_fail(err, "out of memory");
+    const struct tg_measurement **heads = sorted + count, **others = heads + count;
+    for (size_t i = 0; i < count; i++) sorted[i] = rows[i];
+    size_t used = pair_up(sorted, count, cell, metric, heads, others);
+    int rc = 0;
+    if (tg_metric_is_of_time(tg_metric_find(metric)))
+        rc = leave_out(heads, others, &used, limits, err);
+    if (rc == 0 && limits->rounds_min > 0 && used >= (size_t)limits->rounds_min)
+        rc = look_at(heads, (size_t)limits->rounds_min, metric, &taken, err);
+    free(sorted);
     if (rc == 0) *candidate = taken;
     return rc;
 }
@@ -175,8 +243,7 @@ static int take_cell(const struct tg_plan *plan, const struct tg_rows *rows, siz
         return 0;
     }
     const struct tg_measurement *const *own = tg_rows_of(rows, block, &count);
-    if (tg_candidate_take(own, count, &t->of, rule->metric, plan->policy.limits.rounds_min, &taken,
-                          err) < 0)
+    if (tg_candidate_take(own, count, &t->of, rule->metric, &plan->policy.limits, &taken, err) < 0)
         return -1;
     if (taken.rounds == 0) return 0;
     struct tg_baseline_cell *cell = tg_baseline_add_cell(b);

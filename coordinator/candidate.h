@@ -15,9 +15,11 @@
  * same way. Runs are compared by it when a baseline is made of them, and when one is used
  * (trigger.h).
  *
- * The value is of the first `rounds_min` whole rounds, in every run the same number, so that no run
- * is surer of itself than another. What shares the core with a cell shifts its time: only blocks
- * of head alone, or of head and its own copy, can be the same in two runs.
+ * The value is of the first `rounds_min` whole rounds that count, in every run the same number, so
+ * that no run is surer of itself than another. Rounds that the gate leaves out count here as little
+ * (clocks.h, disturbance.h), and with more of them than the policy allows there is no value. What
+ * shares the core with a cell shifts its time: only blocks of head alone, or of head and its own
+ * copy, can be the same in two runs.
  */
 
 struct tg_candidate {
@@ -27,10 +29,11 @@ struct tg_candidate {
     char limited_by[TG_TEXT_SIZE]; /* "dot" or "read"; "none" if that is not known, or a device's */
 };
 
-/* What the `count` rows of its block say of a cell, for a metric. */
+/* What the `count` rows of its block, all of one run, say of a cell, for a metric. */
 int tg_candidate_take(const struct tg_measurement *const rows[], size_t count,
-                      const struct tg_cell *cell, const char *metric, int64_t rounds,
-                      struct tg_candidate *candidate, struct tg_error *err);
+                      const struct tg_cell *cell, const char *metric,
+                      const struct tg_limits *limits, struct tg_candidate *candidate,
+                      struct tg_error *err);
 
 /*
  * The block in which another run could measure the head of a test again: head alone, if another

@@ -139,7 +139,8 @@ static int take_classes(const struct tg_plan *plan, const struct tg_run *run,
         if (rc == 0 && c->baselines[h].cell_count == 0)
             rc = tg_fail(err,
                          "no cell that a later run could measure again has %lld whole rounds of "
-                         "head alone or beside its copy",
+                         "head alone or beside its copy that were neither disturbed nor "
+                         "discarded",
                          (long long)plan->policy.limits.rounds_min);
     }
     tg_rows_destroy(rows);

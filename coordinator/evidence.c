@@ -294,13 +294,6 @@ static int node_of(struct tg_rounds *rounds, const char *host)
     return (int)n;
 }
 
-/* Whether a metric depends on what the machine does meanwhile: what is noisy, but for bytes. */
-static bool is_of_time(const struct tg_rule *rule)
-{
-    const struct tg_metric *metric = tg_metric_find(rule->metric);
-    return metric && metric->nature == TG_SAMPLED && strcmp(metric->unit, "B") != 0;
-}
-
 /* What disturbed a round: either of its sides. */
 static unsigned causes_of(const struct tg_rounds *rounds, size_t round,
                           const struct tg_limits *limits)
@@ -420,7 +413,7 @@ int tg_evidence_gather(const struct tg_measurement *const rows[], size_t count,
     take_rounds(rows, count, test, rule, is_kernels ? NULL : find_odd(rows, count), rounds,
                 &gathered);
     free(sorted);
-    if (is_of_time(rule) && discard(&gathered, limits, err) < 0) {
+    if (tg_metric_is_of_time(tg_metric_find(rule->metric)) && discard(&gathered, limits, err) < 0) {
         tg_evidence_release(&gathered);
         return -1;
     }

@@ -159,8 +159,8 @@ static int take_sessions(const struct tg_plan *plan, size_t test, const struct t
         size_t used = 0;
         for (size_t i = 0; i < count; i++)
             if ((size_t)own[i]->session == s) mine[used++] = own[i];
-        rc = tg_candidate_take(mine, used, &t->of, w->cell->metric, plan->policy.limits.rounds_min,
-                               &taken, err);
+        rc = tg_candidate_take(mine, used, &t->of, w->cell->metric, &plan->policy.limits, &taken,
+                               err);
         if (rc < 0 || taken.rounds == 0) continue;
         /* Times of other canaries say nothing of these. */
         bool is_same = strcmp(w->cell->canary, "none") == 0 ||

@@ -17,6 +17,11 @@ const struct tg_metric *tg_metric_find(const char *name)
     return NULL;
 }
 
+bool tg_metric_is_of_time(const struct tg_metric *metric)
+{
+    return metric && metric->nature == TG_SAMPLED && strcmp(metric->unit, "B") != 0;
+}
+
 size_t tg_metric_count(void)
 {
     return sizeof metrics / sizeof *metrics;

@@ -2,6 +2,7 @@
 #ifndef TG_RESULTS_METRIC_H
 #define TG_RESULTS_METRIC_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* Quantities: each with its unit, its better side and its meaning, declared in metrics.def. */
@@ -21,6 +22,12 @@ struct tg_metric {
 
 /* The row of metrics.def of that name, or NULL. */
 const struct tg_metric *tg_metric_find(const char *name);
+
+/*
+ * Whether a metric depends on what the machine does meanwhile: what is noisy, but for bytes. False
+ * for NULL.
+ */
+bool tg_metric_is_of_time(const struct tg_metric *metric);
 
 /* The rows in order; tg_metric_at(i) for i < tg_metric_count(). */
 size_t tg_metric_count(void);

@@ -63,7 +63,9 @@ static struct tg_candidate take(size_t test, int64_t rounds)
     size_t count;
     const struct tg_test *t = &plan.spec.tests[test];
     const struct tg_measurement *const *own = tg_rows_of(rows, t->block, &count);
-    if (tg_candidate_take(own, count, &t->of, "call_time", rounds, &taken, &err) < 0)
+    struct tg_limits limits = plan.policy.limits;
+    limits.rounds_min = rounds;
+    if (tg_candidate_take(own, count, &t->of, "call_time", &limits, &taken, &err) < 0)
         fail_msg("%s", err.text);
     return taken;
 }
@@ -97,6 +99,41 @@ static void a_round_that_broke_is_none(void **state)
     sort_rows();
     assert_int_equal(take(0, 2).rounds, 2);
     assert_int_equal(take(0, 3).rounds, 0);
+}
+
+/* As the gate leaves them out: a round that one side's clock discards, and one that was disturbed.
+ */
+static void a_round_that_does_not_count_is_none(void **state)
+{
+    (void)state;
+    static const double values[] = {-5, 0.1, 0.2, -5, 0.3, 0.2, 0.2, 0.2, 0.2, 0.2};
+    static const char policy[] =
+        "{\"tritgate_policy\": 1, \"flow\": \"review\", \"limits\": {\"steal_share\": 0.01, "
+        "\"throttled_share\": 0.2, \"disturbed_share\": 0.2}, \"rules\": [" SLOWER("0.05", "") "]}";
+    plan_for(policy, NULL);
+    put_rounds(0, values, 10);
+    for (size_t i = 0; i < run.count; i++) {
+        struct tg_facts *facts = &run.rows[i].facts;
+        bool is_copy = strcmp(run.rows[i].cell.build, "copy") == 0;
+        facts->sampled_s = 1;
+        facts->own_steal_s = run.rows[i].round == 0 && is_copy ? 0.02 : 0;
+        facts->sm_clock_hz = run.rows[i].round == 3 && is_copy ? 1e9 : 2e9;
+    }
+    sort_rows();
+    struct tg_candidate taken = take(0, 3);
+    assert_int_equal(taken.rounds, 3);
+    assert_true(fabs(taken.value - (log(1e-4) + 0.2)) < 1e-12);
+    assert_int_equal(take(0, 8).rounds, 8);
+    assert_int_equal(take(0, 9).rounds, 0);
+
+    for (size_t i = 0; i < run.count; i++) /* too many of ten */
+        run.rows[i].facts.own_steal_s = run.rows[i].round < 3 ? 0.02 : 0;
+    assert_int_equal(take(0, 3).rounds, 0);
+    for (size_t i = 0; i < run.count; i++) {
+        run.rows[i].facts.own_steal_s = 0;
+        run.rows[i].facts.sm_clock_hz = run.rows[i].round < 3 ? 1e9 : 2e9;
+    }
+    assert_int_equal(take(0, 7).rounds, 0);
 }
 
 /* What limits most of its rounds chooses the canary; one round with other canaries spoils it. */
@@ -196,6 +233,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_candidate_is_of_its_first_rounds),
         TEST(a_round_that_broke_is_none),
+        TEST(a_round_that_does_not_count_is_none),
         TEST(canaries_are_taken_along),
         TEST(head_alone_is_preferred_to_head_with_its_copy),
         TEST(a_run_becomes_a_baseline_of_one_session),

@@ -47,12 +47,23 @@ static void an_accuracy_is_fixed_and_better_when_higher(void **state)
     assert_int_equal(accuracy->sign, TG_ANY);
 }
 
+static void bytes_and_what_is_fixed_are_not_of_time(void **state)
+{
+    (void)state;
+    assert_true(tg_metric_is_of_time(tg_metric_find("call_time")));
+    assert_true(tg_metric_is_of_time(tg_metric_find("decode_rate")));
+    assert_false(tg_metric_is_of_time(tg_metric_find("kernel_accuracy")));
+    assert_false(tg_metric_is_of_time(tg_metric_find("peak_memory")));
+    assert_false(tg_metric_is_of_time(NULL));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_row_is_found_by_its_name_and_once),
         cmocka_unit_test(the_time_of_a_call_is_sampled_positive_and_better_when_lower),
         cmocka_unit_test(an_accuracy_is_fixed_and_better_when_higher),
+        cmocka_unit_test(bytes_and_what_is_fixed_are_not_of_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
