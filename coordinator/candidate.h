@@ -54,7 +54,7 @@ int tg_candidate_key(const struct tg_plan *plan, size_t hardware, struct tg_base
 
 /*
  * What a run measured on one class of hardware, as a baseline of one session (without dates): its
- * cells with their margin, the narrowest of their tests. `run` is the digest of its evidence, and
+ * cells with their margin, the narrowest of their tests. `run` is the digest of its first row, and
  * `date` that of its last row.
  */
 int tg_candidate_baseline(const struct tg_plan *plan, const struct tg_rows *rows, size_t hardware,

@@ -94,7 +94,7 @@ struct candidate {
     struct tg_baseline *baselines;
     size_t count;
     char library[4096]; /* where the library was */
-    char evidence[TG_DIGEST_SIZE];
+    char evidence[TG_DIGEST_SIZE], beginning[TG_DIGEST_SIZE];
 };
 
 static void release(struct candidate *c)
@@ -133,7 +133,7 @@ static int take_classes(const struct tg_plan *plan, const struct tg_run *run,
     int rc = tg_rows_create(plan, &rows, err);
     for (size_t i = 0; rc == 0 && i < run->count; i++) rc = tg_rows_add(rows, &run->rows[i], err);
     for (size_t h = 0; rc == 0 && h < plan->class_count; h++) {
-        rc = tg_candidate_baseline(plan, rows, h, run->evidence, decision->date, &c->baselines[h],
+        rc = tg_candidate_baseline(plan, rows, h, run->beginning, decision->date, &c->baselines[h],
                                    err);
         if (rc == 0) c->count++;
         if (rc == 0 && c->baselines[h].cell_count == 0)
@@ -146,6 +146,7 @@ static int take_classes(const struct tg_plan *plan, const struct tg_run *run,
     tg_rows_destroy(rows);
     snprintf(c->library, sizeof c->library, "%s", plan->workers[0].head.path);
     memcpy(c->evidence, run->evidence, sizeof c->evidence);
+    memcpy(c->beginning, run->beginning, sizeof c->beginning);
     return rc;
 }
 
@@ -191,13 +192,16 @@ static int join(struct tg_baseline *b, const struct candidate *first, const stru
     return tg_baseline_merge(b, found, err);
 }
 
-/* Two runs are two looks at the machine; a copy of one is not. */
+/* Two runs are two looks at the machine; a copy of one is not, nor one that was gone on with. */
 static int check_distinct(const struct candidate *runs, size_t count, struct tg_error *err)
 {
     for (size_t i = 1; i < count; i++)
         for (size_t j = 0; j < i; j++)
             if (strcmp(runs[i].evidence, runs[j].evidence) == 0)
                 return tg_fail(err, "'%s' and '%s' are the same run", runs[j].path, runs[i].path);
+            else if (strcmp(runs[i].beginning, runs[j].beginning) == 0)
+                return tg_fail(err, "runs '%s' and '%s' have a measurement in common", runs[j].path,
+                               runs[i].path);
     return 0;
 }
 

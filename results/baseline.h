@@ -39,7 +39,7 @@ struct tg_baseline_key {
 };
 
 struct tg_baseline_session {
-    char run[TG_DIGEST_SIZE]; /* digest of its evidence */
+    char run[TG_DIGEST_SIZE]; /* digest of its first row: no resume changes it */
     char date[TG_TEXT_SIZE];  /* of its last row, UTC */
 };
 

@@ -44,11 +44,13 @@ struct tg_run {
     struct tg_measurement *rows;
     size_t count;
     char *matrix, *policy, *plan;
-    char *acceptance;   /* NULL if the run has none */
-    char *tries;        /* why it was gone on with; NULL if it was not */
-    char evidence[65];  /* SHA-256 of all rows' digests, in their order */
-    int is_sealed;      /* digests.json was there, and fits */
-    char dropped[1024]; /* what a kill left damaged at the end of files, "" if nothing */
+    char *acceptance;      /* NULL if the run has none */
+    char *tries;           /* why it was gone on with; NULL if it was not */
+    char evidence[65];     /* SHA-256 of all rows' digests, in their order */
+    char beginning[65];    /* digest of the first row of the first attempt: no resume changes it */
+    int64_t first_attempt; /* that has rows; 0 and "" without any */
+    int is_sealed;         /* digests.json was there, and fits */
+    char dropped[1024];    /* what a kill left damaged at the end of files, "" if nothing */
 };
 
 /*

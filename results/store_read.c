@@ -176,6 +176,10 @@ static int take_rows(const struct shard *s, struct tg_run *run, struct tg_digest
             return -1;
         }
         memcpy(before, digest, sizeof before);
+        if (!*run->beginning || m->attempt < run->first_attempt) {
+            memcpy(run->beginning, digest, sizeof digest);
+            run->first_attempt = m->attempt;
+        }
         tg_digest_update(evidence, digest, sizeof digest);
         run->count++;
         ++*taken;

@@ -37,6 +37,11 @@ check 'evidence can be imported' bash -c '
 check 'but not promoted' refuses 'its evidence was imported' promote run2 imported
 gives 2 "$TRITGATE" run record.json --budget 0.01 --out short >/dev/null
 check 'a run that had no time' refuses 'has 3 whole rounds of head alone or beside its copy' promote run1 short
+cp -r short long
+gives 2 "$TRITGATE" run --resume short --budget 30 >/dev/null
+gives 2 "$TRITGATE" run --resume long --budget 30 >/dev/null
+check 'nor one and its copy, both gone on with' refuses "runs 'short' and 'long' have a measurement in common" \
+    promote short long
 ask slow '"stub_twice"' limit=1.5
 gives 1 "$TRITGATE" run slow.json --out failed >/dev/null
 check 'a run that failed' refuses "run 'failed' cannot be promoted: it failed" promote run1 failed

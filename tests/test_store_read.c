@@ -68,6 +68,44 @@ static void a_sealed_run_says_so(void **state)
     tg_store_release(&run);
 }
 
+/* A file of a later attempt, by a rank whose files come first: those of rank 0 do. */
+static void what_a_run_began_with_no_resume_changes(void **state)
+{
+    (void)state;
+    struct tg_run run, again;
+    struct tg_error err;
+    struct tg_store *store;
+    struct tg_measurement m;
+    run_fill(SHARD, 0, 3);
+    run_fill("worker-0002.1.h5", 3, 2);
+    if (tg_store_read(run_directory, &run, &err) < 0) fail_msg("%s", err.text);
+    assert_int_equal(strlen(run.beginning), 64);
+    assert_int_equal(run.first_attempt, 1);
+    assert_int_equal(tg_store_create(run_path("worker-0000.2.h5"), &run_plan, &store, &err), 0);
+    run_measurement(7, &m);
+    m.attempt = 2;
+    assert_int_equal(tg_store_append(store, &m, &err), 0);
+    assert_int_equal(tg_store_close(store, &err), 0);
+    tg_measurement_free(&m);
+    if (tg_store_read(run_directory, &again, &err) < 0) fail_msg("%s", err.text);
+    assert_int_equal(again.rows[0].attempt, 2);
+    assert_string_not_equal(again.evidence, run.evidence);
+    assert_string_equal(again.beginning, run.beginning);
+    char beginning[65];
+    memcpy(beginning, run.beginning, sizeof beginning);
+    tg_store_release(&run);
+    tg_store_release(&again);
+    unlink(run_path(SHARD)); /* what began with another row is another run */
+    if (tg_store_read(run_directory, &again, &err) < 0) fail_msg("%s", err.text);
+    assert_string_not_equal(again.beginning, beginning);
+    tg_store_release(&again);
+    unlink(run_path("worker-0000.2.h5"));
+    unlink(run_path("worker-0002.1.h5"));
+    if (tg_store_read(run_directory, &again, &err) < 0) fail_msg("%s", err.text);
+    assert_string_equal(again.beginning, "");
+    tg_store_release(&again);
+}
+
 static void a_byte_changed_after_the_seal_is_noticed_wherever_it_is(void **state)
 {
     (void)state;
@@ -399,6 +437,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_sealed_run_says_so),
+        TEST(what_a_run_began_with_no_resume_changes),
         TEST(a_byte_changed_after_the_seal_is_noticed_wherever_it_is),
         TEST(a_byte_of_the_seal_itself_cannot_be_changed),
         TEST(a_file_cut_after_the_seal_is_refused),
