@@ -11,12 +11,11 @@
 #include "coordinator/plan.h"
 #include "coordinator/rule.h"
 
-/* Whether it is a day of the calendar, written as 2026-12-31. */
-static bool is_day(const char *text)
+static const char form[] = "0000-00-00"; /* of a day */
+
+bool tg_acceptance_has_day(const char *text)
 {
-    static const char form[] = "0000-00-00";
     static const int days[] = {31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
-    if (strlen(text) != sizeof form - 1) return false;
     for (size_t i = 0; i < sizeof form - 1; i++)
         if (form[i] == '0' ? text[i] < '0' || text[i] > '9' : text[i] != form[i]) return false;
     long year = strtol(text, NULL, 10), month = strtol(text + 5, NULL, 10);
@@ -63,7 +62,7 @@ static int read_entry(const struct tg_json_file *file, const struct tg_json *ent
     a->loss = tg_json_number(loss);
     if (tg_json_kind(loss) != TG_JSON_NUMBER || !(a->loss > 0 && a->loss < 1))
         return tg_json_fail(file, loss ? loss : entry, err, "'loss' lies between 0 and 1");
-    if (!is_day(a->expires))
+    if (!tg_acceptance_has_day(a->expires) || strlen(a->expires) != sizeof form - 1)
         return tg_json_fail(file, tg_json_get(entry, "expires"), err,
                             "a day is expected, as 2026-12-31");
     return 0;
@@ -119,10 +118,11 @@ static bool names(const struct tg_accepted *a, const struct tg_plan *plan, size_
            strcmp(a->metric, rule->metric) == 0 && tg_cell_matches(&t->of, a->cells, &plan->words);
 }
 
-/* Days are written so that they are ordered as texts are. */
+/* Days are written so that they are ordered as texts are; of what is none, nothing is known. */
 static bool has_expired(const struct tg_accepted *a, const char *date)
 {
-    return strncmp(date, a->expires, strlen(a->expires)) > 0;
+    if (!*date) return false; /* it has not come */
+    return !tg_acceptance_has_day(date) || strncmp(date, a->expires, strlen(a->expires)) > 0;
 }
 
 void tg_acceptance_apply(const struct tg_plan *plan, const char *date, size_t test,

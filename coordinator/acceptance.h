@@ -2,6 +2,7 @@
 #ifndef TG_COORDINATOR_ACCEPTANCE_H
 #define TG_COORDINATOR_ACCEPTANCE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/error.h"
@@ -47,6 +48,9 @@ struct tg_verdict;
 int tg_acceptance_parse(const char *text, const struct tg_words *words,
                         struct tg_acceptance *acceptance, struct tg_error *err);
 
+/* Whether a text begins with a day of the calendar, as 2026-12-31. */
+bool tg_acceptance_has_day(const char *text);
+
 void tg_acceptance_release(struct tg_acceptance *acceptance);
 
 /*
@@ -55,7 +59,8 @@ void tg_acceptance_release(struct tg_acceptance *acceptance);
  * does not cover, since it is too large or the entry has expired, stays one, and its reason says
  * so.
  *
- *   date  of the run's last row, "2026-01-02T03:04:05Z"; "" if it has not come: none has expired
+ *   date  of the run's last row, "2026-01-02T03:04:05Z"; "" if it has not come: none has expired.
+ * By a date that is of no day all have
  */
 void tg_acceptance_apply(const struct tg_plan *plan, const char *date, size_t test,
                          struct tg_verdict *verdict);

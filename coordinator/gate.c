@@ -350,7 +350,8 @@ static void find_date(const struct tg_run *run, struct tg_decision *d)
     snprintf(d->date, sizeof d->date, "unknown");
     for (size_t i = 0; i < run->count; i++) {
         const char *date = run->rows[i].facts.date;
-        if (strcmp(date, "unknown") == 0 || (is_found && strcmp(date, d->date) <= 0)) continue;
+        if (!*date || strcmp(date, "unknown") == 0 || (is_found && strcmp(date, d->date) <= 0))
+            continue;
         memcpy(d->date, date, sizeof d->date);
         is_found = true;
     }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "coordinator/acceptance.h"
 #include "matrix/words.h"
 #include "results/digest.h"
 #include "results/metric.h"
@@ -79,6 +80,9 @@ static int take_line(const char *line, size_t length, struct tg_measurement *m,
         memcpy(m->facts.hardware, m->facts.cpu, sizeof m->facts.hardware);
     int rc = 0;
     if (m->attempt < 1) rc = tg_fail(err, "its attempt is less than 1");
+    if (strcmp(m->facts.date, "unknown") != 0 && !tg_acceptance_has_day(m->facts.date))
+        rc = tg_fail(err, "date '%s' is of no day: as 2026-12-31T00:00:00Z, or unknown",
+                     m->facts.date);
     if (m->unpaired > 1) rc = tg_fail(err, "'unpaired' is 0 or 1");
     if (rc == 0 && check_cell(&m->cell, err) < 0) rc = -1;
     if (rc == 0 && check_block(m, err) < 0) rc = -1;

@@ -120,8 +120,30 @@ static void an_entry_holds_to_its_day_by_the_date_of_the_run(void **state)
     struct tg_verdict v = {.answer = TG_FAIL, .estimate = 0.01};
     tg_acceptance_apply(&plan, "unknown", avx2, &v);
     assert_int_equal(v.answer, TG_FAIL);
+    static const char *const undated[] = {"01.01.2026", "2025", "2025-13-01T00:00:00Z",
+                                          " 2025-01-01", "2025-01-0"};
+    for (size_t i = 0; i < sizeof undated / sizeof *undated; i++) { /* of no day, none covers it */
+        tg_acceptance_apply(&plan, undated[i], avx2, &v);
+        assert_int_equal(v.answer, TG_FAIL);
+    }
     tg_acceptance_apply(&plan, "2025-12-31T23:59:59Z", avx2, &v);
     assert_int_equal(v.answer, TG_PASS);
+    v = (struct tg_verdict){.answer = TG_FAIL, .estimate = 0.01};
+    tg_acceptance_apply(&plan, "", avx2, &v); /* it has not come */
+    assert_int_equal(v.answer, TG_PASS);
+}
+
+static void a_run_without_a_date_is_excused_by_nothing(void **state)
+{
+    (void)state;
+    static const char *const dates[] = {"unknown", "", "05.08.2027"};
+    for (size_t i = 0; i < sizeof dates / sizeof *dates; i++) {
+        begin(POLICY("time"));
+        for (size_t k = 0; k < run.count; k++)
+            snprintf(run.rows[k].facts.date, TG_TEXT_SIZE, "%s", dates[i]);
+        take(FILE_OF(ENTRY("kernel=i2s_avx2", "0.08", "2026-01-02")));
+        decide(TG_FAIL);
+    }
 }
 
 static void what_meets_no_failure_is_named(void **state)
@@ -229,6 +251,7 @@ int main(void)
         TEST(a_larger_loss_than_the_accepted_one_fails),
         TEST(a_loss_is_one_of_what_the_rule_counts),
         TEST(an_entry_holds_to_its_day_by_the_date_of_the_run),
+        TEST(a_run_without_a_date_is_excused_by_nothing),
         TEST(what_meets_no_failure_is_named),
         TEST(only_slowness_can_be_accepted),
         TEST(a_file_that_says_too_little_is_refused),
