@@ -25,11 +25,23 @@ static bool stands_for(const struct tg_plan *plan, size_t other, size_t test)
     return !t->has_to || are_alike(&t->to, &o->to, *rule->against ? rule->axis : "");
 }
 
+/* Whether head was measured beside its copy for want of the base that the rule asks for. */
+static bool is_stand_in(const struct tg_plan *plan, size_t test)
+{
+    const struct tg_test *t = &plan->spec.tests[test];
+    return t->is_shadow && strcmp(t->to.build, plan->policy.rules[t->rule].to) != 0;
+}
+
+static bool is_measured(const struct tg_plan *plan, const struct tg_verdict verdicts[], size_t test)
+{
+    return verdicts[test].answer != TG_SKIP && !is_stand_in(plan, test);
+}
+
 static bool is_lacking(const struct tg_plan *plan, const struct tg_verdict verdicts[], size_t test)
 {
-    if (verdicts[test].answer != TG_SKIP || plan->spec.tests[test].is_shadow) return false;
+    if (is_measured(plan, verdicts, test)) return false;
     for (size_t i = 0; i < plan->spec.test_count; i++)
-        if (verdicts[i].answer != TG_SKIP && stands_for(plan, i, test)) return false;
+        if (is_measured(plan, verdicts, i) && stands_for(plan, i, test)) return false;
     return true;
 }
 
@@ -43,7 +55,9 @@ static void look_at_rule(const struct tg_plan *plan, const struct tg_verdict ver
         selected++;
         if (!is_lacking(plan, verdicts, i)) continue;
         lacking++;
-        if (!*why) *why = verdicts[i].reason;
+        if (!*why)
+            *why = verdicts[i].answer == TG_SKIP ? verdicts[i].reason
+                                                 : "there is no base to compare with";
     }
     const char *name = tg_policy_rule_name(&plan->policy.rules[r]), *before = used ? ", " : "";
     if (selected == 0)

@@ -14,8 +14,9 @@
  *
  * Each test of such a rule must have been measured, on one class of hardware at least; of tests
  * that compare one cell with several rivals (`against`), which differ in nothing but the axis of
- * the rule, one: who is better than every kernel that a machine has is better than its best. And a
- * required rule must select something.
+ * the rule, one: who is better than every kernel that a machine has is better than its best. What
+ * compares head with its copy for want of a base measures not what was asked. And a required rule
+ * must select something.
  */
 
 /*

@@ -163,14 +163,44 @@ static void a_pattern_that_nothing_matches_is_named(void **state)
     assert_false(tg_coverage_has_idle_patterns(&plan, text, sizeof text));
 }
 
+/* What stood in for base is not what was asked for. */
+static void builds_that_must_be_compared_need_a_base(void **state)
+{
+    (void)state;
+    static const char all[] = POLICY(BUILDS(REQUIRED) ", " FLOOR(""));
+    static const char copy[] = POLICY(
+        "{\"rule\": \"noninferior\", \"metric\": \"call_time\", \"axis\": \"build\", \"of\": "
+        "\"head\", \"to\": \"copy\", \"tolerance\": 0.02, \"margin\": 0.05" REQUIRED
+        "}, " FLOOR(""));
+    assert_string_equal(lacks(all, 8, 0),
+                        "call_time (6 tests); the first: there is no base to compare with");
+    assert_string_equal(lacks(POLICY(BUILDS("") ", " FLOOR("")), 8, 0), "");
+    assert_non_null(strstr(lacks(copy, 8, 0), "call_time (2 tests); the first: instruction set"));
+    struct tg_capability worker = made_worker("a", MADE_BASE);
+    tg_plan_release(&plan);
+    made_kernel(&worker.head, "i2s_avx512vnni")->here = true;
+    worker.head.cores = 8;
+    made_plan(MATRIX, all, &worker, 1, &made_asked, &plan);
+    struct tg_verdict *verdicts = calloc(plan.spec.test_count, sizeof *verdicts);
+    assert_non_null(verdicts);
+    for (size_t i = 0; i < plan.spec.test_count; i++)
+        tg_rule_say(&verdicts[i], TG_PASS, "unchanged", "%s", "");
+    assert_false(tg_coverage_lacks(&plan, verdicts, text, sizeof text));
+    free(verdicts);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_teardown(name, end)
     const struct CMUnitTest tests[] = {
-        TEST(what_nobody_requires_is_not_missed),      TEST(rivals_that_a_machine_has_not_are_none),
-        TEST(whom_a_rule_names_must_be_there),         TEST(one_class_of_machines_is_enough),
-        TEST(a_rule_that_selects_nothing_is_missing),  TEST(a_base_is_there_to_be_compared),
+        TEST(what_nobody_requires_is_not_missed),
+        TEST(rivals_that_a_machine_has_not_are_none),
+        TEST(whom_a_rule_names_must_be_there),
+        TEST(one_class_of_machines_is_enough),
+        TEST(a_rule_that_selects_nothing_is_missing),
+        TEST(a_base_is_there_to_be_compared),
         TEST(a_pattern_that_nothing_matches_is_named),
+        TEST(builds_that_must_be_compared_need_a_base),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -36,6 +36,11 @@ check 'without a base the report says so first' grep -q 'not compared with an ea
 shadow='{"tritgate_policy":1,"flow":"review","limits":{"rounds_min":3,"round_s":0.005,"sample_s":0.00005,"warmup_min_s":0.001,"warmup_max_s":0.01},"rules":[{"rule":"noninferior","metric":"call_time","axis":"build","of":"head","to":"base","tolerance":0.02,"margin":0.05}]}'
 echo "$shadow" >shadow.json
 check 'shadows alone never pass' gives 2 "$TRITGATE" run "$quick" --policy shadow.json --out r6
+must='{"rule": "noninferior", "metric": "call_time", "axis": "build", "of": "head", "to": "base", "tolerance": 0.02,
+    "margin": 0.05, "required": true}'
+sed "s|\"rules\": \[|&$(tr '\n' ' ' <<<"$must"),|" "$data/quick_policy.json" >compare.json
+check 'builds that must be compared need a base' gives 2 "$TRITGATE" run "$quick" --policy compare.json --out r6b
+check 'and it says so' says 'required, and not measured: call_time .*there is no base to compare with'
 
 check 'no worker file: inconclusive, not a pass' bash -c 'cp -r run gone && rm gone/worker-* gone/digests.json'
 check 'it is' gives 2 "$TRITGATE" gate gone
