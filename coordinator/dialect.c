@@ -47,13 +47,26 @@ static double badness(const struct source *s, size_t test)
     return reads(rule, "least") || reads(rule, "factor") ? -estimate : estimate;
 }
 
+/* Whether a test is a shadow that decides nothing. */
+static bool is_idle(const struct source *s, size_t test)
+{
+    return is_shadow(s, test) && !tg_gate_counts(s->plan, test, &s->decision->verdicts[test]);
+}
+
+/* Whether one test is worse than another; any that decides something is worse than a shadow. */
+static bool is_worse(const struct source *s, size_t test, size_t other)
+{
+    if (is_idle(s, test) != is_idle(s, other)) return is_idle(s, other);
+    return badness(s, test) > badness(s, other);
+}
+
 /* The worst of the measured tests of that name; the count of tests if there is none. */
 static size_t worst(const struct source *s, const char *name)
 {
     size_t found = s->decision->verdict_count;
     for (size_t i = 0; i < s->decision->verdict_count; i++) {
         if (!is_named(s, i, name) || !isfinite(s->decision->verdicts[i].estimate)) continue;
-        if (found == s->decision->verdict_count || badness(s, i) > badness(s, found)) found = i;
+        if (found == s->decision->verdict_count || is_worse(s, i, found)) found = i;
     }
     return found;
 }
@@ -68,7 +81,7 @@ static struct tally tally(const struct source *s, const char *name)
     struct tally t = {0};
     for (size_t i = 0; i < s->decision->verdict_count; i++) {
         const struct tg_verdict *v = &s->decision->verdicts[i];
-        if (!is_named(s, i, name) || (is_shadow(s, i) && !tg_gate_counts(s->plan, i, v))) continue;
+        if (!is_named(s, i, name) || is_idle(s, i)) continue;
         t.all++;
         t.passed += v->answer == TG_PASS;
         t.clear += v->answer == TG_PASS && strcmp(v->word, "attention") != 0;
@@ -97,11 +110,15 @@ static struct tg_figure text(const char *words)
     return (struct tg_figure){.is_there = *words != 0, .text = words};
 }
 
-/* As a table says it: what failed, what needs a look, improvements beyond the margin included. */
+/*
+ * As a table says it: what failed, what needs a look, improvements beyond the margin included. Of a
+ * shadow, which passes nothing, it says nothing.
+ */
 static const char *token(const struct source *s, size_t test)
 {
     const struct tg_verdict *v = &s->decision->verdicts[test];
     const struct tg_rule *rule = rule_of(s, test);
+    if (is_idle(s, test)) return "";
     if (v->answer == TG_FAIL) return "❌ FAIL";
     if (v->answer == TG_INCONCLUSIVE || strcmp(v->word, "attention") == 0) return "⚠️ WARN";
     if (reads(rule, "slowdown") && fabs(as_change(rule, v->estimate)) > rule->margin)

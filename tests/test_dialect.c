@@ -335,10 +335,29 @@ static void a_shadow_has_no_baseline_and_no_delta(void **state)
     assert_says("{kernel:u} us", "122 us");
     assert_says("{kernel.delta%}", "");
     assert_says("{kernel.baseline}", "");
+    assert_says("{kernel.token}", "");
     assert_says("{kernel.result}", "");
     assert_says("{?kernel}no test that counts", "");
     assert_says("{?base}compared", "");
     assert_says("{?!base}alone", "alone");
+}
+
+/* As where a stored baseline has one of the cells. */
+static void a_shadow_is_not_the_worst_beside_a_test_that_counts(void **state)
+{
+    (void)state;
+    struct tg_error err;
+    decide(MADE_BASE, 0.03, 0.2, 0.9999);
+    assert_says("{kernel.delta%:1} {kernel.token}", "+22.1% ❌ FAIL");
+    plan.spec.tests[made_test(&plan, 0, "i2s_avx2", 8)].is_shadow = true;
+    tg_gate_release(&decision);
+    assert_int_equal(tg_gate_decide(&plan, &run, &decision, &err), 0);
+    assert_says("{kernel.delta%:1} {kernel.token} {kernel.count}", "+3.0% ✅ PASS 1");
+    plan.spec.tests[made_test(&plan, 0, "i2s_avx2", 1)].is_shadow = true;
+    plan.spec.tests[made_test(&plan, 0, "i2s_avx2", 8)].is_shadow = false;
+    tg_gate_release(&decision);
+    assert_int_equal(tg_gate_decide(&plan, &run, &decision, &err), 0);
+    assert_says("{kernel.delta%:1} {kernel.token} {kernel.count}", "+22.1% ❌ FAIL 1");
 }
 
 static void a_failure_gives_its_reason(void **state)
@@ -396,6 +415,7 @@ int main(void)
         cmocka_unit_test_teardown(a_name_stands_for_the_worst_of_its_tests, end),
         cmocka_unit_test_teardown(what_a_run_is_and_where_it_goes, end),
         cmocka_unit_test_teardown(a_shadow_has_no_baseline_and_no_delta, end),
+        cmocka_unit_test_teardown(a_shadow_is_not_the_worst_beside_a_test_that_counts, end),
         cmocka_unit_test_teardown(a_failure_gives_its_reason, end),
         cmocka_unit_test_teardown(what_is_not_decided_is_not_said, end),
         cmocka_unit_test_teardown(an_open_run_is_skipped_and_says_what_is_missing, end),
