@@ -178,7 +178,8 @@ static bool note_builds(const struct tg_plan *plan, const struct tg_run *run, st
         note(d, "cannot pass: the run was not ended in order; run --resume ends it");
         may_pass = false;
     }
-    if (*run->dropped) note(d, "left out, still being written or damaged by a kill: %.300s", run->dropped);
+    if (*run->dropped)
+        note(d, "left out, still being written or damaged by a kill: %.300s", run->dropped);
     if (!has_its_libraries(plan, run)) {
         note(d, "cannot pass: a library was changed while it was measured");
         may_pass = false;

@@ -278,13 +278,13 @@ static void an_impossible_head_is_not_unchanged(void **state)
     (void)state;
     static const struct {
         const char *policy, *block, *base;
-    } rows[] = {{POLICY(SLOWER), PAIR, MADE_BASE},
-                {POLICY(SLOWER), PAIR, NULL},
-                {POLICY(SLOWER ", " CEILING), CELL, MADE_BASE}};
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    } cases[] = {{POLICY(SLOWER), PAIR, MADE_BASE},
+                 {POLICY(SLOWER), PAIR, NULL},
+                 {POLICY(SLOWER ", " CEILING), CELL, MADE_BASE}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         end(NULL);
-        store(rows[i].policy, rows[i].block, steady, 5);
-        plan_with(rows[i].policy, rows[i].base);
+        store(cases[i].policy, cases[i].block, steady, 5);
+        plan_with(cases[i].policy, cases[i].base);
         for (int64_t r = 0; r < 5; r++) put_head(r, 0.003);
         for (size_t k = 0; k < run.count; k++) run.rows[k].facts.limit_s = 40e-6;
         struct tg_verdict v = judge();
