@@ -27,6 +27,7 @@ struct made_gguf {
     const char *head;         /* type of the embedding, default F16 */
     const char *extra;        /* a tensor that no model has, or NULL */
     int has_output, has_no_sub_norms;
+    int ffn, heads, key_value_heads; /* default MADE_FFN, MADE_HEADS and 2 */
 
     uint8_t *bytes;
     size_t size;
@@ -42,16 +43,16 @@ struct made_tensor {
 
 static inline void made_metadata(const struct made_gguf *m, struct tg_gguf_writer *w)
 {
-    static const struct {
+    const struct {
         const char *key;
         uint64_t value;
     } counts[] = {{"embedding_length", MADE_HIDDEN},
-                  {"feed_forward_length", MADE_FFN},
+                  {"feed_forward_length", (uint64_t)m->ffn},
                   {"block_count", MADE_BLOCKS},
-                  {"attention.head_count", MADE_HEADS},
-                  {"attention.head_count_kv", 2},
+                  {"attention.head_count", (uint64_t)m->heads},
+                  {"attention.head_count_kv", (uint64_t)m->key_value_heads},
                   {"context_length", 64},
-                  {"rope.dimension_count", MADE_HIDDEN / MADE_HEADS},
+                  {"rope.dimension_count", (uint64_t)(MADE_HIDDEN / m->heads)},
                   {"vocab_size", MADE_VOCABULARY}};
     char key[128];
     tg_gguf_writer_text(w, "general.architecture", m->architecture);
@@ -67,18 +68,18 @@ static inline void made_metadata(const struct made_gguf *m, struct tg_gguf_write
 
 static inline size_t made_list(const struct made_gguf *m, struct made_tensor *list)
 {
-    static const struct tg_network shape = {.hidden = MADE_HIDDEN,
-                                            .ffn = MADE_FFN,
-                                            .heads = MADE_HEADS,
-                                            .key_value_heads = 2,
-                                            .head_dimension = MADE_HIDDEN / MADE_HEADS};
-    static const struct {
+    const struct tg_network shape = {.hidden = MADE_HIDDEN,
+                                     .ffn = m->ffn,
+                                     .heads = m->heads,
+                                     .key_value_heads = m->key_value_heads,
+                                     .head_dimension = MADE_HIDDEN / m->heads};
+    const struct {
         const char *name;
         int cols;
     } norms[] = {{"attn_norm", MADE_HIDDEN},
                  {"ffn_norm", MADE_HIDDEN},
                  {"attn_sub_norm", MADE_HIDDEN},
-                 {"ffn_sub_norm", MADE_FFN}};
+                 {"ffn_sub_norm", m->ffn}};
     const struct tg_tensor_type *f32 = tg_tensor_type_find("F32");
     const struct tg_tensor_type *head = tg_tensor_type_find(m->head);
     size_t count = 0;
@@ -137,7 +138,14 @@ static inline void made_fill(const struct made_gguf *m, const struct made_tensor
             memcpy(to + at, "\0\x20", 2);
     } else {
         const int64_t scale = tg_tensor_type_scale_at(t->type, rows, t->cols);
-        tg_format_find(m->layout)->pack(ternary, rows, t->cols, to);
+        const struct tg_format *layout = tg_format_find(m->layout);
+        const int64_t room = tg_tensor_type_bytes(t->type, rows, t->cols);
+        const int64_t packed = layout->packed_bytes(rows, t->cols);
+        uint8_t *codes = malloc((size_t)packed);
+        assert_non_null(codes);
+        layout->pack(ternary, rows, t->cols, codes);
+        memcpy(to, codes, (size_t)(packed < room ? packed : room));
+        free(codes);
         for (int64_t at = t->type->block_bytes;
              at > 0 && at <= tg_tensor_type_bytes(t->type, rows, t->cols);
              at += t->type->block_bytes)
@@ -158,6 +166,9 @@ static inline void made_gguf(struct made_gguf *m)
     if (!m->ternary) m->ternary = "I2_S";
     if (!m->layout) m->layout = "i2s";
     if (!m->head) m->head = "F16";
+    if (!m->ffn) m->ffn = MADE_FFN;
+    if (!m->heads) m->heads = MADE_HEADS;
+    if (!m->key_value_heads) m->key_value_heads = 2;
     struct tg_gguf_writer *w = tg_gguf_writer_create(32, &err);
     assert_non_null(w);
     made_metadata(m, w);

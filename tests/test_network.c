@@ -164,6 +164,40 @@ static void a_layout_of_type_36_can_be_named(void **state)
     end(&m, g, &n);
 }
 
+/* Layouts fill up their last rows; a file that ends before them has none of their matrices. */
+static void a_layout_that_needs_more_bytes_than_there_are_is_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        struct made_gguf made;
+        const char *sentence;
+    } rows[] = {
+        {{.layout = "i2sx4", .ffn = 514},
+         "tensor 'blk.0.ffn_gate.weight' of 514 x 256 has 32896 bytes of codes, and as i2sx4 it "
+         "would have 33024"},
+        {{.ternary = "TL1", .layout = "tl1", .ffn = 520},
+         "tensor 'blk.0.ffn_gate.weight' of 520 x 256 has 33280 bytes of codes, and as tl1 it "
+         "would have 34816"},
+        {{.ternary = "TL2", .layout = "tl2", .heads = 32, .key_value_heads = 1},
+         "tensor 'blk.0.attn_k.weight' of 8 x 256 has 512 bytes of codes, and as tl2 it would have "
+         "1792"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct made_gguf m = rows[i].made;
+        struct tg_gguf *g;
+        struct tg_network n;
+        struct tg_network_layout layout = {.is_assumed = 7};
+        struct tg_error err = {""};
+        assert_string_equal(read_made(&m, &g, &n), "");
+        assert_int_equal(tg_network_find_layout(&n, NULL, &layout, &err), -1);
+        assert_string_equal(err.text, rows[i].sentence);
+        assert_int_equal(tg_network_find_layout(&n, m.layout, &layout, &err), -1);
+        assert_string_equal(err.text, rows[i].sentence);
+        assert_int_equal(layout.is_assumed, 7);
+        end(&m, g, &n);
+    }
+}
+
 static void type_39_of_llama_cpp_is_named_and_not_guessed(void **state)
 {
     (void)state;
@@ -209,6 +243,7 @@ int main(void)
         cmocka_unit_test(what_does_not_fit_together_is_refused),
         cmocka_unit_test(layouts_are_known_by_type_or_assumed),
         cmocka_unit_test(a_layout_of_type_36_can_be_named),
+        cmocka_unit_test(a_layout_that_needs_more_bytes_than_there_are_is_refused),
         cmocka_unit_test(type_39_of_llama_cpp_is_named_and_not_guessed),
         cmocka_unit_test(scales_that_are_none_are_refused),
     };

@@ -49,6 +49,38 @@ static uint64_t of_shapes(const struct tg_network *n, uint64_t set)
     return left;
 }
 
+/*
+ * Fails if a matrix would need more bytes than it has before its scale: some formats fill up their
+ * last rows. All blocks are alike, by tg_network_read.
+ */
+static int check_room(const struct tg_network *n, const struct tg_format *format,
+                      struct tg_error *err)
+{
+    for (int layer = 0; layer < TG_LAYERS; layer++) {
+        const struct tg_gguf_tensor *t = n->blocks[0].layers[layer];
+        const int64_t rows = t->dimensions[1], cols = t->dimensions[0];
+        const int64_t scale = tg_tensor_type_scale_at(t->type, rows, cols);
+        const int64_t codes = scale < 0 ? t->bytes : scale;
+        const int64_t needed = format->packed_bytes(rows, cols);
+        if (needed > codes)
+            return tg_fail(err,
+                           "tensor '%.*s' of %" PRId64 " x %" PRId64 " has %" PRId64
+                           " bytes of codes, and as %s it would have %" PRId64,
+                           (int)t->name.size, t->name.bytes, rows, cols, codes, format->name,
+                           needed);
+    }
+    return 0;
+}
+
+/* Of the set, those that all matrices have room for. Where none is left, err says why not. */
+static uint64_t with_room(const struct tg_network *n, uint64_t set, struct tg_error *err)
+{
+    uint64_t left = 0;
+    for (size_t i = 0; i < tg_format_count(); i++)
+        if ((set >> i & 1) && check_room(n, tg_format_at(i), err) == 0) left |= UINT64_C(1) << i;
+    return left;
+}
+
 /* The smallest matrix of the first block is looked at: all of a file are packed alike. */
 static int by_weights(const struct tg_network *n, uint64_t *set, struct tg_error *err)
 {
@@ -69,8 +101,8 @@ static int find_i2s(const struct tg_network *n, const char *named, struct tg_net
                     struct tg_error *err)
 {
     const struct tg_format *usual = tg_format_find("i2s");
-    uint64_t set = of_shapes(n, known_as_i2s());
-    if (set && by_weights(n, &set, err) < 0) return -1;
+    uint64_t set = with_room(n, of_shapes(n, known_as_i2s()), err); /* i2sx4 has all columns */
+    if (!set || by_weights(n, &set, err) < 0) return -1;
     layout->possible = set;
     if (named) {
         layout->format = tg_format_find(named);
@@ -109,6 +141,8 @@ int tg_network_find_layout(const struct tg_network *n, const char *named,
         return tg_fail(err, "the matrices are %s, and cannot lie as '%s'", type->name, named);
     } else if (of_shapes(n, bit_of(found.format)) == 0) {
         return tg_fail(err, "not all matrices have columns that %s can hold", type->name);
+    } else if (check_room(n, found.format, err) < 0) {
+        return -1;
     }
     *layout = found;
     return 0;
