@@ -67,20 +67,6 @@ static void play_passed(void)
     say("%.*s\n", (int)(got > 0 ? got : 0), text);
 }
 
-static void play_long(size_t bytes)
-{
-    char *text = malloc(bytes + 1);
-    if (!text) exit(1);
-    memset(text, 'l', bytes);
-    text[bytes] = '\n';
-    for (size_t done = 0; done <= bytes;) {
-        ssize_t wrote = write(4, text + done, bytes + 1 - done);
-        if (wrote <= 0) break;
-        done += (size_t)wrote;
-    }
-    free(text);
-}
-
 static void play_talker(void)
 {
     for (int i = 0; i < 20000; i++) printf("line %d\n", i);
@@ -127,7 +113,6 @@ static int play(const char *manner, const char *told)
     if (strcmp(manner, "variable") == 0) say("%s\n", getenv(told) ? getenv(told) : "unset");
     if (strcmp(manner, "descriptors") == 0) play_descriptors();
     if (strcmp(manner, "passed") == 0) play_passed();
-    if (strcmp(manner, "long") == 0) play_long(strtoul(told, NULL, 10));
     if (strcmp(manner, "talker") == 0) play_talker();
     if (strcmp(manner, "parent") == 0) play_parent();
     if (strcmp(manner, "tied") == 0) play_tied(told);
@@ -346,18 +331,6 @@ static void a_child_that_closes_the_talk_counts_as_dead(void **state)
     assert_true(end.by_us);
 }
 
-static void a_line_of_a_mebibyte_is_taken_and_a_longer_one_is_none(void **state)
-{
-    (void)state;
-    const char *line;
-    struct tg_child *child = start("long", "1048575");
-    assert_int_equal(strlen(receive(child)), 1048575);
-    stop(child);
-    child = start("long", "1048576");
-    assert_int_equal(tg_child_receive(child, tg_now() + AT_MOST, &line), TG_CHILD_DIED);
-    stop(child);
-}
-
 static void the_variables_of_the_launcher_do_not_reach_a_child(void **state)
 {
     (void)state;
@@ -488,7 +461,6 @@ int main(int argc, char **argv)
         TEST(a_child_that_is_gone_takes_a_line_without_error),
         TEST(a_child_that_closes_its_output_lives_on),
         TEST(a_child_that_closes_the_talk_counts_as_dead),
-        TEST(a_line_of_a_mebibyte_is_taken_and_a_longer_one_is_none),
         TEST(the_variables_of_the_launcher_do_not_reach_a_child),
         TEST(a_child_sees_the_gpu_it_was_given_and_no_other),
         TEST(padding_makes_the_environment_larger),

@@ -18,7 +18,8 @@
 #include "base/clock.h"
 #include "base/pulse.h"
 
-#define LINE_MOST     (1u << 20)
+#define LINE_USUAL    (1u << 20)
+#define READ_MOST     (1u << 20) /* of what is printed, at once: as much as a pipe may hold */
 #define CHILDREN_MOST 8
 #define FIRST_PASSED  5 /* descriptors 0..2 standard, 3 and 4 the talk, from 5 on what is passed */
 
@@ -30,7 +31,8 @@ struct tg_child {
     pid_t pid;
     int to, from, printed; /* write end of its 3, read ends of its 4 and of its 1 and 2 */
     char *buffer;          /* what came on `from`, not yet received */
-    size_t used, taken;    /* bytes in the buffer; of the line handed out last */
+    size_t room, used;     /* bytes of the buffer, and in it */
+    size_t taken, ended;   /* where the line handed out last ends, and the last one that is whole */
     char tail[1024];
     size_t tail_used;
     bool closed;
@@ -131,10 +133,11 @@ int tg_child_start(const char *const argv[], const int *descriptors, size_t desc
 
     assert(descriptor_count <= sizeof passed / sizeof *passed && padding <= 4096);
     memset(pad + strlen(pad), '.', padding);
-    if (!made || !(made->buffer = malloc(LINE_MOST)) || !(environment = child_environment(pad))) {
+    if (!made || !(made->buffer = malloc(LINE_USUAL)) || !(environment = child_environment(pad))) {
         tg_fail(err, "out of memory");
         goto out;
     }
+    made->room = LINE_USUAL;
     bool good = make_pipe(to) == 0 && make_pipe(from) == 0 && make_pipe(printed) == 0;
     for (size_t i = 0; i < descriptor_count && good; i++)
         good = (passed[i] = fcntl(descriptors[i], F_DUPFD_CLOEXEC, 64)) >= 0;
@@ -178,41 +181,70 @@ void tg_child_send(struct tg_child *child, const char *line)
     signal(SIGPIPE, before);
 }
 
-/* Keeps the last bytes of what it printed. */
+/* Adds to the last bytes of what it printed. */
+static void keep_last(struct tg_child *child, const char *bytes, size_t count)
+{
+    const size_t most = sizeof child->tail - 1;
+    if (count > most) {
+        bytes += count - most;
+        count = most;
+    }
+    const size_t kept = child->tail_used < most - count ? child->tail_used : most - count;
+    memmove(child->tail, child->tail + child->tail_used - kept, kept);
+    for (size_t i = 0; i < count; i++) child->tail[kept + i] = bytes[i] < ' ' ? ' ' : bytes[i];
+    child->tail_used = kept + count;
+    child->tail[child->tail_used] = 0;
+}
+
+/* Not until there is no more: whoever prints for ever would be read for ever. */
 static void read_printed(struct tg_child *child)
 {
-    char bytes[4096];
-    ssize_t got;
-    while ((got = read(child->printed, bytes, sizeof bytes)) > 0) {
-        for (ssize_t i = 0; i < got; i++) {
-            if (child->tail_used == sizeof child->tail - 1)
-                memmove(child->tail, child->tail + 1, --child->tail_used);
-            child->tail[child->tail_used++] = bytes[i] < ' ' ? ' ' : bytes[i];
-        }
+    char bytes[1 << 14];
+    for (size_t left = READ_MOST; left > 0;) {
+        ssize_t got = read(child->printed, bytes, left < sizeof bytes ? left : sizeof bytes);
+        if (got <= 0) return;
+        keep_last(child, bytes, (size_t)got);
+        left -= (size_t)got;
     }
-    child->tail[child->tail_used] = 0;
 }
 
 static bool has_line(const struct tg_child *child)
 {
-    return memchr(child->buffer + child->taken, '\n', child->used - child->taken) != NULL;
+    return child->ended > child->taken;
+}
+
+/* Moves what was not taken to the front; returns whether there is room for more. */
+static bool make_room(struct tg_child *child)
+{
+    if (child->taken > 0) {
+        memmove(child->buffer, child->buffer + child->taken, child->used - child->taken);
+        child->used -= child->taken;
+        child->ended -= child->ended < child->taken ? child->ended : child->taken;
+        child->taken = 0;
+    }
+    if (child->used < child->room) return true;
+    if (has_line(child) || child->room == TG_CHILD_LINE_MOST) return false;
+    char *larger = realloc(child->buffer, 2 * child->room);
+    if (!larger) return false;
+    child->buffer = larger;
+    child->room *= 2;
+    return true;
 }
 
 static void read_talk(struct tg_child *child)
 {
-    memmove(child->buffer, child->buffer + child->taken, child->used - child->taken);
-    child->used -= child->taken;
-    child->taken = 0;
-    while (child->used < LINE_MOST) {
-        ssize_t got = read(child->from, child->buffer + child->used, LINE_MOST - child->used);
+    while (make_room(child)) {
+        ssize_t got = read(child->from, child->buffer + child->used, child->room - child->used);
         if (got > 0) {
+            const char *end = memrchr(child->buffer + child->used, '\n', (size_t)got);
+            if (end) child->ended = (size_t)(end + 1 - child->buffer);
             child->used += (size_t)got;
             continue;
         }
-        /* A line longer than the buffer is no answer: such a child counts as dead. */
         if (got == 0 || errno != EAGAIN) child->closed = true;
         return;
     }
+    /* A line for which there is no room is no answer: such a child counts as dead. */
     if (!has_line(child)) child->closed = true;
 }
 
@@ -251,8 +283,8 @@ enum tg_child_answer tg_child_receive(struct tg_child *child, double deadline_s,
     struct tg_child *const children[] = {child};
     if (tg_child_wait(children, 1, deadline_s) < 0) return TG_CHILD_LATE;
     char *begin = child->buffer + child->taken;
+    if (!has_line(child)) return TG_CHILD_DIED;
     char *end = memchr(begin, '\n', child->used - child->taken);
-    if (!end) return TG_CHILD_DIED;
     *end = 0;
     *line = begin;
     child->taken = (size_t)(end + 1 - child->buffer);

@@ -19,6 +19,13 @@
  * change how CUDA loads or launches kernels. It dies with its parent if it calls tg_child_tie.
  */
 
+/*
+ * The longest line, with its end: what a policy may ask for at most is 4 * quads_max = 400,000
+ * samples, of which an answer has seven series. One that is longer is no answer: whoever sends it
+ * counts as dead.
+ */
+#define TG_CHILD_LINE_MOST (1u << 28)
+
 struct tg_child; /* a running program, its descriptors, its last words */
 
 enum tg_child_answer { TG_CHILD_LINE, TG_CHILD_DIED, TG_CHILD_LATE };
