@@ -24,6 +24,7 @@ struct farm {
     struct tg_calibration *calibration;
     char library[4096];   /* of this program: the base of every run */
     char directory[4096]; /* that holds the runs */
+    char process[32];     /* the id of this one */
     double began_s;
 };
 
@@ -65,6 +66,8 @@ static void command_line(const struct farm *farm, const char *head, const char *
     if (head) argv[n++] = head;
     argv[n++] = "--out";
     argv[n++] = directory;
+    argv[n++] = "--tied";
+    argv[n++] = farm->process;
     argv[n] = NULL;
 }
 
@@ -241,6 +244,7 @@ int tg_calibrate_farm(const struct tg_farm_options *options, struct tg_calibrati
     farm->options = options;
     farm->calibration = calibration;
     farm->began_s = tg_now();
+    snprintf(farm->process, sizeof farm->process, "%ld", (long)getpid());
     int rc = tg_library_own_path(farm->library, sizeof farm->library, err);
     if (rc == 0) rc = open_directory(farm, err);
     if (rc == 0) {

@@ -10,6 +10,7 @@
 
 #include "coordinator/catalogue.h"
 #include "matrix/spec.h"
+#include "worker/child.h"
 
 void tg_command_take(struct argp_state *state, const char *what, const char **slot, const char *arg)
 {
@@ -33,6 +34,13 @@ double tg_command_seconds(struct argp_state *state, const char *what, const char
     if (end == arg || *end || !(seconds > 0 && seconds < 1e9))
         argp_failure(state, TG_STATUS_USAGE, 0, "unusable %s '%s': seconds above 0", what, arg);
     return seconds;
+}
+
+void tg_command_tie(struct argp_state *state, const char *arg)
+{
+    struct tg_error err;
+    if (tg_child_tie(strtol(arg, NULL, 10), &err) < 0)
+        argp_failure(state, TG_STATUS_STOPPED, 0, "%s", err.text);
 }
 
 void tg_command_sources(char *out, size_t size)

@@ -51,11 +51,13 @@ int tg_command_read_run(int argc, char **argv, bool is_silent, struct tg_wishes 
  *   take     the one positional argument, a `what`, into *slot
  *   seed     at most 15 digits
  *   seconds  above 0; `what` they are for
+ *   tie      of a child: its parent, with which it is to die (worker/child.h)
  */
 void tg_command_take(struct argp_state *state, const char *what, const char **slot,
                      const char *arg);
 const char *tg_command_seed(struct argp_state *state, const char *arg);
 double tg_command_seconds(struct argp_state *state, const char *what, const char *arg);
+void tg_command_tie(struct argp_state *state, const char *arg);
 
 /*
  * The path of the policy to use: `given` if it is a file, or a name, NAME.json, of the folder

@@ -22,7 +22,7 @@ struct options {
     bool gpus;
 };
 
-enum { LIBRARY = 256, SAMPLES, SEED, CONDUCTED, DEVICE, SURVEY, GPUS };
+enum { LIBRARY = 256, SAMPLES, SEED, CONDUCTED, DEVICE, SURVEY, GPUS, TIED };
 
 static const struct argp_option option_list[] = {
     {"library", LIBRARY, "LIB", 0, "whose kernels (default: those beside this program)", 0},
@@ -32,6 +32,7 @@ static const struct argp_option option_list[] = {
     {"device", DEVICE, "NAME", OPTION_HIDDEN, "start its driver while that parent prepares", 0},
     {"survey", SURVEY, "LIB", OPTION_HIDDEN, "say what a library holds", 0},
     {"gpus", GPUS, NULL, OPTION_HIDDEN, "say what GPUs the driver has", 0},
+    {"tied", TIED, "PID", OPTION_HIDDEN, "die with that parent", 0},
     {0}};
 
 static error_t parse(int key, char *arg, struct argp_state *state)
@@ -44,6 +45,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case DEVICE: o->device = arg; return 0;
     case SURVEY: o->survey = arg; return 0;
     case GPUS: o->gpus = true; return 0;
+    case TIED: tg_command_tie(state, arg); return 0;
     case SEED: o->seed = tg_command_seed(state, arg); return 0;
     case SAMPLES:
         o->samples = strtoul(arg, &end, 10);

@@ -24,12 +24,13 @@ struct options {
     double deadline_s;
 };
 
-enum { LIBRARY = 256, ONE, DEADLINE };
+enum { LIBRARY = 256, ONE, DEADLINE, TIED };
 
 static const struct argp_option option_list[] = {
     {"library", LIBRARY, "LIB", 0, "whose kernels (default: those beside this program)", 0},
     {"deadline", DEADLINE, "SECONDS", 0, "for one kernel (default: 60)", 0},
     {"one", ONE, "NAME", OPTION_HIDDEN, "check in this process, answer on descriptor 4", 0},
+    {"tied", TIED, "PID", OPTION_HIDDEN, "die with that parent", 0},
     {0}};
 
 static error_t parse(int key, char *arg, struct argp_state *state)
@@ -38,6 +39,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     switch (key) {
     case LIBRARY: o->library = arg; return 0;
     case ONE: o->one = arg; return 0;
+    case TIED: tg_command_tie(state, arg); return 0;
     case DEADLINE: o->deadline_s = tg_command_seconds(state, "deadline", arg); return 0;
     case ARGP_KEY_ARG:
         if (state->arg_num > 0)
@@ -100,12 +102,15 @@ static int answer(const struct options *o, struct tg_error *err)
 /* One kernel's line. Returns 0 when it is right, 1 when not. */
 static int check_one(const struct options *o, const char *path, const char *name)
 {
-    const char *const argv[] = {"/proc/self/exe", "check", "--one", name, "--library", path, NULL};
+    char parent[32];
+    const char *const argv[] = {"/proc/self/exe", "check", "--one", name, "--library", path,
+                                "--tied",         parent,  NULL};
     struct tg_child *child;
     struct tg_child_end end;
     struct tg_error err;
     const char *line = "";
     char text[600];
+    snprintf(parent, sizeof parent, "%ld", (long)getpid());
     if (tg_child_start(argv, NULL, 0, 0, &child, &err) < 0) {
         printf("%-24s  %s\n", name, err.text);
         return 1;

@@ -20,7 +20,7 @@ struct options {
     bool json, tensors;
 };
 
-enum { TENSORS = 256, OUT, SEED, TERNARY, HEAD, THREADS, CACHE };
+enum { TENSORS = 256, OUT, SEED, TERNARY, HEAD, THREADS, CACHE, TIED };
 
 static const struct argp_option option_list[] = {
     {"json", 'j', NULL, 0, "show: as JSON, with all tensors", 0},
@@ -32,6 +32,7 @@ static const struct argp_option option_list[] = {
      "make: I2_S, TL1, TL2, TQ1_0 or TQ2_0 (default: I2_S, or TL2 where I2_S cannot be)", 0},
     {"head", HEAD, "TYPE", 0, "make: F16, BF16, F32, Q8_0 or Q6_K (default: F16)", 0},
     {"threads", THREADS, "N", 0, "make: so many (default: one for each core)", 0},
+    {"tied", TIED, "PID", OPTION_HIDDEN, "die with that parent", 0},
     {NULL, 0, NULL, 0, "run:", 1},
 #define OPTION(KEY, name, argument, meaning) {"--" name, 0, NULL, OPTION_DOC, meaning, 1},
 #include "coordinator/model_run.def"
@@ -76,6 +77,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case SEED: o->seed = tg_command_seed(state, arg); return 0;
     case TERNARY: o->ternary = arg; return 0;
     case HEAD: o->head = arg; return 0;
+    case TIED: tg_command_tie(state, arg); return 0;
     case THREADS: o->threads = threads_of(state, arg); return 0;
     case ARGP_KEY_ARG:
         if (!o->verb)

@@ -38,7 +38,8 @@ enum {
     STEP,
     HISTORY,
     SHARD,
-    MARK
+    MARK,
+    TIED
 };
 
 static const struct argp_option option_list[] = {
@@ -68,6 +69,7 @@ static const struct argp_option option_list[] = {
     {"host", HOST, "NAME", OPTION_HIDDEN, "this worker's node name, in tests", 0},
     {"topology", TOPOLOGY, "XML", OPTION_HIDDEN, "this worker's recorded topology, in tests", 0},
     {"gpus", GPUS, "FILE", OPTION_HIDDEN, "this worker's recorded GPUs, in tests", 0},
+    {"tied", TIED, "PID", OPTION_HIDDEN, "die with that parent", 0},
     {0}};
 
 static error_t parse(int key, char *arg, struct argp_state *state)
@@ -98,6 +100,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         o->inherit[o->inherit_count++] = arg;
         return 0;
     case MARK: o->mark = arg; return 0;
+    case TIED: tg_command_tie(state, arg); return 0;
     case HOST: o->identity.host = arg; return 0;
     case TOPOLOGY: o->identity.topology = arg; return 0;
     case GPUS: o->identity.gpus = arg; return 0;

@@ -126,6 +126,37 @@ check 'check: the same, by who ignores the ends of children' \
     gives 1 bash -c "trap '' CHLD; exec '$TRITGATE' check stub_crash"
 check 'names the signal, too' says 'crashed: signal 11'
 check 'check: one that hangs' gives 1 "$TRITGATE" check stub_hang --deadline 0.3
+# orphan CHILD COMMAND...: kills what was started once it has that child, which must be gone then.
+orphan() {
+    local kind=$1 parent child='' looks
+    shift
+    "$@" &>orphan.out &
+    parent=$!
+    for ((looks = 0; looks < 300; looks++)); do
+        child=$(pgrep -P $parent -f -- "$kind" | head -n 1)
+        [[ $child ]] && break
+        sleep 0.1
+    done
+    sleep 0.3
+    kill -KILL $parent
+    wait $parent 2>/dev/null
+    [[ $child ]] || return 1
+    for ((looks = 0; looks < 100; looks++)); do
+        [[ -d /proc/$child ]] || return 0
+        sleep 0.1
+    done
+    kill -KILL "$child"
+    return 1
+}
+check 'check: a kernel dies with it' orphan 'check --one stub_hang' "$TRITGATE" check stub_hang
+check 'a survey dies with its parent' orphan 'cell --survey' \
+    env TG_FOREIGN=hangs "$TRITGATE" cell 'probe=kernel layer=64x256' --library "$TG_FOREIGN_LIB"
+for command in 'cell --gpus' "cell --survey $TRITGATE_LIB" 'check --one stub_hang' \
+    'model make tiny --out orphan.gguf' "run $TG_SOURCE/matrix/smoke.json"; do
+    # shellcheck disable=SC2086
+    check "an orphan does nothing: $command" gives 4 "$TRITGATE" $command --tied 1
+done
+check 'and says why' grep -qx 'tritgate run: the parent is gone' err
 check 'check: none' refuses "no kernel matches 'x*'" "$TRITGATE" check 'x*'
 check 'list: no such table' refuses "no such table 'tables'" "$TRITGATE" list tables
 for table in axes kernels formats ops isas metrics facts limits models layers probes profiles rules reports matrices policies watch; do

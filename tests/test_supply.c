@@ -34,6 +34,8 @@ static int play_maker(char **argv)
         return 3;
     }
     if (how && strcmp(how, "hangs") == 0) pause();
+    if (!argv[9] || strcmp(argv[8], "--tied") != 0 || strtol(argv[9], NULL, 10) != getppid())
+        return 4;
     if (tg_model_source_find(&own, argv[3], path, sizeof path, &is_there, &err) < 0) return 3;
     return close(open(path, O_CREAT | O_WRONLY, 0600));
 }

@@ -16,7 +16,8 @@
  *
  * What it prints to standard output and error is kept at its end, as the reason if it dies. The
  * launcher's variables (OMPI_*, PMIX_*, ORTE_*, PRTE_*) do not reach it, nor those that would
- * change how CUDA loads or launches kernels. It dies with its parent if it calls tg_child_tie.
+ * change how CUDA loads or launches kernels. It is not of its parent's group, so what ends that,
+ * as Ctrl-C does, spares it: whatever is started here is told its parent, and calls tg_child_tie.
  */
 
 /*

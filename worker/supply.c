@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -13,10 +14,12 @@
 static int make(const struct tg_model_source *source, const char *model, int threads,
                 double within_s, struct tg_error *err)
 {
-    char count[16];
+    char count[16], parent[32];
     snprintf(count, sizeof count, "%d", threads);
-    const char *const argv[] = {"/proc/self/exe", "model",     "make", model, "--model-cache",
-                                source->cache,    "--threads", count,  NULL};
+    const char *const argv[] = {"/proc/self/exe", "model",       "make",      model,
+                                "--model-cache",  source->cache, "--threads", count,
+                                "--tied",         parent,        NULL};
+    snprintf(parent, sizeof parent, "%ld", (long)getpid());
     struct tg_child *child;
     struct tg_child_end end;
     const double begun = tg_now();

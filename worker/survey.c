@@ -168,10 +168,12 @@ static void describe_end(const struct tg_child_end *end, char *out, size_t size)
 
 int tg_survey_take(const char *path, struct tg_survey *survey, struct tg_error *err)
 {
-    const char *const argv[] = {"/proc/self/exe", "cell", "--survey", path, NULL};
+    char parent[32];
+    const char *const argv[] = {"/proc/self/exe", "cell", "--survey", path, "--tied", parent, NULL};
     struct tg_child *child;
     struct tg_child_end end;
     const char *line;
+    snprintf(parent, sizeof parent, "%ld", (long)getpid());
     if (access(path, R_OK) != 0)
         return tg_fail(err, "cannot open library '%s': %s", path, strerror(errno));
     if (tg_child_start(argv, NULL, 0, 0, &child, err) < 0) return -1;
@@ -188,13 +190,15 @@ int tg_survey_take(const char *path, struct tg_survey *survey, struct tg_error *
 
 int tg_survey_take_gpus(struct tg_gpu_list *list, struct tg_error *err)
 {
-    static const char *const argv[] = {"/proc/self/exe", "cell", "--gpus", NULL};
+    char parent[32];
+    const char *const argv[] = {"/proc/self/exe", "cell", "--gpus", "--tied", parent, NULL};
     struct tg_child *child;
     struct tg_child_end end;
     struct tg_json_file file;
     const char *line;
     char how[1200];
     int rc = 0;
+    snprintf(parent, sizeof parent, "%ld", (long)getpid());
     if (tg_child_start(argv, NULL, 0, 0, &child, err) < 0) return -1;
     enum tg_child_answer answer = tg_child_receive(child, tg_now() + ANSWER_WITHIN_S, &line);
     if (answer == TG_CHILD_LINE && (rc = tg_json_parse(line, &file, err)) == 0) {
