@@ -2,19 +2,18 @@
 #include "worker/model/synthetic.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "kernels/fill.h"
 #include "kernels/format.h"
 #include "worker/model/network.h"
+#include "worker/model/part_file.h"
 
 /*
  * Weights are drawn in blocks of 64 rows, each from a seed of its own, so that any thread can make
@@ -433,25 +432,12 @@ int tg_synthetic_write(const struct tg_synthetic *what, struct tg_pool *pool, co
     struct tg_gguf_writer *w;
     const uint8_t *head;
     size_t size;
-    char beside[4096];
-    int rc = prepare(what, &p, &w, &head, &size, err), descriptor = -1;
-    snprintf(beside, sizeof beside, "%.4000s.XXXXXX", path);
-    if (rc == 0) {
-        descriptor = mkostemp(beside, O_CLOEXEC);
-        if (descriptor < 0) rc = tg_fail(err, "cannot make '%s': %s", path, strerror(errno));
-    }
-    if (descriptor >= 0) {
-        rc = write_file(p, head, size, pool, descriptor, err);
-        if (rc == 0 && fchmod(descriptor, 0644) < 0)
-            rc = tg_fail(err, "cannot set the mode: %s", strerror(errno));
-        if (close(descriptor) < 0 && rc == 0)
-            rc = tg_fail(err, "cannot write: %s", strerror(errno));
-        if (rc == 0 && rename(beside, path) < 0)
-            rc = tg_fail(err, "cannot rename: %s", strerror(errno));
-        if (rc < 0) {
-            unlink(beside);
-            tg_fail_in(err, "'%s'", path);
-        }
+    struct tg_part_file part;
+    int rc = prepare(what, &p, &w, &head, &size, err);
+    if (rc == 0 && (rc = tg_part_file_open(path, &part, err)) == 0) {
+        rc = write_file(p, head, size, pool, part.descriptor, err);
+        if (tg_part_file_end(&part, rc == 0, err) < 0) rc = -1;
+        if (rc < 0) tg_fail_in(err, "'%s'", path);
     }
     tg_gguf_writer_destroy(w);
     free(p);

@@ -37,9 +37,9 @@ int tg_synthetic_check(const struct tg_synthetic *what, struct tg_error *err);
 int tg_synthetic_bytes(const struct tg_synthetic *what, int64_t *bytes, struct tg_error *err);
 
 /*
- * Writes the file: first beside it, under a name of its own, then in its place, so that it is there
- * whole or not at all. Takes less than 200 MiB of memory. Fails, too, if the disk has not enough
- * room left.
+ * Writes the file: first beside it (worker/model/part_file.h), then in its place, so that it is
+ * there whole or not at all. Takes less than 200 MiB of memory. Fails, too, if the disk has not
+ * enough room left.
  */
 int tg_synthetic_write(const struct tg_synthetic *what, struct tg_pool *pool, const char *path,
                        struct tg_error *err);
