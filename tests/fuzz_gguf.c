@@ -3,13 +3,39 @@
 #include <stdint.h>
 #include <stdlib.h>
 
+#include "worker/model/forward.h"
 #include "worker/model/gguf.h"
 #include "worker/model/network.h"
 #include "worker/model/tokenizer.h"
+#include "worker/model/weights.h"
 
 /* Any bytes as a file: refused with a sentence, or read without harm. For libFuzzer. */
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
+
+/* A few tokens, where that is soon done. */
+static void run(const struct tg_network *n, const struct tg_network_layout *layout)
+{
+    static const int32_t tokens[] = {0, 0, 0, 0, 0};
+    const struct tg_forward_options options = {.context = 5, .batch = 4};
+    struct tg_pool *pool;
+    struct tg_weights weights;
+    struct tg_forward *forward;
+    struct tg_error err;
+
+    if (n->hidden + n->ffn > 4096 || n->layers > 4 || n->vocabulary > 4096) return;
+    float *logits = malloc((size_t)n->vocabulary * sizeof *logits);
+    if (!logits || tg_pool_create(2, NULL, &pool, &err) < 0) abort();
+    if (tg_weights_load(n, layout, tritgate_kernels_v1(), NULL, pool, &weights, &err) == 0) {
+        if (tg_forward_open(n, &weights, pool, &options, &forward, &err) == 0) {
+            tg_forward_run(forward, tokens, 5, logits, 1, &err);
+            tg_forward_close(forward);
+        }
+        tg_weights_release(&weights);
+    }
+    tg_pool_destroy(pool);
+    free(logits);
+}
 
 static void use(const struct tg_gguf *g)
 {
@@ -31,8 +57,10 @@ static void use(const struct tg_gguf *g)
         }
     }
     if (tg_network_read(g, &n, &err) < 0) return;
-    if (tg_network_find_layout(&n, NULL, &layout, &err) == 0)
+    if (tg_network_find_layout(&n, NULL, &layout, &err) == 0) {
         tg_network_find_scale(&n, 0, TG_LAYER_attn_k, &scale, &err);
+        run(&n, &layout);
+    }
     tg_network_release(&n);
 }
 

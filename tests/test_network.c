@@ -63,8 +63,12 @@ static void sub_norms_are_there_where_their_tensors_are(void **state)
 static void a_model_that_would_be_computed_in_part_is_refused(void **state)
 {
     (void)state;
-    static const char *const extras[] = {"blk.0.attn_q.bias", "blk.0.attn_q_norm.weight",
-                                         "blk.2.attn_q.weight", "cls.weight"};
+    static const char *const extras[] = {
+        "blk.0.attn_q.bias",       "blk.0.attn_q_norm.weight",
+        "blk.2.attn_q.weight",     "cls.weight",
+        "blk.00.attn_norm.weight", "blk.-1.attn_norm.weight",
+        "blk.+1.attn_q.weight",    "blk.1.attn_q.",
+    };
     for (size_t i = 0; i < sizeof extras / sizeof *extras; i++) {
         struct made_gguf m = {.extra = extras[i]};
         struct tg_gguf *g;
@@ -75,6 +79,26 @@ static void a_model_that_would_be_computed_in_part_is_refused(void **state)
         assert_string_equal(read_made(&m, &g, &n), wanted);
         end(&m, g, NULL);
     }
+}
+
+/* A tensor that is nowhere missed may be missing all the same. */
+static void blocks_that_are_not_alike_are_refused(void **state)
+{
+    (void)state;
+    struct made_gguf m = {0};
+    struct tg_gguf *g;
+    struct tg_network n;
+    struct tg_error err;
+    made_gguf(&m);
+    if (tg_gguf_read(m.bytes, m.size, &g, &err) < 0) fail_msg("%s", err.text);
+    for (size_t i = 0; i < g->tensor_count; i++)
+        if (tg_gguf_is(g->tensors[i].name, "blk.1.attn_sub_norm.weight"))
+            memmove(&g->tensors[i], &g->tensors[i + 1],
+                    (--g->tensor_count - i) * sizeof *g->tensors);
+    assert_int_equal(tg_network_read(g, &n, &err), -1);
+    assert_string_equal(err.text,
+                        "of blocks 0 and 1 one has 'attn_sub_norm.weight', and the other has not");
+    end(&m, g, NULL);
 }
 
 static void what_does_not_fit_together_is_refused(void **state)
@@ -94,6 +118,7 @@ static void what_does_not_fit_together_is_refused(void **state)
         {"bitnet-b1.58.embedding_length", 22, "_lengtj", "there is no key"},
         {"bitnet-b1.58.rope.dimension_count", 37, "\x7", "RoPE turns 7 numbers"},
         {"blk.0.attn_q.weight", 6, "attm_q", "there is no tensor 'blk.0.attn_q.weight'"},
+        {"token_embd.weight", 0, "token_embe", "there is no tensor 'token_embd.weight'"},
         {"bitnet-b1.58", 0, "mamba-b1.580", "architecture 'mamba-b1.580' is not one of those"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -240,6 +265,7 @@ int main(void)
         cmocka_unit_test(each_architecture_has_its_gate_and_pairing),
         cmocka_unit_test(sub_norms_are_there_where_their_tensors_are),
         cmocka_unit_test(a_model_that_would_be_computed_in_part_is_refused),
+        cmocka_unit_test(blocks_that_are_not_alike_are_refused),
         cmocka_unit_test(what_does_not_fit_together_is_refused),
         cmocka_unit_test(layouts_are_known_by_type_or_assumed),
         cmocka_unit_test(a_layout_of_type_36_can_be_named),

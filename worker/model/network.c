@@ -231,10 +231,27 @@ static int read_block(struct source *s, struct tg_network *n, int64_t i, struct 
     return 0;
 }
 
+/* Of what need not be there the blocks have the same: else one of them has lost it. */
+static int check_alike(const struct tg_network *n, int64_t i, struct tg_error *err)
+{
+    const struct tg_network_block *b = &n->blocks[i], *first = &n->blocks[0];
+    char name[96] = "";
+    if (!b->attn_sub_norm != !first->attn_sub_norm)
+        snprintf(name, sizeof name, "attn_sub_norm.weight");
+    if (!b->ffn_sub_norm != !first->ffn_sub_norm)
+        snprintf(name, sizeof name, "ffn_sub_norm.weight");
+    for (int layer = 0; layer < TG_LAYERS; layer++)
+        if (!b->scales[layer] != !first->scales[layer])
+            snprintf(name, sizeof name, "%s.scale", tg_model_layer((size_t)layer));
+    if (!*name) return 0;
+    return tg_fail(err, "of blocks 0 and %" PRId64 " one has '%s', and the other has not", i, name);
+}
+
 static int read_tensors(struct source *s, struct tg_network *n, struct tg_error *err)
 {
     n->embedding = tg_gguf_tensor(s->gguf, "token_embd.weight");
-    if (n->embedding) n->vocabulary = n->embedding->dimensions[1];
+    if (!n->embedding) return tg_fail(err, "there is no tensor 'token_embd.weight'");
+    n->vocabulary = n->embedding->dimensions[1];
     if (n->vocabulary > VOCABULARY_MOST)
         return tg_fail(err, "a vocabulary of %" PRId64 " is too large", n->vocabulary);
     int64_t said = n->vocabulary;
@@ -246,36 +263,45 @@ static int read_tensors(struct source *s, struct tg_network *n, struct tg_error 
         take_plain(s, "rope_freqs.weight", true, n->rope_dimensions / 2, &n->rope_factors, err) < 0)
         return -1;
     for (int64_t i = 0; i < n->layers; i++)
-        if (read_block(s, n, i, err) < 0) return -1;
+        if (read_block(s, n, i, err) < 0 || check_alike(n, i, err) < 0) return -1;
     return 0;
+}
+
+/* Whether a name is that of a tensor of a block, as it is written: blk.01 is none. */
+static bool is_of_block(const char *name, const struct tg_network *n)
+{
+    static const char *const kinds[] = {"attn_norm.weight", "attn_sub_norm.weight",
+                                        "ffn_norm.weight", "ffn_sub_norm.weight"};
+    char rest[256], again[256];
+    int64_t block;
+    if (sscanf(name, "blk.%9" SCNd64 ".%200s", &block, rest) != 2 || block < 0 ||
+        block >= n->layers)
+        return false;
+    snprintf(again, sizeof again, "blk.%" PRId64 ".%s", block, rest);
+    if (strcmp(again, name) != 0) return false;
+    for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++)
+        if (strcmp(rest, kinds[k]) == 0) return true;
+    char *dot = strrchr(rest, '.');
+    if (!dot || (strcmp(dot, ".weight") != 0 && strcmp(dot, ".scale") != 0)) return false;
+    *dot = 0;
+    for (size_t k = 0; k < tg_model_layer_count(); k++)
+        if (strcmp(rest, tg_model_layer(k)) == 0) return true;
+    return false;
 }
 
 /* A model that is computed without one of its tensors is another model. */
 static int check_all_used(const struct source *s, const struct tg_network *n, struct tg_error *err)
 {
-    static const char *const kinds[] = {"attn_norm.weight", "attn_sub_norm.weight",
-                                        "ffn_norm.weight", "ffn_sub_norm.weight"};
     if (s->used == s->gguf->tensor_count) return 0;
     for (size_t i = 0; i < s->gguf->tensor_count; i++) {
         const struct tg_gguf_text name = s->gguf->tensors[i].name;
-        char text[256], rest[256];
-        int64_t block;
-        bool is_known = tg_gguf_is(name, "token_embd.weight") ||
-                        tg_gguf_is(name, "output.weight") ||
-                        tg_gguf_is(name, "output_norm.weight") ||
-                        tg_gguf_is(name, "rope_freqs.weight");
+        char text[256];
+        const bool is_known = tg_gguf_is(name, "token_embd.weight") ||
+                              tg_gguf_is(name, "output.weight") ||
+                              tg_gguf_is(name, "output_norm.weight") ||
+                              tg_gguf_is(name, "rope_freqs.weight");
         snprintf(text, sizeof text, "%.*s", (int)name.size, name.bytes);
-        if (sscanf(text, "blk.%9" SCNd64 ".%200s", &block, rest) == 2 && block < n->layers) {
-            for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++)
-                is_known |= strcmp(rest, kinds[k]) == 0;
-            char *dot = strrchr(rest, '.');
-            const bool is_layer = dot &&
-                                  (strcmp(dot, ".weight") == 0 || strcmp(dot, ".scale") == 0);
-            if (is_layer) *dot = 0;
-            for (size_t k = 0; is_layer && k < tg_model_layer_count(); k++)
-                is_known |= strcmp(rest, tg_model_layer(k)) == 0;
-        }
-        if (!is_known)
+        if (!is_known && !is_of_block(text, n))
             return tg_fail(err, "tensor '%s' has no place in a %s of %" PRId64 " blocks", text,
                            n->architecture->name, n->layers);
     }
