@@ -2,7 +2,6 @@
 #include "coordinator/evidence.h"
 
 #include <math.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -219,7 +218,7 @@ static void take_round(const struct tg_measurement *of, const struct tg_measurem
         tell(rounds, to);
     } else if (broke(of)) {
         rounds->of_broken++;
-        if (of->facts.end_signal == SIGKILL && of->outcome == TG_CRASHED) rounds->of_killed++;
+        if (tg_faults_was_killed(of)) rounds->of_killed++;
         tell(rounds, of);
     } else if (of->unpaired || (to && to->unpaired)) {
         rounds->since_broken = 0;

@@ -29,7 +29,7 @@ struct tg_rounds {
     int64_t of_bytes;   /* packed weights that one call of `of` reads, -1 if unknown */
     size_t wrong;       /* rounds in which `of` was wrong, or `to` if it is head's */
     size_t of_broken;   /* ... in which only `of` crashed or was late */
-    size_t of_killed;   /* ... of those, by a SIGKILL that was not ours */
+    size_t of_killed;   /* ... of those, killed from outside */
     size_t else_broken; /* ... in which `to`, or both, broke */
     size_t skipped;     /* ... in which a cell was skipped, in the last attempt at the block */
     size_t unfit;       /* ... of those, what was to run on a device */

@@ -50,14 +50,16 @@ bool tg_faults_is_on_device(const struct tg_measurement *m)
     return m->facts.rank >= 0 && kernel && strcmp(kernel->device, "cpu") != 0;
 }
 
-static bool was_killed(const struct tg_measurement *m)
+bool tg_faults_was_killed(const struct tg_measurement *m)
 {
-    return m->outcome == TG_CRASHED && m->facts.end_signal == SIGKILL;
+    int64_t end = m->facts.end_signal;
+    return m->outcome == TG_CRASHED &&
+           (end == SIGKILL || end == SIGTERM || end == SIGINT || end == SIGHUP);
 }
 
 bool tg_faults_failed_there(const struct tg_measurement *m)
 {
-    return m->outcome != TG_MEASURED && m->outcome != TG_WRONG && !was_killed(m) &&
+    return m->outcome != TG_MEASURED && m->outcome != TG_WRONG && !tg_faults_was_killed(m) &&
            tg_faults_is_on_device(m);
 }
 
@@ -106,7 +108,7 @@ static struct suspect *find_or_add(struct tg_faults *faults, const struct tg_cel
 /* What was skipped says nothing of the kernel. */
 static bool broke(const struct tg_measurement *m)
 {
-    return (m->outcome == TG_CRASHED || m->outcome == TG_LATE) && !was_killed(m);
+    return (m->outcome == TG_CRASHED || m->outcome == TG_LATE) && !tg_faults_was_killed(m);
 }
 
 /* Whether a cell was to run on no device, as far as this program knows its kernel. */

@@ -37,8 +37,8 @@ bool tg_judge_broken(const struct tg_rounds *rounds, struct tg_verdict *v)
                     rounds->reason);
     else if (rounds->of_killed >= 2)
         tg_rule_say(v, TG_INCONCLUSIVE, "killed",
-                    "%zu times from outside (out of memory?); last: %s", rounds->of_killed,
-                    rounds->reason);
+                    "%zu times from outside (out of memory, or stopped?); last: %s",
+                    rounds->of_killed, rounds->reason);
     else if (rounds->else_broken >= 2)
         tg_rule_say(v, TG_INCONCLUSIVE, "partner broke", "%zu times; last: %s", rounds->else_broken,
                     rounds->reason);

@@ -154,7 +154,7 @@ for ((i = 1; i <= times; i++)); do
         await "$leader"
     }
     check "$told: gate decides right" gives "${right[$question]}" "$TRITGATE" gate "$work/run$i"
-    # A child that was stopped or terminated is a crash of head, and told.
+    # A child that was stopped or killed may be told; one that is to be terminated does not heed it.
     check "$told: in all tests" \
         says "^[A-Z]+  ${line[$question]}(, [0-9] of the passed needs? attention)?\$"
     rows "$work/run$i" >after

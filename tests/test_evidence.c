@@ -222,16 +222,16 @@ static void a_kernel_of_head_is_wrong_on_either_side(void **state)
 static void a_kill_from_outside_is_told_from_a_crash(void **state)
 {
     (void)state;
-    static const int signals[] = {SIGKILL, SIGSEGV, 0};
-    for (int i = 0; i < 3; i++) {
+    static const int signals[] = {SIGKILL, SIGSEGV, 0, SIGTERM, SIGINT, SIGHUP};
+    for (int i = 0; i < 6; i++) {
         made_broken(&run, &plan, pair, i, TG_CRASHED, TG_MEASURED, "");
         run.rows[run.count - 2].facts.end_signal = signals[i];
     }
-    made_broken(&run, &plan, pair, 3, TG_LATE, TG_MEASURED, ""); /* that kill was ours */
+    made_broken(&run, &plan, pair, 6, TG_LATE, TG_MEASURED, ""); /* that kill was ours */
     run.rows[run.count - 2].facts.end_signal = SIGKILL;
     gather(pair, false);
-    assert_int_equal(rounds.of_broken, 4);
-    assert_int_equal(rounds.of_killed, 1);
+    assert_int_equal(rounds.of_broken, 7);
+    assert_int_equal(rounds.of_killed, 4);
 }
 
 static void whole_rounds_after_a_break_are_counted(void **state)

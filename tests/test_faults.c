@@ -43,7 +43,7 @@ static bool is_kernels(const char *kernel, const char *rounds)
                      : how == 's'                                   ? TG_SKIPPED
                      : how == 'm' || (strchr("ab", how) && is_base) ? TG_MEASURED
                                                                     : TG_CRASHED;
-        if (how == 'k') m->facts.end_signal = SIGKILL;
+        if (strchr("kt", how)) m->facts.end_signal = how == 'k' ? SIGKILL : SIGTERM;
         if (m->outcome != TG_MEASURED) continue;
         m->unpaired = how == 'a' || how == 'b';
         m->facts.checked = 640;
@@ -75,7 +75,7 @@ static void one_device_is_no_kernel_s_fault(void **state)
         {"c1m1c1", true},    {"m1l1m1l1", true},                    /* now and then */
         {"c1c2", true},      {"l1m3c2", true},                      /* two of them */
         {"c1s2", false},     {"s1s2", false},                       /* one was not begun */
-        {"c1k2", false},     {"k1k2", false},                       /* killed from outside */
+        {"c1k2", false},     {"k1k2", false},    {"c1t2", false},   /* killed from outside */
         {"a1", false},       {"a1a1", true},     {"a1c1", false},   /* it measures base */
         {"c?c?", false},     {"c1c?", false},                       /* which ones is not known */
         {"c1c?c2", true},    {"c?c1c2", true},                      /* ... of one of them */

@@ -355,7 +355,7 @@ static void kills_from_outside_are_inconclusive(void **state)
         assert_int_equal(decide_run(), TG_INCONCLUSIVE);
         assert_word(0, i ? "killed" : "inconclusive");
     }
-    assert_said(0, "2 times from outside (out of memory?); last: ");
+    assert_said(0, "2 times from outside (out of memory, or stopped?); last: ");
 }
 
 static void wrong_once_fails_and_has_no_speed(void **state)

@@ -56,6 +56,33 @@ check 'a run that goes on cannot be resumed' refuses 'is still going on' \
 wait "$launcher"
 check 'and is not harmed' gives 0 "$TRITGATE" gate twice
 
+# As a service manager stops a group, and a batch system a job: every process of it, also children.
+stop() {
+    local stopped
+    for _ in $(seq 200); do
+        stopped=$(pgrep -s "$1" -f 'cell --conducted') && break
+        sleep 0.05
+    done
+    sleep 0.1 # it is past its first lines
+    kill -TERM $stopped "$1"
+}
+# stops ARGUMENT...: a run of one process is stopped so, and says so.
+stops() {
+    local status=0 pid begun=$SECONDS
+    setsid "$TRITGATE" run "$@" >out 2>err </dev/null &
+    pid=$!
+    stop "$pid"
+    wait "$pid" || status=$?
+    [[ $status == 4 ]] && ((SECONDS - begun < 30)) && grep -q 'stopped by a signal' err && return
+    cat out err
+    return 1
+}
+ask slow '"stub_twice"' round_s=0.5 quads_max=10000 rounds_min=3
+check 'a run with all its processes is asked to end' stops slow.json --out stopped
+check 'and once more' stops --resume stopped
+check 'it goes on' gives 0 "$TRITGATE" run --resume stopped
+check 'no process that was asked to end counts as crashed' says '^PASS  [^,]*$'
+
 ask brief '"stub_twice"' rounds_min=20 budget_s=0.001
 check 'a run whose budget is spent is open' gives 2 "$TRITGATE" run brief.json --out brief
 check 'and says what goes on' says '^evidence in (.*brief); to go on measuring: tritgate run --resume \1$'

@@ -345,5 +345,8 @@ int tg_child_tie(long parent, struct tg_error *err)
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
         return tg_fail(err, "cannot be tied to the parent: %s", strerror(errno));
     if (getppid() != (pid_t)parent) return tg_fail(err, "the parent is gone");
+    signal(SIGTERM, SIG_IGN);
+    signal(SIGINT, SIG_IGN);
+    signal(SIGHUP, SIG_IGN);
     return 0;
 }

@@ -77,8 +77,9 @@ void tg_child_stop(struct tg_child *child, struct tg_child_end *end);
 void tg_child_finish(struct tg_child *child, double deadline_s, struct tg_child_end *end);
 
 /*
- * In the child: makes it die with its parent, whose process id it was given. Fails if the parent is
- * gone already.
+ * In the child: makes it die with its parent, whose process id it was given, and not of a request
+ * to end that went to all processes at once (SIGTERM, SIGINT, SIGHUP): the parent ends its round.
+ * Fails if the parent is gone already.
  */
 int tg_child_tie(long parent, struct tg_error *err);
 
