@@ -22,6 +22,8 @@
 #include "results/digest.h"
 #include "worker/library.h"
 
+#define PROGRAM "/proc/self/exe" /* as it was started, also where its file was replaced since */
+
 /* Has every worker say what it can do with the libraries. */
 static int hear_announcements(struct tg_work *w, struct tg_error *err)
 {
@@ -236,6 +238,7 @@ int tg_begin(struct tg_work *w, struct tg_error *err)
     const struct tg_wishes *o = w->wishes;
     struct tg_asked asked = {.is_same = o->is_same, .is_fail_fast = o->is_fail_fast};
     if (tg_run_directory_can_write(o->json, err) < 0 ||
+        tg_digest_file(PROGRAM, asked.program, err) < 0 ||
         (o->shard && tg_shard_parse(o->shard, &w->shard, &asked.shard_count, err) < 0))
         return -1;
     if (read_texts(w, err) < 0 || ask_guard(w, err) < 0 || draw_seed(o, asked.seed, err) < 0 ||
@@ -281,6 +284,39 @@ static int bring_rows(struct tg_work *w, struct tg_error *err)
     return tg_store_read(w->directory, &w->run, err);
 }
 
+/* What measures whole models is of this program: one run has one build of it. */
+static int check_program(const struct tg_work *w, struct tg_error *err)
+{
+    char program[TG_DIGEST_SIZE];
+    if (tg_digest_file(PROGRAM, program, err) < 0) return -1;
+    if (strcmp(program, w->plan.asked.program) == 0) return 0;
+    return tg_fail(err,
+                   "run '%s' was begun by another build of tritgate: put that build back, or begin "
+                   "a new run",
+                   w->wishes->resume);
+}
+
+/* Its libraries and its model must be what they were, on each node. */
+static int check_files(const struct tg_work *w, struct tg_error *err)
+{
+    const struct tg_capability *first = &w->plan.workers[0];
+    for (size_t i = 0; i < w->worker_count; i++) {
+        const struct tg_capability *now = &w->workers[i];
+        const struct {
+            const char *what, *path, *was, *is;
+        } files[] = {{"model", w->model, first->head.model_digest, now->head.model_digest},
+                     {"head", w->head, first->head.digest, now->head.digest},
+                     {"base", w->base, first->base.digest, now->base.digest}};
+        for (size_t k = 0; k < sizeof files / sizeof *files; k++)
+            if (strcmp(files[k].was, files[k].is) != 0)
+                return tg_fail(err,
+                               "%s '%s' on node '%s' was changed since the run was begun: put that "
+                               "file back, or begin a new run",
+                               files[k].what, files[k].path, now->host);
+    }
+    return 0;
+}
+
 int tg_begin_again(struct tg_work *w, struct tg_error *err)
 {
     const struct tg_wishes *o = w->wishes;
@@ -294,6 +330,7 @@ int tg_begin_again(struct tg_work *w, struct tg_error *err)
         return -1;
     if (w->plan.asked.is_imported)
         return tg_fail(err, "run '%s' was imported: there is nothing to go on with", o->resume);
+    if (check_program(w, err) < 0) return -1;
     const struct tg_capability *first = &w->plan.workers[0];
     memcpy(w->exclusive, w->plan.policy.limits.exclusive, sizeof w->exclusive);
     w->shard = first->shard;
@@ -301,14 +338,7 @@ int tg_begin_again(struct tg_work *w, struct tg_error *err)
     if (first->has_base) snprintf(w->base, sizeof w->base, "%s", first->base.path);
     if (find_models(w, err) < 0) return -1;
     if (!*w->model) snprintf(w->model, sizeof w->model, "%s", first->head.model_path);
-    if (hear_announcements(w, err) < 0) return -1;
-    for (size_t i = 0; i < w->worker_count; i++)
-        if (strcmp(w->workers[i].head.model_digest, first->head.model_digest) != 0)
-            return tg_fail(err, "the model of the run was changed since it was begun");
-    for (size_t i = 0; i < w->worker_count; i++)
-        if (strcmp(w->workers[i].head.digest, first->head.digest) != 0 ||
-            strcmp(w->workers[i].base.digest, first->base.digest) != 0)
-            return tg_fail(err, "a library of the run was changed since it was begun");
+    if (hear_announcements(w, err) < 0 || check_files(w, err) < 0) return -1;
     if (o->budget_s > 0) w->plan.asked.budget_s = o->budget_s;
     if (bring_rows(w, err) < 0) return -1;
     struct tg_retry retry = {.kind = TG_TRY_ENDED, .reason = "it was not ended in order"};

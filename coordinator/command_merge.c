@@ -45,9 +45,9 @@ static const struct argp argp = {
     parse,
     "OUT DIR...",
     "Joins the directories of shards (run --shard I/N) into a new folder OUT, which gate and "
-    "report "
-    "read as one run. They must be of the same matrix, policy and libraries, and each once; that "
-    "all are there is not asked: what is missing is named here, and by the gate.\v"
+    "report read as one run. They must be of the same matrix, policy and libraries, measured by "
+    "one build of this program, and each once; that all are there is not asked: what is missing is "
+    "named here, and by the gate.\v"
     "Exit status: 0, or 3 for shards that do not belong together.",
     NULL,
     NULL,

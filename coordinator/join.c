@@ -12,6 +12,7 @@
 #include "coordinator/run_directory.h"
 #include "coordinator/shard.h"
 #include "results/digest.h"
+#include "worker/probe/probe.h"
 
 /* One of the runs, as it was read. */
 struct session {
@@ -39,12 +40,23 @@ static int read_session(const char *path, struct session *s, struct tg_error *er
     return 0;
 }
 
+/* Whether whole models are measured, which is done by this program's own code. */
+static bool has_models(const struct tg_plan *plan)
+{
+    for (size_t i = 0; i < plan->spec.test_count; i++) {
+        const struct tg_probe *probe = tg_probe_find(plan->spec.tests[i].of.probe);
+        if (probe && probe->has_model) return true;
+    }
+    return false;
+}
+
 static int check_same(const struct session *first, const struct session *s, struct tg_error *err)
 {
     const struct tg_capability *a = &first->plan.workers[0], *b = &s->plan.workers[0];
     const struct tg_asked *asked = &first->plan.asked, *other = &s->plan.asked;
     char shards[32], other_shards[32];
-    bool is_sharded = asked->shard_count > 0;
+    bool is_sharded = asked->shard_count > 0,
+         needs_program = is_sharded || has_models(&first->plan) || has_models(&s->plan);
     snprintf(shards, sizeof shards, "%zu", asked->shard_count);
     snprintf(other_shards, sizeof other_shards, "%zu", other->shard_count);
     const struct {
@@ -58,6 +70,8 @@ static int check_same(const struct session *first, const struct session *s, stru
                  {"number of shards", shards, other_shards},
                  {"version of the program", is_sharded ? first->plan.version : "",
                   is_sharded ? s->plan.version : ""},
+                 {"build of the program", needs_program ? asked->program : "",
+                  needs_program ? other->program : ""},
                  {"head", a->head.digest, b->head.digest},
                  {"base", a->has_base ? a->base.digest : "", b->has_base ? b->base.digest : ""}};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)

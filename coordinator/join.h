@@ -12,9 +12,10 @@
  * Several runs of the same question, read and judged as one: each is a session, whose rows say so.
  * They are taken in the order of their first rows, whatever the order of the paths, so that nobody
  * chooses among orders. Only runs of the same matrix, policy, step, accepted losses, filter and
- * libraries can be joined, and none twice: a row that two of them have would count twice.
+ * libraries can be joined, of whole models also of one build of the program, and none twice: a row
+ * that two of them have would count twice.
  *
- * Shards of one run (shard.h) are joined so, too: each once, by one version of the program. What
+ * Shards of one run (shard.h) are joined so, too: each once, by one build of the program. What
  * `tritgate merge` made of them is a folder of their directories, and stands for all of these.
  */
 

@@ -18,6 +18,7 @@ char *tg_plan_text(const struct tg_asked *asked, const struct tg_capability *wor
     struct tg_json *root = tg_json_object(NULL, NULL);
     tg_json_add_number(root, "tritgate_plan", 1);
     tg_json_add_text(root, "version", TRITGATE_VERSION);
+    if (*asked->program) tg_json_add_text(root, "program", asked->program);
     tg_json_add_text(root, "seed", asked->seed);
     tg_json_add_text(root, "filter", asked->filter);
     tg_json_add_text(root, "flow", asked->flow);
@@ -252,32 +253,35 @@ static int read_baselines(const struct tg_json_file *file, struct tg_plan *p, st
     return rc == 0 ? 0 : tg_fail_in(err, "baseline");
 }
 
+static void copy_text(const struct tg_json *root, const char *key, char *to, size_t size)
+{
+    snprintf(to, size, "%s", tg_json_text(tg_json_get(root, key)));
+}
+
 static int read_plan(const struct tg_json_file *file, struct tg_plan *p, struct tg_error *err)
 {
     static const char *const keys[] = {
         "tritgate_plan", "version",   "seed",    "filter", "budget_s",   "is_same", "shards",
         "is_fail_fast",  "imported",  "step",    "flow",   "acceptance", "changed", "inherited",
-        "baseline_note", "baselines", "workers", "alarms", NULL};
+        "baseline_note", "baselines", "workers", "alarms", "program",    NULL};
     const struct tg_json *root = file->root, *list = tg_json_get(root, "workers");
     const struct tg_json *imported = tg_json_get(root, "imported");
     if (tg_json_only(file, root, keys, err) < 0) return -1;
     if (tg_json_number(tg_json_get(root, "tritgate_plan")) != 1 || tg_json_count(list) == 0)
         return tg_json_fail(file, root, err, "not a plan of this version");
-    snprintf(p->version, sizeof p->version, "%s", tg_json_text(tg_json_get(root, "version")));
-    snprintf(p->asked.seed, sizeof p->asked.seed, "%s", tg_json_text(tg_json_get(root, "seed")));
-    snprintf(p->asked.filter, sizeof p->asked.filter, "%s",
-             tg_json_text(tg_json_get(root, "filter")));
-    snprintf(p->asked.flow, sizeof p->asked.flow, "%s", tg_json_text(tg_json_get(root, "flow")));
-    snprintf(p->asked.step, sizeof p->asked.step, "%s", tg_json_text(tg_json_get(root, "step")));
+    copy_text(root, "version", p->version, sizeof p->version);
+    copy_text(root, "program", p->asked.program, sizeof p->asked.program);
+    copy_text(root, "seed", p->asked.seed, sizeof p->asked.seed);
+    copy_text(root, "filter", p->asked.filter, sizeof p->asked.filter);
+    copy_text(root, "flow", p->asked.flow, sizeof p->asked.flow);
+    copy_text(root, "step", p->asked.step, sizeof p->asked.step);
+    copy_text(root, "alarms", p->asked.alarms, sizeof p->asked.alarms);
+    copy_text(root, "acceptance", p->asked.acceptance, sizeof p->asked.acceptance);
     p->asked.budget_s = tg_json_number(tg_json_get(root, "budget_s"));
-    snprintf(p->asked.alarms, sizeof p->asked.alarms, "%s",
-             tg_json_text(tg_json_get(root, "alarms")));
     p->asked.is_same = tg_json_number(tg_json_get(root, "is_same")) != 0;
     p->asked.is_imported = imported != NULL;
     p->asked.is_matrix_seen = tg_json_number(tg_json_get(imported, "is_matrix_seen")) != 0;
     p->asked.is_fail_fast = tg_json_number(tg_json_get(root, "is_fail_fast")) != 0;
-    snprintf(p->asked.acceptance, sizeof p->asked.acceptance, "%s",
-             tg_json_text(tg_json_get(root, "acceptance")));
     if (tg_changed_parse(file, tg_json_get(root, "changed"), &p->asked.changed, err) < 0 ||
         tg_inherit_parse(file, tg_json_get(root, "inherited"), &p->asked.inherit, err) < 0)
         return -1;

@@ -47,6 +47,7 @@ struct tg_asked {
     bool is_fail_fast;   /* measure no more once the run has failed */
     bool is_imported;    /* nothing of it was measured by this program */
     bool is_matrix_seen; /* its matrix is made of the cells seen, for want of one */
+    char program[65];    /* SHA-256 of the program that began it, "" if that is not known */
     char acceptance[65]; /* SHA-256 of acceptance.json, "" if there is none */
     struct tg_changed changed;
     struct tg_inherit inherit;

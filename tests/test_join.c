@@ -25,6 +25,15 @@
     " \"metric\": \"call_time\", \"axis\": \"build\", \"of\": \"head\", \"to\": \"base\","         \
     " \"tolerance\": 0.02, \"margin\": " margin "}]}"
 
+#define MODEL_MATRIX                                                                               \
+    "{\"tritgate_matrix\": 1, \"axes\": {\"probe\": [\"model\"], \"kernel\": [\"i2s_avx2\"], "     \
+    "\"model\": "                                                                                  \
+    "[\"bitnet-2b\"]}}"
+#define MODEL_POLICY                                                                               \
+    "{\"tritgate_policy\": 1, \"flow\": \"review\", \"rules\": [{\"rule\": \"noninferior\","       \
+    " \"metric\": \"decode_rate\", \"axis\": \"build\", \"of\": \"head\", \"to\": \"base\","       \
+    " \"tolerance\": 0.02, \"margin\": 0.05}]}"
+
 #define FLOOR                                                                                      \
     "{\"tritgate_policy\": 1, \"flow\": \"review\", \"rules\": [{\"rule\": \"floor\","             \
     " \"metric\": \"kernel_accuracy\", \"limit\": 0.9}]}"
@@ -38,7 +47,7 @@
 /* How a run is to be; what is not said has the values of run_like. */
 struct like {
     const char *matrix, *policy, *filter, *head, *host, *hardware, *acceptance, *inherited;
-    const char *baseline_note, *changed;
+    const char *baseline_note, *changed, *program;
     double effect, second_effect; /* of the first test, and of others that fit */
     int64_t hour, rounds;
     int64_t memory_bytes, gpu_bytes; /* that its worker announces */
@@ -102,6 +111,7 @@ static void make(int at, struct like like)
     worker.head.gpu_bytes = like.gpu_bytes;
     snprintf(asked.filter, sizeof asked.filter, "%s", like.filter ? like.filter : "");
     snprintf(asked.seed, sizeof asked.seed, "%d", like.is_fixed ? 70 : 70 + at);
+    snprintf(asked.program, sizeof asked.program, "%s", like.program ? like.program : "");
     asked.is_imported = like.is_imported;
     if (like.acceptance)
         assert_int_equal(tg_digest_text(like.acceptance, asked.acceptance, &err), 0);
@@ -383,6 +393,28 @@ static void runs_of_unlike_questions_are_not_joined(void **state)
     assert_refused("cannot be judged together: another change");
 }
 
+/* Whole models are of the program, kernels are of the library that it opens. */
+static void whole_models_are_of_one_build_of_the_program(void **state)
+{
+    (void)state;
+    const char *const both[] = {paths[0], paths[1]};
+    make(0, (struct like){.hour = 1, .program = "44"});
+    make(1, (struct like){.hour = 2, .program = "55"});
+    judge(both, 2, NULL);
+    release();
+    end(NULL);
+    begin(NULL);
+    make(0,
+         (struct like){.hour = 1, .program = "44", .matrix = MODEL_MATRIX, .policy = MODEL_POLICY});
+    make(1,
+         (struct like){.hour = 2, .program = "55", .matrix = MODEL_MATRIX, .policy = MODEL_POLICY});
+    assert_refused("cannot be judged together: another build of the program");
+    make(1,
+         (struct like){.hour = 2, .program = "44", .matrix = MODEL_MATRIX, .policy = MODEL_POLICY});
+    judge(both, 2, NULL);
+    release();
+}
+
 static void nothing_counts_twice(void **state)
 {
     (void)state;
@@ -427,6 +459,7 @@ int main(void)
         TEST(another_policy_is_for_all_of_them),
         TEST(what_was_accepted_is_so_for_all_of_them),
         TEST(runs_of_unlike_questions_are_not_joined),
+        TEST(whole_models_are_of_one_build_of_the_program),
         TEST(nothing_counts_twice),
         TEST(a_run_is_not_joined_with_its_copy),
         TEST(what_a_process_saw_once_counts_once),

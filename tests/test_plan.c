@@ -276,8 +276,11 @@ static void a_filter_leaves_the_cells_that_match(void **state)
 static void the_text_of_a_plan_makes_the_same_text(void **state)
 {
     (void)state;
-    struct tg_asked asked = {
-        .seed = "123456789012345", .filter = "isa=avx2", .budget_s = 0.1 + 0.2, .is_same = true};
+    struct tg_asked asked = {.seed = "123456789012345",
+                             .filter = "isa=avx2",
+                             .budget_s = 0.1 + 0.2,
+                             .is_same = true,
+                             .program = "0123"};
     struct tg_capability workers[2] = {made_worker("a", MADE_BASE), made_worker("b", MADE_BASE)};
     workers[1].head.injected_percent = 5;
     workers[1].base.is_debug = true;

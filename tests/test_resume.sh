@@ -124,7 +124,13 @@ check '--resume takes no matrix' refuses '--resume goes on as the run was begun'
     "$TRITGATE" run slow.json --resume coordinator
 cp "$TRITGATE_LIB" base.so
 check 'a base is compared with' gives 0 "$TRITGATE" run "$data/quick.json" --base base.so --same --out ab
+mkdir build
+cp "$TRITGATE" build/tritgate && printf x >>build/tritgate
+check 'another build of the program does not go on with it' refuses \
+    "run 'ab' was begun by another build of tritgate: put that build back, or begin a new run" \
+    build/tritgate run --resume ab
 printf x >>base.so
-check 'a library that was changed since is refused' refuses 'was changed since it was begun' \
+check 'nor is a library taken that was changed since' refuses \
+    "base '$PWD/base.so' on node '$(hostname)' was changed since the run was begun: put that file back" \
     "$TRITGATE" run --resume ab
 finish

@@ -61,6 +61,10 @@ check 'one of another number' gives 2 run --shard 2/2 --out other
 check 'is refused' refuses 'another number of shards' "$TRITGATE" merge bad part1 other
 check 'a whole run is no shard' refuses "'whole' is no shard" "$TRITGATE" merge bad part1 whole
 check 'nor is it judged with one' refuses 'another number of shards' "$TRITGATE" gate part1 whole
+mkdir build # as long as it is not the same file
+cp "$TRITGATE" build/tritgate && printf x >>build/tritgate
+check 'one by another build' gives 2 build/tritgate run parts.json --shard 3/3 --head "$TRITGATE_LIB" --out otherbuild
+check 'is refused' refuses 'another build of the program' "$TRITGATE" merge bad part1 part2 otherbuild
 sed -i 's/"limit": 0.1/"limit": 0.2/' parts_policy.json
 check 'one under another policy' gives 2 run --shard 3/3 --out otherpolicy
 check 'is refused, too' refuses 'another policy' "$TRITGATE" merge bad part1 part2 otherpolicy
