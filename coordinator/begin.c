@@ -14,7 +14,6 @@
 #include "coordinator/command.h"
 #include "coordinator/gate.h"
 #include "coordinator/gather.h"
-#include "coordinator/guard.h"
 #include "coordinator/history.h"
 #include "coordinator/lookout.h"
 #include "coordinator/run_directory.h"
@@ -130,8 +129,8 @@ static int read_acceptance(struct tg_work *w, char digest[TG_DIGEST_SIZE], struc
 /* Fails if the flow's guard stops the run. */
 static int ask_guard(struct tg_work *w, struct tg_error *err)
 {
-    if (!tg_guard_stops(w->run.policy, w->guard, sizeof w->guard, &w->guard_status)) return 0;
-    return tg_fail(err, "%s", w->guard);
+    if (!tg_guard_stops(w->run.policy, &w->guard)) return 0;
+    return tg_fail(err, "%s", w->guard.line);
 }
 
 /* Makes the plan; without a budget on the command line it is the policy's, of its step. */

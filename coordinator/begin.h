@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "coordinator/crew.h"
+#include "coordinator/guard.h"
 #include "coordinator/inherit.h"
 #include "coordinator/plan.h"
 #include "results/store.h"
@@ -42,10 +43,9 @@ struct tg_work {
     struct tg_run run;            /* texts, and the rows of earlier attempts */
     struct tg_plan plan;
     int64_t attempt;
-    size_t shard;    /* that the workers are of, 0 for a whole run */
-    bool is_idle;    /* nothing that can be measured was changed */
-    char guard[256]; /* what the flow's guard says, if it stops the run */
-    int guard_status;
+    size_t shard;               /* that the workers are of, 0 for a whole run */
+    bool is_idle;               /* nothing that can be measured was changed */
+    struct tg_guard_word guard; /* what the flow's guard says, if it stops the run; else empty */
 };
 
 /*

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "coordinator/run_directory.h"
+
 static bool matches(const struct tg_texts *patterns, const char *path)
 {
     for (size_t i = 0; i < patterns->count; i++)
@@ -152,17 +154,7 @@ int tg_changed_say_nothing(const struct tg_policy *policy, FILE *out, const char
     for (size_t i = 0; i < gates->count; i++)
         fprintf(out, "%s:gate:%s = skipped (no-surface)\n", policy->flow, gates->at[i]);
     if (gates->count == 0) fprintf(out, "%s = skipped (no-surface)\n", policy->flow);
-    if (!json) return 0;
-    struct tg_json *root = tg_json_object(NULL, NULL);
-    tg_json_add_number(root, "tritgate_receipt", 1);
-    tg_json_add_text(root, "version", TRITGATE_VERSION);
-    tg_json_add_text(root, "flow", policy->flow);
-    tg_json_add_text(root, "answer", "skipped");
-    tg_json_add_text(root, "reason", "no-surface");
-    tg_json_add_number(root, "status", 0);
-    int rc = tg_json_write(root, json, err);
-    tg_json_free(root);
-    return rc;
+    return tg_run_directory_skip(json, policy->flow, "no-surface", 0, err);
 }
 
 /* The patterns, with ", " between. */

@@ -125,6 +125,7 @@ int tg_command_gate(int argc, char **argv)
 {
     struct options options = {0};
     take_arguments(&gate_argp, argc, argv, &options);
+    tg_run_directory_empty_receipt(options.json);
     int status = decide(&options, tg_report_find("terminal"), stdout);
     free(options.directories);
     return status;

@@ -290,6 +290,7 @@ int tg_command_launch(int argc, char **argv)
     run_argv[options.argc] = NULL;
     if (tg_command_read_run(options.argc, run_argv, false, &l.wishes) != 0) return status;
     if (options.only_reads) return 0;
+    tg_run_directory_empty_receipt(l.wishes.json);
     if (find_programs(&l, &err) == 0 && set_environment(&l, &err) == 0 && name_run(&l, &err) == 0) {
         status = launch(&l, &err);
         unlink(l.mark);

@@ -278,6 +278,16 @@ static bool has_dead(const struct tg_work *w)
     return false;
 }
 
+/* That the flow's guard stopped the run, which is in scope of another one. */
+static int tell_guard(const struct tg_work *w, struct tg_error *err)
+{
+    const struct tg_guard_word *g = &w->guard;
+    puts(g->line);
+    if (tg_run_directory_skip(w->wishes->json, g->flow, g->reason, g->status, err) < 0)
+        return TG_STATUS_USAGE;
+    return g->status;
+}
+
 static int coordinate(struct tg_work *w, bool has_ranks, bool *all_left, struct tg_error *err)
 {
     struct tg_dispatched dispatched;
@@ -297,10 +307,7 @@ static int coordinate(struct tg_work *w, bool has_ranks, bool *all_left, struct 
         *all_left = tg_crew_dismiss(w->crew);
         if (!*all_left || has_dead(w)) status = TG_STATUS_STOPPED;
         if (w->is_idle) status = 0;
-        if (*w->guard) {
-            puts(w->guard);
-            status = w->guard_status;
-        }
+        if (*w->guard.line) status = tell_guard(w, err);
     }
     tg_plan_release(&w->plan);
     tg_store_release(&w->run);
@@ -337,6 +344,7 @@ int tg_command_run(int argc, char **argv)
     for (int i = 1; i < argc && is_silent; i++)
         if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "--usage") == 0) return 0;
     if (tg_command_read_run(argc, argv, is_silent, &options) != 0) return TG_STATUS_USAGE;
+    if (tg_wire_launched_rank() <= 0) tg_run_directory_empty_receipt(options.json);
     if (tg_wire_open(&wire, &err) < 0) {
         tg_log(TG_ERROR, "%s", err.text);
         return TG_STATUS_STOPPED;

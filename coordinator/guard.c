@@ -17,7 +17,15 @@ static bool is_sound(const struct tg_json *guard)
            strncmp(otherwise, "skipped", 7) == 0 && *tg_json_text(tg_json_get(guard, "gate"));
 }
 
-bool tg_guard_stops(const char *policy, char *line, size_t size, int *status)
+/* What stands in the parentheses, or "guard" where there are none. */
+static void take_reason(const char *otherwise, char *reason, size_t size)
+{
+    const char *open = strchr(otherwise, '(');
+    snprintf(reason, size, "%.*s", open ? (int)strcspn(open + 1, ")") : 5,
+             open ? open + 1 : "guard");
+}
+
+bool tg_guard_stops(const char *policy, struct tg_guard_word *word)
 {
     struct tg_json_file file;
     if (tg_json_parse(policy, &file, NULL) < 0) return false;
@@ -27,10 +35,13 @@ bool tg_guard_stops(const char *policy, char *line, size_t size, int *status)
     bool stops = value && *value && is_sound(guard) &&
                  strcmp(value, tg_json_text(tg_json_get(guard, "equals"))) != 0;
     if (stops) {
-        snprintf(line, size, "%s:gate:%s = %s", tg_json_text(tg_json_get(file.root, "flow")),
-                 tg_json_text(tg_json_get(guard, "gate")),
-                 tg_json_text(tg_json_get(guard, "else")));
-        *status = (int)tg_json_number(tg_json_get(guard, "exit"));
+        const char *flow = tg_json_text(tg_json_get(file.root, "flow"));
+        const char *otherwise = tg_json_text(tg_json_get(guard, "else"));
+        snprintf(word->line, sizeof word->line, "%s:gate:%s = %s", flow,
+                 tg_json_text(tg_json_get(guard, "gate")), otherwise);
+        snprintf(word->flow, sizeof word->flow, "%s", flow);
+        take_reason(otherwise, word->reason, sizeof word->reason);
+        word->status = (int)tg_json_number(tg_json_get(guard, "exit"));
     }
     tg_json_release(&file);
     return stops;

@@ -2,8 +2,8 @@
 #ifndef TG_COORDINATOR_GUARD_H
 #define TG_COORDINATOR_GUARD_H
 
+#include "matrix/cell.h"
 #include <stdbool.h>
-#include <stddef.h>
 
 /*
  * The guard of a flow: where another flow is running, as an environment variable says, nothing is
@@ -13,12 +13,18 @@
  *             "gate": "guard", "exit": 0}
  */
 
+/* What it says. */
+struct tg_guard_word {
+    char line[256]; /* to be printed, "generative:gate:guard = skipped (out-of-scope)" */
+    char flow[TG_TEXT_SIZE], reason[TG_TEXT_SIZE]; /* "generative", "out-of-scope" */
+    int status;
+};
+
 /*
  * Whether the guard in the text of a policy stops the run: its variable is set, and to another
- * value. Then `line` is what is to be printed, "generative:gate:guard = skipped (out-of-scope)". A
- * text that is no policy, or whose guard is not as matrix/flow.h wants it, stops nothing here; who
- * reads it next refuses it.
+ * value. Then *word is set. A text that is no policy, or whose guard is not as matrix/flow.h wants
+ * it, stops nothing here; who reads it next refuses it.
  */
-bool tg_guard_stops(const char *policy, char *line, size_t size, int *status);
+bool tg_guard_stops(const char *policy, struct tg_guard_word *word);
 
 #endif

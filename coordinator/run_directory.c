@@ -149,10 +149,45 @@ int tg_run_directory_add_try(const char *path, const struct tg_run *run,
 
 int tg_run_directory_can_write(const char *file, struct tg_error *err)
 {
+    struct stat there;
+    /* Who reads a pipe would take opening it, and closing it again, for all there is. */
+    if (file && stat(file, &there) == 0 && S_ISFIFO(there.st_mode) && access(file, W_OK) == 0)
+        return 0;
     FILE *out = file ? fopen(file, "a") : NULL;
     if (file && !out) return tg_fail(err, "cannot write '%s': %s", file, strerror(errno));
     if (out) fclose(out);
     return 0;
+}
+
+static bool is_same_file(const struct stat *a, int descriptor)
+{
+    struct stat b;
+    return fstat(descriptor, &b) == 0 && a->st_dev == b.st_dev && a->st_ino == b.st_ino;
+}
+
+void tg_run_directory_empty_receipt(const char *file)
+{
+    struct stat there;
+    if (!file || stat(file, &there) != 0 || !S_ISREG(there.st_mode)) return;
+    if (is_same_file(&there, STDOUT_FILENO) || is_same_file(&there, STDERR_FILENO)) return;
+    int rc = truncate(file, 0);
+    (void)rc; /* where it cannot be written, tg_run_directory_can_write says so */
+}
+
+int tg_run_directory_skip(const char *file, const char *flow, const char *reason, int status,
+                          struct tg_error *err)
+{
+    if (!file) return 0;
+    struct tg_json *root = tg_json_object(NULL, NULL);
+    tg_json_add_number(root, "tritgate_receipt", 1);
+    tg_json_add_text(root, "version", TRITGATE_VERSION);
+    tg_json_add_text(root, "flow", flow);
+    tg_json_add_text(root, "answer", "skipped");
+    tg_json_add_text(root, "reason", reason);
+    tg_json_add_number(root, "status", status);
+    int rc = tg_json_write(root, file, err);
+    tg_json_free(root);
+    return rc;
 }
 
 int tg_run_directory_copy_receipt(const char *file, const struct tg_plan *plan,

@@ -42,6 +42,17 @@ int tg_run_directory_add_try(const char *path, const struct tg_run *run,
 /* Fails if `file` (NULL: none) cannot be written; before anything is measured. */
 int tg_run_directory_can_write(const char *file, struct tg_error *err);
 
+/*
+ * Empties the file that a receipt will be written to (NULL: none), so that what an earlier run left
+ * there is not taken for this one's, however it ends. What is no plain file, or is where this
+ * process prints, stays as it is.
+ */
+void tg_run_directory_empty_receipt(const char *file);
+
+/* Writes the receipt of a run that measured nothing, and why, if `file` is not NULL. */
+int tg_run_directory_skip(const char *file, const char *flow, const char *reason, int status,
+                          struct tg_error *err);
+
 /* Writes the receipt to a file too, if `file` is not NULL. */
 int tg_run_directory_copy_receipt(const char *file, const struct tg_plan *plan,
                                   const struct tg_decision *decision, struct tg_error *err);

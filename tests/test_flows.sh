@@ -11,6 +11,17 @@ check 'another flow: nothing is measured' \
     gives 0 env CURRENT_FLOW=review "$TRITGATE" run "$smoke" --policy generative --out out-of-scope
 check 'one line says why' test "$(cat out)" = 'generative:gate:guard = skipped (out-of-scope)'
 check 'nothing was made' test ! -e out-of-scope
+echo '{"answer": "pass"}' >receipt.json
+check 'with a receipt' gives 0 env CURRENT_FLOW=review \
+    "$TRITGATE" run "$smoke" --policy generative --json receipt.json
+check 'it is no pass' grep -q '"answer": *"skipped"' receipt.json
+check 'and says why' grep -q '"reason": *"out-of-scope"' receipt.json
+for refused in 'run nowhere.json' 'launch -- run nowhere.json' 'gate nowhere'; do
+    echo '{"answer": "pass"}' >receipt.json
+    # shellcheck disable=SC2086
+    check "what cannot be done ($refused)" gives 3 "$TRITGATE" $refused --json receipt.json
+    check 'leaves no earlier receipt' test ! -s receipt.json
+done
 check 'under mpirun, too' gives 0 env CURRENT_FLOW=review \
     mpirun -n 3 "$TRITGATE" run "$smoke" --policy generative --out out-of-scope
 check 'one line says why' test "$(cat out)" = 'generative:gate:guard = skipped (out-of-scope)'

@@ -4,7 +4,9 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -15,6 +17,8 @@ static const char policy[] =
     " \"equals\": \"generative\", \"else\": \"skipped (out-of-scope)\", \"gate\": \"guard\","
     " \"exit\": 2}}";
 
+static char reason[TG_TEXT_SIZE];
+
 static bool stops(const char *text, const char *value, char *line, int *status)
 {
     line[0] = 0;
@@ -22,7 +26,12 @@ static bool stops(const char *text, const char *value, char *line, int *status)
         setenv("TG_TEST_FLOW", value, 1);
     else
         unsetenv("TG_TEST_FLOW");
-    return tg_guard_stops(text, line, 200, status);
+    struct tg_guard_word word;
+    if (!tg_guard_stops(text, &word)) return false;
+    memcpy(line, word.line, 200);
+    *status = word.status;
+    snprintf(reason, sizeof reason, "%s", word.reason);
+    return true;
 }
 
 static void another_flow_stops_the_run_and_its_own_does_not(void **state)
@@ -38,6 +47,7 @@ static void another_flow_stops_the_run_and_its_own_does_not(void **state)
     assert_true(stops(policy, "review", line, &status));
     assert_string_equal(line, "generative:gate:guard = skipped (out-of-scope)");
     assert_int_equal(status, 2);
+    assert_string_equal(reason, "out-of-scope");
     assert_true(stops(policy, "generativ", line, &status));
 }
 
@@ -61,6 +71,7 @@ static void a_guard_that_is_not_sound_stops_nothing(void **state)
     char line[200];
     int status = 7;
     assert_true(stops(GUARD("skipped", "0"), "b", line, &status));
+    assert_string_equal(reason, "guard");
     status = 7;
     assert_false(stops(GUARD("pass", "0"), "b", line, &status));
     assert_false(stops(GUARD("skipped", "256"), "b", line, &status));
@@ -75,14 +86,14 @@ static void the_generative_flow_has_the_guard_of_its_document(void **state)
     (void)state;
     struct tg_json_file file;
     struct tg_error err;
-    char line[200];
-    int status = 7;
+    struct tg_guard_word word;
     if (tg_json_read(TG_TEST_DATA "/../../matrix/policy/generative.json", &file, &err) < 0)
         fail_msg("%s", err.text);
     setenv("CURRENT_FLOW", "review", 1);
-    assert_true(tg_guard_stops(file.text, line, sizeof line, &status));
-    assert_string_equal(line, "generative:gate:guard = skipped (out-of-scope)");
-    assert_int_equal(status, 0);
+    assert_true(tg_guard_stops(file.text, &word));
+    assert_string_equal(word.line, "generative:gate:guard = skipped (out-of-scope)");
+    assert_string_equal(word.flow, "generative");
+    assert_int_equal(word.status, 0);
     tg_json_release(&file);
 }
 

@@ -200,6 +200,39 @@ static void a_stored_run_is_decided_again_under_either_policy(void **state)
     }
 }
 
+/* Whatever becomes of this run: what an earlier one left is not its receipt. */
+static void an_older_receipt_does_not_stay(void **state)
+{
+    (void)state;
+    struct tg_error err;
+    struct stat there;
+    char file[3200];
+    assert_int_equal(mkdir(run_directory, 0777), 0);
+    snprintf(file, sizeof file, "%s", run_path("copy.json"));
+    tg_run_directory_empty_receipt(NULL);
+    tg_run_directory_empty_receipt(file);
+    assert_int_equal(stat(file, &there), -1);
+    run_write("copy.json", "pass", 4);
+    assert_int_equal(tg_run_directory_can_write(file, &err), 0);
+    assert_int_equal(stat(file, &there), 0);
+    assert_int_equal(there.st_size, 4);
+    assert_int_equal(symlink(file, run_path("link")), 0);
+    tg_run_directory_empty_receipt(run_path("link"));
+    assert_int_equal(stat(file, &there), 0);
+    assert_int_equal(there.st_size, 0);
+    assert_int_equal(tg_run_directory_skip(NULL, "lax", "no-surface", 0, &err), 0);
+    assert_int_equal(tg_run_directory_skip(file, "lax", "no-surface", 0, &err), 0);
+    size_t size;
+    char *bytes = run_bytes("copy.json", &size);
+    bytes[size] = 0;
+    assert_non_null(strstr(bytes, "\"answer\": \"skipped\""));
+    assert_non_null(strstr(bytes, "\"reason\": \"no-surface\""));
+    free(bytes);
+    assert_int_equal(mkfifo(run_path("pipe"), 0600), 0); /* which nobody reads yet */
+    tg_run_directory_empty_receipt(run_path("pipe"));
+    assert_int_equal(tg_run_directory_can_write(run_path("pipe"), &err), 0);
+}
+
 static void what_cannot_be_read_is_refused(void **state)
 {
     (void)state;
@@ -227,6 +260,7 @@ int main(void)
         TEST(a_run_without_a_name_is_named_for_its_date),
         TEST(the_next_attempt_is_after_the_last_of_any_worker),
         TEST(a_stored_run_is_decided_again_under_either_policy),
+        TEST(an_older_receipt_does_not_stay),
         TEST(what_cannot_be_read_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
