@@ -152,6 +152,21 @@ static bool wait_before(const struct tg_launcher *launch, sigset_t heeded,
     return false;
 }
 
+/*
+ * That of a child, and those that stop a try, but for one that is ignored: whoever started this
+ * program wants it so, as nohup does with SIGHUP. While blocked, it would come all the same.
+ */
+static void choose_signals(sigset_t *heeded)
+{
+    static const int stops[] = {SIGINT, SIGTERM, SIGHUP};
+    struct sigaction now;
+    sigemptyset(heeded);
+    sigaddset(heeded, SIGCHLD);
+    for (size_t i = 0; i < sizeof stops / sizeof *stops; i++)
+        if (sigaction(stops[i], NULL, &now) == 0 && now.sa_handler != SIG_IGN)
+            sigaddset(heeded, stops[i]);
+}
+
 int tg_launcher_try(const struct tg_launcher *launch, struct tg_launched *launched,
                     struct tg_error *err)
 {
@@ -163,11 +178,7 @@ int tg_launcher_try(const struct tg_launcher *launch, struct tg_launched *launch
     FILE *f = fopen(launch->mark, "w"); /* what an earlier try left is not this one's */
     if (!f) return tg_fail(err, "cannot write '%s': %s", launch->mark, strerror(errno));
     fclose(f);
-    sigemptyset(&heeded);
-    sigaddset(&heeded, SIGCHLD);
-    sigaddset(&heeded, SIGINT);
-    sigaddset(&heeded, SIGTERM);
-    sigaddset(&heeded, SIGHUP);
+    choose_signals(&heeded);
     sigprocmask(SIG_BLOCK, &heeded, &before);
     if (!wait_before(launch, heeded, launched)) {
         sigprocmask(SIG_SETMASK, &before, NULL);

@@ -44,8 +44,8 @@ extern const char *const tg_launcher_settings[];
 
 /*
  * Starts the launcher in a process group of its own and waits for its end. SIGINT, SIGTERM and
- * SIGHUP are passed on to it, and only end the try when it has ended. Fails if it cannot be
- * started.
+ * SIGHUP are passed on to it, and only end the try when it has ended; one that this process ignores
+ * stays so. Fails if it cannot be started.
  */
 int tg_launcher_try(const struct tg_launcher *launch, struct tg_launched *launched,
                     struct tg_error *err);

@@ -72,7 +72,7 @@ check 'an mpirun that is ended, whose status is 1, is no failure and no pass' en
 check 'the run decides' test -s terminated/digests.json
 
 check 'a run begins (interrupted)' begin interrupted -- run slow.json --out "$PWD/interrupted"
-kill -INT "$launcher"
+kill -TERM "$launcher" # a script has what it leaves behind ignore SIGINT
 check 'who interrupts it ends it' ends 4 interrupted
 check 'and is told how to go on' grep -q 'error: stopped by a signal; --resume .*interrupted goes on' interrupted.err
 check 'nothing is left running then' alone interrupted

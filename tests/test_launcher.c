@@ -157,6 +157,20 @@ static void signals_are_passed_on_and_its_end_is_waited_for(void **state)
     assert_string_equal(launched.how, "status 3");
 }
 
+/* As nohup ignores SIGHUP for what it starts, and a shell SIGINT for what it leaves behind. */
+static void a_signal_that_is_ignored_stops_nothing(void **state)
+{
+    (void)state;
+    void (*before)(int) = signal(SIGHUP, SIG_IGN);
+    struct tg_launched launched = try("kill -HUP $PPID; sleep 0.3; echo 0 >$0", 60, 60, 60);
+    assert_int_equal(launched.signal, 0);
+    assert_int_equal(launched.mark, 0);
+    signal(SIGHUP, SIG_DFL);
+    launched = try("trap 'exit 3' HUP; kill -HUP $PPID; while :; do sleep 0.05; done", 60, 60, 60);
+    assert_int_equal(launched.signal, SIGHUP);
+    signal(SIGHUP, before);
+}
+
 /* SIGTERM is under way before the wait begins, so that nothing is raced. */
 static void a_try_is_waited_with_and_a_signal_stops_the_wait(void **state)
 {
@@ -220,6 +234,7 @@ int main(void)
         TEST(a_launcher_that_hangs_is_ended),
         TEST(nothing_of_a_try_is_left),
         TEST(signals_are_passed_on_and_its_end_is_waited_for),
+        TEST(a_signal_that_is_ignored_stops_nothing),
         TEST(a_try_is_waited_with_and_a_signal_stops_the_wait),
         TEST(a_launcher_that_is_not_there_is_an_error),
         TEST(open_mpi_is_told_what_it_needs),
