@@ -39,4 +39,26 @@ rm queued
 check 'and so is a run that goes on' gives 4 "$submit" --resume empty --budget 20
 check 'by it, too' test -e queued
 check 'nothing was measured' test ! -e made
+
+# The job itself, of one node, where a launch takes its time to end.
+cat >launcher <<'END'
+#!/usr/bin/env bash
+trap 'sleep 1; touch ended; exit 4' TERM
+touch begun
+while :; do sleep 0.05; done
+END
+chmod +x launcher
+printf '#!/bin/sh\necho node\n' >bin/scontrol
+chmod +x bin/scontrol
+stop() { # begin, wait for FILE, stop; status 4
+    SLURM_JOB_ID=1 SLURM_JOB_NODELIST=node TRITGATE=$work/launcher \
+        "$TG_SOURCE/slurm/tritgate.sbatch" "$quick" 2>err &
+    local job=$! status=0
+    for _ in $(seq 200); do [[ -e $1 ]] && break || sleep 0.05; done
+    kill -TERM "$job"
+    wait "$job" || status=$?
+    [[ $status == 4 ]]
+}
+check 'a job that is stopped says so' stop begun
+check 'when its launch has ended' test -e ended
 finish
