@@ -15,6 +15,9 @@ quick=$data/quick.json
 check 'an unknown option of submit is its own' \
     refuses "submit: no option '--node' of submit; those of run are behind the matrix" "$submit" --node 2 "$quick"
 check 'also if it is one of run' refuses "submit: no option '--seed'" "$submit" --seed 1 "$quick"
+check 'shards of several parts are no job of Slurm' refuses \
+    'submit: either --shards or --part: Slurm has no arrays of heterogeneous jobs' \
+    "$submit" --shards 2 --part '--partition=gpu --nodes=1' "$quick"
 check 'an unknown option of run' gives 3 "$submit" "$quick" --sed 1
 check 'is named as one of run' grep -q "^tritgate run: unrecognized option '--sed'" err
 check 'a stray word' gives 3 "$submit" "$quick" other.json
