@@ -239,7 +239,7 @@ size_t tg_json_count(const struct tg_json *value)
 
 const struct tg_json *tg_json_at(const struct tg_json *value, size_t i)
 {
-    const cJSON *c = in(value)->child;
+    const cJSON *c = value ? in(value)->child : NULL;
     while (c && i--) c = c->next;
     return out(c);
 }

@@ -42,7 +42,7 @@ void tg_json_release(struct tg_json_file *file);
 
 enum tg_json_kind tg_json_kind(const struct tg_json *value);
 
-/* Members or elements; 0 for what has none. */
+/* Members or elements; 0 and NULL for what has none, as NULL. */
 size_t tg_json_count(const struct tg_json *value);
 const struct tg_json *tg_json_at(const struct tg_json *value, size_t i);
 

@@ -277,6 +277,7 @@ static void values_are_read_as_what_they_are(void **state)
     assert_null(tg_json_get(NULL, "t"));
     assert_null(tg_json_get(tg_json_get(file.root, "l"), "t"));
     assert_null(tg_json_at(file.root, 6));
+    assert_null(tg_json_at(NULL, 0));
     assert_int_equal(tg_json_count(NULL), 0);
     tg_json_release(&file);
 }

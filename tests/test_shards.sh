@@ -61,6 +61,8 @@ check 'one of another number' gives 2 run --shard 2/2 --out other
 check 'is refused' refuses 'another number of shards' "$TRITGATE" merge bad part1 other
 check 'a whole run is no shard' refuses "'whole' is no shard" "$TRITGATE" merge bad part1 whole
 check 'nor is it judged with one' refuses 'another number of shards' "$TRITGATE" gate part1 whole
+mkdir none && echo '{}' >none/plan.json
+check 'a plan without workers is none, either' refuses "'none' is no shard" "$TRITGATE" merge bad part1 none
 mkdir build # as long as it is not the same file
 cp "$TRITGATE" build/tritgate && printf x >>build/tritgate
 check 'one by another build' gives 2 build/tritgate run parts.json --shard 3/3 --head "$TRITGATE_LIB" --out otherbuild
