@@ -73,8 +73,8 @@ int tg_plan_capability(const struct tg_json_file *file, const struct tg_json *an
     snprintf(read.machine, sizeof read.machine, "%s",
              tg_json_text(tg_json_get(announced, "machine")));
     snprintf(read.gpu, sizeof read.gpu, "%s", tg_json_text(tg_json_get(announced, "gpu")));
-    read.shard = (size_t)tg_json_number(tg_json_get(announced, "shard"));
     if (*error) return tg_fail(err, "%s", error);
+    if (tg_shard_number(file, tg_json_get(announced, "shard"), &read.shard, err) < 0) return -1;
     if (tg_survey_parse(file, tg_json_get(announced, "head"), &read.head, err) < 0) return -1;
     if (base && tg_survey_parse(file, base, &read.base, err) < 0) {
         tg_survey_release(&read.head);
@@ -292,8 +292,9 @@ static int read_plan(const struct tg_json_file *file, struct tg_plan *p, struct 
                                &p->workers[p->worker_count], err) < 0)
             return -1;
     p->has_base = p->workers[0].has_base;
-    p->asked.shard_count = (size_t)tg_json_number(tg_json_get(root, "shards"));
-    if (read_baselines(file, p, err) < 0) return -1;
+    if (tg_shard_number(file, tg_json_get(root, "shards"), &p->asked.shard_count, err) < 0 ||
+        read_baselines(file, p, err) < 0)
+        return -1;
     return check_workers(p, err);
 }
 

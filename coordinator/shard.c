@@ -29,6 +29,17 @@ int tg_shard_parse(const char *text, size_t *shard, size_t *count, struct tg_err
     return 0;
 }
 
+int tg_shard_number(const struct tg_json_file *file, const struct tg_json *value, size_t *number,
+                    struct tg_error *err)
+{
+    double read = tg_json_number(value);
+    if (!(read >= 0 && read <= TG_SHARD_MOST && floor(read) == read))
+        return tg_json_fail(file, value, err, "%g is no number of shards: 0 to %d", read,
+                            TG_SHARD_MOST);
+    *number = (size_t)read;
+    return 0;
+}
+
 /* A block to be dealt: all blocks of one text are one. */
 struct card {
     const char *text;

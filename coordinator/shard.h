@@ -28,6 +28,13 @@ enum { TG_SHARD_MOST = 9999 };
 int tg_shard_parse(const char *text, size_t *shard, size_t *count, struct tg_error *err);
 
 /*
+ * Reads how many shards there are, or which one a worker is of, from plan.json: from 0, which is
+ * also what a value that is not there says, to TG_SHARD_MOST.
+ */
+int tg_shard_number(const struct tg_json_file *file, const struct tg_json *value, size_t *number,
+                    struct tg_error *err);
+
+/*
  * Deals the blocks of a plan whose tests were made, and leaves out tests that are asked of hardware
  * that their shard does not have. Does nothing to a plan that has no shards.
  */

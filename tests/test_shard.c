@@ -276,6 +276,37 @@ static void a_worker_of_no_shard_is_refused(void **state)
     }
 }
 
+/* As somebody, or a disk, may have written it; such a number of shards would be gone through. */
+static void a_number_of_shards_that_is_none_is_refused(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {"1e15", "-1", "2.5", "10000", "-0.5"};
+    static const char *const keys[] = {"\"shards\": 4", "\"shard\": 2"};
+    struct tg_asked asked = made_asked;
+    asked.shard_count = 4;
+    struct tg_capability worker = worker_of(2, "unknown");
+    char *text = tg_plan_text(&asked, &worker, 1);
+    for (size_t k = 0; k < 2; k++) {
+        const char *at = strstr(text, keys[k]);
+        assert_non_null(at);
+        int before = (int)(at - text + (ptrdiff_t)strlen(keys[k]) - 1);
+        for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+            struct tg_plan plan;
+            struct tg_error err;
+            size_t size = strlen(text) + 32;
+            char *other = malloc(size);
+            assert_non_null(other);
+            snprintf(other, size, "%.*s%s%s", before, text, bad[i], text + before + 1);
+            if (tg_plan_make(MATRIX, "a.json", POLICY, other, &plan, &err) == 0)
+                fail_msg("%s %s was taken", keys[k], bad[i]);
+            if (!strstr(err.text, "is no number of shards: 0 to 9999")) fail_msg("%s", err.text);
+            free(other);
+        }
+    }
+    free(text);
+    tg_plan_capability_release(&worker);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -288,6 +319,7 @@ int main(void)
         cmocka_unit_test(shards_together_decide_as_one_run_of_the_same_rows),
         cmocka_unit_test(a_missing_shard_is_inconclusive_unless_the_others_fail),
         cmocka_unit_test(a_worker_of_no_shard_is_refused),
+        cmocka_unit_test(a_number_of_shards_that_is_none_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
