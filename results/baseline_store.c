@@ -92,12 +92,13 @@ static int keep_library(const char *store, const char *digest, const char *libra
     }
     bool good = copy_bytes(from, to) && fflush(to) == 0;
     fclose(from);
-    if (good && tg_digest_file(beside, is, err) == 0 && strcmp(is, digest) != 0) {
-        fclose(to);
-        remove(beside);
-        return tg_fail(err, "library '%s' is not the one that the runs measured", library);
-    }
-    return put_in_place(to, good, beside, path, err);
+    int rc = good ? tg_digest_file(beside, is, err) : 0;
+    if (good && rc == 0 && strcmp(is, digest) != 0)
+        rc = tg_fail(err, "library '%s' is not the one that the runs measured", library);
+    if (rc == 0) return put_in_place(to, good, beside, path, err);
+    fclose(to);
+    remove(beside);
+    return -1;
 }
 
 static int keep_entry(const char *store, const char *name, const struct tg_baseline *b,
