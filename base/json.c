@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define JSON_FILE_MOST (64u << 20)
 
@@ -431,6 +432,8 @@ int tg_json_write(const struct tg_json *value, const char *path, struct tg_error
     snprintf(beside, sizeof beside, is_file ? "%s.new" : "%s", path);
     FILE *f = fopen(beside, "w");
     bool good = f && fprintf(f, "%s\n", text) > 0;
+    /* Without power a name may be on the disk before what it names: then it would be empty. */
+    if (good && is_file && (fflush(f) != 0 || fsync(fileno(f)) < 0)) good = false;
     if (f && fclose(f) != 0) good = false;
     free(text);
     if (good && (!is_file || rename(beside, path) == 0)) return 0;

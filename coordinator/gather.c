@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "results/digest.h"
+#include "results/store_file.h"
 #include "worker/parcel.h"
 
 /* A file under way. */
@@ -99,7 +100,8 @@ static int take_one(struct tg_crew *crew, size_t worker, const char *directory,
         return tg_fail(err, "'%s' of worker %zu is another than the one here", path, worker + 1);
     int rc = take_file(crew, worker, directory, name, part, err);
     if (rc == 0) rc = tg_store_check_plan(part, run, err);
-    if (rc == 0 && rename(part, path) < 0) rc = tg_fail(err, "%s", strerror(errno));
+    if (rc == 0 && (tg_store_file_sync(part) < 0 || rename(part, path) < 0))
+        rc = tg_fail(err, "%s", strerror(errno));
     if (rc == 0) return 1;
     remove(part);
     return tg_fail_in(err, "cannot bring '%s' from worker %zu", path, worker + 1);

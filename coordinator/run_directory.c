@@ -14,7 +14,7 @@
 
 #include "coordinator/report.h"
 
-/* Whole, or not at all. */
+/* Whole, or not at all, also where the machine stops. */
 static int write_text(const char *directory, const char *name, const char *text,
                       struct tg_error *err)
 {
@@ -22,7 +22,7 @@ static int write_text(const char *directory, const char *name, const char *text,
     snprintf(path, sizeof path, "%s/%s", directory, name);
     snprintf(beside, sizeof beside, "%s.new", path);
     FILE *f = fopen(beside, "w");
-    int good = f && fputs(text, f) >= 0;
+    int good = f && fputs(text, f) >= 0 && fflush(f) == 0 && fsync(fileno(f)) == 0;
     if (f && fclose(f) != 0) good = 0;
     if (good && rename(beside, path) == 0) return 0;
     return tg_fail(err, "cannot write '%s': %s", path, strerror(errno));

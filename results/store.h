@@ -11,7 +11,9 @@
  * The evidence: HDF5 files of measurements, one file a worker and attempt, in a run's directory.
  * The only door to HDF5; docs/RESULTS.md has the layout.
  *
- * A file is created, rows are appended and on disk when append returns, and it is closed. Rows are
+ * A file is created, rows are appended, and it is closed. A row is in the file when append returns,
+ * and stays there however processes end; that the disk has it, should the machine go down, is sure
+ * once the file is closed. To wait for the disk after each row would cost the farm's time. Rows are
  * never changed. Each row carries the SHA-256 of the row before it and of itself, as its JSON line;
  * when all files of a run are closed, digests.json has the SHA-256 of each. A run is read whole,
  * and refused if a digest does not fit.
@@ -31,12 +33,15 @@ int tg_store_create(const char *path, const struct tg_store_plan *plan, struct t
                     struct tg_error *err);
 
 /*
- * Appends a measurement and flushes the file. After a failure the file holds what it held before
- * and is not written again: later calls fail too.
+ * Appends a measurement and hands the file to the system. After a failure the file holds what it
+ * held before and is not written again: later calls fail too.
  */
 int tg_store_append(struct tg_store *store, const struct tg_measurement *m, struct tg_error *err);
 
-/* Closes and frees. Accepts NULL. After a failed append it does not touch the file. */
+/*
+ * Closes, has the disk take the file, and frees. Accepts NULL. After a failed append it does not
+ * touch the file.
+ */
 int tg_store_close(struct tg_store *store, struct tg_error *err);
 
 /* A run, read: its measurements, file by file in the order written. */
@@ -67,7 +72,10 @@ void tg_store_release(struct tg_run *run);
 /* Fails unless the file is a worker's, and was asked this. */
 int tg_store_check_plan(const char *path, const struct tg_store_plan *plan, struct tg_error *err);
 
-/* Writes digests.json: the SHA-256 of those JSON files and of every worker file. */
+/*
+ * Writes digests.json: the SHA-256 of those JSON files and of every worker file, which all are on
+ * the disk by then. It is there whole, or not at all.
+ */
 int tg_store_seal(const char *directory, struct tg_error *err);
 
 #endif

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "results/store_file.h"
 
+#include <fcntl.h>
 #include <hdf5.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "results/store_layout.h"
 
@@ -117,4 +119,12 @@ int tg_store_file_write_list(int64_t file, const char *name, int64_t type, int64
     H5Pclose(properties);
     H5Sclose(space);
     return rc < 0 ? -1 : 0;
+}
+
+int tg_store_file_sync(const char *path)
+{
+    int descriptor = open(path, O_RDONLY | O_CLOEXEC);
+    int rc = descriptor < 0 ? -1 : fsync(descriptor);
+    if (descriptor >= 0) close(descriptor);
+    return rc;
 }

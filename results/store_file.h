@@ -35,6 +35,9 @@ int tg_store_file_write_list(int64_t file, const char *name, int64_t type, int64
 void *tg_store_file_read_list(int64_t file, const char *name, int64_t type, int64_t memory,
                               size_t size, size_t *count);
 
+/* Has the disk take what a file that was closed has. Returns 0, or -1 with errno. */
+int tg_store_file_sync(const char *path);
+
 /* Whether a list is there, but of another type. */
 bool tg_store_file_has_other_type(int64_t file, const char *name, int64_t type);
 

@@ -311,14 +311,6 @@ static int write_parts(hid_t file, struct tg_history *h)
     return rc == 0 && H5Fflush(file, H5F_SCOPE_GLOBAL) >= 0 ? 0 : -1;
 }
 
-static int sync_file(const char *path)
-{
-    int descriptor = open(path, O_RDONLY | O_CLOEXEC);
-    int rc = descriptor < 0 ? -1 : fsync(descriptor);
-    if (descriptor >= 0) close(descriptor);
-    return rc;
-}
-
 /* Writes the history beside its file, and puts it in its place when it is whole. */
 static int replace(const char *directory, struct tg_history *h, struct tg_error *err)
 {
@@ -331,7 +323,7 @@ static int replace(const char *directory, struct tg_history *h, struct tg_error 
     hid_t file = H5Fcreate(beside, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
     if (file < 0) return tg_fail(err, "cannot write '%s': %s", beside, strerror(errno));
     /* After a failure it stays open: closing would try to write once more. */
-    if (write_parts(file, h) == 0 && H5Fclose(file) >= 0 && sync_file(beside) == 0 &&
+    if (write_parts(file, h) == 0 && H5Fclose(file) >= 0 && tg_store_file_sync(beside) == 0 &&
         rename(beside, path) == 0)
         return 0;
     tg_fail(err, "cannot write '%s': %s", path, strerror(errno));

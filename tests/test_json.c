@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/json.h"
 
+#include <errno.h>
 #include <float.h>
 #include <math.h>
 #include <setjmp.h>
@@ -409,6 +410,15 @@ static void a_record_written_is_the_record_read(void **state)
     tg_json_free(root);
 }
 
+static bool is_disk_broken;
+
+int fsync(int descriptor) /* in the place of libc's */
+{
+    (void)descriptor;
+    errno = EIO;
+    return is_disk_broken ? -1 : 0;
+}
+
 static void a_file_is_written_whole_or_not_at_all(void **state)
 {
     (void)state;
@@ -434,6 +444,12 @@ static void a_file_is_written_whole_or_not_at_all(void **state)
     assert_string_equal(err.text, wanted);
     assert_int_equal(tg_json_read(path, &file, &err), -1);
     rmdir(in_directory("a.json.new"));
+
+    /* So does it where the disk does not take the new one. */
+    is_disk_broken = true;
+    assert_true(tg_json_write(root, path, &err) < 0 && strstr(err.text, "Input/output error"));
+    is_disk_broken = false;
+    assert_int_equal(tg_json_read(path, &file, &err), -1);
 
     assert_int_equal(tg_json_write(root, in_directory("none/a.json"), &err), -1);
     assert_non_null(strstr(err.text, "No such file or directory"));

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "results/store.h"
 
+#include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -38,6 +39,37 @@ static void what_is_written_is_read_back(void **state)
     tg_store_release(&run);
     assert_null(run.rows);
     tg_store_release(&run);
+}
+
+static int synced;
+
+/* In the place of libc's. */
+int fsync(int descriptor)
+{
+    (void)descriptor;
+    errno = EIO;
+    return synced++ < 0 ? -1 : 0;
+}
+
+static void the_disk_has_a_file_that_was_closed_and_waits_for_no_row(void **state)
+{
+    (void)state;
+    struct tg_store *store;
+    struct tg_measurement m;
+    struct tg_error err;
+    run_measurement(1, &m);
+    for (int is_broken = 0; is_broken < 2; is_broken++) {
+        const char *path = run_path(is_broken ? "worker-0002.1.h5" : "worker-0001.1.h5");
+        synced = 0;
+        assert_int_equal(tg_store_create(path, &run_plan, &store, &err), 0);
+        assert_int_equal(tg_store_append(store, &m, &err), 0);
+        assert_int_equal(synced, 0);
+        if (is_broken) synced = -1;
+        assert_int_equal(tg_store_close(store, &err), is_broken ? -1 : 0);
+        if (!is_broken) assert_int_equal(synced, 1);
+    }
+    assert_non_null(strstr(err.text, "worker-0002.1.h5': Input/output error"));
+    tg_measurement_free(&m);
 }
 
 static void long_texts_and_many_samples_come_back(void **state)
@@ -294,6 +326,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(what_is_written_is_read_back),
+        TEST(the_disk_has_a_file_that_was_closed_and_waits_for_no_row),
         TEST(long_texts_and_many_samples_come_back),
         TEST(a_run_without_rows_is_a_run),
         TEST(files_are_read_in_the_order_of_their_names),
