@@ -255,7 +255,7 @@ static bool wants_another_device(const struct tg_plan *plan, const struct tg_tes
 
 /* The verdict of the rounds of a test that was measured. */
 static struct tg_verdict judge_rounds(const struct tg_plan *plan, const struct tg_test *test,
-                                      const struct tg_rounds *rounds)
+                                      const struct tg_rounds *rounds, bool is_brief)
 {
     const struct tg_rule *rule = &plan->policy.rules[test->rule];
     const struct tg_evidence evidence = {
@@ -270,7 +270,8 @@ static struct tg_verdict judge_rounds(const struct tg_plan *plan, const struct t
         .nodes = rounds->nodes,
         .sessions = rounds->sessions,
         .count = rounds->count,
-        .node_names = rounds->node_names};
+        .node_names = rounds->node_names,
+        .is_brief = is_brief};
     struct tg_verdict v = tg_rule_no_verdict(), seen = v;
     tg_rule_find(rule->rule)->judge(&evidence, &seen);
     bool broken = tg_judge_broken(rounds, &v);
@@ -380,9 +381,10 @@ static int judge_measured(const struct tg_plan *plan, size_t test, const struct 
         int answered = tg_lookout_judge(plan, test, rows, verdict, err);
         if (answered) return answered < 0 ? -1 : 0;
     }
+    bool is_brief = own != NULL;
     if (!own && tg_judge_gather(plan, test, rows, &gathered, err) < 0) return -1;
     if (!own) own = &gathered;
-    *verdict = judge_rounds(plan, &plan->spec.tests[test], own);
+    *verdict = judge_rounds(plan, &plan->spec.tests[test], own, is_brief);
     look_ahead(&plan->policy.limits, &plan->spec.tests[test], own, verdict);
     tg_evidence_release(&gathered);
     return 0;

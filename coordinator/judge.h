@@ -19,7 +19,8 @@
 
 /*
  * Judges one test on the rows of its block that were seen so far. `own` are its rounds where they
- * were gathered, or NULL.
+ * were gathered, while a run goes on: then an estimate that the answer does not need is left out.
+ * NULL else.
  */
 int tg_judge_test(const struct tg_plan *plan, size_t test, const struct tg_rows *rows,
                   const struct tg_rounds *own, struct tg_verdict *verdict, struct tg_error *err);

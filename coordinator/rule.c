@@ -135,7 +135,7 @@ struct tg_progress tg_rule_follow(const struct tg_evidence *evidence, double sig
     verdict->log_fail_line = log((double)evidence->required_count) - log(limits->alpha_fail);
     verdict->log_clean_line = -log(limits->alpha_miss);
     verdict->log_fail = verdict->log_clean = 0;
-    if (!evidence->is_brief) look_ahead(evidence, &path, clean_margin, verdict);
+    if (!evidence->is_blind) look_ahead(evidence, &path, clean_margin, verdict);
     struct tg_walk *walk = tg_walk_begin(&path), *back = NULL;
     for (size_t r = 0, behind = 0; walk && r < evidence->count; r++) {
         tg_walk_step(walk);

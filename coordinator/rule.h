@@ -33,6 +33,7 @@ struct tg_evidence {
     size_t count;
     const char *const *node_names; /* of the nodes, or NULL */
     bool is_brief;                 /* leave out an estimate that the answer does not need */
+    bool is_blind;                 /* leave out what more rounds would meet */
 };
 
 /* A rule's answer for one cell or pair. */

@@ -170,7 +170,8 @@ static void judge(const struct tg_scene *scene, struct subject *s, bool is_brief
         .required_count = scene->ablation == TG_NO_MULTIPLICITY ? 1 : scene->required_count,
         .values = s->values,
         .count = s->count,
-        .is_brief = is_brief};
+        .is_brief = is_brief,
+        .is_blind = is_brief};
     s->verdict = tg_rule_no_verdict();
     if (scene->ablation == TG_PEEKING)
         judge_by_peeking(&evidence, &s->verdict);

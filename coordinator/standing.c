@@ -142,6 +142,17 @@ static int judge_rounds(struct tg_standing *s, size_t test, const struct tg_roun
     return 0;
 }
 
+/*
+ * Whether a test is open and has had one round, in which nothing broke, where several are demanded:
+ * that decides nothing, and says nothing of noise.
+ */
+static bool is_too_early(const struct tg_standing *s, size_t test, const struct tg_rounds *rounds)
+{
+    const struct tg_verdict *v = &s->verdicts[test];
+    return s->plan->policy.limits.rounds_min > 1 && rounds->count == 1 && rounds->last == 0 &&
+           rounds->since_broken == 1 && v->wants_more && !v->wants_head;
+}
+
 /* Judges a test again, and tells its family of it. Rounds that it had are not looked at again. */
 static int judge_test(struct tg_standing *s, size_t test, struct tg_error *err)
 {
@@ -153,7 +164,7 @@ static int judge_test(struct tg_standing *s, size_t test, struct tg_error *err)
     if (!rounds && count > 0) return tg_fail(err, "out of memory");
     if (!rounds) rounds = &none;
     int rc = tg_judge_gather(s->plan, test, s->rows, rounds, err);
-    if (rc == 0) rc = judge_rounds(s, test, rounds, err);
+    if (rc == 0 && !is_too_early(s, test, rounds)) rc = judge_rounds(s, test, rounds, err);
     if (rc == 0) rc = tg_family_take(s->families, test, rounds->values, rounds->count, err);
     tg_evidence_release(&none);
     return rc;

@@ -73,6 +73,19 @@ static double urgency(size_t test, double cost_s)
     return tg_standing_wish(standing, plan.spec.tests[test].block, cost_s).urgency;
 }
 
+static void one_round_that_went_well_says_nothing(void **state)
+{
+    (void)state;
+    begin(POLICY(""), &made_asked);
+    size_t block = plan.spec.tests[0].block;
+    measure(0, 0.001);
+    assert_true(tg_standing_wish(standing, block, 1).urgency > 1);
+    assert_true(tg_standing_wish(standing, block, 1).rounds == 0);
+    assert_int_equal(tg_standing_tally(standing).decided, 0);
+    measure(0, -0.001);
+    assert_true(tg_standing_wish(standing, block, 1).rounds > 0);
+}
+
 static void tests_are_open_until_they_are_decided(void **state)
 {
     (void)state;
@@ -232,6 +245,7 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_teardown(name, end)
     const struct CMUnitTest tests[] = {
+        TEST(one_round_that_went_well_says_nothing),
         TEST(tests_are_open_until_they_are_decided),
         TEST(what_seems_to_fail_is_the_most_urgent_and_cheap_rounds_before_dear_ones),
         TEST(a_failure_ends_the_run_only_where_the_policy_says_so),
