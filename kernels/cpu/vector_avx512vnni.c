@@ -4,6 +4,7 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "kernels/cpu/ahead.h"
 #include "kernels/cpu/q6k_avx512.h"
 #include "kernels/isa.h"
 #include "kernels/lanes.h"
@@ -15,7 +16,7 @@
  * of a model comes from memory, in pages that the hardware does not look beyond.
  */
 
-enum { LANES = 16, PARTS = 4, STEP = LANES * PARTS, TOGETHER = 4, AHEAD_BYTES = 4096 };
+enum { LANES = 16, PARTS = 4, STEP = LANES * PARTS, TOGETHER = 4 };
 
 /* Functions that are compiled anew for each of their first argument, a constant. */
 #define UNROLLED static inline __attribute__((always_inline)) void
@@ -237,8 +238,8 @@ static void dots_f16(const void *rows, int64_t row_bytes, int64_t count, const f
         struct sums s = nothing();
         int64_t i = 0;
         for (; i + STEP <= n; i += STEP) {
-            _mm_prefetch((const char *)row + 2 * i + AHEAD_BYTES, _MM_HINT_T1);
-            _mm_prefetch((const char *)row + 2 * i + AHEAD_BYTES + 64, _MM_HINT_T1);
+            tg_ahead_fetch(row + 2 * i);
+            tg_ahead_fetch(row + 2 * i + 64);
             for (int k = 0; k < PARTS; k++)
                 s.of[k] = product(s.of[k], sixteen_halves(row + 2 * (i + LANES * k)),
                                   _mm512_loadu_ps(x + i + LANES * k));
@@ -295,7 +296,7 @@ static void dots_q8_0(const void *rows, int64_t row_bytes, int64_t count, const 
             for (int k = 0; k < PARTS && i + LANES * k < n; k += 2, block += BLOCK_BYTES) {
                 const float scale = half_of(block);
                 const float *of = x + i + LANES * k;
-                _mm_prefetch((const char *)block + AHEAD_BYTES, _MM_HINT_T1);
+                tg_ahead_fetch(block);
                 s.of[k] = product(s.of[k], sixteen_codes(block + 2, scale), _mm512_loadu_ps(of));
                 s.of[k + 1] = product(s.of[k + 1], sixteen_codes(block + 18, scale),
                                       _mm512_loadu_ps(of + LANES));
@@ -316,8 +317,7 @@ static void dots_q6_k(const void *rows, int64_t row_bytes, int64_t count, const 
         for (int64_t i = 0; i < n; i += BLOCK, block += BLOCK_BYTES) {
             if (i % KEPT == 0 && (r == 0 || n > KEPT))
                 tg_q6k_turn_all(x + i, n - i < KEPT ? n - i : KEPT, turned);
-            for (int64_t ahead = 0; ahead < BLOCK_BYTES; ahead += 64)
-                _mm_prefetch((const char *)block + AHEAD_BYTES + ahead, _MM_HINT_T1);
+            for (int64_t ahead = 0; ahead < BLOCK_BYTES; ahead += 64) tg_ahead_fetch(block + ahead);
             const __m512 scales = sixteen_codes(block + 192, half_of(block + 208) * 0x1p-24f);
             tg_q6k_add_avx512(block, scales, turned + i % KEPT, s.of);
         }
