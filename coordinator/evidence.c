@@ -232,6 +232,19 @@ static void take_round(const struct tg_measurement *of, const struct tg_measurem
     }
 }
 
+/* Appends round k of others, or of its own behind its end. */
+static void append(struct tg_rounds *rounds, const struct tg_rounds *from, size_t k)
+{
+    const size_t n = rounds->count++;
+    rounds->values[n] = from->values[k];
+    rounds->also_values[n] = from->also_values[k];
+    rounds->also_count += !isnan(from->also_values[k]);
+    rounds->of_medians[n] = from->of_medians[k];
+    rounds->to_medians[n] = from->to_medians[k];
+    rounds->of_rows[n] = from->of_rows[k];
+    rounds->to_rows[n] = from->to_rows[k];
+}
+
 /*
  * Takes the round of these rows as it was gathered before, if it was and was kept; *next is where
  * it would be. What a row says does not change.
@@ -240,22 +253,15 @@ static bool take_again(const struct tg_rounds *before, size_t *next,
                        const struct tg_measurement *const rows[], size_t count, bool has_to,
                        struct tg_rounds *rounds)
 {
-    size_t k = *next, n = rounds->count;
+    const size_t k = *next;
     if (k == before->count || count != (has_to ? 2 : 1)) return false;
     size_t of = rows[0] == before->of_rows[k] ? 0 : count - 1;
     if (rows[of] != before->of_rows[k] || (has_to && rows[1 - of] != before->to_rows[k]))
         return false;
-    rounds->values[n] = before->values[k];
-    rounds->also_values[n] = before->also_values[k];
-    rounds->also_count += !isnan(before->also_values[k]);
-    rounds->of_medians[n] = before->of_medians[k];
-    rounds->to_medians[n] = before->to_medians[k];
-    rounds->of_rows[n] = before->of_rows[k];
-    rounds->to_rows[n] = before->to_rows[k];
+    rounds->is_known[rounds->count] = true;
+    append(rounds, before, k);
     rounds->of_bytes = before->of_bytes;
-    rounds->is_known[n] = true;
     rounds->since_broken++;
-    rounds->count++;
     ++*next;
     return true;
 }
@@ -310,28 +316,21 @@ static unsigned causes_of(const struct tg_rounds *rounds, size_t round,
 /* Takes out the rounds that were disturbed, and those that the clocks of their devices discard. */
 static int discard(struct tg_rounds *rounds, const struct tg_limits *limits, struct tg_error *err)
 {
-    size_t kept = 0;
-    bool *discarded = malloc((rounds->count + 1) * sizeof *discarded);
+    const size_t count = rounds->count;
+    bool *discarded = malloc((count + 1) * sizeof *discarded);
     if (!discarded) return tg_fail(err, "out of memory");
     if (tg_clocks_look(rounds->of_rows, rounds->to_rows, rounds->count, limits, discarded,
                        &rounds->discards, err) < 0) {
         free(discarded);
         return -1;
     }
-    rounds->also_count = 0;
-    for (size_t r = 0; r < rounds->count; r++) {
+    rounds->count = rounds->also_count = 0;
+    for (size_t r = 0; r < count; r++) {
         unsigned causes = rounds->is_known[r] ? 0 : causes_of(rounds, r, limits);
         tg_disturbance_count(&rounds->disturbed, causes);
         if (discarded[r] || causes) continue;
-        rounds->values[kept] = rounds->values[r];
-        rounds->also_values[kept] = rounds->also_values[r];
-        rounds->also_count += !isnan(rounds->also_values[r]);
-        rounds->of_medians[kept] = rounds->of_medians[r];
-        rounds->to_medians[kept] = rounds->to_medians[r];
-        rounds->of_rows[kept] = rounds->of_rows[r];
-        rounds->to_rows[kept++] = rounds->to_rows[r];
+        append(rounds, rounds, r);
     }
-    rounds->count = kept;
     free(discarded);
     return 0;
 }
