@@ -44,12 +44,40 @@ static const char *const value_names[VALUES] = {
 #define COLUMNS_LEAST 1000
 
 static const struct shape shapes[] = {
-    {1, 1, 1, 0, 1},      {3, 1, 1, 0, 3},     {5, 3, 2, 0, 5},      {17, 2, 3, 0, 17},
-    {16, 5, 1, 5, 11},    {33, 1, 7, 1, 32},   {64, 20, 1, 0, 64},   {64, 20, 9, 13, 50},
-    {4, 14336, 1, 0, 4},  {7, 14336, 8, 0, 7}, {37, 2560, 2, 0, 37}, {9, 2560, 9, 0, 9},
-    {19, 6912, 1, 0, 19}, {3, 6912, 7, 0, 3},  {5, 2, 31, 0, 5},     {18, 3, 32, 0, 18},
-    {35, 1, 33, 16, 35},  {2, 7, 128, 0, 2},   {7, 77, 2, 0, 7},
+    {1, 1, 1, 0, 1},
+    {3, 1, 1, 0, 3},
+    {5, 3, 2, 0, 5},
+    {17, 2, 3, 0, 17},
+    {16, 5, 1, 5, 11},
+    {33, 1, 7, 1, 32},
+    {64, 20, 1, 0, 64},
+    {64, 20, 9, 13, 50},
+    {4, 14336, 1, 0, 4},
+    {7, 14336, 8, 0, 7},
+    {37, 2560, 2, 0, 37},
+    {9, 2560, 9, 0, 9},
+    {19, 6912, 1, 0, 19},
+    {3, 6912, 7, 0, 3},
+    {5, 2, 31, 0, 5},
+    {18, 3, 32, 0, 18},
+    {35, 1, 33, 16, 35},
+    {2, 7, 128, 0, 2},
+    {7, 77, 2, 0, 7},
+    /* of a device: rows for all its multiprocessors, in all widths that a row may have */
+    {1000, 4096, 1, 1, 999},
+    {8000, 2304, 1, 0, 8000},
+    {9000, 2560, 1, 7, 9000},
+    {9000, 3072, 1, 0, 9000},
+    {11000, 2816, 1, 0, 11000},
+    {300, 8192, 1, 0, 300},
+    {2500, 8192, 1, 0, 2499},
+    {1000, 9216, 1, 0, 1000},
+    {1000, 12416, 1, 3, 1000},
+    {300, 24576, 1, 0, 300},
+    {70, 33024, 1, 0, 70},
 };
+
+enum { SHAPES = sizeof shapes / sizeof *shapes, LARGE = 11 };
 
 struct edge {
     struct tg_problem problem;
@@ -201,6 +229,12 @@ static bool compare(const struct tg_kernel *kernel, const struct tg_op *op, stru
     return false;
 }
 
+/* Whether a kernel is run on the last shapes, too, with random values. */
+static bool is_for_large(const struct tg_kernel *kernel)
+{
+    return strcmp(kernel->device, "cpu") != 0 && strcmp(kernel->op, "product") == 0;
+}
+
 int tg_edges_check(const struct tg_kernel *kernel, char *reason, size_t size)
 {
     const struct tg_op *op = tg_op_find(kernel->op);
@@ -209,8 +243,11 @@ int tg_edges_check(const struct tg_kernel *kernel, char *reason, size_t size)
         snprintf(reason, size, "no operation '%s' in this program", kernel->op);
         return -1;
     }
-    const int kinds = op->activations->is_float ? VALUES : INTEGER_VALUES;
-    for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
+    const int end = is_for_large(kernel) ? SHAPES : SHAPES - LARGE;
+    for (int s = 0; s < end; s++) {
+        const int kinds = s >= SHAPES - LARGE         ? 1
+                          : op->activations->is_float ? VALUES
+                                                      : INTEGER_VALUES;
         for (int values = RANDOM; values < kinds; values++, done++) {
             struct edge e = {0};
             char why[128] = "out of memory";
