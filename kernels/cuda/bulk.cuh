@@ -10,7 +10,7 @@
 /*
  * Instructions of chips of compute capability 9.0 that CUDA C++ has no name for.
  *
- * Source: PTX ISA 9.0, "prefetch", "cp.async.bulk.prefetch", "mapa", "barrier.cluster".
+ * Source: PTX ISA 9.0, "prefetch", "mapa", "barrier.cluster".
  */
 
 /* The shared memory of a block, as many bytes as its launch says. */
@@ -30,23 +30,6 @@ static __device__ inline void tg_prefetch(const void *p)
     asm volatile("prefetch.global.L2 [%0];" ::"l"(p));
 }
 
-/* A piece of memory, at a multiple of 16 and of as many bytes. */
-struct tg_ahead {
-    const uint8_t *from;
-    int64_t bytes;
-};
-
-/* Asks for the part of it that falls to this block of the grid, into the last cache. */
-static __device__ inline void tg_fetch_ahead(struct tg_ahead piece)
-{
-    const int64_t each = (piece.bytes / 16 + gridDim.x - 1) / gridDim.x * 16;
-    const int64_t begin = each * blockIdx.x, bytes = min(each, piece.bytes - begin);
-    if (bytes > 0)
-        asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(piece.from + begin),
-                     "r"((uint32_t)bytes)
-                     : "memory");
-}
-
 /* All threads of the blocks of a cluster meet; what they wrote before can be read after. */
 static __device__ inline void tg_cluster_meet()
 {
@@ -55,16 +38,25 @@ static __device__ inline void tg_cluster_meet()
                      : "memory");
 }
 
-/* What lies where `own` is in the shared memory of another block of the cluster. */
-static __device__ inline float tg_cluster_read(const float *own, uint32_t block)
+/* All blocks of the cluster run, when all threads have said the one and waited for the other. */
+static __device__ inline void tg_cluster_here()
+{
+    asm volatile("barrier.cluster.arrive.relaxed.aligned;" ::: "memory");
+}
+
+static __device__ inline void tg_cluster_wait()
+{
+    asm volatile("barrier.cluster.wait.aligned;" ::: "memory");
+}
+
+/* Writes to where `own` is in the shared memory of another block of the cluster, which runs. */
+static __device__ inline void tg_cluster_write(float *own, uint32_t block, float value)
 {
     uint32_t at;
-    float value;
     asm volatile("mapa.shared::cluster.u32 %0, %1, %2;"
                  : "=r"(at)
                  : "r"(tg_shared_at(own)), "r"(block));
-    asm volatile("ld.shared::cluster.f32 %0, [%1];" : "=f"(value) : "r"(at) : "memory");
-    return value;
+    asm volatile("st.shared::cluster.f32 [%0], %1;" ::"r"(at), "f"(value) : "memory");
 }
 
 #endif

@@ -6,9 +6,10 @@
 
 /*
  * Attention of one token: RoPE, the new key and value to the cache, and the sums over all
- * positions. A cluster of blocks has a key-value head, each block a part of the positions; their
- * parts are put together through the shared memory of all. Keys and values of earlier tokens are
- * on their way into the last cache before the kernel ahead has ended.
+ * positions. A cluster of blocks has a key-value head, each block a part of the positions, and then
+ * a part of the numbers: each writes what it has of them into the shared memory of the block that
+ * puts them together. Keys and values of earlier tokens are on their way into the last cache before
+ * the kernel ahead has ended.
  */
 
 #define TG_DECODE_ATTENTION_THREADS 256
@@ -20,15 +21,27 @@ struct tg_decode_attention_room {
     float *queries;              /* [heads][dimension] */
     float *weights;              /* [warps][heads] */
     float *parts;                /* [warps][heads][2 + dimension] */
-    float *whole;                /* [heads][2 + dimension]: of this block */
+    float *parcels;              /* [blocks][parcel]: of this block's numbers, from each block */
     __half *new_key, *new_value; /* [dimension], in the block that has the new position */
 };
 
+static __host__ __device__ inline int tg_decode_of_block(int heads, int dimension)
+{
+    return (heads * dimension + TG_DECODE_ATTENTION_BLOCKS - 1) / TG_DECODE_ATTENTION_BLOCKS;
+}
+
+/* Most and sum of each head, then the numbers of one block. */
+static __host__ __device__ inline int tg_decode_parcel(int heads, int dimension)
+{
+    return 2 * heads + tg_decode_of_block(heads, dimension);
+}
+
 static inline int64_t tg_decode_attention_bytes(int heads, int dimension)
 {
-    const int warps = TG_DECODE_ATTENTION_WARPS;
-    return 4 * (heads * dimension + warps * heads + (warps + 1) * heads * (2 + dimension)) + 16 +
-           4 * dimension;
+    const int warps = TG_DECODE_ATTENTION_WARPS, blocks = TG_DECODE_ATTENTION_BLOCKS;
+    return 4 * (heads * dimension + warps * heads + warps * heads * (2 + dimension) +
+                blocks * tg_decode_parcel(heads, dimension)) +
+           16 + 4 * dimension;
 }
 
 template <int HEADS>
@@ -40,7 +53,7 @@ static __device__ inline struct tg_decode_attention_room tg_decode_attention_roo
     r.queries = (float *)(r.new_value + dimension);
     r.weights = r.queries + HEADS * dimension;
     r.parts = r.weights + TG_DECODE_ATTENTION_WARPS * HEADS;
-    r.whole = r.parts + TG_DECODE_ATTENTION_WARPS * HEADS * (2 + dimension);
+    r.parcels = r.parts + TG_DECODE_ATTENTION_WARPS * HEADS * (2 + dimension);
     return r;
 }
 
@@ -86,12 +99,15 @@ static __device__ inline float2 tg_decode_turn_of(const struct tg_attend_call &a
     return __ldg(a.turns + (int64_t)position * half + (a.has_neighbours ? d / 2 : d % half));
 }
 
-/* What the warps have, as one: each part's weight first, then the sums. */
+/* What the warps have, as one, each number to the block that puts it together. */
 template <int HEADS>
-static __device__ inline void tg_decode_join_warps(const struct tg_decode_attention_room &r,
-                                                   int dimension)
+static __device__ inline void tg_decode_send(const struct tg_decode_attention_room &r, int part,
+                                             int dimension)
 {
     const int size = 2 + dimension, i = threadIdx.x;
+    const int of_block = tg_decode_of_block(HEADS, dimension);
+    float *own = r.parcels + part * tg_decode_parcel(HEADS, dimension);
+    static_assert(TG_DECODE_ATTENTION_BLOCKS <= TG_DECODE_ATTENTION_WARPS, "a thread for each");
     if (i < TG_DECODE_ATTENTION_WARPS * HEADS) {
         const int h = i % HEADS;
         float most = TG_ATTEND_LEAST;
@@ -99,38 +115,42 @@ static __device__ inline void tg_decode_join_warps(const struct tg_decode_attent
         for (int w = 0; w < TG_DECODE_ATTENTION_WARPS; w++)
             most = fmaxf(most, r.parts[(w * HEADS + h) * size]);
         r.weights[i] = exp2f(r.parts[i * size] - most);
-        if (i < HEADS) r.whole[h * size] = most;
+        if (i < HEADS * TG_DECODE_ATTENTION_BLOCKS) tg_cluster_write(own + 2 * h, i / HEADS, most);
     }
     __syncthreads();
-    for (int d = i; d <= dimension; d += TG_DECODE_ATTENTION_THREADS)
+    if (i < HEADS * TG_DECODE_ATTENTION_BLOCKS) {
+        const int h = i % HEADS;
+        float sum = 0.0f;
 #pragma unroll
-        for (int h = 0; h < HEADS; h++) {
-            float sum = 0.0f;
+        for (int w = 0; w < TG_DECODE_ATTENTION_WARPS; w++)
+            sum = fmaf(r.weights[w * HEADS + h], r.parts[(w * HEADS + h) * size + 1], sum);
+        tg_cluster_write(own + 2 * h + 1, i / HEADS, sum);
+    }
+    for (int n = i; n < HEADS * dimension; n += TG_DECODE_ATTENTION_THREADS) {
+        const int h = n / dimension, d = n % dimension;
+        float sum = 0.0f;
 #pragma unroll
-            for (int w = 0; w < TG_DECODE_ATTENTION_WARPS; w++)
-                sum = fmaf(r.weights[w * HEADS + h], r.parts[(w * HEADS + h) * size + 1 + d], sum);
-            r.whole[h * size + 1 + d] = sum;
-        }
+        for (int w = 0; w < TG_DECODE_ATTENTION_WARPS; w++)
+            sum = fmaf(r.weights[w * HEADS + h], r.parts[(w * HEADS + h) * size + 2 + d], sum);
+        tg_cluster_write(own + 2 * HEADS + n % of_block, n / of_block, sum);
+    }
 }
 
-/* One number of a head from the parts of all blocks of the cluster. */
-static __device__ inline float tg_decode_join_blocks(const float *whole, int d)
+/* Number i of this block, of head h, from the parcels of all. */
+static __device__ inline float tg_decode_join(const float *parcels, int parcel, int heads, int h,
+                                              int i)
 {
-    float most[TG_DECODE_ATTENTION_BLOCKS], sum[TG_DECODE_ATTENTION_BLOCKS];
-    float value[TG_DECODE_ATTENTION_BLOCKS], largest = TG_ATTEND_LEAST, all = 0.0f, out = 0.0f;
+    float most[TG_DECODE_ATTENTION_BLOCKS], largest = TG_ATTEND_LEAST, all = 0.0f, out = 0.0f;
 #pragma unroll
     for (int b = 0; b < TG_DECODE_ATTENTION_BLOCKS; b++) {
-        most[b] = tg_cluster_read(whole, b);
-        sum[b] = tg_cluster_read(whole + 1, b);
-        value[b] = tg_cluster_read(whole + 2 + d, b);
+        most[b] = parcels[b * parcel + 2 * h];
+        largest = fmaxf(largest, most[b]);
     }
-#pragma unroll
-    for (int b = 0; b < TG_DECODE_ATTENTION_BLOCKS; b++) largest = fmaxf(largest, most[b]);
 #pragma unroll
     for (int b = 0; b < TG_DECODE_ATTENTION_BLOCKS; b++) {
         const float weight = exp2f(most[b] - largest);
-        all = fmaf(weight, sum[b], all);
-        out = fmaf(weight, value[b], out);
+        all = fmaf(weight, parcels[b * parcel + 2 * h + 1], all);
+        out = fmaf(weight, parcels[b * parcel + 2 * heads + i], out);
     }
     return out / all;
 }
@@ -183,6 +203,7 @@ __global__ static void __launch_bounds__(TG_DECODE_ATTENTION_THREADS)
         tg_prefetch(a.values + cache - d + (int64_t)begin * a.dimension + i * 64);
     }
     tg_cuda_let_next();
+    tg_cluster_here();
     tg_cuda_wait();
     tg_decode_turn<HEADS>(a, room, head, position, has_new, turn);
     __syncthreads();
@@ -203,16 +224,16 @@ __global__ static void __launch_bounds__(TG_DECODE_ATTENTION_THREADS)
     tg_attend<HEADS, LANES>(&t, q, first, range, (end - begin - warp * GROUPS + ALL - 1) / ALL);
     tg_decode_leave<HEADS, LANES>(&t, room.parts, a.dimension);
     __syncthreads();
-    tg_decode_join_warps<HEADS>(room, a.dimension);
+    tg_cluster_wait();
+    tg_decode_send<HEADS>(room, part, a.dimension);
     tg_cluster_meet();
-    const int of_block = (HEADS * a.dimension + parts - 1) / parts;
+    const int of_block = tg_decode_of_block(HEADS, a.dimension);
     for (int i = threadIdx.x; i < of_block; i += blockDim.x) {
         const int at = part * of_block + i, h = at / a.dimension;
         if (h < HEADS)
-            a.out[head * HEADS * a.dimension + at] = tg_decode_join_blocks(
-                room.whole + h * (2 + a.dimension), at % a.dimension);
+            a.out[head * HEADS * a.dimension + at] = tg_decode_join(
+                room.parcels, tg_decode_parcel(HEADS, a.dimension), HEADS, h, i);
     }
-    tg_cluster_meet();
 }
 
 /* The shape is one that tg_attend_is_here. */

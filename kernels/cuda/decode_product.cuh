@@ -4,6 +4,7 @@
 
 #include <cassert>
 
+#include "kernels/cuda/fields_i2s.cuh"
 #include "kernels/cuda/planes_i2s.cuh"
 #include "kernels/cuda/token_round.cuh"
 
@@ -17,9 +18,9 @@
  *
  * Each block rounds the whole token for itself: that costs less than one more kernel. The warps of
  * a block share its columns, each of them rounds its own and multiplies them with all rows of the
- * block (planes_i2s.cuh), of a gate with as many of either half. Codes and the weights of the norm
- * are on their way, in registers, before the kernel ahead has ended. What later kernels will read
- * is asked for into the last cache, whose time of a miss they would else wait out one by one.
+ * block, of a gate with as many of either half: by bit planes (planes_i2s.cuh), others by dot
+ * products (fields_i2s.cuh), as their rows are few. Codes and the weights of the norm are on their
+ * way, in registers, before the kernel ahead has ended.
  *
  * Limits: cols a multiple of 128, and at most TG_DECODE_COLUMNS.
  */
@@ -44,7 +45,6 @@ struct tg_decode_product {
     int units;       /* rows, or pairs of rows */
     int block_units; /* of a block */
     int is_squared_relu;
-    struct tg_ahead later; /* what later kernels read */
 };
 
 static __device__ inline float tg_decode_scale(const struct tg_decode_product &p, int row)
@@ -107,7 +107,50 @@ static __device__ inline void tg_decode_round(const float4 *x, struct tg_token_f
     __syncwarp();
 }
 
-template <int KIND, int TILES, int CHUNKS>
+/* All tiles of a warp, times its activations that are spread in shared memory. */
+template <int TILES, int CHUNKS>
+static __device__ inline void tg_decode_multiply(i2s::tile (&counts)[TILES],
+                                                 const i2s::codes (&codes)[TILES][CHUNKS],
+                                                 const uint8_t *spread, const i2s::place &at)
+{
+#pragma unroll
+    for (int k = 0; k < CHUNKS; k++) {
+        const uint4 planes = i2s::planes(spread + i2s::CHUNK_SPREAD * k, at.g);
+#pragma unroll
+        for (int i = 0; i < TILES; i++)
+            i2s::count_chunk(counts[i], i2s::prepared(codes[i][k]), planes);
+    }
+}
+
+template <int TILES, int CHUNKS>
+static __device__ inline void tg_decode_multiply(i2s::row_sums (&sums)[TILES],
+                                                 const i2s::codes (&codes)[TILES][CHUNKS],
+                                                 const uint8_t *spread, const i2s::place &)
+{
+    i2s::multiply_fields(sums, codes, spread);
+}
+
+/* The codes of HELD tiles from `tile` on; of a gate, those behind HALF are rows of the other half.
+ */
+template <int HALF, int HELD, int CHUNKS>
+static __device__ inline void tg_decode_load(i2s::codes (&codes)[HELD][CHUNKS],
+                                             const struct tg_decode_product &p, int unit0,
+                                             int units, int tile, int chunk, const i2s::place &at)
+{
+#pragma unroll
+    for (int i = 0; i < HELD; i++) {
+        const int unit = 16 * ((tile + i) % HALF) + at.g, row_bytes = p.cols / 4;
+        const int row = (tile + i < HALF ? 0 : p.units) + unit0 + unit;
+        const uint8_t *from = p.weights + (int64_t)row * row_bytes + 64 * chunk + 16 * at.t;
+#pragma unroll
+        for (int k = 0; k < CHUNKS; k++)
+            codes[i][k] = i2s::load_codes(from + 64 * k, row_bytes, units - unit,
+                                          2 * (chunk + k) + at.t / 2 < p.cols / 128);
+    }
+}
+
+/* Registers hold HELD of the TILES; the others are loaded when these have been multiplied. */
+template <int KIND, class Sums, int TILES, int HELD, int CHUNKS>
 __global__ static void __launch_bounds__(TG_DECODE_THREADS, CHUNKS == 1 && TILES <= 4 ? 2 : 1)
     tg_decode_product_kernel(const struct tg_decode_product p)
 {
@@ -115,23 +158,13 @@ __global__ static void __launch_bounds__(TG_DECODE_THREADS, CHUNKS == 1 && TILES
     __shared__ struct tg_decode_room<TILES, CHUNKS> room;
     const i2s::place at = i2s::here();
     const int unit0 = blockIdx.x * p.block_units, units = min(p.block_units, p.units - unit0);
-    const int row_bytes = p.cols / 4, groups = p.cols / 128, chunk = at.warp * CHUNKS;
-    i2s::codes codes[TILES][CHUNKS];
-    i2s::prepared_tile counts[TILES] = {};
+    const int row_bytes = p.cols / 4, chunk = at.warp * CHUNKS;
+    i2s::codes codes[HELD][CHUNKS];
     float4 weights[VECTORS], x[VECTORS];
-#pragma unroll
-    for (int i = 0; i < TILES; i++) {
-        const int unit = 16 * (i % HALF) + at.g, row = (i < HALF ? 0 : p.units) + unit0 + unit;
-        const uint8_t *from = p.weights + (int64_t)row * row_bytes + 64 * chunk + 16 * at.t;
-#pragma unroll
-        for (int k = 0; k < CHUNKS; k++)
-            codes[i][k] = i2s::load_codes(from + 64 * k, row_bytes, units - unit,
-                                          2 * (chunk + k) + at.t / 2 < groups);
-    }
+    tg_decode_load<HALF>(codes, p, unit0, units, 0, chunk, at);
     tg_decode_fours<VECTORS>(weights, chunk, p.norm ? row_bytes : 0, at.lane,
                              [=](int j) { return __ldg((const float4 *)p.norm + j); });
     tg_cuda_let_next();
-    if (threadIdx.x == 0) tg_fetch_ahead(p.later);
     for (int i = threadIdx.x; i < 16 * TILES; i += blockDim.x) room.sums[i] = 0;
     if (threadIdx.x < 32) tg_token_forget(&room.token);
     if (threadIdx.x == 0) room.all = 0;
@@ -143,21 +176,18 @@ __global__ static void __launch_bounds__(TG_DECODE_THREADS, CHUNKS == 1 && TILES
     const bool has_unit = (int)threadIdx.x < units;
     const float before = KIND == TG_DECODE_ADD && has_unit ? __ldcg(p.out + unit0 + threadIdx.x)
                                                            : 0.0f;
-#pragma unroll
-    for (int i = 0; i < TILES * CHUNKS; i++)
-        codes[i / CHUNKS][i % CHUNKS] = i2s::prepared(codes[i / CHUNKS][i % CHUNKS]);
     const struct tg_token_factors factors = tg_token_factors_of<VECTORS, TG_DECODE_THREADS>(
         x, weights, p.norm != NULL, p.cols, p.epsilon, &room.token);
     uint8_t *near = room.near[at.warp];
     tg_decode_round<VECTORS>(x, factors, near, &room.all, at.lane);
 #pragma unroll
-    for (int k = 0; k < CHUNKS; k++) {
-        const uint4 planes = i2s::doubled(
-            i2s::planes(near + i2s::GROUP_SPREAD * (2 * k + at.t / 2) + 16 * (at.t % 2), at.g));
-#pragma unroll
-        for (int i = 0; i < TILES; i++) i2s::count_chunk(counts[i], codes[i][k], planes);
+    for (int i = 0; i < TILES; i += HELD) {
+        Sums sums[HELD] = {};
+        if (i > 0) tg_decode_load<HALF>(codes, p, unit0, units, i, chunk, at);
+        tg_decode_multiply(sums, codes, near + i2s::GROUP_SPREAD * (at.t / 2) + 16 * (at.t % 2),
+                           at);
+        i2s::settle(sums, room.sums + 16 * i, at);
     }
-    i2s::settle(counts, room.sums, at);
     __syncthreads();
     if (!has_unit) return;
     const int unit = threadIdx.x, second = KIND == TG_DECODE_GATE ? 16 * HALF + unit : unit;
@@ -165,7 +195,12 @@ __global__ static void __launch_bounds__(TG_DECODE_THREADS, CHUNKS == 1 && TILES
                            room.sums[second] - room.all, factors.scale, before);
 }
 
-template <int KIND, int TILES, int CHUNKS>
+/*
+ * A block has all rows that it has tiles for, where a warp has one chunk: then few blocks, on part
+ * of the multiprocessors, do best, and the others have the next kernel's. Longer rows are for all
+ * multiprocessors.
+ */
+template <int KIND, class Sums, int TILES, int HELD, int CHUNKS>
 static void tg_decode_launch(const struct tg_decode_product *call, int processors, void *stream)
 {
     constexpr int MOST = 16 * (KIND == TG_DECODE_GATE ? TILES / 2 : TILES);
@@ -173,38 +208,44 @@ static void tg_decode_launch(const struct tg_decode_product *call, int processor
     const int chunks = (p.cols + 255) / 256, warps = (chunks + CHUNKS - 1) / CHUNKS;
     const int each = (p.units + processors - 1) / processors;
     assert(warps <= TG_DECODE_WARPS && MOST <= 32 * warps);
-    p.block_units = each < MOST ? each : MOST;
-    tg_cuda_launch(tg_decode_product_kernel<KIND, TILES, CHUNKS>,
+    p.block_units = CHUNKS > 1 && each < MOST ? each : MOST;
+    tg_cuda_launch(tg_decode_product_kernel<KIND, Sums, TILES, HELD, CHUNKS>,
                    dim3((unsigned)((p.units + p.block_units - 1) / p.block_units)),
                    dim3((unsigned)(32 * warps)), 0, stream, p);
 }
 
 /*
- * TILES of 16 rows: more where a warp has few columns, as far as a thread has registers for codes
- * and a block has threads for units.
+ * TILES of 16 rows: more where a warp has few columns, as far as a block has threads for units; as
+ * many of them HELD as a thread has registers for.
  */
 template <int KIND>
-static void tg_decode_product_of(const struct tg_decode_product *p, int processors, void *stream)
+static void tg_decode_rows(const struct tg_decode_product *p, int processors, void *stream)
 {
-    constexpr int TWICE = KIND == TG_DECODE_GATE ? 2 : 1;
     const int chunks = (p->cols + 255) / 256;
-    (chunks <= 1 ? tg_decode_launch<KIND, 2 * TWICE, 1>
-                 : chunks <= TG_DECODE_WARPS
-         ? tg_decode_launch < KIND,
-     TWICE == 2 ? 8 : 2,
-     1 >
-     : chunks <= 2 * TG_DECODE_WARPS ? tg_decode_launch<KIND, 2 * TWICE, 2>
-   : chunks <= 4 * TG_DECODE_WARPS
-       ? tg_decode_launch<KIND, TWICE, 4>
-       : tg_decode_launch<KIND, TWICE, TG_DECODE_CHUNKS>)(p, processors, stream);
+    (chunks <= TG_DECODE_WARPS       ? tg_decode_launch<KIND, i2s::row_sums, 2, 2, 1>
+     : chunks <= 3 * TG_DECODE_WARPS ? tg_decode_launch<KIND, i2s::row_sums, 2, 2, 3>
+     : chunks <= 4 * TG_DECODE_WARPS
+         ? tg_decode_launch<KIND, i2s::row_sums, 2, 1, 4>
+         : tg_decode_launch<KIND, i2s::row_sums, 2, 1, TG_DECODE_CHUNKS>)(p, processors, stream);
+}
+
+static void tg_decode_pairs(const struct tg_decode_product *p, int processors, void *stream)
+{
+    const int chunks = (p->cols + 255) / 256;
+    (chunks <= 1                 ? tg_decode_launch<TG_DECODE_GATE, i2s::tile, 4, 4, 1>
+     : chunks <= TG_DECODE_WARPS ? tg_decode_launch<TG_DECODE_GATE, i2s::tile, 8, 8, 1>
+     : chunks <= 2 * TG_DECODE_WARPS
+         ? tg_decode_launch<TG_DECODE_GATE, i2s::tile, 4, 4, 2>
+         : tg_decode_launch<TG_DECODE_GATE, i2s::tile, 2, 2, TG_DECODE_CHUNKS>)(p, processors,
+                                                                                stream);
 }
 
 static inline void tg_decode_product(int kind, const struct tg_decode_product *p, int processors,
                                      void *stream)
 {
-    (kind == TG_DECODE_GATE  ? tg_decode_product_of<TG_DECODE_GATE>
-     : kind == TG_DECODE_ADD ? tg_decode_product_of<TG_DECODE_ADD>
-                             : tg_decode_product_of<TG_DECODE_STORE>)(p, processors, stream);
+    (kind == TG_DECODE_GATE  ? tg_decode_pairs
+     : kind == TG_DECODE_ADD ? tg_decode_rows<TG_DECODE_ADD>
+                             : tg_decode_rows<TG_DECODE_STORE>)(p, processors, stream);
 }
 
 #endif

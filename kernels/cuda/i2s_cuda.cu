@@ -2,22 +2,26 @@
 #include <cassert>
 #include <cstdint>
 
+#include "kernels/cuda/fields_i2s.cuh"
 #include "kernels/cuda/planes_i2s.cuh"
+#include "kernels/cuda/shelf.cuh"
 
 /*
- * i2s_cuda: ternary product of one token, by matrix instructions on single bits.
+ * i2s_cuda: ternary product of one token, by matrix instructions on single bits where rows are
+ * many (kernels/cuda/planes_i2s.cuh), by dot products of bytes where they are few
+ * (kernels/cuda/fields_i2s.cuh).
  *
- * The bits of the weights are taken as they lie in memory (kernels/cuda/planes_i2s.cuh), so what
- * bounds the kernel is reading them, and what it takes to begin and to end. Activations come in
- * whole lines and are spread through a warp's own shared memory.
+ * A call takes microseconds, so it must begin before the one ahead of it has ended. All weights of
+ * a block are on their way before tg_cuda_wait: in registers (held) and, where these hold too few,
+ * in shared memory (shelved). And a call takes half of the multiprocessors, one block on each: so
+ * the next one has the other half to itself, and its weights arrive while this one multiplies. With
+ * blocks on more than half, it waits for these to end; a matrix whose rows do not fit into half of
+ * them is read about a quarter slower. A small one, whose blocks are small enough for two on a
+ * multiprocessor, has as many blocks as it has pairs of tiles.
  *
- * The warps of a block share its columns. A call takes microseconds, so it must begin before the
- * one ahead of it has ended: all weights of a block are on their way before tg_cuda_wait, in
- * registers (in_registers) or, where these hold too few of them for several calls to be there at
- * once, in shared memory, by the bulk copies of 9.0 (in_shared). After the wait come activations,
- * planes, counts and results, which is what a small matrix waits for. Few blocks with many rows
- * each do best, while there is one for most multiprocessors. The next kernel is let in when the
- * weights have been asked for, not before: its blocks would ask first, and this one wait for them.
+ * The warps of a block share its columns. Activations come in whole lines and are spread through a
+ * warp's own shared memory. The next kernel is let in when the weights have been asked for, not
+ * before: its blocks would ask first, and this one wait for them.
  *
  * More tokens than one are i2s_cuda_tokens's.
  *
@@ -26,14 +30,31 @@
 
 using namespace i2s;
 
-constexpr int SHARED_TILE = 16; /* rows of in_shared, the one of codes 1 included */
+/* How a block is cut: tiles of 16 rows in registers and on the shelf; chunks a warp. */
+template <class Sums_, int HELD_, int SHELVED_, int CHUNKS_, int THREADS_, int BLOCKS_>
+struct form {
+    using Sums = Sums_;
+    static constexpr int HELD = HELD_, SHELVED = SHELVED_, TILES = HELD_ + SHELVED_;
+    static constexpr int CHUNKS = CHUNKS_, THREADS = THREADS_, BLOCKS = BLOCKS_;
+    static constexpr int WARPS = THREADS_ / WARP;
+};
 
-/* Spreads a warp's CHUNKS chunks; `groups` are left from there on, the others are zeros. */
+/* What is in shared memory, but for the shelf. */
+template <class Form> struct room {
+    uint64_t barrier;
+    int sums[16 * Form::TILES], all; /* of codes and activations; of activations */
+    __align__(16) uint32_t ones[16]; /* for rows that are not there */
+    __align__(16) uint8_t near[Form::WARPS][Form::CHUNKS * CHUNK_SPREAD];
+};
+
+/* Spreads a warp's chunks, zeros behind the last of `groups`, and adds them to `all`. */
 template <int CHUNKS>
-static __device__ inline void spread(const int8_t *activations, int groups, uint8_t *to, int lane)
+static __device__ inline void spread(const int8_t *activations, int groups, uint8_t *to, int *all,
+                                     int lane)
 {
     constexpr int PIECES = 16 * CHUNKS, LOADS = (PIECES + WARP - 1) / WARP;
     uint4 v[LOADS];
+    int sum = 0;
 #pragma unroll
     for (int j = 0; j < LOADS; j++) {
         const int i = lane + WARP * j;
@@ -43,196 +64,234 @@ static __device__ inline void spread(const int8_t *activations, int groups, uint
 #pragma unroll
     for (int j = 0; j < LOADS; j++) {
         const int i = lane + WARP * j;
+        const uint32_t words[4] = {v[j].x, v[j].y, v[j].z, v[j].w};
         if (i < PIECES) *(uint4 *)(to + GROUP_SPREAD * (i / 8) + 16 * (i % 8)) = v[j];
+        for (int m = 0; m < 4; m++) sum = __dp4a((int)words[m], 0x01010101, sum);
     }
     __syncwarp();
-}
-
-/* Weights in registers: at most 16 * TILES - 1 rows a block, CHUNKS chunks a warp and round. */
-template <int TILES, int CHUNKS, bool ONE_ROUND, int THREADS, int BLOCKS>
-__global__ static void __launch_bounds__(THREADS, BLOCKS) in_registers(const call c, int rounds)
-{
-    constexpr int ROWS = 16 * TILES - 1;
-    __shared__ int sums[16 * TILES];
-    __shared__ __align__(16) uint8_t near[THREADS / WARP][CHUNKS * CHUNK_SPREAD];
-    const place at = here();
-    const int64_t row0 = c.row_begin + (int64_t)blockIdx.x * ROWS;
-    const int rows = (int)min((int64_t)ROWS, c.row_end - row0);
-    const int groups = c.cols / GROUP_COLUMNS, row_bytes = c.cols / 4;
-    const int first = at.warp * CHUNKS, step = (int)blockDim.x / WARP * CHUNKS;
-    const uint8_t *weights = c.weights + row0 * row_bytes +
-                             (at.g * row_bytes + 16 * at.t + CHUNK_BYTES * first);
-    codes w[TILES][CHUNKS];
-    tile counts[TILES] = {};
-
-    auto load = [&](int i, int k, int round) {
-        const bool inside = 2 * (round * step + first + k) + at.t / 2 < groups;
-        w[i][k] = load_codes(weights + (16 * i * row_bytes + CHUNK_BYTES * (round * step + k)),
-                             row_bytes, rows - 16 * i - at.g, inside);
-    };
-#pragma unroll
-    for (int i = 0; i < TILES * CHUNKS; i++) load(i / CHUNKS, i % CHUNKS, 0);
-    tg_cuda_let_next();
-    for (int i = threadIdx.x; i < 16 * TILES; i += blockDim.x) sums[i] = 0;
-    __syncthreads();
-    tg_cuda_wait();
-
-    for (int round = 0; round < (ONE_ROUND ? 1 : rounds); round++) {
-        const int chunk = round * step + first;
-        spread<CHUNKS>(c.activations + CHUNK_COLUMNS * chunk, groups - 2 * chunk, near[at.warp],
-                       at.lane);
-#pragma unroll
-        for (int k = 0; k < CHUNKS; k++) {
-            const uint4 p = planes(
-                near[at.warp] + GROUP_SPREAD * (2 * k + at.t / 2) + 16 * (at.t % 2), at.g);
-#pragma unroll
-            for (int i = 0; i < TILES; i++) {
-                if (!ONE_ROUND && round > 0) load(i, k, round);
-                count_chunk(counts[i], w[i][k], p);
-            }
-        }
-        if (!ONE_ROUND) __syncwarp();
-    }
-    settle(counts, sums, at);
-    __syncthreads();
-    for (int r = threadIdx.x; r < rows; r += blockDim.x) c.results[row0 + r] = sums[r] - sums[rows];
-}
-
-/*
- * Bulk copies, of 9.0 and later, and the barrier that has seen all their bytes arrive; it is begun
- * ahead of a barrier of the block.
- */
-static __device__ inline void begin(uint64_t *barrier)
-{
-#if __CUDA_ARCH__ >= 900
-    const uint32_t b = (uint32_t)__cvta_generic_to_shared(barrier);
-    asm volatile("mbarrier.init.shared::cta.b64 [%0], 1;" ::"r"(b) : "memory");
-    asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
-#endif
-}
-
-static __device__ inline void expect(uint64_t *barrier, int bytes)
-{
-#if __CUDA_ARCH__ >= 900
-    const uint32_t b = (uint32_t)__cvta_generic_to_shared(barrier);
-    asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(b), "r"(bytes)
-                 : "memory");
-#endif
-}
-
-static __device__ inline void copy(uint8_t *to, const uint8_t *from, int bytes, uint64_t *barrier)
-{
-#if __CUDA_ARCH__ >= 900
-    asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], "
-                 "%2, [%3];" ::"r"((uint32_t)__cvta_generic_to_shared(to)),
-                 "l"(from), "r"(bytes), "r"((uint32_t)__cvta_generic_to_shared(barrier))
-                 : "memory");
-#endif
-}
-
-static __device__ inline void arrived(uint64_t *barrier)
-{
-#if __CUDA_ARCH__ >= 900
-    uint32_t done = 0;
-    while (!done)
-        asm volatile("{\n.reg .pred p;\n"
-                     "mbarrier.try_wait.parity.shared::cta.b64 p, [%1], 0;\n"
-                     "selp.u32 %0, 1, 0, p;\n}"
-                     : "=r"(done)
-                     : "r"((uint32_t)__cvta_generic_to_shared(barrier))
-                     : "memory");
-#endif
+    for (int apart = WARP / 2; apart > 0; apart /= 2) sum += __shfl_xor_sync(~0u, sum, apart);
+    if (lane == 0) atomicAdd(all, sum);
 }
 
 extern __shared__ __align__(128) uint8_t shelf[]; /* rows, `stride` bytes apart */
 
-/* Weights in shared memory, of 9.0 and later: one tile a block, CHUNKS chunks a warp at most. */
-template <int CHUNKS, int THREADS, int BLOCKS>
-__global__ static void __launch_bounds__(THREADS, BLOCKS) in_shared(const call c, int stride)
+/* Begins to bring the rows behind those that registers hold. */
+template <class Form>
+static __device__ inline void bring(const call &c, int64_t row0, int rows, int stride,
+                                    room<Form> *room)
 {
-    constexpr int ROWS = SHARED_TILE - 1;
-    __shared__ uint64_t barrier;
-    __shared__ int sums[SHARED_TILE];
-    __shared__ __align__(16) uint32_t ones[16];
-    __shared__ __align__(16) uint8_t near[THREADS / WARP][CHUNKS * CHUNK_SPREAD];
-    const place at = here();
-    const int64_t row0 = c.row_begin + (int64_t)blockIdx.x * ROWS;
-    const int rows = (int)min((int64_t)ROWS, c.row_end - row0);
-    const int groups = c.cols / GROUP_COLUMNS, row_bytes = c.cols / 4;
-    const int first = at.warp * CHUNKS, last = (groups + 1) / 2 - 1 - first;
-    const uint8_t *own = shelf + (at.g * stride + 16 * at.t + CHUNK_BYTES * first);
-    const uint8_t *const spare = (const uint8_t *)ones + 16 * at.t;
-    tile counts[1] = {};
-    uint4 p[CHUNKS];
-
-    if (threadIdx.x == 0) begin(&barrier);
-    if (threadIdx.x < SHARED_TILE) sums[threadIdx.x] = 0, ones[threadIdx.x] = ONES;
+    const int shelved = max(rows - 16 * Form::HELD, 0), row_bytes = c.cols / 4, i = threadIdx.x;
+    if (i == 0) tg_shelf_begin(&room->barrier);
+    if (i < 16) room->ones[i] = ONES;
     __syncthreads();
-    if (threadIdx.x == 0) expect(&barrier, rows * row_bytes);
-    if ((int)threadIdx.x < rows)
-        copy(shelf + threadIdx.x * stride, c.weights + (row0 + threadIdx.x) * row_bytes, row_bytes,
-             &barrier);
+    if (i == 0) tg_shelf_expect(&room->barrier, shelved * row_bytes);
+    if (i < shelved)
+        tg_shelf_copy(shelf + i * stride, c.weights + (row0 + 16 * Form::HELD + i) * row_bytes,
+                      row_bytes, &room->barrier);
+}
+
+/* A thread's codes of tile i, chunk k of its warp, from the shelf. */
+template <class Form>
+static __device__ inline codes from_shelf(int i, int k, int rows, int last, int stride,
+                                          const room<Form> *room, const place &at)
+{
+    const uint8_t *from = shelf + (16 * (i - Form::HELD) + at.g) * stride + 16 * at.t +
+                          CHUNK_BYTES * (Form::CHUNKS * at.warp + max(0, min(k, last)));
+    const uint8_t *ones = (const uint8_t *)room->ones + 16 * at.t;
+    codes w;
+    w.upper = *(const uint4 *)(16 * i + at.g < rows ? from : ones);
+    w.lower = *(const uint4 *)(16 * i + at.g + 8 < rows ? from + 8 * stride : ones);
+    return w;
+}
+
+template <class Form> using held_codes = codes[Form::HELD][Form::CHUNKS];
+
+template <class Form>
+static __device__ inline void multiply(tile (&counts)[Form::TILES], held_codes<Form> &held,
+                                       const uint8_t *near, int rows, int last, int stride,
+                                       room<Form> *room, const place &at)
+{
+    uint4 p[Form::CHUNKS];
+#pragma unroll
+    for (int k = 0; k < Form::CHUNKS; k++) {
+        p[k] = planes(near + CHUNK_SPREAD * k, at.g);
+#pragma unroll
+        for (int i = 0; i < Form::HELD; i++) count_chunk(counts[i], prepared(held[i][k]), p[k]);
+    }
+    if (Form::SHELVED > 0) tg_shelf_arrived(&room->barrier);
+#pragma unroll
+    for (int i = Form::HELD; i < Form::TILES; i++)
+#pragma unroll
+        for (int k = 0; k < Form::CHUNKS; k++)
+            count_chunk(counts[i], prepared(from_shelf<Form>(i, k, rows, last, stride, room, at)),
+                        p[k]);
+}
+
+template <class Form>
+static __device__ inline void multiply(row_sums (&sums)[Form::TILES], held_codes<Form> &held,
+                                       const uint8_t *near, int, int, int, room<Form> *,
+                                       const place &)
+{
+    static_assert(Form::SHELVED == 0, "all rows are held");
+    multiply_fields(sums, held, near);
+}
+
+template <class Form>
+__global__ static void __launch_bounds__(Form::THREADS, Form::BLOCKS)
+    one_token(const call c, int block_rows, int stride)
+{
+    __shared__ room<Form> room;
+    const place at = here();
+    const int64_t row0 = c.row_begin + (int64_t)blockIdx.x * block_rows;
+    const int rows = (int)min((int64_t)block_rows, c.row_end - row0);
+    const int groups = c.cols / GROUP_COLUMNS, row_bytes = c.cols / 4;
+    const int first = at.warp * Form::CHUNKS, last = (groups + 1) / 2 - 1 - first;
+    const uint8_t *weights = c.weights + (row0 + at.g) * row_bytes + 16 * at.t +
+                             CHUNK_BYTES * first;
+    uint8_t *near = room.near[at.warp];
+    codes held[Form::HELD][Form::CHUNKS];
+    typename Form::Sums sums[Form::TILES] = {};
+
+    if (Form::SHELVED > 0) bring<Form>(c, row0, rows, stride, &room);
+#pragma unroll
+    for (int i = 0; i < Form::HELD; i++)
+#pragma unroll
+        for (int k = 0; k < Form::CHUNKS; k++)
+            held[i][k] = load_codes(weights + (16 * i * row_bytes + CHUNK_BYTES * k), row_bytes,
+                                    rows - 16 * i - at.g, 2 * (first + k) + at.t / 2 < groups);
     tg_cuda_let_next();
+    for (int i = threadIdx.x; i < 16 * Form::TILES; i += blockDim.x) room.sums[i] = 0;
+    if (threadIdx.x == 0) room.all = 0;
+    __syncthreads();
     tg_cuda_wait();
 
-    spread<CHUNKS>(c.activations + CHUNK_COLUMNS * first, groups - 2 * first, near[at.warp],
-                   at.lane);
-#pragma unroll
-    for (int k = 0; k < CHUNKS; k++)
-        p[k] = planes(near[at.warp] + GROUP_SPREAD * (2 * k + at.t / 2) + 16 * (at.t % 2), at.g);
-    arrived(&barrier);
-#pragma unroll
-    for (int k = 0; k < CHUNKS; k++) {
-        const uint8_t *from = own + CHUNK_BYTES * min(k, last);
-        codes w;
-        w.upper = *(const uint4 *)(at.g < rows ? from : spare);
-        w.lower = *(const uint4 *)(at.g + 8 < rows ? from + 8 * stride : spare);
-        count_chunk(counts[0], w, p[k]);
-    }
-    settle(counts, sums, at);
+    spread<Form::CHUNKS>(c.activations + CHUNK_COLUMNS * first, groups - 2 * first, near, &room.all,
+                         at.lane);
+    multiply<Form>(sums, held, near + GROUP_SPREAD * (at.t / 2) + 16 * (at.t % 2), rows, last,
+                   stride, &room, at);
+    settle(sums, room.sums, at);
     __syncthreads();
-    for (int r = threadIdx.x; r < rows; r += blockDim.x) c.results[row0 + r] = sums[r] - sums[rows];
+    for (int r = threadIdx.x; r < rows; r += blockDim.x)
+        c.results[row0 + r] = room.sums[r] - room.all;
 }
 
-/* As many warps as the chunks need, or as few as do it in the same number of rounds. */
-template <int TILES, int CHUNKS, bool ONE_ROUND, int THREADS, int BLOCKS>
-static void launch_in_registers(const call &c, void *stream)
+/* As many columns as there are, in rounds: of 32 rows and a chunk a warp. */
+using wide = form<tile, 2, 0, 1, 448, 2>;
+
+__global__ static void __launch_bounds__(wide::THREADS, wide::BLOCKS)
+    in_rounds(const call c, int rounds)
 {
-    constexpr int ROWS = 16 * TILES - 1, MOST = THREADS / WARP * CHUNKS;
-    const int chunks = chunks_of(c);
-    const int rounds = (chunks + MOST - 1) / MOST;
-    const int warps = (chunks + CHUNKS * rounds - 1) / (CHUNKS * rounds);
-    const int64_t rows = c.row_end - c.row_begin;
-    assert(!ONE_ROUND || rounds == 1);
-    tg_cuda_launch(in_registers<TILES, CHUNKS, ONE_ROUND, THREADS, BLOCKS>,
-                   dim3((unsigned)((rows + ROWS - 1) / ROWS)), dim3((unsigned)(WARP * warps)), 0,
-                   stream, c, rounds);
+    __shared__ room<wide> room;
+    const place at = here();
+    const int64_t row0 = c.row_begin + (int64_t)blockIdx.x * 16 * wide::TILES;
+    const int rows = (int)min((int64_t)16 * wide::TILES, c.row_end - row0);
+    const int groups = c.cols / GROUP_COLUMNS, row_bytes = c.cols / 4, step = blockDim.x / WARP;
+    const uint8_t *weights = c.weights + (row0 + at.g) * row_bytes + 16 * at.t;
+    uint8_t *near = room.near[at.warp];
+    codes held[wide::TILES];
+    tile counts[wide::TILES] = {};
+
+    auto load = [&](int chunk) {
+#pragma unroll
+        for (int i = 0; i < wide::TILES; i++)
+            held[i] = load_codes(weights + (16 * i * row_bytes + CHUNK_BYTES * chunk), row_bytes,
+                                 rows - 16 * i - at.g, 2 * chunk + at.t / 2 < groups);
+    };
+    load(at.warp);
+    tg_cuda_let_next();
+    for (int i = threadIdx.x; i < 16 * wide::TILES; i += blockDim.x) room.sums[i] = 0;
+    if (threadIdx.x == 0) room.all = 0;
+    __syncthreads();
+    tg_cuda_wait();
+
+    for (int round = 0; round < rounds; round++) {
+        const int chunk = round * step + at.warp;
+        if (round > 0) load(chunk);
+        spread<1>(c.activations + CHUNK_COLUMNS * chunk, groups - 2 * chunk, near, &room.all,
+                  at.lane);
+        const uint4 p = planes(near + GROUP_SPREAD * (at.t / 2) + 16 * (at.t % 2), at.g);
+#pragma unroll
+        for (int i = 0; i < wide::TILES; i++) count_chunk(counts[i], prepared(held[i]), p);
+        __syncwarp();
+    }
+    settle(counts, room.sums, at);
+    __syncthreads();
+    for (int r = threadIdx.x; r < rows; r += blockDim.x)
+        c.results[row0 + r] = room.sums[r] - room.all;
 }
 
-template <int CHUNKS, int THREADS, int BLOCKS> void launch_in_shared(const call &c, void *stream)
+static int64_t quotient(int64_t a, int64_t b)
 {
-    constexpr int ROWS = SHARED_TILE - 1, MOST_BYTES = 128 * 1024;
-    const int chunks = chunks_of(c), row_bytes = c.cols / 4;
-    const int stride = (row_bytes + 63) / 128 * 128 + 64; /* rows g and g + 1 in other banks */
-    const int64_t rows = c.row_end - c.row_begin;
-    const auto kernel = in_shared<CHUNKS, THREADS, BLOCKS>;
-    static bool may = false;
-    assert(chunks <= THREADS / WARP * CHUNKS && ROWS * stride <= MOST_BYTES);
+    return (a + b - 1) / b;
+}
+
+/* From a row on the shelf to the next: rows g and g + 1 are in other banks. */
+static constexpr int stride_of(int cols)
+{
+    return (cols / 4 + 63) / 128 * 128 + 64;
+}
+
+template <class Form> static void launch(const call &c, int block_rows, void *stream)
+{
+    constexpr int MOST_SHARED = 227 * 1024; /* of a block, 9.0 */
+    constexpr int SHELF = 16 * Form::SHELVED *
+                          stride_of(CHUNK_COLUMNS * Form::WARPS * Form::CHUNKS);
+    static_assert(SHELF == 0 || SHELF + sizeof(room<Form>) <= MOST_SHARED, "longest rows fit");
+    const int stride = stride_of(c.cols);
+    const auto kernel = one_token<Form>;
+    static bool may = SHELF == 0;
+    assert(block_rows <= 16 * Form::TILES && chunks_of(c) <= Form::WARPS * Form::CHUNKS);
     if (!may)
         tg_cuda_launched(
-            cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, MOST_BYTES));
+            cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, SHELF));
     may = true;
-    tg_cuda_launch(kernel, dim3((unsigned)((rows + ROWS - 1) / ROWS)),
-                   dim3((unsigned)(WARP * ((chunks + CHUNKS - 1) / CHUNKS))),
-                   (size_t)(ROWS * stride), stream, c, stride);
+    tg_cuda_launch(kernel, dim3((unsigned)quotient(c.row_end - c.row_begin, block_rows)),
+                   dim3((unsigned)(WARP * quotient(chunks_of(c), Form::CHUNKS))),
+                   (size_t)(16 * Form::SHELVED * stride), stream, c, block_rows, stride);
+}
+
+static void launch_rounds(const call &c, void *stream)
+{
+    const int64_t chunks = chunks_of(c), rounds = quotient(chunks, wide::WARPS);
+    tg_cuda_launch(in_rounds, dim3((unsigned)quotient(c.row_end - c.row_begin, 16 * wide::TILES)),
+                   dim3((unsigned)(WARP * quotient(chunks, rounds))), 0, stream, c, (int)rounds);
+}
+
+/* A form, and how many chunks and tiles it is for. */
+struct choice {
+    int chunks, tiles;
+    bool is_small, has_shelf;
+    void (*launch)(const call &, int, void *);
+};
+
+template <class Form> static constexpr choice choice_of(bool is_small)
+{
+    return {Form::WARPS * Form::CHUNKS, Form::TILES, is_small, Form::SHELVED > 0, launch<Form>};
 }
 
 /*
- * The forms that were best on an H200 for layers of 2560 to 14336 rows and columns. Threads of a
- * block and blocks of a multiprocessor are what the registers are divided for.
+ * Those that were best on an H200 for layers of 2560 to 14336 rows and columns: the first counts
+ * that has room for all columns of a row and for the rows of a block; else the last that has the
+ * columns, with more blocks.
  */
+static const choice choices[] = {
+    choice_of<form<row_sums, 2, 0, 1, 448, 2>>(true),
+    choice_of<form<row_sums, 1, 0, 2, 448, 2>>(true),
+    choice_of<form<row_sums, 4, 0, 1, 512, 1>>(false),
+    choice_of<form<row_sums, 2, 0, 2, 512, 1>>(false),
+    choice_of<form<tile, 8, 0, 1, 512, 1>>(false),
+    choice_of<form<tile, 14, 0, 1, 320, 1>>(false),
+    choice_of<form<tile, 5, 5, 1, 512, 1>>(false),
+    choice_of<form<tile, 7, 7, 1, 512, 1>>(false),
+    choice_of<form<tile, 4, 0, 2, 512, 1>>(false),
+    choice_of<form<tile, 3, 0, 3, 512, 1>>(false),
+    choice_of<form<tile, 2, 2, 4, 512, 1>>(false),
+    choice_of<form<tile, 1, 2, 6, 512, 1>>(false),
+};
+
 extern "C" void tg_kernel_i2s_cuda(const struct tg_problem *p)
 {
+    constexpr int64_t SMALL_BYTES = 34 * 1024; /* a multiprocessor */
     const call c = call_of(p);
     const int64_t rows = p->row_end - p->row_begin;
     assert(p->cols % GROUP_COLUMNS == 0 && p->cols <= TG_COLUMNS_MOST);
@@ -243,14 +302,19 @@ extern "C" void tg_kernel_i2s_cuda(const struct tg_problem *p)
     }
     if (rows == 0 || p->batch == 0) return;
     const device &d = this_device();
-    if (p->cols <= 4096 && rows <= 2 * 31 * d.multiprocessors)
-        launch_in_registers<2, 1, true, 512, 2>(c, p->stream);
-    else if (p->cols <= 4096)
-        launch_in_registers<4, 1, true, 512, 2>(c, p->stream);
-    else if (p->cols <= 7168)
-        launch_in_registers<2, 2, true, 448, 2>(c, p->stream);
-    else if (p->cols <= 14336 && d.major >= 9)
-        launch_in_shared<7, 256, 3>(c, p->stream);
+    const bool is_small = rows * p->cols / 4 <= SMALL_BYTES * d.multiprocessors;
+    const int64_t each = quotient(quotient(rows, quotient(d.multiprocessors, 2)), 8) * 8;
+    const choice *chosen = NULL;
+    for (const choice &i : choices) {
+        if (i.chunks < chunks_of(c) || (i.has_shelf && d.major < 9)) continue;
+        if (i.is_small && !is_small) continue;
+        chosen = &i;
+        if (i.is_small || each <= 16 * i.tiles) break;
+    }
+    if (!chosen)
+        launch_rounds(c, p->stream);
+    else if (chosen->is_small)
+        chosen->launch(c, 16 * chosen->tiles, p->stream);
     else
-        launch_in_registers<2, 1, false, 448, 2>(c, p->stream);
+        chosen->launch(c, (int)(each < 16 * chosen->tiles ? each : 16 * chosen->tiles), p->stream);
 }

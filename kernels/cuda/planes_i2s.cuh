@@ -10,17 +10,20 @@
  *   code = weight + 1 = 2 * high + low              two bits, taken as they lie in memory
  *   x    = sum over n < 8 of value(n) * bit n of x  value(n) is 2^n, and -128 for n = 7
  *
- *   sum of code * x = sum over n of value(n) * (2 * |high & plane n| + |low & plane n|)
+ * A code is prepared: where its high bit is set, the low one is, too. So a code is how many of its
+ * bits are set, and
  *
- * Plane n has bit n of every activation; |a & b| is in how many columns both bits are set. That is
- * what mma.m16n8k256 with and.popc counts, for 16 rows times 8 columns, which here are the planes
- * of one token. So no code is ever unpacked: 1 KiB of them takes four instructions where masks and
- * dp4a take 64. Of the products the sum of the activations is still to be taken off.
+ *   sum of code * x = sum over n of value(n) * |bits & plane n|
+ *
+ * Plane n has bit n of every activation, for both bits of its code; |a & b| is how many bits are
+ * set in both. That is what mma.m16n8k256 with and.popc counts, for 16 rows times 8 columns, which
+ * here are the planes of one token. So no code is ever unpacked: 1 KiB of them takes two
+ * instructions and 16 of a thread to prepare it, where masks and dp4a take 64. Of the products the
+ * sum of the activations is still to be taken off.
  *
  * Rows, chunks of 256 columns and the bits of a word are as kernels/cuda/chunks_i2s.cuh says.
- * A word of plane n has bit n of that activation at bit 6-2f of byte i, where it meets `low`;
- * shifted left by one it meets `high`. An activation is rotated to its place and masked, so a word
- * takes eight instructions, once for all rows of a block.
+ * A word of plane n has bit n of that activation at bits 7-2f and 6-2f of byte i. An activation is
+ * rotated to its place and masked, so a word takes nine instructions, once for all rows of a block.
  *
  * Before 8.0 there is no such instruction: lanes then pass their words around, which is right and
  * slow.
@@ -55,25 +58,10 @@ static __device__ inline void count(int (&counts)[4], uint32_t a0, uint32_t a1, 
 #endif
 }
 
-/* The counts of a tile, of low and high bits. */
+/* Bits of rows g and g + 8 of a tile, in planes 2t and 2t + 1. */
 struct tile {
-    int low[4], high[4];
+    int counts[4];
 };
-
-/* The same of codes that are prepared. */
-struct prepared_tile {
-    int both[4];
-};
-
-static __device__ inline int count_of(const tile &c, int i)
-{
-    return c.low[i] + 2 * c.high[i];
-}
-
-static __device__ inline int count_of(const prepared_tile &c, int i)
-{
-    return c.both[i];
-}
 
 static __device__ inline uint32_t prepared(uint32_t word)
 {
@@ -88,36 +76,23 @@ static __device__ inline codes prepared(const codes &c)
                        prepared(c.lower.w))};
 }
 
-/* Planes in both places. */
-static __device__ inline uint4 doubled(const uint4 &p)
-{
-    return make_uint4(3 * p.x, 3 * p.y, 3 * p.z, 3 * p.w);
-}
-
-static __device__ inline void count_chunk(prepared_tile &c, const codes &w, const uint4 &p)
-{
-    count(c.both, w.upper.x, w.lower.x, w.upper.y, w.lower.y, p.x, p.y);
-    count(c.both, w.upper.z, w.lower.z, w.upper.w, w.lower.w, p.z, p.w);
-}
-
+/* Adds a chunk of codes that are prepared. */
 static __device__ inline void count_chunk(tile &c, const codes &w, const uint4 &p)
 {
-    const uint4 &upper = w.upper, &lower = w.lower;
-    count(c.low, upper.x, lower.x, upper.y, lower.y, p.x, p.y);
-    count(c.high, upper.x, lower.x, upper.y, lower.y, p.x << 1, p.y << 1);
-    count(c.low, upper.z, lower.z, upper.w, lower.w, p.z, p.w);
-    count(c.high, upper.z, lower.z, upper.w, lower.w, p.z << 1, p.w << 1);
+    count(c.counts, w.upper.x, w.lower.x, w.upper.y, w.lower.y, p.x, p.y);
+    count(c.counts, w.upper.z, w.lower.z, w.upper.w, w.lower.w, p.z, p.w);
 }
 
 /* A word of plane n, of four words of activations that are 32 columns apart. */
 static __device__ inline uint32_t plane(uint32_t x0, uint32_t x1, uint32_t x2, uint32_t x3, int n)
 {
-    return (__funnelshift_r(x0, x0, n - 6) & 0x40404040u) |
-           (__funnelshift_r(x1, x1, n - 4) & 0x10101010u) |
-           (__funnelshift_r(x2, x2, n - 2) & 0x04040404u) |
-           (__funnelshift_r(x3, x3, n) & 0x01010101u);
+    return 3 * ((__funnelshift_r(x0, x0, n - 6) & 0x40404040u) |
+                (__funnelshift_r(x1, x1, n - 4) & 0x10101010u) |
+                (__funnelshift_r(x2, x2, n - 2) & 0x04040404u) |
+                (__funnelshift_r(x3, x3, n) & 0x01010101u));
 }
 
+/* A thread's words of plane n, of a chunk of activations that is spread in shared memory. */
 static __device__ inline uint4 planes(const uint8_t *spread, int n)
 {
     const uint4 a = *(const uint4 *)spread, b = *(const uint4 *)(spread + 32);
@@ -128,30 +103,30 @@ static __device__ inline uint4 planes(const uint8_t *spread, int n)
 
 /*
  * Adds the values of a warp's counts to sums[row]. Of each value four lanes have a part: a pair of
- * lanes exchanges halves of their values twice, so that one shuffle serves two of them.
+ * lanes exchanges halves of their values twice, so that one shuffle serves two of them; where there
+ * is a tile without another, two lanes add the same.
  */
-template <int TILES, class Tile>
-static __device__ inline void settle(const Tile (&c)[TILES], int *sums, const place &at)
+template <int TILES>
+static __device__ inline void settle(const tile (&c)[TILES], int *sums, const place &at)
 {
     const int value0 = 1 << (2 * at.t), value1 = at.t == 3 ? -128 : 2 << (2 * at.t);
     const bool odd = at.t % 2, high = at.t / 2;
     int half[TILES];
 #pragma unroll
     for (int i = 0; i < TILES; i++) { /* rows g and g + 8 of tile i */
-        const int up = count_of(c[i], 0) * value0 + count_of(c[i], 1) * value1;
-        const int down = count_of(c[i], 2) * value0 + count_of(c[i], 3) * value1;
+        const int up = c[i].counts[0] * value0 + c[i].counts[1] * value1;
+        const int down = c[i].counts[2] * value0 + c[i].counts[3] * value1;
         half[i] = (odd ? down : up) + __shfl_xor_sync(~0u, odd ? up : down, 1);
     }
-    if constexpr (TILES == 1) {
-        half[0] += __shfl_xor_sync(~0u, half[0], 2);
-        if (!high) atomicAdd(&sums[8 * at.t + at.g], half[0]);
-    } else {
 #pragma unroll
-        for (int i = 0; i + 1 < TILES; i += 2) {
-            const int kept = high ? half[i + 1] : half[i], sent = high ? half[i] : half[i + 1];
-            const int whole = kept + __shfl_xor_sync(~0u, sent, 2);
-            atomicAdd(&sums[16 * i + 8 * at.t + at.g], whole);
-        }
+    for (int i = 0; i + 1 < TILES; i += 2) {
+        const int kept = high ? half[i + 1] : half[i], sent = high ? half[i] : half[i + 1];
+        const int whole = kept + __shfl_xor_sync(~0u, sent, 2);
+        atomicAdd(&sums[16 * i + 8 * at.t + at.g], whole);
+    }
+    if (TILES % 2) {
+        const int whole = half[TILES - 1] + __shfl_xor_sync(~0u, half[TILES - 1], 2);
+        if (!high) atomicAdd(&sums[16 * (TILES - 1) + 8 * at.t + at.g], whole);
     }
 }
 

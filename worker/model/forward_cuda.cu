@@ -62,28 +62,19 @@ static void have(struct tg_cuda_forward *f, Number **piece, int64_t count)
     f->bytes += (count * (int64_t)sizeof(Number) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
 }
 
-/* A matrix, with the weights of the norm ahead of it, if there is one; *reads is both. */
-static void have_product(struct tg_cuda_forward *f, bool has_norm, float **norm, int64_t cols,
-                         uint8_t **matrix, int64_t rows, struct tg_ahead *reads)
-{
-    const int64_t begin = f->bytes;
-    if (has_norm) have(f, norm, cols);
-    have(f, matrix, rows * cols / 4);
-    *reads = {f->memory ? f->memory + begin : NULL, f->bytes - begin};
-}
-
 static void have_block(struct tg_cuda_forward *f, const struct tg_network_block *from,
                        struct tg_cuda_block *b)
 {
     const struct tg_network *n = f->n;
     const int64_t inner = tg_cuda_inner(n), shared = tg_cuda_shared(n);
-    have_product(f, true, &b->attn_norm, n->hidden, &b->qkv, inner + 2 * shared,
-                 &b->reads[TG_CUDA_QKV]);
-    have_product(f, from->attn_sub_norm, &b->attn_sub_norm, inner, &b->output, n->hidden,
-                 &b->reads[TG_CUDA_OUTPUT]);
-    have_product(f, true, &b->ffn_norm, n->hidden, &b->pair, 2 * n->ffn, &b->reads[TG_CUDA_PAIR]);
-    have_product(f, from->ffn_sub_norm, &b->ffn_sub_norm, n->ffn, &b->down, n->hidden,
-                 &b->reads[TG_CUDA_DOWN]);
+    have(f, &b->attn_norm, n->hidden);
+    have(f, &b->qkv, (inner + 2 * shared) * n->hidden / 4);
+    if (from->attn_sub_norm) have(f, &b->attn_sub_norm, inner);
+    have(f, &b->output, n->hidden * inner / 4);
+    have(f, &b->ffn_norm, n->hidden);
+    have(f, &b->pair, 2 * n->ffn * n->hidden / 4);
+    if (from->ffn_sub_norm) have(f, &b->ffn_sub_norm, n->ffn);
+    have(f, &b->down, n->hidden * n->ffn / 4);
     have(f, &b->keys, f->options.context * shared);
     have(f, &b->values, f->options.context * shared);
 }

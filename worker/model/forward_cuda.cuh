@@ -21,12 +21,9 @@ extern "C" {
  * through the ternary products of the table of kernels, with what is between in prefill.cuh.
  */
 
-enum { TG_CUDA_QKV, TG_CUDA_OUTPUT, TG_CUDA_PAIR, TG_CUDA_DOWN, TG_CUDA_PRODUCTS };
-
 struct tg_cuda_block {
     uint8_t *qkv, *output, *pair, *down; /* matrices of one input lie one after the other */
     float *attn_norm, *attn_sub_norm, *ffn_norm, *ffn_sub_norm; /* sub-norms may be NULL */
-    struct tg_ahead reads[TG_CUDA_PRODUCTS]; /* a norm and what is multiplied behind it */
     __half *keys, *values;
     float scales[TG_LAYERS];
 };

@@ -61,34 +61,22 @@ static struct tg_decode_product product_of(const struct tg_cuda_forward *f, int6
     return p;
 }
 
-/* What product `which` of block i reads; nothing behind the last block. */
-static struct tg_ahead reads_of(const struct tg_cuda_forward *f, int64_t i, int which)
-{
-    const struct tg_ahead nothing = {};
-    return i < f->n->layers ? f->blocks[i].reads[which] : nothing;
-}
-
-/* Each product asks for what the one after the next reads, and small ones for the large ones. */
 static void launch_step_block(const struct tg_cuda_forward *f, int64_t i)
 {
     const struct tg_cuda_block *b = &f->blocks[i];
     const struct tg_attend_call a = attend_of(f, b, 1);
     struct tg_decode_product p = product_of(f, i, TG_LAYER_attn_q, TG_LAYER_attn_v);
     p.weights = b->qkv, p.norm = b->attn_norm, p.x = f->x, p.out = f->qkv;
-    p.later = reads_of(f, i, TG_CUDA_PAIR);
     tg_decode_product(TG_DECODE_STORE, &p, f->processors, f->stream);
     tg_decode_attention(&a, f->stream);
     p = product_of(f, i, TG_LAYER_attn_output, TG_LAYER_attn_output);
     p.weights = b->output, p.norm = b->attn_sub_norm, p.x = f->mixed, p.out = f->x;
-    p.later = reads_of(f, i, TG_CUDA_DOWN);
     tg_decode_product(TG_DECODE_ADD, &p, f->processors, f->stream);
     p = product_of(f, i, TG_LAYER_ffn_gate, TG_LAYER_ffn_up);
     p.weights = b->pair, p.norm = b->ffn_norm, p.x = f->x, p.out = f->gated;
-    p.later = reads_of(f, i + 1, TG_CUDA_QKV);
     tg_decode_product(TG_DECODE_GATE, &p, f->processors, f->stream);
     p = product_of(f, i, TG_LAYER_ffn_down, TG_LAYER_ffn_down);
     p.weights = b->down, p.norm = b->ffn_sub_norm, p.x = f->gated, p.out = f->x;
-    p.later = reads_of(f, i + 1, TG_CUDA_OUTPUT);
     tg_decode_product(TG_DECODE_ADD, &p, f->processors, f->stream);
 }
 
