@@ -166,7 +166,7 @@ static int read_changed(struct tg_work *w, const struct tg_policy *policy,
     if (lines) fclose(lines);
     if (rc < 0) return tg_fail_in(err, "'%s'", path);
     if (!tg_changed_is_nothing(changed)) return 0;
-    rc = tg_changed_say_nothing(policy, stdout, w->wishes->json, err);
+    rc = w->only_checks ? 0 : tg_changed_say_nothing(policy, stdout, w->wishes->json, err);
     w->is_idle = rc == 0;
     return rc;
 }
@@ -256,6 +256,7 @@ int tg_begin(struct tg_work *w, struct tg_error *err)
     if (rc == 0) rc = make_plan(w, &asked, err);
     tg_lookout_release(&choice);
     if (rc < 0) return -1;
+    if (w->only_checks) return tg_run_directory_is_free(o->out, err);
     return tg_run_directory_make(o->out, &w->run, w->directory, sizeof w->directory, err);
 }
 
@@ -316,7 +317,8 @@ static int check_files(const struct tg_work *w, struct tg_error *err)
     return 0;
 }
 
-int tg_begin_again(struct tg_work *w, struct tg_error *err)
+/* Reads the run that is to be gone on with, and why it is. */
+static int read_again(struct tg_work *w, struct tg_retry *retry, struct tg_error *err)
 {
     const struct tg_wishes *o = w->wishes;
     if (tg_run_directory_can_write(o->json, err) < 0) return -1;
@@ -329,20 +331,49 @@ int tg_begin_again(struct tg_work *w, struct tg_error *err)
         return -1;
     if (w->plan.asked.is_imported)
         return tg_fail(err, "run '%s' was imported: there is nothing to go on with", o->resume);
-    if (check_program(w, err) < 0) return -1;
+    if (check_program(w, err) < 0 || find_models(w, err) < 0) return -1;
+    *retry = (struct tg_retry){.kind = TG_TRY_ENDED, .reason = "it was not ended in order"};
+    return w->run.is_sealed ? ask_once_more(w, retry, err) : 0;
+}
+
+int tg_begin_again(struct tg_work *w, struct tg_error *err)
+{
+    struct tg_retry retry;
+    if (read_again(w, &retry, err) < 0) return -1;
     const struct tg_capability *first = &w->plan.workers[0];
     memcpy(w->exclusive, w->plan.policy.limits.exclusive, sizeof w->exclusive);
     w->shard = first->shard;
     snprintf(w->head, sizeof w->head, "%s", first->head.path);
     if (first->has_base) snprintf(w->base, sizeof w->base, "%s", first->base.path);
-    if (find_models(w, err) < 0) return -1;
     if (!*w->model) snprintf(w->model, sizeof w->model, "%s", first->head.model_path);
     if (hear_announcements(w, err) < 0 || check_files(w, err) < 0) return -1;
-    if (o->budget_s > 0) w->plan.asked.budget_s = o->budget_s;
+    if (w->wishes->budget_s > 0) w->plan.asked.budget_s = w->wishes->budget_s;
     if (bring_rows(w, err) < 0) return -1;
-    struct tg_retry retry = {.kind = TG_TRY_ENDED, .reason = "it was not ended in order"};
-    if (w->run.is_sealed && ask_once_more(w, &retry, err) < 0) return -1;
     if (tg_run_directory_attempt(w->directory, &w->run, &w->attempt, err) < 0) return -1;
     retry.attempt = w->attempt;
     return tg_run_directory_add_try(w->directory, &w->run, &retry, err);
+}
+
+int tg_begin_check(const struct tg_wishes *wishes, struct tg_error *err)
+{
+    struct tg_work w = {.wishes = wishes, .only_checks = true};
+    struct tg_retry retry;
+    struct tg_wire *wire;
+    if (tg_wire_open(&wire, err) < 0) return -1;
+    int rc = tg_crew_open(wire, &wishes->identity, &w.crew, err);
+    if (rc == 0) rc = wishes->resume ? read_again(&w, &retry, err) : tg_begin(&w, err);
+    if (w.is_idle || *w.guard.line) rc = 0; /* which the run says itself */
+    tg_begin_release(&w);
+    tg_crew_close(w.crew);
+    tg_wire_close(wire, 0);
+    return rc;
+}
+
+void tg_begin_release(struct tg_work *w)
+{
+    tg_plan_release(&w->plan);
+    tg_store_release(&w->run);
+    for (size_t i = 0; w->workers && i < w->worker_count; i++)
+        tg_plan_capability_release(&w->workers[i]);
+    free(w->workers);
 }

@@ -46,6 +46,7 @@ struct tg_work {
     size_t shard;               /* that the workers are of, 0 for a whole run */
     bool is_idle;               /* nothing that can be measured was changed */
     struct tg_guard_word guard; /* what the flow's guard says, if it stops the run; else empty */
+    bool only_checks;           /* nothing is to be made */
 };
 
 /*
@@ -56,5 +57,16 @@ int tg_begin(struct tg_work *work, struct tg_error *err);
 
 /* Goes on with a run that was ended: asked as it was, by workers that have the same libraries. */
 int tg_begin_again(struct tg_work *work, struct tg_error *err);
+
+/*
+ * Whether what is wished can be begun, as far as this machine alone can tell, which need not be one
+ * of those that measure: it plans as their coordinator will, and looks for all that is named. Of a
+ * run that is to be gone on with it does not look whether workers have its libraries. Makes nothing
+ * but an empty receipt.
+ */
+int tg_begin_check(const struct tg_wishes *wishes, struct tg_error *err);
+
+/* What the others have filled, but for the crew. */
+void tg_begin_release(struct tg_work *work);
 
 #endif

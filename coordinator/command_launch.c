@@ -23,7 +23,7 @@ extern char **environ;
 struct options {
     const char *ranks, *host, *hostfile;
     double tries, patience_s;
-    bool only_reads;
+    bool only_checks;
     int argc; /* of run */
     char **argv;
 };
@@ -38,7 +38,7 @@ struct launch {
     size_t argc;
 };
 
-enum { HOST = 256, HOSTFILE, TRIES, PATIENCE, READ };
+enum { HOST = 256, HOSTFILE, TRIES, PATIENCE, CHECK };
 
 static const struct argp_option option_list[] = {
     {"ranks", 'n', "N", 0, "ranks: one coordinates, the others measure (default: 3)", 0},
@@ -49,7 +49,7 @@ static const struct argp_option option_list[] = {
      "end an mpirun that stays for so long behind the run's end, or begins none in ten times that "
      "(default: 20)",
      0},
-    {"read", READ, NULL, OPTION_HIDDEN, "read the arguments of run, and start nothing", 0},
+    {"check", CHECK, NULL, OPTION_HIDDEN, "check what is asked of run, and start nothing", 0},
     {0}};
 
 static double number_above_0(struct argp_state *state, const char *what, const char *arg)
@@ -73,7 +73,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case HOSTFILE: o->hostfile = arg; return 0;
     case TRIES: o->tries = number_above_0(state, "tries", arg); return 0;
     case PATIENCE: o->patience_s = tg_command_seconds(state, "patience", arg); return 0;
-    case READ: o->only_reads = true; return 0;
+    case CHECK: o->only_checks = true; return 0;
     case ARGP_KEY_ARG:
         o->argc = state->argc - state->next + 1;
         o->argv = state->argv + state->next - 1;
@@ -277,6 +277,14 @@ static int launch(struct launch *l, struct tg_error *err)
     return TG_STATUS_STOPPED;
 }
 
+static int check(const struct tg_wishes *wishes)
+{
+    struct tg_error err;
+    if (tg_begin_check(wishes, &err) == 0) return 0;
+    tg_log(TG_ERROR, "%s", err.text);
+    return TG_STATUS_USAGE;
+}
+
 int tg_command_launch(int argc, char **argv)
 {
     struct options options = {.ranks = "3", .tries = 3, .patience_s = 20};
@@ -289,7 +297,7 @@ int tg_command_launch(int argc, char **argv)
     run_argv[0] = name;
     run_argv[options.argc] = NULL;
     if (tg_command_read_run(options.argc, run_argv, false, &l.wishes) != 0) return status;
-    if (options.only_reads) return 0;
+    if (options.only_checks) return check(&l.wishes);
     tg_run_directory_empty_receipt(l.wishes.json);
     if (find_programs(&l, &err) == 0 && set_environment(&l, &err) == 0 && name_run(&l, &err) == 0) {
         status = launch(&l, &err);

@@ -309,10 +309,7 @@ static int coordinate(struct tg_work *w, bool has_ranks, bool *all_left, struct 
         if (w->is_idle) status = 0;
         if (*w->guard.line) status = tell_guard(w, err);
     }
-    tg_plan_release(&w->plan);
-    tg_store_release(&w->run);
-    for (size_t i = 0; i < w->worker_count; i++) tg_plan_capability_release(&w->workers[i]);
-    free(w->workers);
+    tg_begin_release(w);
     return status;
 }
 

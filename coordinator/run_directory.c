@@ -54,17 +54,21 @@ static int make_dated(char *path, size_t size, struct tg_error *err)
     return tg_fail(err, "cannot make '%s': %s", path, strerror(errno));
 }
 
+int tg_run_directory_is_free(const char *wanted, struct tg_error *err)
+{
+    if (!wanted || access(wanted, F_OK) < 0) return 0;
+    return tg_fail(err, "'%s' exists; --resume goes on with a run, --out names a new one", wanted);
+}
+
 int tg_run_directory_make(const char *wanted, const struct tg_run *texts, char *path, size_t size,
                           struct tg_error *err)
 {
     char made[4096];
+    if (tg_run_directory_is_free(wanted, err) < 0) return -1;
     if (!wanted) {
         if (make_dated(made, sizeof made, err) < 0) return -1;
     } else if (mkdir(wanted, 0777) == 0) {
         snprintf(made, sizeof made, "%s", wanted);
-    } else if (errno == EEXIST) {
-        return tg_fail(err, "'%s' exists; --resume goes on with a run, --out names a new one",
-                       wanted);
     } else {
         return tg_fail(err, "cannot make '%s': %s", wanted, strerror(errno));
     }

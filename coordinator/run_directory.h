@@ -18,6 +18,9 @@
 /* The name of a directory: runs/<UTC date>, and a number behind it if that is not 0. Makes runs. */
 int tg_run_directory_date(int number, char *path, size_t size, struct tg_error *err);
 
+/* Fails if there is a directory, or another file, of the name that is wanted; accepts NULL. */
+int tg_run_directory_is_free(const char *wanted, struct tg_error *err);
+
 /*
  * Makes the directory (`wanted`, or runs/<date> if it is NULL; it must not exist) and writes the
  * texts, the plan last: with it, the run is begun. `path` becomes its absolute path.

@@ -114,9 +114,8 @@ done
 check 'gate decides the same' gives 0 "$TRITGATE" gate pass
 check 'with the same words behind the same notes' says '^PASS  2 required tests: 2 passed$'
 
-check 'one that finds its directory taken, status 3' \
-    gives 3 "$submit" quick.json --out pass
-check 'and says so' says "'pass' exists; --resume goes on with a run"
+check 'one whose directory is taken is refused' refuses "'pass' exists; --resume goes on with a run" \
+    "$submit" quick.json --out pass
 check 'a run goes on, on other nodes' gives 0 "$submit" --nodes 2 --resume pass
 check 'cpu and gpu nodes in one run, with several memory domains' gives 0 env SBATCH_PARTITION=cpu \
     "$submit" --nodes 2 --part '--partition=gpu --nodes=1' quick.json \
@@ -151,7 +150,9 @@ mkdir -p merged/run
 check 'or were' refuses "'merged/run' exists" "$submit" --shards 2 quick.json --out=merged
 check 'without a job' test "$before" = "$(jobs)"
 
-"$submit" --shards 2 quick.json --out useless --model none 2>useless.err & # meanwhile
+mkdir late && touch gone
+printf '#!/bin/sh\nrm gone\nexec %s "$@"\n' "$(command -v sbatch)" >late/sbatch && chmod +x late/sbatch
+PATH="$PWD/late:$PATH" "$submit" --shards 2 quick.json --out useless --model gone 2>useless.err & # meanwhile
 useless=$!
 check 'it does not wait for ever for nodes that are not there' \
     gives 4 "$submit" --nodes 4 --wait 2 quick.json --out never

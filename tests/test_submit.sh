@@ -25,23 +25,71 @@ check 'is named' grep -q "^tritgate run: .*'other.json'" err
 check 'an unusable value' gives 3 "$submit" "$quick" --budget none
 check 'is named, too' grep -q "unusable budget 'none'" err
 check 'an option without its value' gives 3 "$submit" "$quick" --json
-mkdir empty
-for directory in /nope empty; do
-    check "no run is in $directory" refuses "no run to go on with in '$directory'" "$submit" --resume "$directory"
-    check 'in either form' refuses "no run to go on with in '$directory'" "$submit" "--resume=$directory"
+check 'help of run behind a matrix' gives 3 "$submit" "$quick" --help
+
+# What the program says where it measures it says here, in one sentence.
+echo '{"tritgate_matrix": 1}' >bad.json
+echo 'no library' >none.so
+mkdir taken
+for shard in 1/0 3/2 0/2 1/2x half; do
+    check "shard $shard" refuses "unusable shard '$shard'" "$submit" "$quick" --shard "$shard"
+done
+check 'a shard for which nothing is left' refuses 'nothing is left for shard 9/9' "$submit" "$quick" --shard 9/9
+check 'a step that the policy has not' refuses "no step 'final'" "$submit" "$quick" --policy review --step final
+check 'nor one of no steps' refuses "no step 'final'" "$submit" "$quick" --step=final
+check 'a head that is not there' refuses "'nowhere.so'" "$submit" "$quick" --head nowhere.so
+check 'or no library' refuses 'none.so' "$submit" "$quick" --head none.so
+check 'a base that is not there' refuses "'nowhere.so'" "$submit" "$quick" --base nowhere.so
+check 'nor is the same' refuses 'base and head are the same file' "$submit" "$quick" --base "$TRITGATE_LIB"
+check 'the same as nothing' refuses '--same needs --base' "$submit" "$quick" --same
+check 'a matrix that is none' refuses 'matrix' "$submit" bad.json
+check 'a policy that is not there' refuses "policy: 'none.json': cannot open" "$submit" "$quick" -pnone.json
+check 'a filter of no axis' refuses 'sort' "$submit" "$quick" --filter sort=fast
+check 'one that leaves nothing' refuses 'kernel=stub_hang' "$submit" "$quick" --filter kernel=stub_hang
+check 'a model that is not there' refuses "'none.gguf'" "$submit" "$quick" --model none.gguf
+check 'a model cache that only one node would find' refuses 'no absolute path' "$submit" "$quick" --model-cache here
+check 'accepted losses that are not there' refuses "acceptance: 'none'" "$submit" "$quick" --accept none
+check 'changed paths that are not there' refuses "'none'" "$submit" "$quick" --changed none
+check 'an earlier run that is not there' refuses "'none'" "$submit" "$quick" --inherit none
+check 'baselines that are not there' refuses "'none'" "$submit" "$quick" --baseline none
+check 'a history that is not there' refuses "'none'" "$submit" "$quick" --history none
+check 'a receipt that cannot be written' refuses "cannot write 'none/receipt'" "$submit" "$quick" --json none/receipt
+check 'a directory that is taken' refuses "'taken' exists" "$submit" "$quick" --out taken
+check 'more shards than blocks' refuses 'nothing is left for shard 9/9' "$submit" --shards 9 "$quick"
+check 'a shard of its own for each of them' refuses 'either --shards or --shard' \
+    "$submit" --shards 2 "$quick" --shard 1/2
+check 'shards and numbers' refuses 'either --shard or --baseline' "$submit" --shards 2 "$quick" --baseline none
+
+for directory in /nope taken; do
+    check "no run is in $directory" refuses "$directory'" "$submit" --resume "$directory"
+    check 'in either form' refuses "$directory'" "$submit" "--resume=$directory"
 done
 check 'nor in none' gives 3 "$submit" --resume
-touch empty/plan.json
-check 'what a run that goes on cannot be told' gives 3 "$submit" --resume empty --seed 1
+check 'a run' gives 0 "$TRITGATE" run "$quick" --out run
+check 'that goes on as shards' refuses 'are gone on with one by one' "$submit" --shards 2 --resume run
+check 'what a run that goes on cannot be told' gives 3 "$submit" --resume run --seed 1
 check 'is said' grep -q 'resume goes on as the run was begun' err
-check 'help of run behind a matrix' gives 3 "$submit" "$quick" --help
+cp "$TRITGATE" other && printf x >>other
+check 'one of another build' refuses 'another build of tritgate' env TRITGATE=./other "$submit" --resume run
 check 'nothing was queued by any of these' test ! -e queued
+check 'nor made' test ! -e runs
+
+cp -r run before
 check 'all else is' gives 4 "$submit" "$quick" --out made --budget 20 --seed 1
 check 'by sbatch' test -e queued
 rm queued
-check 'and so is a run that goes on' gives 4 "$submit" --resume empty --budget 20
+check 'and so are shards, into a directory that has none' gives 4 "$submit" --shards 2 "$quick" --out taken
 check 'by it, too' test -e queued
+rm queued
+check 'and a run that goes on' gives 4 "$submit" --resume run --budget 20
+check 'likewise' test -e queued
+rm queued
+sed 's/"flow"/"surface": ["kernels\/*"], "flow"/' "$data/quick_policy.json" >surface.json
+echo README.md >paths
+check 'and one of no cell' gives 4 "$submit" "$quick" --policy surface.json --changed paths --json skipped.json
+check 'which says so itself' test -e queued -a ! -s skipped.json
 check 'nothing was measured' test ! -e made
+check 'nor changed' diff -r before run
 
 # The job itself, of one node, where a launch takes its time to end.
 cat >launcher <<'END'
