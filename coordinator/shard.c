@@ -8,7 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "coordinator/budget.h"
 #include "kernels/fill.h"
+
+/* About what a block takes beside what budget.h reckons, to start processes and make operands. */
+#define BESIDES_S 1
+#define MOST_S    1e9 /* that is reckoned with, whatever a policy says */
 
 int tg_shard_parse(const char *text, size_t *shard, size_t *count, struct tg_error *err)
 {
@@ -44,16 +49,16 @@ int tg_shard_number(const struct tg_json_file *file, const struct tg_json *value
 struct card {
     const char *text;
     uint64_t draw; /* by the text: neighbours in the matrix are alike and go to different shards */
-    bool is_timed, on_device;
+    int64_t length_ms;
+    bool on_device;
     size_t shard;
 };
 
-/* Cards on devices first, then what takes time. */
-static int by_draw(const void *a, const void *b)
+/* The longest first. */
+static int by_length(const void *a, const void *b)
 {
     const struct card *x = a, *y = b;
-    if (x->on_device != y->on_device) return x->on_device ? -1 : 1;
-    if (x->is_timed != y->is_timed) return x->is_timed ? -1 : 1;
+    if (x->length_ms != y->length_ms) return x->length_ms > y->length_ms ? -1 : 1;
     if (x->draw != y->draw) return x->draw < y->draw ? -1 : 1;
     return strcmp(x->text, y->text);
 }
@@ -75,33 +80,71 @@ static uint64_t draw_of(const char *text)
 static size_t make_cards(const struct tg_plan *plan, struct card *cards)
 {
     size_t count = 0, kept = 0;
-    for (size_t i = 0; i < plan->spec.test_count; i++) {
-        const struct tg_block *block = &plan->spec.blocks[plan->spec.tests[i].block];
-        cards[count++] = (struct card){.text = block->text, .is_timed = block->is_timed};
-    }
+    for (size_t i = 0; i < plan->spec.test_count; i++)
+        cards[count++].text = plan->spec.blocks[plan->spec.tests[i].block].text;
     qsort(cards, count, sizeof *cards, by_text);
     for (size_t i = 0; i < count; i++)
         if (kept == 0 || by_text(&cards[kept - 1], &cards[i]) != 0) cards[kept++] = cards[i];
     return kept;
 }
 
-/* How many of the shards those on devices get. */
-static size_t shards_of_devices(size_t shards, size_t on_device, size_t cards)
+/*
+ * How long a card is, as its block of the first class of hardware says: others are asked alike, and
+ * who knows one class only must reckon as who knows all. So must machines whose last bits differ.
+ */
+static void look_at(const struct tg_plan *plan, const struct tg_block *block, struct card *card)
 {
-    if (on_device == 0 || on_device == cards || shards == 1) return on_device ? shards : 0;
-    size_t fair = (size_t)floor((double)shards * (double)on_device / (double)cards + 0.5);
-    return fair < 1 ? 1 : fair > shards - 1 ? shards - 1 : fair;
+    if (block->hardware > 0) return;
+    card->draw = draw_of(card->text);
+    card->on_device = tg_plan_needs_device(plan, block);
+    card->length_ms = llround(1000 * fmin(MOST_S, BESIDES_S + tg_budget_block_s(plan, block)));
 }
 
-static void deal(const struct tg_plan *plan, struct card *cards, size_t count)
+/*
+ * How many of the shards those on devices get: as many as make the longer of the two pools' means
+ * shortest, where none is empty.
+ */
+static size_t shards_of_devices(size_t shards, const struct card *cards, size_t count)
 {
-    size_t shards = plan->asked.shard_count, on_device = 0;
-    qsort(cards, count, sizeof *cards, by_draw);
-    for (size_t i = 0; i < count; i++) on_device += cards[i].on_device;
-    size_t last = shards_of_devices(shards, on_device, count);
+    double on_device_ms = 0, others_ms = 0, least_ms = INFINITY;
+    size_t on_device = 0, best = 0;
+    for (size_t i = 0; i < count; i++) {
+        on_device += cards[i].on_device;
+        *(cards[i].on_device ? &on_device_ms : &others_ms) += (double)cards[i].length_ms;
+    }
+    if (on_device == 0 || on_device == count || shards == 1) return on_device ? shards : 0;
+    for (size_t i = 1; i < shards; i++) {
+        double longest_ms = fmax(on_device_ms / (double)i, others_ms / (double)(shards - i));
+        if (i > on_device || shards - i > count - on_device || longest_ms > least_ms) continue;
+        least_ms = longest_ms;
+        best = i;
+    }
+    return best;
+}
+
+/*
+ * Gives each block, the longest first, to the shard that has least yet: no shard is then longer
+ * than their mean and one block. Those that there are no blocks for are the last.
+ */
+static int deal(const struct tg_plan *plan, struct card *cards, size_t count, struct tg_error *err)
+{
+    size_t shards = plan->asked.shard_count < count ? plan->asked.shard_count : count;
+    size_t last = shards_of_devices(shards, cards, count);
     size_t first = last == shards ? shards : shards - last; /* one shard alone has them all */
-    for (size_t i = 0; i < count; i++)
-        cards[i].shard = cards[i].on_device ? shards - i % last : 1 + (i - on_device) % first;
+    int64_t *dealt_ms = calloc(shards + 1, sizeof *dealt_ms);
+    if (!dealt_ms) return tg_fail(err, "out of memory");
+    qsort(cards, count, sizeof *cards, by_length);
+    for (size_t i = 0; i < count; i++) {
+        struct card *card = &cards[i];
+        card->shard = card->on_device ? shards : 1;
+        for (size_t k = 1; k < (card->on_device ? last : first); k++) {
+            size_t other = card->on_device ? shards - k : 1 + k;
+            if (dealt_ms[other] < dealt_ms[card->shard]) card->shard = other;
+        }
+        dealt_ms[card->shard] += card->length_ms;
+    }
+    free(dealt_ms);
+    return 0;
 }
 
 static bool has_worker(const struct tg_plan *plan, size_t shard, size_t hardware)
@@ -128,6 +171,12 @@ static void keep_tests(struct tg_plan *plan)
     spec->test_count = kept;
 }
 
+/* The card of a block, NULL if no test needs it; they are sorted by their texts. */
+static struct card *card_of(const struct tg_block *block, struct card *cards, size_t count)
+{
+    return bsearch(&(struct card){.text = block->text}, cards, count, sizeof *cards, by_text);
+}
+
 int tg_shard_deal(struct tg_plan *plan, struct tg_error *err)
 {
     struct tg_spec *spec = &plan->spec;
@@ -140,22 +189,18 @@ int tg_shard_deal(struct tg_plan *plan, struct tg_error *err)
     if (!cards) return tg_fail(err, "out of memory");
     size_t count = make_cards(plan, cards);
     for (size_t b = 0; b < spec->block_count; b++) {
-        struct card *card = bsearch(&(struct card){.text = spec->blocks[b].text}, cards, count,
-                                    sizeof *cards, by_text);
-        if (!card) continue;
-        card->draw = draw_of(card->text);
-        card->on_device = tg_plan_needs_device(plan, &spec->blocks[b]);
+        struct card *card = card_of(&spec->blocks[b], cards, count);
+        if (card) look_at(plan, &spec->blocks[b], card);
     }
-    deal(plan, cards, count);
+    int rc = deal(plan, cards, count, err);
     qsort(cards, count, sizeof *cards, by_text);
-    for (size_t b = 0; b < spec->block_count; b++) {
-        const struct card *card = bsearch(&(struct card){.text = spec->blocks[b].text}, cards,
-                                          count, sizeof *cards, by_text);
+    for (size_t b = 0; rc == 0 && b < spec->block_count; b++) {
+        const struct card *card = card_of(&spec->blocks[b], cards, count);
         if (card) spec->blocks[b].shard = card->shard;
     }
     free(cards);
-    keep_tests(plan);
-    return 0;
+    if (rc == 0) keep_tests(plan);
+    return rc;
 }
 
 bool tg_shard_is_missing(const struct tg_plan *plan, size_t shard)

@@ -11,10 +11,15 @@
 /*
  * A run in parts, on machines that share nothing: `run --shard 2/4` is the second of four.
  *
- * Every shard plans the whole matrix, and the blocks are dealt by their texts and the number of
- * shards alone. No seed, machine or order of anything enters, so that all shards deal alike. Tests
- * of one block stay together, on each class of hardware that its shard has. Blocks with a cell on
- * a device are dealt to the last shards, the others to the first, in proportion.
+ * Every shard plans the whole matrix, and deals its blocks so that all shards take about as long as
+ * each other. How long a block takes is what budget.h reckons of its text under the policy, and no
+ * more: no seed, machine or order of anything enters, so that all shards deal alike. Tests of one
+ * block stay together, on each class of hardware that its shard has. Blocks with a cell on a device
+ * are dealt to the last shards, the others to the first, in proportion. Where there are more shards
+ * than blocks, the last have none.
+ *
+ * Source: Graham, SIAM J. Appl. Math. 17 (1969) 416-429, doi:10.1137/0117039: the longest first, to
+ * whoever has least yet, is at most 4/3 of what is possible.
  *
  * plan.json says how many shards there are, and of each worker which one it is of: the same in the
  * run of a shard, different ones where such runs are joined. A test whose shard no worker is of is

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "coordinator/shard.h"
 
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "coordinator/budget.h"
 #include "tests/made_run.h"
 
 #define MATRIX                                                                                     \
@@ -75,13 +77,27 @@ static void a_whole_run_has_no_shards(void **state)
     tg_plan_release(&plan);
 }
 
+/* Seconds of each shard's blocks, from 1, with one for each that is not reckoned; the longest of a
+ * block. */
+static double lengths_of(const struct tg_plan *plan, double *seconds)
+{
+    double longest = 0;
+    for (size_t b = 0; b < plan->spec.block_count; b++) {
+        double block_s = 1 + tg_budget_block_s(plan, &plan->spec.blocks[b]);
+        assert_in_range(plan->spec.blocks[b].shard, 1, plan->asked.shard_count);
+        seconds[plan->spec.blocks[b].shard] += block_s;
+        longest = fmax(longest, block_s);
+    }
+    return longest;
+}
+
 static void every_shard_deals_alike_and_all_blocks_are_dealt(void **state)
 {
     (void)state;
     for (size_t shards = 1; shards <= 7; shards++) {
         struct tg_plan first, plan;
         struct tg_capability worker = worker_of(1, "unknown");
-        size_t dealt[8] = {0}, timed[8] = {0}, least = BLOCKS, most = 0;
+        size_t dealt[8] = {0}, timed[8] = {0};
         plan_of(shards, &worker, 1, &first);
         for (size_t shard = 2; shard <= shards; shard++) {
             worker = worker_of(shard, "another");
@@ -102,11 +118,86 @@ static void every_shard_deals_alike_and_all_blocks_are_dealt(void **state)
             assert_int_equal(tg_shard_blocks(&first, shard, &needs_device), dealt[shard]);
             assert_false(needs_device);
             assert_in_range(timed[shard], 12 / shards, (12 + shards - 1) / shards);
-            least = dealt[shard] < least ? dealt[shard] : least;
-            most = dealt[shard] > most ? dealt[shard] : most;
         }
-        assert_true(most - least <= 1);
         tg_plan_release(&first);
+    }
+}
+
+static void who_knows_other_machines_deals_alike(void **state)
+{
+    (void)state;
+    struct tg_plan one, all;
+    struct tg_capability worker = worker_of(3, "old");
+    struct tg_capability workers[] = {worker_of(2, "new"), worker_of(1, "other"),
+                                      worker_of(3, "old")};
+    worker.head.cores = 1;
+    worker.head.memory_bytes = 1000;
+    snprintf(worker.head.no_gpu, sizeof worker.head.no_gpu, "no GPU");
+    for (size_t i = 0; i < worker.head.count; i++) worker.head.kernels[i].here = false;
+    plan_of(3, &worker, 1, &one);
+    plan_of(3, workers, 3, &all);
+    assert_int_equal(all.spec.block_count, 3 * BLOCKS);
+    for (size_t b = 0; b < all.spec.block_count; b++)
+        for (size_t k = 0; k < BLOCKS; k++)
+            if (strcmp(all.spec.blocks[b].text, one.spec.blocks[k].text) == 0)
+                assert_int_equal(all.spec.blocks[b].shard, one.spec.blocks[k].shard);
+    tg_plan_release(&one);
+    tg_plan_release(&all);
+}
+
+#define MODELS                                                                                     \
+    "{\"tritgate_matrix\": 1, \"axes\": {\"probe\": [\"model\"], \"kernel\": [\"i2s_avx2\"],"      \
+    " \"model\": [\"bitnet-2b\", \"falcon3-1b\", \"falcon3-7b\"], \"threads\": [1, 2, 4],"         \
+    " \"profile\": [\"decode_128\", \"prefill_128\", \"prefill_512\", \"accuracy\"]}}"
+#define MODELS_POLICY                                                                              \
+    "{\"tritgate_policy\": 1, \"flow\": \"f\", \"rules\": ["                                       \
+    "{\"rule\": \"ceiling\", \"metric\": \"decode_rate\", \"limit\": 1e9, \"where\":"              \
+    " \"profile=decode_128\"},"                                                                    \
+    "{\"rule\": \"ceiling\", \"metric\": \"prefill_rate\", \"limit\": 1e9, \"where\":"             \
+    " \"profile=prefill*\"},"                                                                      \
+    "{\"rule\": \"floor\", \"metric\": \"logit_cosine\", \"limit\": 0.9, \"where\":"               \
+    " \"profile=accuracy\"}]}"
+
+/* A model of 7 billion weights takes some hundred times as long as one that decodes a token. */
+static void shards_take_about_as_long_as_each_other(void **state)
+{
+    (void)state;
+    for (size_t shards = 2; shards <= 6; shards++) {
+        struct tg_plan plan;
+        struct tg_asked asked = made_asked;
+        struct tg_capability worker = worker_of(1, "unknown");
+        double seconds[7] = {0}, most = 0, least = INFINITY, sum = 0;
+        asked.shard_count = shards;
+        made_plan(MODELS, MODELS_POLICY, &worker, 1, &asked, &plan);
+        assert_int_equal(plan.spec.block_count, 36);
+        double longest = lengths_of(&plan, seconds);
+        for (size_t shard = 1; shard <= shards; shard++) {
+            most = fmax(most, seconds[shard]);
+            least = fmin(least, seconds[shard]);
+            sum += seconds[shard];
+        }
+        assert_true(most <= fmax(longest, 1.02 * sum / (double)shards));
+        assert_true(longest > sum / (double)shards || least >= 0.98 * sum / (double)shards);
+        tg_plan_release(&plan);
+    }
+}
+
+static void more_shards_than_blocks_leave_the_last_without(void **state)
+{
+    (void)state;
+    static const bool on_device[] = {false, true};
+    for (size_t i = 0; i < 2; i++) {
+        struct tg_plan plan;
+        struct tg_capability worker = worker_of(1, "unknown");
+        for (int k = 0; on_device[i] && k < 2; k++)
+            snprintf(made_kernel(k ? &worker.head : &worker.base, "i2s_novel")->device,
+                     TG_TEXT_SIZE, "cuda");
+        plan_of(30, &worker, 1, &plan);
+        for (size_t shard = 1; shard <= 30; shard++) {
+            bool needs_device;
+            assert_int_equal(tg_shard_blocks(&plan, shard, &needs_device), shard <= BLOCKS);
+        }
+        tg_plan_release(&plan);
     }
 }
 
@@ -313,6 +404,9 @@ int main(void)
         cmocka_unit_test(a_shard_is_read_and_nothing_like_it),
         cmocka_unit_test(a_whole_run_has_no_shards),
         cmocka_unit_test(every_shard_deals_alike_and_all_blocks_are_dealt),
+        cmocka_unit_test(who_knows_other_machines_deals_alike),
+        cmocka_unit_test(shards_take_about_as_long_as_each_other),
+        cmocka_unit_test(more_shards_than_blocks_leave_the_last_without),
         cmocka_unit_test(what_needs_a_device_is_dealt_to_the_last_shards),
         cmocka_unit_test(a_shard_measures_its_own_blocks_and_counts_the_others),
         cmocka_unit_test(each_shard_is_asked_for_the_hardware_it_has),
