@@ -105,7 +105,7 @@ static int add_runs(const struct options *o, struct tg_error *err)
         all += added;
     }
     if (o->run_count > 0)
-        printf("%zu run%s added, %zu known already or without an estimate\n\n", all,
+        printf("%zu run%s added or gone on with, %zu known already or without an estimate\n\n", all,
                all == 1 ? "" : "s", o->run_count - all);
     return 0;
 }

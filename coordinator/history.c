@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "results/digest.h"
+
 static const double BOUND = 0.95; /* of the one-sided bounds */
 
 static int accept_library(const char *name, const struct tg_survey *survey, struct tg_error *err)
@@ -35,8 +37,26 @@ int tg_history_accept(const struct tg_plan *plan, const struct tg_run *run, stru
     return 0;
 }
 
-static void take_run(const struct tg_plan *plan, const struct tg_run *run,
-                     const struct tg_decision *d, size_t hardware, struct tg_history_run *taken)
+/*
+ * The digest of how a run began, of its seed and its first row by attempt and date: the same when
+ * it was gone on with, which only adds rows of later attempts.
+ */
+static int find_origin(const struct tg_plan *plan, const struct tg_run *run,
+                       char origin[TG_DIGEST_SIZE], struct tg_error *err)
+{
+    char first[4 * TG_TEXT_SIZE + TG_BLOCK_TEXT_SIZE] = "", text[sizeof first];
+    for (size_t i = 0; i < run->count; i++) {
+        const struct tg_measurement *m = &run->rows[i];
+        snprintf(text, sizeof text, "%09lld %s %s %lld %s %s", (long long)m->attempt, m->facts.date,
+                 m->facts.host, (long long)m->facts.pid, m->block, plan->asked.seed);
+        if (i == 0 || strcmp(text, first) < 0) memcpy(first, text, sizeof first);
+    }
+    return tg_digest_text(first, origin, err);
+}
+
+static int take_run(const struct tg_plan *plan, const struct tg_run *run,
+                    const struct tg_decision *d, size_t hardware, struct tg_history_run *taken,
+                    struct tg_error *err)
 {
     snprintf(taken->date, sizeof taken->date, "%s", d->date);
     snprintf(taken->evidence, sizeof taken->evidence, "%s", d->evidence);
@@ -49,8 +69,9 @@ static void take_run(const struct tg_plan *plan, const struct tg_run *run,
     for (size_t i = 0; i < run->count; i++)
         if (strcmp(run->rows[i].facts.hardware, plan->classes[hardware]) == 0) {
             snprintf(taken->cpu, sizeof taken->cpu, "%s", run->rows[i].facts.cpu);
-            return;
+            break;
         }
+    return find_origin(plan, run, taken->origin, err);
 }
 
 /* A fact that is a real, by its name; NAN where it is not known. */
@@ -148,18 +169,19 @@ int tg_history_take(const struct tg_plan *plan, const struct tg_run *run,
         return tg_fail(err, "out of memory");
     }
     snprintf(h.hardware, sizeof h.hardware, "%s", plan->classes[hardware]);
-    for (size_t i = 0; i < plan->spec.test_count; i++)
-        if (plan->spec.tests[i].hardware == hardware && isfinite(decision->verdicts[i].estimate) &&
-            take_verdict(plan, run, decision, i, &h, err) < 0) {
-            tg_store_history_release(&h);
-            return -1;
-        }
-    if (h.verdict_count > 0) {
-        take_run(plan, run, decision, hardware, h.runs);
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < plan->spec.test_count; i++)
+        if (plan->spec.tests[i].hardware == hardware && isfinite(decision->verdicts[i].estimate))
+            rc = take_verdict(plan, run, decision, i, &h, err);
+    if (rc == 0 && h.verdict_count > 0) {
+        rc = take_run(plan, run, decision, hardware, h.runs, err);
         h.run_count = 1;
     }
-    *taken = h;
-    return 0;
+    if (rc < 0)
+        tg_store_history_release(&h);
+    else
+        *taken = h;
+    return rc;
 }
 
 /* Whether two cells are one but for the build. */

@@ -43,8 +43,10 @@ static const struct column run_columns[] = {
     TEXT_OF(struct tg_history_run, date),    TEXT_OF(struct tg_history_run, evidence),
     TEXT_OF(struct tg_history_run, version), TEXT_OF(struct tg_history_run, flow),
     TEXT_OF(struct tg_history_run, cpu),     TEXT_OF(struct tg_history_run, head),
-    TEXT_OF(struct tg_history_run, base),
+    TEXT_OF(struct tg_history_run, base),    TEXT_OF(struct tg_history_run, origin),
 };
+
+enum { NEW_RUN_COLUMNS = 1 }; /* the last, since schema 2 */
 
 static const struct column test_columns[] = {
     TEXT_OF(struct tg_history_test, rule),
@@ -176,14 +178,17 @@ static bool is_sound(const struct tg_history *h)
     return true;
 }
 
-static int read_lists(const char *path, hid_t file, struct tg_history *h, struct tg_error *err)
+static int read_lists(const char *path, hid_t file, int schema, struct tg_history *h,
+                      struct tg_error *err)
 {
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
-        hid_t type = file_type(&lists[i]), memory = memory_type(&lists[i]);
-        void *elements = tg_store_file_read_list(file, lists[i].name, type, memory, lists[i].size,
+        struct list list = lists[i];
+        if (i == 0 && schema == 1) list.column_count -= NEW_RUN_COLUMNS;
+        hid_t type = file_type(&list), memory = memory_type(&list);
+        void *elements = tg_store_file_read_list(file, list.name, type, memory, list.size,
                                                  count_of(h, i));
         put_elements(h, i, elements);
-        bool other = tg_store_file_has_other_type(file, lists[i].name, type);
+        bool other = tg_store_file_has_other_type(file, list.name, type);
         H5Tclose(type);
         H5Tclose(memory);
         if (!elements)
@@ -200,14 +205,14 @@ static int read_open(const char *path, hid_t file, const char *hardware, struct 
 {
     int schema = tg_store_file_read_number(file, "tritgate_history");
     if (schema == -1) return tg_fail(err, "'%s' is no history", path);
-    if (schema != TG_STORE_HISTORY_SCHEMA)
-        return tg_fail(err, "'%s' has schema %d, this version reads schema %d", path, schema,
+    if (schema < 1 || schema > TG_STORE_HISTORY_SCHEMA)
+        return tg_fail(err, "'%s' has schema %d, this version reads up to %d", path, schema,
                        TG_STORE_HISTORY_SCHEMA);
     char *text = tg_store_file_read_text(file, "hardware");
     bool is_its = text && strcmp(text, hardware) == 0;
     free(text);
     if (!is_its) return tg_fail(err, "'%s' is of another class of hardware", path);
-    return read_lists(path, file, h, err);
+    return read_lists(path, file, schema, h, err);
 }
 
 static int path_of(const char *directory, const char *hardware, const char *ending, char *path,
@@ -266,11 +271,29 @@ static int64_t place_test(struct tg_history *h, const struct tg_history_test *te
     return (int64_t)h->test_count++;
 }
 
-static bool has_run(const struct tg_history *h, const char *evidence)
+/* The place of a run, or of an earlier or later state of it; behind the others if there is none. */
+static size_t place_run(const struct tg_history *h, const struct tg_history_run *run)
 {
-    for (size_t i = 0; i < h->run_count; i++)
-        if (strcmp(h->runs[i].evidence, evidence) == 0) return true;
-    return false;
+    size_t i = 0;
+    while (i < h->run_count && strcmp(h->runs[i].evidence, run->evidence) != 0 &&
+           (!*run->origin || strcmp(h->runs[i].origin, run->origin) != 0))
+        i++;
+    return i;
+}
+
+/* Whether what is kept in that place is all there is of a run. */
+static bool is_known(const struct tg_history *h, size_t place, const struct tg_history_run *run)
+{
+    return place < h->run_count && (strcmp(h->runs[place].evidence, run->evidence) == 0 ||
+                                    strcmp(h->runs[place].date, run->date) > 0);
+}
+
+static void remove_verdicts(struct tg_history *h, size_t run)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < h->verdict_count; i++)
+        if (h->verdicts[i].run != (int64_t)run) h->verdicts[kept++] = h->verdicts[i];
+    h->verdict_count = kept;
 }
 
 static int merge(struct tg_history *h, const struct tg_history *added, size_t *new_count,
@@ -281,15 +304,18 @@ static int merge(struct tg_history *h, const struct tg_history *added, size_t *n
         grow(h, 2, added->verdict_count, err) < 0)
         return -1;
     for (size_t r = 0; r < added->run_count; r++) {
-        if (has_run(h, added->runs[r].evidence)) continue;
+        size_t place = place_run(h, &added->runs[r]);
+        if (is_known(h, place, &added->runs[r])) continue;
+        remove_verdicts(h, place);
         for (size_t i = 0; i < added->verdict_count; i++) {
             struct tg_history_verdict v = added->verdicts[i];
             if (v.run != (int64_t)r) continue;
-            v.run = (int64_t)h->run_count;
+            v.run = (int64_t)place;
             v.test = place_test(h, &added->tests[v.test]);
             h->verdicts[h->verdict_count++] = v;
         }
-        h->runs[h->run_count++] = added->runs[r];
+        h->run_count += place == h->run_count;
+        h->runs[place] = added->runs[r];
         ++*new_count;
     }
     return 0;

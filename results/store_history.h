@@ -15,13 +15,14 @@
  * The history: what decided runs said, kept for longer than the runs themselves. A directory with
  * one HDF5 file for each class of hardware; docs/RESULTS.md has the layout.
  *
- * Runs are added, and never changed or taken away. Who adds holds the class's lock file, reads the
- * file, writes a new one beside it and puts that in its place: whenever a process is killed, the
- * file is whole, with all verdicts of a run or with none, and of two that add at once neither is
- * lost. Readers need no lock.
+ * Runs are added, and never taken away; one that was gone on with since takes the place of what was
+ * kept of it, as it has all of that evidence and more. Who adds holds the class's lock file, reads
+ * the file, writes a new one beside it and puts that in its place: whenever a process is killed,
+ * the file is whole, with all verdicts of a run or with none, and of two that add at once neither
+ * is lost. Readers need no lock.
  */
 
-#define TG_STORE_HISTORY_SCHEMA 1
+#define TG_STORE_HISTORY_SCHEMA 2 /* files of 1, which have no origins, are read, too */
 
 struct tg_history_run {
     char date[TG_TEXT_SIZE];       /* UTC, of its last row */
@@ -29,8 +30,9 @@ struct tg_history_run {
     char version[TG_TEXT_SIZE];    /* of the program that decided */
     char flow[TG_TEXT_SIZE];
     char cpu[TG_TEXT_SIZE];
-    char head[TG_DIGEST_SIZE]; /* SHA-256 of head's library */
-    char base[TG_DIGEST_SIZE]; /* of base's, "" if there was none */
+    char head[TG_DIGEST_SIZE];   /* SHA-256 of head's library */
+    char base[TG_DIGEST_SIZE];   /* of base's, "" if there was none */
+    char origin[TG_DIGEST_SIZE]; /* what stays when a run is gone on with; "" if not known */
 };
 
 struct tg_history_test {
@@ -69,8 +71,9 @@ int tg_store_history_read(const char *directory, const char *hardware, struct tg
 void tg_store_history_release(struct tg_history *history);
 
 /*
- * Adds the runs of `added` that the history of its class does not have yet (by their evidence), and
- * sets *new_count to how many those were. Makes the directory if it is not there.
+ * Adds the runs of `added` that the history of its class does not have yet, by their evidence, nor
+ * of the same origin with a later date; sets *new_count to how many those were. Makes the directory
+ * if it is not there.
  */
 int tg_store_history_add(const char *directory, const struct tg_history *added, size_t *new_count,
                          struct tg_error *err);

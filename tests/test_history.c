@@ -90,6 +90,48 @@ static void verdicts_with_an_estimate_are_taken(void **state)
     release(&plan, &run, &decision);
 }
 
+static void take(const struct tg_plan *plan, const struct tg_run *run,
+                 const struct tg_decision *decision, char origin[TG_DIGEST_SIZE])
+{
+    struct tg_history h;
+    struct tg_error err;
+    assert_int_equal(tg_history_take(plan, run, decision, 0, &h, &err), 0);
+    memcpy(origin, h.runs[0].origin, TG_DIGEST_SIZE);
+    tg_store_history_release(&h);
+}
+
+static void a_run_that_is_gone_on_with_keeps_its_origin(void **state)
+{
+    (void)state;
+    char origin[TG_DIGEST_SIZE], other[TG_DIGEST_SIZE];
+    struct tg_plan plan;
+    struct tg_run run;
+    struct tg_decision decision;
+    decide(MADE_BASE, 0.03, &plan, &run, &decision);
+    for (size_t i = 0; i < run.count; i++) {
+        run.rows[i].attempt = 1;
+        snprintf(run.rows[i].facts.date, TG_TEXT_SIZE, "2026-01-02T03:04:%02zuZ", i);
+    }
+    take(&plan, &run, &decision, origin);
+    assert_int_equal(strlen(origin), 64);
+    size_t before = run.count;
+    made_rounds(&run, &plan, made_test(&plan, 0, "i2s_avx2", 1), 6, 9, 0.03, 0.002);
+    for (size_t i = before; i < run.count; i++) run.rows[i].attempt = 2;
+    struct tg_measurement first = run.rows[0], *last = &run.rows[run.count - 1];
+    run.rows[0] = *last; /* in whatever order they are read */
+    *last = first;
+    take(&plan, &run, &decision, other);
+    assert_string_equal(other, origin);
+    last->facts.pid++;
+    take(&plan, &run, &decision, other);
+    assert_string_not_equal(other, origin);
+    last->facts.pid--;
+    snprintf(plan.asked.seed, sizeof plan.asked.seed, "8");
+    take(&plan, &run, &decision, other);
+    assert_string_not_equal(other, origin);
+    release(&plan, &run, &decision);
+}
+
 /* Sets a fact by its name; false where this version has no such fact. */
 static bool set_fact(struct tg_measurement *m, const char *name, const char *value)
 {
@@ -238,6 +280,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(verdicts_with_an_estimate_are_taken),
+        cmocka_unit_test(a_run_that_is_gone_on_with_keeps_its_origin),
         cmocka_unit_test(canaries_are_taken_where_all_rows_had_the_same),
         cmocka_unit_test(runs_that_are_none_to_remember_are_refused),
         cmocka_unit_test(a_class_without_estimates_has_no_run),

@@ -17,9 +17,9 @@ done
 
 check 'no history' refuses "cannot read history 'store'" history
 check 'a run is added' gives 0 history one
-check 'and said so' says '^1 run added, 0 known'
+check 'and said so' says '^1 run added or gone on with, 0 known'
 check 'once' gives 0 history one two
-check 'and the other with it' says '^1 run added, 1 known'
+check 'and the other with it' says '^1 run added or gone on with, 1 known'
 check 'nothing compared a build with itself' says '^false alarms so far: none'
 check 'runs of a build against itself' gives 0 history same shadow
 check 'are counted' says '^false alarms so far: 0 of 2 runs \(at most 77.6 %\), 0 of 4 tests'
@@ -38,7 +38,22 @@ rm -r store
 for run in one two same shadow; do history "$run" >"out.$run" 2>&1 & done
 wait
 check 'four at once lose nothing' gives 0 history one two same shadow
-check 'for all were there' says '^0 runs added, 4 known'
+check 'for all were there' says '^0 runs added or gone on with, 4 known'
+
+# An open run is kept, gone on with, and kept as it is then.
+ask brief '"stub_twice"' rounds_min=20 budget_s=0.2
+check 'a run whose budget is spent is open' gives 2 "$TRITGATE" run brief.json --out brief
+cp -r brief before
+check 'it is added' gives 0 history brief
+runs() { h5dump -H -d /runs store/*.h5 | grep -oE 'SIMPLE \{ \( [0-9]+' | grep -oE '[0-9]+$'; }
+check 'as a fifth' test "$(runs)" = 5
+check 'it goes on' gives 0 "$TRITGATE" run --resume brief --budget 60
+check 'and is added again' gives 0 history brief
+check 'as what it is now' says '^1 run added or gone on with, 0 known'
+check 'in its own place' test "$(runs)" = 5
+check 'a copy of what it was' gives 0 history before brief
+check 'is known' says '^0 runs added or gone on with, 2 known'
+check 'and changes nothing' test "$(runs)" = 5
 
 check 'a run that was not sealed' bash -c 'cp -r one open && rm open/digests.json'
 check 'is refused' refuses "run 'open' is not kept: it was not ended in order" history open

@@ -161,6 +161,42 @@ static void a_run_is_kept_once(void **state)
     tg_store_history_release(&h);
 }
 
+/* Adds a run of an origin, with another estimate of its first test the later it is. */
+static size_t add_state(int number, const char *origin)
+{
+    struct made m;
+    struct tg_error err;
+    size_t added = 77;
+    make(&m, number);
+    snprintf(m.run.origin, sizeof m.run.origin, "%s", origin);
+    if (tg_store_history_add(run_directory, &m.history, &added, &err) < 0) fail_msg("%s", err.text);
+    return added;
+}
+
+static void a_run_that_was_gone_on_with_is_there_once_with_all_it_has(void **state)
+{
+    (void)state;
+    struct tg_history h;
+    assert_int_equal(add_state(3, "one"), 1);
+    assert_int_equal(add_state(4, "two"), 1);
+    assert_int_equal(add_state(5, "one"), 1);
+    assert_int_equal(add_state(3, "one"), 0); /* a copy of it as it was */
+    assert_int_equal(add_state(5, "one"), 0);
+    assert_int_equal(add_state(6, ""), 1);
+    assert_int_equal(add_state(7, ""), 1); /* of which nothing is known */
+    read_history(&h);
+    assert_int_equal(h.run_count, 4);
+    assert_int_equal(h.verdict_count, 8);
+    static const int numbers[] = {5, 4, 6, 7};
+    static const char *const origins[] = {"one", "two", "", ""};
+    for (size_t i = 0; i < 4; i++) {
+        assert_string_equal(h.runs[i].origin, origins[i]);
+        memset(h.runs[i].origin, 0, sizeof h.runs[i].origin);
+        assert_run(&h, i, numbers[i]);
+    }
+    tg_store_history_release(&h);
+}
+
 static void a_directory_is_made_when_it_is_needed(void **state)
 {
     (void)state;
@@ -291,7 +327,7 @@ static void foreign_files_are_refused(void **state)
 {
     (void)state;
     size_t size;
-    int schema = 2;
+    int schema = 3;
     run_write("class-a.h5", "text", 4);
     assert_refused("not a whole HDF5 file");
     run_fill("class-a.h5.run", 0, 1);
@@ -314,7 +350,63 @@ static void foreign_files_are_refused(void **state)
     H5Awrite(attribute, H5T_NATIVE_INT, &schema);
     H5Aclose(attribute);
     H5Fclose(file);
-    assert_refused("has schema 2, this version reads schema 1");
+    assert_refused("has schema 3, this version reads up to 2");
+}
+
+/* Makes the history one of schema 1: as it is, but for the last column of its runs. */
+static void make_older(void)
+{
+    int schema = 1;
+    char rows[16 * sizeof(struct tg_history_run)];
+    hid_t file = H5Fopen(run_path("class-a.h5"), H5F_ACC_RDWR, H5P_DEFAULT);
+    hid_t attribute = H5Aopen(file, "tritgate_history", H5P_DEFAULT);
+    hid_t set = H5Dopen2(file, "runs", H5P_DEFAULT);
+    hid_t type = H5Dget_type(set), had = H5Dget_space(set);
+    hsize_t count = (hsize_t)H5Sget_simple_extent_npoints(had);
+    hid_t space = H5Screate_simple(1, &count, NULL);
+    int last = H5Tget_nmembers(type) - 1;
+    hid_t older = H5Tcreate(H5T_COMPOUND, H5Tget_member_offset(type, (unsigned)last));
+    for (unsigned i = 0; i < (unsigned)last; i++) {
+        char *name = H5Tget_member_name(type, i);
+        hid_t member = H5Tget_member_type(type, i);
+        H5Tinsert(older, name, H5Tget_member_offset(type, i), member);
+        H5Tclose(member);
+        H5free_memory(name);
+    }
+    assert_true(H5Dread(set, older, H5S_ALL, H5S_ALL, H5P_DEFAULT, rows) >= 0);
+    H5Dclose(set);
+    H5Ldelete(file, "runs", H5P_DEFAULT);
+    set = H5Dcreate2(file, "runs", older, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+    assert_true(H5Dwrite(set, older, H5S_ALL, H5S_ALL, H5P_DEFAULT, rows) >= 0);
+    H5Awrite(attribute, H5T_NATIVE_INT, &schema);
+    H5Aclose(attribute);
+    H5Sclose(space);
+    H5Sclose(had);
+    H5Tclose(older);
+    H5Tclose(type);
+    H5Dclose(set);
+    H5Fclose(file);
+}
+
+static void a_history_of_the_first_schema_is_gone_on_with(void **state)
+{
+    (void)state;
+    struct tg_history h;
+    for (int i = 0; i < 3; i++) add_state(i, "one");
+    add(7);
+    make_older();
+    read_history(&h);
+    assert_int_equal(h.run_count, 2);
+    assert_run(&h, 0, 2); /* its origin is not known */
+    assert_run(&h, 1, 7);
+    tg_store_history_release(&h);
+    assert_int_equal(add(7), 0);
+    assert_int_equal(add_state(8, "two"), 1);
+    assert_int_equal(add_state(9, "two"), 1);
+    read_history(&h);
+    assert_int_equal(h.run_count, 3);
+    assert_string_equal(h.runs[2].origin, "two");
+    tg_store_history_release(&h);
 }
 
 /* Puts a number or a text into a column of the first element of a list. */
@@ -378,10 +470,12 @@ int main(void)
         TEST(a_history_that_nobody_has_begun_is_empty),
         TEST(what_was_added_is_read_again),
         TEST(a_run_is_kept_once),
+        TEST(a_run_that_was_gone_on_with_is_there_once_with_all_it_has),
         TEST(a_directory_is_made_when_it_is_needed),
         TEST(two_that_add_at_once_lose_nothing),
         TEST(what_a_killed_process_had_added_is_there),
         TEST(a_disk_without_room_leaves_what_was_there),
+        TEST(a_history_of_the_first_schema_is_gone_on_with),
         TEST(foreign_files_are_refused),
         TEST(what_cannot_be_is_refused),
     };
