@@ -399,16 +399,23 @@ static void a_child_has_the_descriptors_it_was_given_and_no_other(void **state)
     for (int i = 0; i < 20; i++) close(extra[i]);
 }
 
+/* Waits for so long. */
+static int wait_for(struct tg_child *const children[3], double within_s)
+{
+    double deadline_s = tg_now() + within_s;
+    return tg_child_wait(children, 3, &deadline_s);
+}
+
 static void the_child_that_has_something_to_say_is_found(void **state)
 {
     (void)state;
     struct tg_child *const children[] = {start("hung", ""), start("echo", ""), start("echo", "")};
-    assert_int_equal(tg_child_wait(children, 3, tg_now() + SOON), -1);
+    assert_int_equal(wait_for(children, SOON), -1);
     tg_child_send(children[2], "a");
-    assert_int_equal(tg_child_wait(children, 3, tg_now() + AT_MOST), 2);
-    assert_int_equal(tg_child_wait(children, 3, 0), 2);
+    assert_int_equal(wait_for(children, AT_MOST), 2);
+    assert_int_equal(wait_for(children, 0), 2);
     assert_string_equal(receive(children[2]), "heard a");
-    assert_int_equal(tg_child_wait(children, 3, tg_now() + SOON), -1);
+    assert_int_equal(wait_for(children, SOON), -1);
     for (int i = 0; i < 3; i++) stop(children[i]);
 }
 

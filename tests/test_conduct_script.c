@@ -19,10 +19,20 @@
  */
 
 #define BREAKS_AT 7 /* samples that one takes before it breaks */
+#define STALL_S   3 /* that a machine is stopped for */
 
 static bool is(const struct tg_measurement *m, const char *manner)
 {
     return strcmp(m->cell.kernel, manner) == 0;
+}
+
+/* Stops whoever conducts, as what stops a machine does; itself it only sleeps. */
+static void stall(void)
+{
+    const struct timespec time = {.tv_sec = STALL_S};
+    kill(getppid(), SIGSTOP);
+    nanosleep(&time, NULL);
+    kill(getppid(), SIGCONT);
 }
 
 static void play_turns(const struct tg_measurement *m, int side)
@@ -34,6 +44,8 @@ static void play_turns(const struct tg_measurement *m, int side)
         if (taken == BREAKS_AT && is(m, "dies")) raise(SIGKILL);
         if (taken == BREAKS_AT && is(m, "leaves")) exit(9);
         while (taken == BREAKS_AT && is(m, "sleeps")) pause();
+        if (taken == BREAKS_AT && (is(m, "stalls") || is(m, "sticks"))) stall();
+        while (taken == BREAKS_AT && is(m, "sticks")) pause();
         double clock_hz = is(m, "clocked") ? 1e9 + 1e6 * taken : 0;
         if (taken == BREAKS_AT && is(m, "forgets")) clock_hz = NAN;
         if (taken != BREAKS_AT && is(m, "forgets")) clock_hz = 1e9;
@@ -42,6 +54,8 @@ static void play_turns(const struct tg_measurement *m, int side)
     }
     tg_turns_close(turns);
     if (is(m, "dies_after")) raise(SIGKILL);
+    const struct timespec moment = {.tv_nsec = 200000000};
+    if (is(m, "lingers")) nanosleep(&moment, NULL);
 }
 
 /* Does what one line says. Exits where the script ends. */
@@ -221,6 +235,38 @@ static void who_sleeps_at_its_turn_is_late_and_not_its_partner(void **state)
     free_both(m);
 }
 
+/* The deadline, of less than the stall, is put off by it, also for who answers last. */
+static void a_machine_that_stalls_makes_nobody_late(void **state)
+{
+    (void)state;
+    static const char *const others[] = {"kernel=good", "kernel=lingers"};
+    for (int i = 0; i < 2; i++) {
+        struct tg_measurement m[2];
+        struct tg_bench bench = make_bench();
+        struct tg_order order = make_order("kernel=stalls", others[i]);
+        bench.limits.quads_min = bench.limits.quads_max = 20;
+        bench.limits.deadline_s = 2;
+        conduct(&bench, &order, m);
+        for (int k = 0; k < 2; k++) {
+            assert_string_equal(m[k].reason, "");
+            assert_int_equal(m[k].outcome, TG_MEASURED);
+        }
+        assert_turns_are_quads(m, 20);
+        free_both(m);
+    }
+}
+
+static void who_hangs_where_a_machine_stalled_is_late_all_the_same(void **state)
+{
+    (void)state;
+    struct tg_measurement m[2];
+    conduct_broken("kernel=sticks", 2, 2, m);
+    assert_int_equal(m[0].outcome, TG_LATE);
+    assert_string_equal(m[0].reason, "killed after 2 s");
+    assert_samples_kept(m);
+    free_both(m);
+}
+
 static void a_process_that_is_killed_from_outside_says_so(void **state)
 {
     (void)state;
@@ -303,6 +349,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(calls_and_quads_are_planned_from_the_warm_up),
         cmocka_unit_test(who_dies_at_its_turn_is_to_blame),
         cmocka_unit_test(who_sleeps_at_its_turn_is_late_and_not_its_partner),
+        cmocka_unit_test(a_machine_that_stalls_makes_nobody_late),
+        cmocka_unit_test(who_hangs_where_a_machine_stalled_is_late_all_the_same),
         cmocka_unit_test(a_process_that_is_killed_from_outside_says_so),
         cmocka_unit_test(who_dies_after_its_last_turn_has_crashed),
         cmocka_unit_test(an_answer_that_cannot_be_read_is_no_answer),

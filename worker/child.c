@@ -248,14 +248,14 @@ static void read_talk(struct tg_child *child)
     if (!has_line(child)) child->closed = true;
 }
 
-int tg_child_wait(struct tg_child *const children[], size_t count, double deadline_s)
+int tg_child_wait(struct tg_child *const children[], size_t count, double *deadline_s)
 {
     struct pollfd polled[2 * CHILDREN_MOST];
     assert(count <= CHILDREN_MOST);
     for (;;) {
         for (size_t i = 0; i < count; i++)
             if (has_line(children[i]) || children[i]->closed) return (int)i;
-        double left = deadline_s - tg_now();
+        double left = *deadline_s - tg_now();
         if (left <= 0 || !tg_pulse()) return -1;
         for (size_t i = 0; i < count; i++) {
             polled[2 * i] = (struct pollfd){.fd = children[i]->from, .events = POLLIN};
@@ -264,7 +264,8 @@ int tg_child_wait(struct tg_child *const children[], size_t count, double deadli
         /* In short naps: if one took much longer, this process was stopped, and the child too. */
         double before = tg_now(), nap_s = left < 0.5 ? left : 0.5;
         int ready = poll(polled, 2 * count, (int)(nap_s * 1000) + 1);
-        if (tg_now() - before > nap_s + 1) deadline_s += tg_now() - before - nap_s;
+        double took_s = tg_now() - before;
+        if (took_s > nap_s + 1) *deadline_s += took_s - nap_s;
         if (ready < 0 && errno != EINTR) return -1;
         for (size_t i = 0; i < count && ready > 0; i++) {
             if (polled[2 * i + 1].revents & POLLIN) read_printed(children[i]);
@@ -281,7 +282,7 @@ int tg_child_wait(struct tg_child *const children[], size_t count, double deadli
 enum tg_child_answer tg_child_receive(struct tg_child *child, double deadline_s, const char **line)
 {
     struct tg_child *const children[] = {child};
-    if (tg_child_wait(children, 1, deadline_s) < 0) return TG_CHILD_LATE;
+    if (tg_child_wait(children, 1, &deadline_s) < 0) return TG_CHILD_LATE;
     char *begin = child->buffer + child->taken;
     if (!has_line(child)) return TG_CHILD_DIED;
     char *end = memchr(begin, '\n', child->used - child->taken);
@@ -335,7 +336,7 @@ void tg_child_finish(struct tg_child *child, double deadline_s, struct tg_child_
     struct tg_child *const children[] = {child};
     close(child->to);
     child->to = -1;
-    while (!child->closed && tg_child_wait(children, 1, deadline_s) >= 0 && !child->closed)
+    while (!child->closed && tg_child_wait(children, 1, &deadline_s) >= 0 && !child->closed)
         child->taken = child->used;
     tg_child_stop(child, end);
 }

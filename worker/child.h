@@ -59,14 +59,17 @@ int tg_child_start(const char *const argv[], const int *descriptors, size_t desc
 void tg_child_send(struct tg_child *child, const char *line);
 
 /*
- * Waits until one of the children has a line or is dead, or until deadline_s (monotonic seconds).
- * Returns its index, or -1 when it is late, or nobody wants it any more (pulse.h).
+ * Waits until one of the children has a line or is dead, or until *deadline_s (monotonic seconds),
+ * which is put off by the time in which this process was stopped, and they with it: with all of its
+ * job, or its machine. Returns its index, or -1 when it is late, or nobody wants it any more
+ * (pulse.h).
  */
-int tg_child_wait(struct tg_child *const children[], size_t count, double deadline_s);
+int tg_child_wait(struct tg_child *const children[], size_t count, double *deadline_s);
 
 /*
- * Receives one line, waiting until deadline_s. How it went is the result: a child that died or is
- * late is an outcome, not an error. *line is borrowed until the next call for this child.
+ * Receives one line, waiting likewise until deadline_s. How it went is the result: a child that
+ * died or is late is an outcome, not an error. *line is borrowed until the next call for this
+ * child.
  */
 enum tg_child_answer tg_child_receive(struct tg_child *child, double deadline_s, const char **line);
 

@@ -307,7 +307,7 @@ static void await_turns(struct round *r)
             numbers[count] = i;
             waiting[count++] = r->sides[i].child;
         }
-        int ready = tg_child_wait(waiting, (size_t)count, deadline_s);
+        int ready = tg_child_wait(waiting, (size_t)count, &deadline_s);
         size_t turn = 0;
         while (turn < tg_turns_count(r->turns) && tg_turns_taken(r->turns, turn).seconds > 0)
             turn++;
