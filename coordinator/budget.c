@@ -8,15 +8,19 @@
 #include "coordinator/report.h"
 #include "worker/model/model.h"
 #include "worker/model/profile.h"
+#include "worker/sampler.h"
 
 /*
  * About what a thread does with a whole model, of which it is worth knowing beforehand whether it
- * takes minutes or hours. The check of every matrix in a first round comes on top.
+ * takes minutes or hours (docs/MODELS.md has what was measured).
  */
-#define WEIGHTS_PER_S 1e11 /* multiplied, each for a token, if several are computed together */
-#define BYTES_PER_S   1e10 /* read, for one token */
-#define READY_PER_S   1e9  /* weights loaded, packed and checked in a round, by all threads */
-#define FIXED_ROUNDS  2    /* of what is not timed */
+#define WEIGHTS_PER_S 1e11   /* multiplied, each for a token, if several are computed together */
+#define PLAIN_PER_S   4e9    /* the same with activations that are not rounded */
+#define CHECKED_PER_S 7.5e8  /* unpacked, and their products compared with the reference */
+#define BYTES_PER_S   1.2e10 /* read, for one token */
+#define READY_PER_S   1e9    /* weights loaded and packed, by all threads */
+#define HEAD_BYTES    2      /* a number */
+#define FIXED_ROUNDS  2      /* of what is not timed */
 
 /* What the blocks that can be run here come to. */
 struct load {
@@ -34,55 +38,85 @@ static bool is_counted(const struct tg_plan *plan, const struct tg_block *block)
     return false;
 }
 
-/*
- * What a cell of a whole model takes besides a round's sampling, and what each of its calls takes.
- * On a device only the first is known, and of a file nothing.
- */
-static void expect_model(const struct tg_cell *cell, bool on_device, double *ready_s,
-                         double *call_s)
+/* Seconds of one cell: of each round besides sampling, of its first one besides, of a call. */
+struct expected {
+    double round_s, first_s, call_s;
+};
+
+/* Of a profile whose prompt and tokens take so long. */
+static void expect_calls(const struct tg_profile *profile, double prompt_s, double token_s,
+                         struct expected *e)
 {
-    const struct tg_profile *profile = tg_profile_find(cell->profile);
-    const double threads = cell->threads > 0 ? (double)cell->threads : 1;
-    int64_t weights;
-    *ready_s = *call_s = 0;
-    if (strcmp(cell->probe, "model") != 0 || !profile ||
-        tg_model_weights(cell->model, "", &weights, NULL) < 0)
-        return;
-    *ready_s = (double)weights / READY_PER_S;
-    if (on_device) return;
-    double token_s = (double)weights / 4 / (BYTES_PER_S * threads);
-    double prompt_s = (double)profile->prompt * (double)weights / (WEIGHTS_PER_S * threads);
-    if (profile->call == TG_CALL_TOKEN || profile->call == TG_CALL_NONE) *ready_s += prompt_s;
-    switch (profile->call) {
-    case TG_CALL_TEXT:
-    case TG_CALL_PREFILL: *call_s = prompt_s; break;
-    case TG_CALL_WHOLE: *call_s = prompt_s + (double)profile->tokens * token_s; break;
-    case TG_CALL_TOKEN: *call_s = token_s; break;
-    case TG_CALL_NONE: break;
-    }
+    const enum tg_profile_call kind = profile->call;
+    const int64_t behind = kind == TG_CALL_TOKEN   ? profile->tokens
+                           : kind == TG_CALL_WHOLE ? profile->tokens - 1
+                                                   : 0;
+    const double walk_s = prompt_s + (double)behind * token_s;
+    e->round_s += walk_s; /* what is to be chosen, which is found out before anything is timed */
+    if (kind != TG_CALL_NONE) e->call_s = kind == TG_CALL_TOKEN ? token_s : walk_s;
 }
 
-/* Seconds of one round of a block. */
-static double round_s(const struct tg_plan *plan, const struct tg_block *block)
+/*
+ * Of a whole model. Every process loads it, and compares the products of one block before it is
+ * timed and after; in the first round those of all before. On a device it is not known what
+ * computing takes, and of a file nothing is.
+ */
+static struct expected expect(const struct tg_cell *cell, bool on_device, bool is_fixed)
 {
-    const struct tg_limits *limits = &plan->policy.limits;
-    const bool on_device = tg_plan_needs_device(plan, block);
-    double seconds = 0, quad_s = 0;
-    for (size_t i = 0; i < block->cell_count; i++) {
-        double ready_s, call_s;
-        expect_model(&block->cells[i], on_device, &ready_s, &call_s);
-        seconds += ready_s;
-        if (block->is_timed) seconds += fmax(limits->warmup_min_s, call_s);
-        quad_s += 4 * call_s / (double)block->cell_count;
-    }
-    if (!block->is_timed) return seconds;
-    return seconds + fmax(limits->round_s, (double)limits->quads_min * quad_s);
+    const struct tg_profile *profile = tg_profile_find(cell->profile);
+    const struct tg_model *model = tg_model_find(cell->model);
+    const double threads = cell->threads > 0 ? (double)cell->threads : 1;
+    struct expected e = {0};
+    int64_t count;
+    if (strcmp(cell->probe, "model") != 0 || !profile || !model ||
+        tg_model_weights(cell->model, "", &count, NULL) < 0)
+        return e;
+    const double weights = (double)count, blocks = (double)model->layers;
+    const double block_s = weights / blocks / (CHECKED_PER_S * threads);
+    e.round_s = weights / READY_PER_S + 2 * block_s;
+    e.first_s = (blocks - 1) * block_s;
+    if (on_device) return e;
+    const double head_bytes = HEAD_BYTES * (double)model->hidden * (double)model->vocabulary;
+    const double prompt = (double)profile->prompt * weights / threads;
+    expect_calls(profile, prompt / WEIGHTS_PER_S,
+                 (weights / 4 + head_bytes) / (BYTES_PER_S * threads), &e);
+    if (profile->call == TG_CALL_NONE && is_fixed)
+        e.round_s += prompt / WEIGHTS_PER_S + prompt / PLAIN_PER_S;
+    return e;
+}
+
+/* Until two calls in succession are alike, at best: one is enough of what takes long. */
+static double warmup_s(const struct tg_limits *limits, double call_s)
+{
+    return fmax(limits->warmup_min_s, call_s < limits->warmup_max_s ? 2 * call_s : call_s);
+}
+
+/* All samples of a round. */
+static double sampling_s(const struct tg_limits *limits, const double call_s[2], size_t cells)
+{
+    const double nothing[2] = {0, 0};
+    const struct tg_sampling plan = tg_sampler_plan(limits, call_s, nothing, false);
+    double quad_s = 0;
+    for (size_t i = 0; i < cells; i++)
+        quad_s += 4 / (double)cells * (double)plan.calls[i] * call_s[i];
+    return quad_s > 0 ? (double)plan.quads * quad_s : limits->round_s;
 }
 
 double tg_budget_block_s(const struct tg_plan *plan, const struct tg_block *block)
 {
-    double rounds = !block->is_timed ? FIXED_ROUNDS : (double)plan->policy.limits.rounds_min;
-    return (is_counted(plan, block) ? rounds : 1) * round_s(plan, block);
+    const struct tg_limits *limits = &plan->policy.limits;
+    const bool on_device = tg_plan_needs_device(plan, block);
+    const double least = block->is_timed ? (double)limits->rounds_min : FIXED_ROUNDS;
+    double round_s = 0, first_s = 0, calls[2] = {0, 0};
+    for (size_t i = 0; i < block->cell_count; i++) {
+        const struct expected e = expect(&block->cells[i], on_device, block->is_fixed);
+        round_s += e.round_s;
+        first_s += e.first_s;
+        calls[i] = e.call_s;
+        if (block->is_timed) round_s += warmup_s(limits, e.call_s);
+    }
+    if (block->is_timed) round_s += sampling_s(limits, calls, block->cell_count);
+    return first_s + (is_counted(plan, block) ? least : 1) * round_s;
 }
 
 static bool can_run(const struct tg_plan *plan, const struct tg_block *block)

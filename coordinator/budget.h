@@ -9,8 +9,9 @@
 /*
  * What a run takes at least, held against its budget before anything is measured. Counted is what
  * cannot be avoided: sampling and the shortest warm-up, in the least number of rounds; of whole
- * models also, roughly, what they take by their size. Starting processes and making operands comes
- * on top, and so do the rounds that noise asks for. What decides nothing has one round.
+ * models also, roughly by their size, loading them, their check, and the calls. Starting processes
+ * and making operands comes on top, and so do the rounds that noise asks for. What decides nothing
+ * has one round.
  */
 
 /* Seconds that a block takes at least; 0 for a kernel of which nothing is timed. */

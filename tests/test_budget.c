@@ -163,6 +163,85 @@ static void a_whole_model_takes_what_its_size_makes_it_take(void **state)
     tg_plan_release(&plan);
 }
 
+/* Of each of two builds, where these rounds are the least; only calls that are timed are tested. */
+static double model_s(int64_t rounds, bool has_base, const char *where)
+{
+    struct tg_capability worker = made_worker("a", has_base ? MADE_BASE : NULL);
+    struct tg_plan plan;
+    char policy[400];
+    snprintf(policy, sizeof policy,
+             "{\"tritgate_policy\": 1, \"flow\": \"f\", \"limits\": {\"rounds_min\": %d, "
+             "\"round_s\": 2}, \"rules\": [{\"rule\": \"%s, \"metric\": \"prefill_rate\", "
+             "\"where\": \"profile=prefill_128\"}]}",
+             (int)rounds,
+             has_base ? "noninferior\", \"axis\": \"build\", \"of\": \"head\", \"to\": \"base\", "
+                        "\"tolerance\": 0.02, \"margin\": 0.05"
+                      : "ceiling\", \"limit\": 1e9");
+    made_plan(MODELS, policy, &worker, 1, &made_asked, &plan);
+    const double seconds = told_s(&plan, where);
+    tg_plan_release(&plan);
+    return seconds;
+}
+
+/* What the first round takes more than the others. */
+static double first_s(bool has_base, const char *where)
+{
+    return 2 * model_s(5, has_base, where) - model_s(10, has_base, where);
+}
+
+/* bitnet-2b has 2.08e9 ternary weights, of which two threads check 1.5e9 in a second. */
+static void a_first_round_compares_every_matrix_of_each_side(void **state)
+{
+    (void)state;
+    static const char two[] = "profile=prefill_128 model=bitnet-2b threads=2";
+    static const char one[] = "profile=prefill_128 model=bitnet-2b threads=1";
+    const double alone_s = first_s(false, two);
+    assert_true(alone_s > 1.2 && alone_s < 1.5);
+    assert_true(fabs(first_s(true, two) - 2 * alone_s) < 1e-9);
+    assert_true(fabs(first_s(false, one) - 2 * alone_s) < 1e-9);
+}
+
+/*
+ * With two threads a token of bitnet-2b is 1.18 GB read at 24 GB/s, and a prompt is 2.08e9 weights
+ * for each of its tokens at 2e11 in a second; 2.1 s go to loading, and two of 30 blocks are
+ * compared.
+ */
+static void each_process_finds_out_what_its_calls_choose(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *where;
+        double seconds; /* of a round that is not the first */
+    } rows[] = {
+        /* 128 tokens, two to warm up, and five quads of four */
+        {"profile=decode_128 model=bitnet-2b threads=2", 2.1 + 0.1 + 0.17 + (128 + 2 + 20) * 0.049},
+        /* a prompt, one to warm up, and one quad of four: it is slow, and alone */
+        {"profile=prefill_512 model=bitnet-2b threads=2", 2.1 + 0.1 + 6 * 5.33},
+        {"profile=prefill_128 model=bitnet-2b threads=2", 2.1 + 0.1 + 2 * 1.33 + 20 * 1.33},
+        /* with rounded activations twice, and once with others */
+        {"profile=accuracy model=bitnet-2b threads=2", 2.1 + 0.1 + 2 * 0.67 + 16.7},
+    };
+    struct tg_capability worker = made_worker("a", NULL);
+    struct tg_plan plan;
+    made_plan(MODELS,
+              "{\"tritgate_policy\": 1, \"flow\": \"f\", \"limits\": {\"rounds_min\": 5, "
+              "\"round_s\": 2}, \"rules\": ["
+              "{\"rule\": \"ceiling\", \"metric\": \"decode_rate\", \"limit\": 1e9, \"where\": "
+              "\"profile=decode_128\"},"
+              "{\"rule\": \"ceiling\", \"metric\": \"prefill_rate\", \"limit\": 1e9, \"where\": "
+              "\"profile=prefill*\"},"
+              "{\"rule\": \"floor\", \"metric\": \"logit_cosine\", \"limit\": 0.9, \"where\": "
+              "\"profile=accuracy\"}]}",
+              &worker, 1, &made_asked, &plan);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const double rounds = strstr(rows[i].where, "accuracy") ? 2 : 5;
+        const double told = (told_s(&plan, rows[i].where) - 1.34) / rounds;
+        if (fabs(told / rows[i].seconds - 1) > 0.03)
+            fail_msg("%s: %g s told for a round of %g s", rows[i].where, told, rows[i].seconds);
+    }
+    tg_plan_release(&plan);
+}
+
 static void what_decides_nothing_has_one_round(void **state)
 {
     (void)state;
@@ -199,6 +278,8 @@ int main(void)
         cmocka_unit_test(a_budget_that_cannot_cover_it_is_told),
         cmocka_unit_test(a_part_is_split_further),
         cmocka_unit_test(a_whole_model_takes_what_its_size_makes_it_take),
+        cmocka_unit_test(a_first_round_compares_every_matrix_of_each_side),
+        cmocka_unit_test(each_process_finds_out_what_its_calls_choose),
         cmocka_unit_test(what_decides_nothing_has_one_round),
         cmocka_unit_test(the_budget_that_is_named_has_two_digits),
     };
