@@ -305,6 +305,20 @@ static int warm_up(const struct options *o, struct tg_session *s, const struct t
     return rc;
 }
 
+int tg_model_run_text(const struct tg_tokenizer *tokenizer, const struct tg_tokens *tokens,
+                      char **text, size_t *untold, struct tg_error *err)
+{
+    int32_t *told = malloc((tokens->count + 1) * sizeof *told);
+    size_t count = 0, size;
+    if (!told) return tg_fail(err, "out of memory");
+    for (size_t i = 0; i < tokens->count; i++)
+        if (tokens->ids[i] < tg_tokenizer_count(tokenizer)) told[count++] = tokens->ids[i];
+    const int rc = tg_tokenizer_decode(tokenizer, told, count, false, text, &size, err);
+    free(told);
+    if (rc == 0) *untold = tokens->count - count;
+    return rc;
+}
+
 static int generate(const struct options *o, struct tg_session *s, struct tg_generation *g,
                     struct tg_model_run_report *r, struct tg_error *err)
 {
@@ -313,12 +327,16 @@ static int generate(const struct options *o, struct tg_session *s, struct tg_gen
     const struct tg_choice choice = {takes_best ? 0 : o->temperature, o->top_k, o->top_p,
                                      strtoull(o->seed, NULL, 10)};
     struct rusage usage;
-    size_t size;
+    size_t untold;
     if (warm_up(o, s, &choice, r, err) < 0 ||
         tg_session_generate(s, o->prompt, o->tokens, &choice, o->ignores_end, g, err) < 0 ||
-        tg_tokenizer_decode(s->tokenizer, g->tokens.ids, g->tokens.count, false, &r->text, &size,
-                            err) < 0)
+        tg_model_run_text(s->tokenizer, &g->tokens, &r->text, &untold, err) < 0)
         return -1;
+    if (untold > 0)
+        tg_log(TG_WARN,
+               "%zu of %zu tokens have no text: the vocabulary has %" PRId64
+               " tokens, the head %" PRId64,
+               untold, g->tokens.count, tg_tokenizer_count(s->tokenizer), s->network.vocabulary);
     r->session = s;
     r->generation = g;
     r->read_rate = s->device ? 0 : tg_session_read_rate(s);
@@ -343,13 +361,21 @@ static int64_t context_of(const struct options *o)
 static int check_context(const struct options *o, const struct tg_session *s, struct tg_error *err)
 {
     struct tg_tokens prompt = {0};
-    if (o->context == 0) return 0;
+    const int64_t own = s->network.context;
+    if (o->context > own)
+        return tg_fail(err, "unusable context '%" PRId64 "': the model has one of %" PRId64,
+                       o->context, own);
     int rc = tg_tokenizer_encode(s->tokenizer, o->prompt, strlen(o->prompt), true, &prompt, err);
     const int64_t needed = (int64_t)prompt.count + most_tokens(o) - 1;
-    if (rc == 0 && needed > o->context)
+    if (rc == 0 && o->context > 0 && needed > o->context)
         rc = tg_fail(
             err, "unusable context '%" PRId64 "': the prompt and %" PRId64 " tokens need %" PRId64,
             o->context, most_tokens(o), needed);
+    else if (rc == 0 && needed > own)
+        rc = tg_fail(err,
+                     "the prompt and %" PRId64 " tokens need a context of %" PRId64
+                     ", the model has %" PRId64,
+                     most_tokens(o), needed, own);
     tg_tokens_release(&prompt);
     return rc;
 }

@@ -92,10 +92,43 @@ static void a_failure_is_told_in_the_same_form(void **state)
     tg_json_release(&file);
 }
 
+/* A head has more rows than there are tokens where these were filled up for the sake of speed. */
+static void what_has_no_text_is_left_out_and_counted(void **state)
+{
+    (void)state;
+    struct tg_gguf *gguf;
+    struct tg_tokenizer *tokenizer;
+    struct tg_error err;
+    struct tg_tokens tokens = {0};
+    char *text;
+    size_t untold;
+    assert_int_equal(tg_gguf_open(path, &gguf, &err), 0);
+    assert_int_equal(tg_tokenizer_open(gguf, &tokenizer, &err), 0);
+    assert_int_equal(tg_tokenizer_encode(tokenizer, "abc xyz", 7, false, &tokens, &err), 0);
+    assert_int_equal(tg_model_run_text(tokenizer, &tokens, &text, &untold, &err), 0);
+    assert_string_equal(text, "abc xyz");
+    assert_int_equal(untold, 0);
+    free(text);
+    tokens.ids = realloc(tokens.ids, (tokens.count + 2) * sizeof *tokens.ids);
+    assert_non_null(tokens.ids);
+    memmove(tokens.ids + 1, tokens.ids, tokens.count * sizeof *tokens.ids);
+    tokens.ids[0] = (int32_t)tg_tokenizer_count(tokenizer);
+    tokens.ids[tokens.count + 1] = INT32_MAX;
+    tokens.count += 2;
+    assert_int_equal(tg_model_run_text(tokenizer, &tokens, &text, &untold, &err), 0);
+    assert_string_equal(text, "abc xyz");
+    assert_int_equal(untold, 2);
+    free(text);
+    tg_tokens_release(&tokens);
+    tg_tokenizer_close(tokenizer);
+    tg_gguf_close(gguf);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_json_has_the_fields_of_the_benchmark_report),
+        cmocka_unit_test(what_has_no_text_is_left_out_and_counted),
         cmocka_unit_test(a_failure_is_told_in_the_same_form),
     };
     close(mkstemp(path));

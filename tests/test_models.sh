@@ -68,6 +68,14 @@ check 'for the tokens of a warm-up, too' refuses "unusable context '8': the prom
     model run tiny.gguf --prompt a --context 8 --tokens 2 --warmup-tokens 9
 least=$(sed 's/.*need //' err)
 check 'one that is just enough will do' gives 0 model run tiny.gguf --prompt a --context "$least" --tokens 9 --ignore-end
+check 'one that the model has not' refuses "unusable context '513': the model has one of 512" \
+    model run tiny.gguf --context 513
+check 'more tokens than the model has room for' refuses \
+    'the prompt and 1000000 tokens need a context of' model run tiny.gguf --tokens 1000000
+least=$((512 + 9 - least)) # behind the same prompt
+check 'as many as it has room for will do' gives 0 model run tiny.gguf --prompt a --tokens $least --ignore-end
+check 'one more is refused' refuses "the prompt and $((least + 1)) tokens need a context of 513, the model has 512" \
+    model run tiny.gguf --prompt a --tokens $((least + 1)) --ignore-end
 check 'a JSON that cannot be written' refuses "cannot write '/nowhere/x.json'" model run tiny.gguf --json /nowhere/x.json
 check 'nothing is generated for it' test ! -s out
 

@@ -27,8 +27,11 @@ static int open_file(const struct tg_session_options *o, struct tg_session *s, s
 static int open_forward(const struct tg_session_options *o, struct tg_session *s,
                         struct tg_error *err)
 {
-    const struct tg_forward_options options = {
-        .context = o->context, .batch = o->batch, .is_wide = o->is_wide, .product = s->product};
+    const int64_t most = s->network.context;
+    const struct tg_forward_options options = {.context = o->context < most ? o->context : most,
+                                               .batch = o->batch,
+                                               .is_wide = o->is_wide,
+                                               .product = s->product};
     s->logits = calloc((size_t)s->network.vocabulary, sizeof *s->logits);
     if (!s->logits) return tg_fail(err, "out of memory");
     return s->device
