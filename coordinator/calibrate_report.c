@@ -127,13 +127,13 @@ static void print_gates(FILE *out, const struct tg_calibration *c)
 void tg_calibrate_print(FILE *out, const struct tg_calibration *c)
 {
     const struct tg_limits *limits = &c->limits;
-    fprintf(
-        out,
-        "calibration of '%s', %s: %s not slower than %.3g %% (tolerance %.3g %%), alpha %.3g %% "
-        "over %zu tests, at most %" PRId64 " rounds\n",
-        c->policy->flow, c->is_simulated ? "simulated" : "on this machine", c->rule->metric,
-        100 * c->rule->margin, 100 * c->rule->tolerance, 100 * limits->alpha_fail,
-        c->required_count, limits->rounds_max);
+    fprintf(out,
+            "calibration of '%s', %s: %s not %.3g %% %s (tolerance %.3g %%), alpha %.3g %% "
+            "over %zu tests, at most %" PRId64 " rounds\n",
+            c->policy->flow, c->is_simulated ? "simulated" : "on this machine", c->rule->metric,
+            100 * c->rule->margin, tg_metric_worse(tg_metric_find(c->rule->metric)),
+            100 * c->rule->tolerance, 100 * limits->alpha_fail, c->required_count,
+            limits->rounds_max);
     print_promises(out, c);
     print_gates(out, c);
     print_points(out, c);

@@ -96,15 +96,22 @@ static void put_series(struct sheet *sheet, const char *name, enum tg_plot_kind 
                                                                    sheet->points[points], count};
 }
 
-/* What the numbers of a course are, for its axis. */
-static const char *unit_of(const struct tg_history_test *test, const struct tg_course *c,
-                           struct scale *scale)
+/* What the numbers of a course are. */
+static void name_axis(const struct tg_history_test *test, const struct tg_course *c,
+                      struct sheet *sheet, struct scale *scale)
 {
     const struct tg_rule_kind *kind = tg_rule_find(test->rule);
-    if (c->kind == TG_COURSE_ABSOLUTE || c->kind == TG_COURSE_RELATIVE) return "% off the median";
-    scale->is_factor = kind && strcmp(kind->reading, "factor") == 0;
-    if (scale->is_factor) return "times as good";
-    return kind && strcmp(kind->reading, "slowdown") == 0 ? "% slower" : "%";
+    const bool is_off = c->kind == TG_COURSE_ABSOLUTE || c->kind == TG_COURSE_RELATIVE;
+    scale->is_factor = !is_off && kind && strcmp(kind->reading, "factor") == 0;
+    if (scale->is_factor)
+        snprintf(sheet->y_title, sizeof sheet->y_title, "times as good");
+    else if (is_off)
+        snprintf(sheet->y_title, sizeof sheet->y_title, "%% off the median");
+    else if (kind && strcmp(kind->reading, "slowdown") == 0)
+        snprintf(sheet->y_title, sizeof sheet->y_title, "%% %s",
+                 tg_metric_worse(tg_metric_find(test->metric)));
+    else
+        snprintf(sheet->y_title, sizeof sheet->y_title, "%%");
 }
 
 static void fill_runs(const struct tg_course *c, const struct scale *scale, struct sheet *sheet)
@@ -126,7 +133,7 @@ static void fill(const struct tg_history_report *report, size_t series, size_t w
     const struct tg_course *c = &s->courses[which];
     struct scale scale = {0};
     char subject[256];
-    snprintf(sheet->y_title, sizeof sheet->y_title, "%s", unit_of(&h->tests[s->test], c, &scale));
+    name_axis(&h->tests[s->test], c, sheet, &scale);
     for (size_t i = 0; i < c->count; i++) work[i] = c->points[i].value;
     if (which == 1) scale.zero = tg_stats_median(work, c->count);
     fill_runs(c, &scale, sheet);

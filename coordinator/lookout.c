@@ -182,19 +182,21 @@ static void say_quiet(const struct tg_trigger *asked, struct tg_verdict *v)
 }
 
 /* What numbers without their library can say at most. */
-static void say_open(const struct tg_trigger *asked, size_t sessions, struct tg_verdict *v)
+static void say_open(const struct tg_rule *rule, const struct tg_trigger *asked, size_t sessions,
+                     struct tg_verdict *v)
 {
+    const char *worse = tg_metric_worse(tg_metric_find(rule->metric));
     if (isfinite(asked->difference)) v->estimate = expm1(asked->difference);
     if (asked->answer == TG_TRIGGER_ALARM)
         tg_rule_say(v, TG_INCONCLUSIVE, "suspect",
-                    "suspect: %.1f %% slower than %zu stored sessions, whose library is not there "
+                    "suspect: %.1f %% %s than %zu stored sessions, whose library is not there "
                     "to compare with",
-                    100 * expm1(asked->difference), sessions);
+                    100 * expm1(asked->difference), worse, sessions);
     else if (isfinite(asked->bound))
         tg_rule_say(v, TG_INCONCLUSIVE, "inconclusive",
-                    "%zu stored sessions show only that it is less than %.3g %% slower, and their "
+                    "%zu stored sessions show only that it is less than %.3g %% %s, and their "
                     "library is not there to compare with",
-                    sessions, 100 * expm1(asked->bound));
+                    sessions, 100 * expm1(asked->bound), worse);
     else
         tg_rule_say(v, TG_INCONCLUSIVE, "inconclusive",
                     "the stored sessions cannot be compared with, and their library is not there");
@@ -231,7 +233,7 @@ static int ask_trigger(const struct tg_plan *plan, size_t test, const struct tg_
         else if (plan->has_base)
             rc = 0;
         else
-            say_open(&asked, cell->count, v);
+            say_open(rule, &asked, cell->count, v);
     }
     free(heads);
     free(stored);

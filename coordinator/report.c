@@ -213,7 +213,7 @@ char *tg_report_demand(const struct tg_rule *rule, char *out, size_t size)
     if (is(rule, "slowdown")) {
         bool is_time = strcmp(rule->effect, "time") == 0;
         snprintf(out, size, "not %.3g %% %s", 100 * rule->margin,
-                 is_time ? "slower" : "less throughput");
+                 is_time ? tg_metric_worse(tg_metric_find(rule->metric)) : "less throughput");
     } else if (is(rule, "factor")) {
         snprintf(out, size, "at least %.3gx", rule->limit);
     } else if (is(rule, "distance")) {
@@ -293,8 +293,11 @@ char *tg_report_detectable(const struct tg_rule *rule, const struct tg_verdict *
     char value[64];
     out[0] = 0;
     if (!isfinite(effect)) return out;
-    if (is(rule, "slowdown") || is(rule, "growth")) {
-        snprintf(out, size, "%.2g %% slower", 100 * effect);
+    if (is(rule, "slowdown")) {
+        snprintf(out, size, "%.2g %% %s", 100 * effect,
+                 tg_metric_worse(tg_metric_find(rule->metric)));
+    } else if (is(rule, "growth")) {
+        snprintf(out, size, "%.2g %% out of proportion", 100 * effect);
     } else if (is(rule, "factor")) {
         snprintf(out, size, "less than %.3gx", effect);
     } else if (is(rule, "rate")) {
@@ -373,8 +376,8 @@ char *tg_report_why(const struct tg_verdict *v, char *out, size_t size)
     static const char *const said[] = {"attention",    "disturbed",  "heterogeneous", "impossible",
                                        "inconclusive", "missing",    "skipped",       "thermal",
                                        "unchanged",    "unchanged*", "wrong"};
-    bool in_reason = false, is_slower = strncmp(v->word, "slower", 6) == 0;
-    bool in_word = !*v->reason || (is_slower && !isfinite(v->also));
+    bool in_reason = false, has_severity = strchr(v->word, ',') != NULL;
+    bool in_word = !*v->reason || (has_severity && !isfinite(v->also));
     for (size_t i = 0; i < sizeof said / sizeof *said; i++)
         in_reason = in_reason || strcmp(v->word, said[i]) == 0;
     if (in_reason)

@@ -58,9 +58,11 @@ static int fails_from(const struct tg_rule *rule)
     return 1;
 }
 
-/* It is slower for certain, and of that severity. */
-static void is_slower(const struct tg_rule *rule, int class, struct tg_verdict *v)
+/* It is slower for certain, or worse in what the metric is of, and of that severity. */
+static void is_slower(const struct tg_evidence *e, int class, struct tg_verdict *v)
 {
+    const struct tg_rule *rule = e->rule;
+    const char *worse = tg_metric_worse(e->metric);
     bool settled = isfinite(v->interval.low) && isfinite(v->interval.high);
     bool one_class = settled && severity(rule, v->interval.low) == severity(rule, v->interval.high);
     bool narrow = settled && v->interval.high - v->interval.low <= 0.02;
@@ -69,12 +71,12 @@ static void is_slower(const struct tg_rule *rule, int class, struct tg_verdict *
     double lost = is_time ? v->estimate : v->estimate / (1 + v->estimate);
     char word[sizeof v->word] = "attention";
     if (fails)
-        snprintf(word, sizeof word, "slower, %s%s", severities[class],
+        snprintf(word, sizeof word, "%s, %s%s", worse, severities[class],
                  one_class ? "" : ", borderline");
     char percent[32];
     snprintf(percent, sizeof percent, 100 * lost < 999.5 ? "%.3g" : "%.0f", 100 * lost);
     tg_rule_say(v, fails ? TG_FAIL : TG_PASS, word, "%s by %s %%%s",
-                is_time ? "slower" : "throughput less", percent,
+                is_time ? worse : "throughput less", percent,
                 class == 0 ? ", which is below the margin"
                 : fails    ? ""
                            : ", which the rule lets pass");
@@ -88,6 +90,7 @@ static void is_slower(const struct tg_rule *rule, int class, struct tg_verdict *
 static void is_not_slower(const struct tg_evidence *e, const struct tg_progress *progress,
                           double sign, double floor, struct tg_verdict *v)
 {
+    const char *worse = tg_metric_worse(e->metric);
     double sum = 0;
     for (size_t r = 0; r < e->count; r++) sum += sign * e->values[r];
     bool seems_faster = sum / (double)e->count <= -floor;
@@ -100,10 +103,10 @@ static void is_not_slower(const struct tg_evidence *e, const struct tg_progress 
     if (!(v->interval.low > 0)) return;
     if (severity(e->rule, v->estimate) > 0)
         tg_rule_say(v, TG_PASS, "attention",
-                    "it was not slower at first; all rounds together are, by %.3g %%",
+                    "it was not so at first; all rounds together: %s by %.3g %%", worse,
                     100 * v->estimate);
     else
-        snprintf(v->reason, sizeof v->reason, "slower by %.2g %% for certain, within the margin",
+        snprintf(v->reason, sizeof v->reason, "%s by %.2g %% for certain, within the margin", worse,
                  100 * v->estimate);
 }
 
@@ -124,7 +127,7 @@ static void must_hold_in_both(const struct tg_evidence *e, const struct tg_progr
     snprintf(both, sizeof both, "%+.2f %% in %s, %+.2f %% in %s", tg_rule_percent(v->estimate),
              rule->metric, tg_rule_percent(seen->estimate), rule->also);
     if (also->is_over && class >= fails_from(rule)) {
-        if (class < own) is_slower(rule, class, v);
+        if (class < own) is_slower(e, class, v);
         snprintf(v->reason, sizeof v->reason, "%s", both);
     } else if (also->is_over || (also->is_clean && class == 0)) {
         tg_rule_say(v, TG_PASS, "attention", "clock effect: %s", both);
@@ -132,8 +135,8 @@ static void must_hold_in_both(const struct tg_evidence *e, const struct tg_progr
         v->wants_more = false;
     } else {
         tg_rule_say(v, TG_INCONCLUSIVE, also->is_held ? "held" : "inconclusive",
-                    "slower for certain in %s, not decided in %s: %s", rule->metric, rule->also,
-                    both);
+                    "%s for certain in %s, not decided in %s: %s", tg_metric_worse(e->metric),
+                    rule->metric, rule->also, both);
         v->wants_more = !also->is_held;
         v->outlook = seen->outlook;
         v->theta = seen->theta;
@@ -156,8 +159,8 @@ static void look_at_also(const struct tg_evidence *e, const struct tg_progress *
     v->also_interval = seen.interval;
     if (v->answer == TG_FAIL) must_hold_in_both(e, &also, &seen, v);
     if (!progress->is_clean || v->answer != TG_PASS || !also.is_over) return;
-    snprintf(note, sizeof note, "slower by %.3g %% in %s for certain, but not in %s",
-             100 * seen.estimate, e->rule->also, e->rule->metric);
+    snprintf(note, sizeof note, "%s by %.3g %% in %s for certain, but not in %s",
+             tg_metric_worse(e->also), 100 * seen.estimate, e->rule->also, e->rule->metric);
     say_more(v, note);
 }
 
@@ -227,8 +230,8 @@ void tg_rule_noninferior(const struct tg_evidence *e, struct tg_verdict *v)
     struct tg_progress progress = tg_rule_follow(e, sign, 0, floor, margin, v);
     if (progress.is_over || progress.is_clean || !e->is_brief)
         tg_rule_estimate(e, sign, &v->units, v);
-    tg_rule_answer(e, &progress, "slower", "unchanged", v);
-    if (progress.is_over) is_slower(rule, severity(rule, v->estimate), v);
+    tg_rule_answer(e, &progress, tg_metric_worse(e->metric), "unchanged", v);
+    if (progress.is_over) is_slower(e, severity(rule, v->estimate), v);
     if (progress.is_clean) is_not_slower(e, &progress, sign, floor, v);
     if (e->also_values) look_at_also(e, &progress, floor, margin, v);
     look_at_nodes(e, floor, margin, sign, v);

@@ -22,6 +22,12 @@ bool tg_metric_is_of_time(const struct tg_metric *metric)
     return metric && metric->nature == TG_SAMPLED && strcmp(metric->unit, "B") != 0;
 }
 
+const char *tg_metric_worse(const struct tg_metric *metric)
+{
+    if (tg_metric_is_of_time(metric)) return "slower";
+    return metric && strcmp(metric->unit, "B") == 0 ? "more memory" : "worse";
+}
+
 size_t tg_metric_count(void)
 {
     return sizeof metrics / sizeof *metrics;

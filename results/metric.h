@@ -29,6 +29,12 @@ const struct tg_metric *tg_metric_find(const char *name);
  */
 bool tg_metric_is_of_time(const struct tg_metric *metric);
 
+/*
+ * What is said of a value on the worse side, behind a percentage: "slower" of times and rates,
+ * "more memory" of bytes, else "worse". NULL is a metric of no time.
+ */
+const char *tg_metric_worse(const struct tg_metric *metric);
+
 /* The rows in order; tg_metric_at(i) for i < tg_metric_count(). */
 size_t tg_metric_count(void);
 const struct tg_metric *tg_metric_at(size_t i);

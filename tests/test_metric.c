@@ -57,6 +57,18 @@ static void bytes_and_what_is_fixed_are_not_of_time(void **state)
     assert_false(tg_metric_is_of_time(NULL));
 }
 
+static void what_is_worse_is_said_in_words_of_the_metric(void **state)
+{
+    (void)state;
+    assert_string_equal(tg_metric_worse(tg_metric_find("call_time")), "slower");
+    assert_string_equal(tg_metric_worse(tg_metric_find("call_cycles")), "slower");
+    assert_string_equal(tg_metric_worse(tg_metric_find("decode_rate")), "slower");
+    assert_string_equal(tg_metric_worse(tg_metric_find("peak_memory")), "more memory");
+    assert_string_equal(tg_metric_worse(tg_metric_find("gpu_memory")), "more memory");
+    assert_string_equal(tg_metric_worse(tg_metric_find("logit_divergence")), "worse");
+    assert_string_equal(tg_metric_worse(NULL), "worse");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -64,6 +76,7 @@ int main(void)
         cmocka_unit_test(the_time_of_a_call_is_sampled_positive_and_better_when_lower),
         cmocka_unit_test(an_accuracy_is_fixed_and_better_when_higher),
         cmocka_unit_test(bytes_and_what_is_fixed_are_not_of_time),
+        cmocka_unit_test(what_is_worse_is_said_in_words_of_the_metric),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

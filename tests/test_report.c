@@ -306,6 +306,9 @@ static void each_kind_of_rule_says_its_numbers_in_their_units(void **state)
          "+65536 s [+65000, +66000]"},
         {"slope", "held_memory", 65536, 65000, 66000, "held_memory worse by less than 4 B a sample",
          "+65536 B [+65000, +66000]"},
+        {"noninferior", "call_time", 0.07, 0.06, 0.08, "not 5 % slower", "+7.00 % [+6.00, +8.00]"},
+        {"noninferior", "peak_memory", 0.07, 0.06, 0.08, "not 5 % more memory",
+         "+7.00 % [+6.00, +8.00]"},
         {"ceiling", "peak_memory", 3.5 * 1024 * 1024, NAN, NAN, "peak_memory at most 4 B",
          "3.5 MiB"},
         {"ceiling", "gpu_memory", 8589934592, NAN, NAN, "gpu_memory at most 4 B", "8 GiB"},
@@ -325,6 +328,28 @@ static void each_kind_of_rule_says_its_numbers_in_their_units(void **state)
         rule.margin = 0.05;
         assert_string_equal(tg_report_demand(&rule, text, sizeof text), rows[i].demand);
         assert_string_equal(tg_report_measured(&rule, &v, text, sizeof text), rows[i].measured);
+    }
+}
+
+static void what_is_worse_is_said_once_in_words_of_the_metric(void **state)
+{
+    (void)state;
+    static const char *const rows[][4] = {
+        {"noninferior", "call_time", "7 % slower", "slower, minor"},
+        {"noninferior", "peak_memory", "7 % more memory", "more memory, minor"},
+        {"scaling", "peak_memory", "7 % out of proportion", NULL}};
+    char text[TG_REPORT_TEXT_SIZE];
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct tg_rule rule;
+        struct tg_verdict v = {.answer = TG_FAIL, .detectable = log1p(0.07), .also = NAN};
+        tg_record_init(&tg_rule_type, &rule);
+        snprintf(rule.rule, sizeof rule.rule, "%s", rows[i][0]);
+        snprintf(rule.metric, sizeof rule.metric, "%s", rows[i][1]);
+        assert_string_equal(tg_report_detectable(&rule, &v, text, sizeof text), rows[i][2]);
+        if (!rows[i][3]) continue;
+        snprintf(v.word, sizeof v.word, "%s", rows[i][3]);
+        snprintf(v.reason, sizeof v.reason, "by 7.25 %%");
+        assert_string_equal(tg_report_why(&v, text, sizeof text), rows[i][3]);
     }
 }
 
@@ -417,6 +442,7 @@ int main(void)
         TEST(what_a_process_said_cannot_break_a_table),
         TEST(a_receipt_is_json_that_agrees_with_the_decision),
         TEST(each_kind_of_rule_says_its_numbers_in_their_units),
+        TEST(what_is_worse_is_said_once_in_words_of_the_metric),
         TEST(every_report_with_a_file_is_written),
         TEST(reports_end_with_the_lines_of_the_flow_and_its_route),
         TEST(a_route_without_tests_says_only_where),

@@ -243,6 +243,28 @@ static void a_clean_test_says_what_it_is(void **state)
     assert_string_equal(v.reason, "slower by 1.2 % for certain, within the margin");
 }
 
+static void more_memory_is_not_called_slower(void **state)
+{
+    (void)state;
+    static const struct tg_metric memory = {"peak_memory", "B",         TG_LOWER,
+                                            TG_SAMPLED,    TG_POSITIVE, ""};
+    begin("noninferior");
+    fill(0.07, 0);
+    struct tg_verdict v = judge(&memory, 9, 1);
+    assert_verdict(v, TG_FAIL, "more memory, minor");
+    assert_string_equal(v.reason, "more memory by 7.25 %");
+    fill(0.012, 0.001);
+    v = judge(&memory, 8, 1);
+    assert_verdict(v, TG_PASS, "unchanged");
+    assert_string_equal(v.reason, "more memory by 1.2 % for certain, within the margin");
+    fill(0.12, 0);
+    for (int r = 0; r < 6; r++) values[r] = 0; /* clean by then */
+    v = judge(&memory, 40, 1);
+    assert_verdict(v, TG_PASS, "attention");
+    assert_string_equal(v.reason,
+                        "it was not so at first; all rounds together: more memory by 12.7 %");
+}
+
 static void a_ratio_is_enough_too_little_or_neither(void **state)
 {
     (void)state;
@@ -357,6 +379,7 @@ int main(void)
         cmocka_unit_test(the_first_crossing_stands),
         cmocka_unit_test(better_may_be_higher),
         cmocka_unit_test(a_clean_test_says_what_it_is),
+        cmocka_unit_test(more_memory_is_not_called_slower),
         cmocka_unit_test(a_ratio_is_enough_too_little_or_neither),
         cmocka_unit_test(the_worst_fixed_value_decides),
         cmocka_unit_test(a_sampled_value_is_tested_against_its_limit),
