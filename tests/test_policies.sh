@@ -32,6 +32,12 @@ for policy in integrative models; do
     done
     check 'and no other size' none 'end_to_end_time: .*-[17]b,'
 done
+tests "$matrices/gpu.json" gpu
+for model in bitnet-2b gguf; do
+    check "on a GPU $model is asked for its 10 s, too" some "end_to_end_time: i2s_cuda_wgmma, $model, .*at most 10 s"
+done
+check 'and a real model for its best tokens' some 'top1_agreement: .*, gguf, .*at least 95 %'
+check 'as no other' none 'top1_agreement: .*-2b, .*at least 95 %'
 for policy in generative review integrative gpu; do
     tests "$matrices/gpu.json" "$policy"
     for kernel in f16_cuda bf16_cuda; do
