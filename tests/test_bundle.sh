@@ -37,7 +37,7 @@ cp -L "$(command -v dash || command -v bash)" "$root/bin/sh"
 cp "$(command -v unshare)" "$(command -v hostname)" "$data"/quick*.json "$root/there/"
 inside : || cannot 'no shell can be started in a root of its own'
 
-check 'a bundle is made' gives 0 "$TG_SOURCE/cmake/bundle/make.sh" "$TG_BUILD" "$work/made" test_isa
+check 'a bundle is made' gives 0 "$TG_SOURCE/cmake/bundle/make.sh" "$TG_BUILD" "$work/made there" test_isa
 packed=$(<out)
 check 'packed, it has 60 MiB at most' test "$(stat -c %s "$packed")" -le $((60 << 20))
 mkdir "$root/some place"

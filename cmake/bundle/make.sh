@@ -119,7 +119,7 @@ complete() {
     local file strangers
     while read -r file; do
         strangers=$(LD_LIBRARY_PATH=$root/lib "$loader" --list "$file" |
-            awk -v lib="$root/lib/" '$2 == "=>" && index($3, lib) != 1 { print $1 }' |
+            awk -v lib="=> $root/lib/" '$2 == "=>" && !index($0, lib) { print $1 }' |
             grep -vE "$of_host" || true)
         [[ -z $strangers ]] || die "'${file#"$root/"}' takes from the host: ${strangers//$'\n'/ }"
     done < <(find "$root/lib" "$root/libexec" -type f)
