@@ -34,9 +34,12 @@ static const struct argp_option option_list[] = {
     {"threads", THREADS, "N", 0, "make: so many (default: one for each core)", 0},
     {"tied", TIED, "PID", OPTION_HIDDEN, "die with that parent", 0},
     {NULL, 0, NULL, 0, "run:", 1},
-#define OPTION(KEY, name, argument, meaning) {"--" name, 0, NULL, OPTION_DOC, meaning, 1},
+#define OPTION(KEY, name, argument, meaning)                                                       \
+    {"--" name "=" argument, 0, NULL, OPTION_DOC, meaning, 1},
+#define FLAG(KEY, name, meaning) {"--" name, 0, NULL, OPTION_DOC, meaning, 1},
 #include "coordinator/model_run.def"
 #undef OPTION
+#undef FLAG
     {0}};
 
 static const struct {

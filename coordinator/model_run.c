@@ -30,16 +30,20 @@ struct options {
 enum {
     BEFORE_KEYS = 255,
 #define OPTION(KEY, name, argument, meaning) KEY,
+#define FLAG(KEY, name, meaning)             KEY,
 #include "coordinator/model_run.def"
 #undef OPTION
+#undef FLAG
 };
 
 enum { BATCH = 128, TOKENS_MOST = 1 << 20 };
 
 static const struct argp_option option_list[] = {
 #define OPTION(KEY, name, argument, meaning) {name, KEY, argument, 0, meaning, 0},
+#define FLAG(KEY, name, meaning)             {name, KEY, NULL, 0, meaning, 0},
 #include "coordinator/model_run.def"
 #undef OPTION
+#undef FLAG
     {0}};
 
 static int64_t count_of(struct argp_state *state, const char *what, const char *arg, int64_t least,

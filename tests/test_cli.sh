@@ -210,6 +210,9 @@ for command in run gate report import history cell calibrate check matrix baseli
     check "$command --help" gives 0 "$TRITGATE" "$command" --help
     check 'with its exit status' says '[Ss]tatus: 0'
 done
+check 'model --help' gives 0 "$TRITGATE" model --help
+check 'says what options of run take' says '^  --context=N '
+check 'and which take nothing' says '^  --ignore-end '
 check 'help' gives 0 "$TRITGATE" --help
 check 'no command' gives 3 "$TRITGATE"
 check 'unknown command' refuses "no such command 'walk'" "$TRITGATE" walk
