@@ -100,7 +100,7 @@ static int answer(const struct options *o, struct tg_error *err)
 }
 
 /* One kernel's line. Returns 0 when it is right, 1 when not. */
-static int check_one(const struct options *o, const char *path, const char *name)
+static int check_one(const struct options *o, const char *path, const char *name, int width)
 {
     char parent[32];
     const char *const argv[] = {"/proc/self/exe", "check", "--one", name, "--library", path,
@@ -112,7 +112,7 @@ static int check_one(const struct options *o, const char *path, const char *name
     char text[600];
     snprintf(parent, sizeof parent, "%ld", (long)getpid());
     if (tg_child_start(argv, NULL, 0, 0, &child, &err) < 0) {
-        printf("%-24s  %s\n", name, err.text);
+        printf("%-*s  %s\n", width, name, err.text);
         return 1;
     }
     enum tg_child_answer got = tg_child_receive(child, tg_now() + o->deadline_s, &line);
@@ -124,8 +124,19 @@ static int check_one(const struct options *o, const char *path, const char *name
         snprintf(text, sizeof text, "crashed: signal %d (%s)", end.signal, strsignal(end.signal));
     else if (got == TG_CHILD_DIED)
         snprintf(text, sizeof text, "crashed: exit status %d; %.400s", end.status, end.tail);
-    printf("%-24s  %s\n", name, text);
+    printf("%-*s  %s\n", width, name, text);
     return strncmp(text, "right", 5) != 0;
+}
+
+/* The letters of the longest name that matches. */
+static int longest(const struct tg_survey *survey, const char *pattern)
+{
+    size_t most = 0;
+    for (size_t i = 0; i < survey->count; i++) {
+        const char *name = survey->kernels[i].name;
+        if (fnmatch(pattern, name, 0) == 0 && strlen(name) > most) most = strlen(name);
+    }
+    return (int)most;
 }
 
 static int check_all(const struct options *o, struct tg_error *err)
@@ -142,21 +153,22 @@ static int check_all(const struct options *o, struct tg_error *err)
     if (tg_seat_find(&here, &tg_place_alone, &seat, err) < 0 ||
         tg_survey_take(path, &survey, err) < 0)
         return TG_STATUS_USAGE;
+    const int width = longest(&survey, o->pattern);
     for (size_t i = 0; i < survey.count; i++) {
         const struct tg_survey_kernel *k = &survey.kernels[i];
         if (fnmatch(o->pattern, k->name, 0) != 0) continue;
         matched++;
         if (k->built && strcmp(k->device, "cuda") == 0 && *seat.no_gpu) {
-            printf("%-24s  skipped: %s\n", k->name, seat.no_gpu);
+            printf("%-*s  skipped: %s\n", width, k->name, seat.no_gpu);
             continue;
         }
         if (!k->here) {
-            printf("%-24s  skipped: instruction set %s is not %s\n", k->name, k->isa,
+            printf("%-*s  skipped: instruction set %s is not %s\n", width, k->name, k->isa,
                    k->built ? "on this machine" : "in this build");
             continue;
         }
         run++;
-        bad += (size_t)check_one(o, path, k->name);
+        bad += (size_t)check_one(o, path, k->name, width);
         fflush(stdout);
     }
     tg_survey_release(&survey);
