@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <ctype.h>
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -57,6 +58,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         if (!o->matrix) argp_failure(state, TG_STATUS_USAGE, 0, "a matrix is missing");
         if (o->shards && !o->github)
             argp_failure(state, TG_STATUS_USAGE, 0, "--shards goes with --github");
+        if (o->json && o->github)
+            argp_failure(state, TG_STATUS_USAGE, 0, "either --json or --github");
         return 0;
     default: return ARGP_ERR_UNKNOWN;
     }
@@ -160,7 +163,7 @@ static int print_text(const struct tg_plan *plan, struct tg_error *err)
     printf("\n%zu cells, %zu of them can be run here; %zu tests in %zu blocks, %zu statistical; "
            "about %.0f s for the least number of rounds, the budget is %.0f s\n",
            plan->spec.cell_count, plan->spec.cell_count - unable, plan->spec.test_count,
-           plan->spec.block_count, plan->required_count, tg_budget_least_s(plan),
+           plan->spec.block_count, plan->required_count, ceil(tg_budget_least_s(plan)),
            plan->asked.budget_s);
     for (size_t i = 0; i < count; i++)
         printf("%zu cell%s: nobody here: %s\n", lacks[i].cells, lacks[i].cells == 1 ? "" : "s",

@@ -353,8 +353,8 @@ int tg_spec_plan(struct tg_spec *spec, const struct tg_policy *policy, const str
             if (add_test(spec, &test, is_timed, err) < 0) return -1;
         }
     }
-    return spec->test_count ? 0
-                            : tg_fail(err, "no rule of the policy selects a cell of the matrix");
+    if (spec->test_count) return 0;
+    return tg_fail(err, "no rule of policy '%s' selects a cell of the matrix", policy->flow);
 }
 
 void tg_spec_release(struct tg_spec *spec)

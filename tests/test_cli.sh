@@ -28,7 +28,7 @@ check 'text after the end' refuses 'text after the end' run m.json
 json m.json "{\"tritgate_matrix\":1,\"policy\":\"good.json\",\"axes\":{\"probe\":[\"kernel\"],\"kernel\":[\"i2s_neno\"],\"layer\":[\"64x256\"]}}"
 check 'no such kernel' refuses "no such kernel 'i2s_neno'" run m.json
 json m.json "{\"tritgate_matrix\":1,\"policy\":\"good.json\",\"axes\":{\"probe\":[\"kernel\"],\"kernel\":[\"i2s_scalar\"],\"layer\":[\"64x256\"]}}"
-check 'rules that select nothing at all' refuses 'no rule of the policy selects a cell' run m.json
+check 'rules that select nothing at all' refuses "no rule of policy 'review' selects a cell" run m.json
 json m.json "{\"tritgate_matrix\":1,$axes}"
 check 'no policy' refuses 'names no policy; give one with --policy' run m.json
 json m.json "{\"tritgate_matrix\":1,\"policy\":\"nowhere.json\",$axes}"
@@ -192,6 +192,10 @@ check 'matrix: smoke has at most 24 required tests' bash -c \
     'n=$("$1" matrix "$2" --base "$3" --json | grep -c "\"rule\""); ((n > 0 && n <= 24))' - \
     "$TRITGATE" "$TG_SOURCE/matrix/smoke.json" "$TRITGATE_LIB"
 
+check 'matrix: what is told twice is the same' test "$("$TRITGATE" matrix "$TG_SOURCE/matrix/full.json" |
+    sed -nE 's/.*about ([0-9]+) s for the least.*/\1/p; s/.*which takes ([0-9]+) s: .*/\1/p' | uniq | wc -l)" = 1
+check 'matrix: one form at a time' refuses 'either --json or --github' \
+    "$TRITGATE" matrix "$TG_SOURCE/matrix/smoke.json" --json --github
 check 'matrix: every kernel in both regimes' gives 0 "$TRITGATE" matrix "$TG_SOURCE/matrix/kernels.json"
 check 'with a set of matrices and two threads' says 'i2s_[a-z0-9]+, bitnet-2b, ffn_up, stream, threads=2'
 

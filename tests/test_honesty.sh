@@ -14,7 +14,7 @@ quick=$data/quick.json
 check 'a run to begin with' gives 0 "$TRITGATE" run "$quick" --out run
 
 ask nothing '"i2s_scalar"'
-check 'no test: refused' refuses 'no rule of the policy selects' "$TRITGATE" run nothing.json --out r1
+check 'no test: refused' refuses 'no rule of policy' "$TRITGATE" run nothing.json --out r1
 
 ask pattern '"stub_nothing*"'
 check 'a pattern that matches nothing is no pass' never "$TRITGATE" run pattern.json --out r2

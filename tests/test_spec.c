@@ -383,7 +383,7 @@ static void rules_that_select_nothing_at_all_are_refused(void **state)
     struct tg_policy policy = policy_of(
         NONINFERIOR("op=unpack") ", " RATIO("model", "small", "large"));
     assert_int_equal(tg_spec_plan(&spec, &policy, &known, true, 1, &err), -1);
-    assert_string_equal(err.text, "no rule of the policy selects a cell of the matrix");
+    assert_string_equal(err.text, "no rule of policy 'f' selects a cell of the matrix");
     tg_policy_release(&policy);
 
     policy = policy_of(NONINFERIOR("op=unpack") ", " NONINFERIOR("op=product"));
