@@ -313,8 +313,8 @@ static int find_classes(struct tg_plan *p, struct tg_error *err)
 }
 
 /*
- * Whether a worker of the block's class can run it; if none can, `reason` is that of the first of
- * them.
+ * Whether a worker of the block's class and shard can run it; if none can, `reason` is that of the
+ * first.
  */
 static bool anyone_can(const struct tg_plan *p, const struct tg_block *block, char *reason,
                        size_t size)
@@ -323,6 +323,7 @@ static bool anyone_can(const struct tg_plan *p, const struct tg_block *block, ch
     for (size_t i = 0; i < p->worker_count; i++) {
         char why[400];
         if (strcmp(p->workers[i].hardware, p->classes[block->hardware]) != 0) continue;
+        if (block->shard && p->workers[i].shard != block->shard) continue;
         if (tg_plan_can_run(p, &p->workers[i], block, why, sizeof why)) return true;
         if (!*first) snprintf(first, sizeof first, "%s", why);
     }

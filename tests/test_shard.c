@@ -249,6 +249,23 @@ static void a_shard_measures_its_own_blocks_and_counts_the_others(void **state)
     tg_plan_release(&plan);
 }
 
+static void what_no_shard_can_run_has_its_own_reason(void **state)
+{
+    (void)state;
+    struct tg_plan plan;
+    struct tg_capability workers[] = {worker_of(1, "unknown"), worker_of(2, "unknown")};
+    size_t skipped = 0;
+    for (int w = 0; w < 2; w++) made_kernel(&workers[w].head, "i2s_novel")->here = false;
+    plan_of(2, workers, 2, &plan);
+    for (size_t i = 0; i < plan.spec.test_count; i++) {
+        if (plan.prospects[i].fate == TG_TO_MEASURE) continue;
+        assert_null(strstr(plan.prospects[i].reason, "shard"));
+        skipped++;
+    }
+    assert_int_equal(skipped, 12);
+    tg_plan_release(&plan);
+}
+
 static void each_shard_is_asked_for_the_hardware_it_has(void **state)
 {
     (void)state;
@@ -409,6 +426,7 @@ int main(void)
         cmocka_unit_test(more_shards_than_blocks_leave_the_last_without),
         cmocka_unit_test(what_needs_a_device_is_dealt_to_the_last_shards),
         cmocka_unit_test(a_shard_measures_its_own_blocks_and_counts_the_others),
+        cmocka_unit_test(what_no_shard_can_run_has_its_own_reason),
         cmocka_unit_test(each_shard_is_asked_for_the_hardware_it_has),
         cmocka_unit_test(shards_together_decide_as_one_run_of_the_same_rows),
         cmocka_unit_test(a_missing_shard_is_inconclusive_unless_the_others_fail),
