@@ -318,7 +318,8 @@ static void print_row(const struct tg_terminal_table *table, const char *const t
     }
     for (int c = 0; c < table->columns; c++) {
         bool is_last = c + 1 == table->columns;
-        printf("%-*s%s", is_last ? 0 : (int)table->widths[c], texts[c], is_last ? "\n" : "  ");
+        int rest = is_last ? 0 : (int)(table->widths[c] - tg_terminal_letters(texts[c]));
+        printf("%s%*s%s", texts[c], rest, "", is_last ? "\n" : "  ");
     }
 }
 
@@ -335,8 +336,10 @@ static void print_text(const struct table *table)
     layout.columns = columns;
     for (size_t i = 0; i < table->count(); i++) {
         table->fill(i, &row);
-        for (int c = 0; c < columns; c++)
-            if (strlen(texts[c]) > layout.widths[c]) layout.widths[c] = strlen(texts[c]);
+        for (int c = 0; c < columns; c++) {
+            size_t letters = tg_terminal_letters(texts[c]);
+            if (letters > layout.widths[c]) layout.widths[c] = letters;
+        }
     }
     tg_terminal_fit(stdout, &layout);
     print_row(&layout, table->columns);

@@ -65,8 +65,10 @@ static struct tg_terminal_table lay_out(FILE *out, const struct tg_plan *plan,
     struct line line;
     for (size_t i = 0; i < d->verdict_count; i++) {
         fill(plan, d, i, &line);
-        for (int c = 0; c < COLUMNS; c++)
-            if (strlen(line.cells[c]) > table.widths[c]) table.widths[c] = strlen(line.cells[c]);
+        for (int c = 0; c < COLUMNS; c++) {
+            size_t letters = tg_terminal_letters(line.cells[c]);
+            if (letters > table.widths[c]) table.widths[c] = letters;
+        }
     }
     table.indent = table.widths[0] + 2;
     tg_terminal_fit(out, &table);

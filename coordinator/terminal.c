@@ -43,19 +43,32 @@ const char *tg_terminal_color(FILE *out, enum tg_terminal_color color)
     return is_colored ? codes[color] : "";
 }
 
+/* Of its first `size` bytes: those that do not go on with a letter. */
+static size_t letters(const char *text, size_t size)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < size; i++) count += ((unsigned char)text[i] & 0xC0) != 0x80;
+    return count;
+}
+
+size_t tg_terminal_letters(const char *text)
+{
+    return letters(text, strlen(text));
+}
+
 void tg_terminal_wrap(FILE *out, const char *text, size_t at, size_t indent, size_t width)
 {
     bool is_first = true; /* of its line */
     while (width && *text) {
         size_t blanks = strspn(text, " "), word = strcspn(text + blanks, " ");
-        if (!is_first && at + blanks + word > width) {
+        if (!is_first && at + blanks + letters(text + blanks, word) > width) {
             fprintf(out, "\n%*s", (int)indent, "");
             at = indent;
             text += blanks;
             blanks = 0;
         }
         fprintf(out, "%.*s", (int)(blanks + word), text);
-        at += blanks + word;
+        at += blanks + letters(text + blanks, word);
         text += blanks + word;
         is_first = false;
     }
@@ -100,7 +113,7 @@ void tg_terminal_row(FILE *out, const struct tg_terminal_table *table, const cha
             if (is_colored) fputs(tg_terminal_color(out, TG_PLAIN), out);
             owed = 0;
         }
-        owed += table->widths[c] - strlen(texts[c]) + 2;
+        owed += table->widths[c] - tg_terminal_letters(texts[c]) + 2;
         at += table->widths[c] + 2;
     }
     fputc('\n', out);

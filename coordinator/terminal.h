@@ -26,6 +26,9 @@ enum tg_terminal_color { TG_PLAIN, TG_RED, TG_GREEN, TG_YELLOW };
  */
 const char *tg_terminal_color(FILE *out, enum tg_terminal_color color);
 
+/* How many letters a text in UTF-8 has, each a column wide. */
+size_t tg_terminal_letters(const char *text);
+
 /*
  * Writes text whose first letter stands in column `at` (from 0). What would go beyond `width`
  * columns is put on the next line, from column `indent` on, broken at blanks; a word that is longer

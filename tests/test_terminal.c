@@ -140,6 +140,8 @@ static void text_is_broken_at_blanks_and_hangs(void **state)
         {"one  two", 0, 0, 7, "one\ntwo"},
         {"  one", 0, 3, 2, "  one"}, /* what a line begins with stays */
         {"", 0, 3, 2, ""},
+        {"für ärgé", 0, 0, 8, "für ärgé"}, /* letters, not bytes */
+        {"für ärgé", 0, 0, 7, "für\närgé"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         char *text = NULL;
@@ -156,7 +158,7 @@ static void text_is_broken_at_blanks_and_hangs(void **state)
 static void assert_table(unsigned short columns, const char *wanted)
 {
     static const char *const rows[][4] = {{"pass", "a, b, c", "+1.00 %", "one two three four"},
-                                          {"fail", "d", "", "five"},
+                                          {"fail", "ä", "", "five"},
                                           {"pass", "e", "", ""}};
     struct tg_terminal_table t = {
         .columns = 4, .first = 2, .indent = 2, .least = 8, .widths = {4, 7, 7, 18}};
@@ -178,24 +180,24 @@ static void a_table_fits_the_terminal(void **state)
 {
     (void)state;
     assert_table(0, "pass  a, b, c  +1.00 %  one two three four\n"
-                    "fail  d                 five\n"
+                    "fail  ä                 five\n"
                     "pass  e\n");
     assert_table(42, "pass  a, b, c  +1.00 %  one two three four\n"
-                     "\033[31mfail\033[0m  d                 five\n"
+                     "\033[31mfail\033[0m  ä                 five\n"
                      "pass  e\n");
     assert_table(38, "pass  a, b, c  +1.00 %  one two three\n"
                      "                        four\n"
-                     "\033[31mfail\033[0m  d                 five\n"
+                     "\033[31mfail\033[0m  ä                 five\n"
                      "pass  e\n");
     assert_table(31, "pass  a, b, c  +1.00 %\n" /* less than 8 letters would be left */
                      "  one two three four\n"
-                     "\033[31mfail\033[0m  d\n"
+                     "\033[31mfail\033[0m  ä\n"
                      "  five\n"
                      "pass  e\n");
     assert_table(21, "pass  a, b, c\n"
                      "  +1.00 %  one two\n"
                      "           three four\n"
-                     "\033[31mfail\033[0m  d\n"
+                     "\033[31mfail\033[0m  ä\n"
                      "           five\n"
                      "pass  e\n");
     assert_table(5, "pass  a, b, c\n" /* as far as it goes */
@@ -203,7 +205,7 @@ static void a_table_fits_the_terminal(void **state)
                     "           two\n"
                     "           three\n"
                     "           four\n"
-                    "\033[31mfail\033[0m  d\n"
+                    "\033[31mfail\033[0m  ä\n"
                     "           five\n"
                     "pass  e\n");
 }
