@@ -253,6 +253,7 @@ static int launch(struct launch *l, struct tg_error *err)
                                .end_s = o->patience_s,
                                .kill_s = o->patience_s / 2};
     struct tg_launched launched;
+    char word[4200];
     bool was_there = access(l->directory, F_OK) == 0; /* run refuses it, if it is to make it */
     for (int i = 1; i <= (int)o->tries; i++) {
         bool goes_on = i > 1 && (l->wishes.resume || (!was_there && is_begun(l)));
@@ -267,13 +268,14 @@ static int launch(struct launch *l, struct tg_error *err)
                    launched.how);
     }
     if (launched.signal)
-        tg_fail(err, "stopped by a signal; --resume %s goes on", l->directory);
+        tg_fail(err, "stopped by a signal; --resume %s goes on",
+                tg_run_directory_word(l->directory, word, sizeof word));
     else if (!l->wishes.resume && (was_there || !is_begun(l)))
         tg_fail(err, "no try came to its end (mpirun ended with %s), and nothing was measured",
                 launched.how);
     else
         tg_fail(err, "no try came to its end (mpirun ended with %s); --resume %s goes on",
-                launched.how, l->directory);
+                launched.how, tg_run_directory_word(l->directory, word, sizeof word));
     return TG_STATUS_STOPPED;
 }
 

@@ -146,6 +146,7 @@ static const struct argp argp = {
 static void say_where(const struct tg_work *w, bool is_lost, const struct tg_decision *decision)
 {
     bool wants_more = false;
+    char word[4200];
     struct tg_retry retry;
     struct tg_error why;
     for (size_t i = 0; i < decision->verdict_count; i++) {
@@ -156,7 +157,8 @@ static void say_where(const struct tg_work *w, bool is_lost, const struct tg_dec
     printf("evidence in %s", w->directory);
     if (decision->answer == TG_INCONCLUSIVE && wants_more &&
         (is_lost || tg_retry_ask(&w->plan, decision, &retry, &why) == 0))
-        printf("; to go on measuring: tritgate run --resume %s", w->directory);
+        printf("; to go on measuring: tritgate run --resume %s",
+               tg_run_directory_word(w->directory, word, sizeof word));
     printf("\n");
 }
 
@@ -182,8 +184,10 @@ static int conclude(struct tg_work *w, bool all_left, const struct tg_dispatched
     }
     tg_store_release(&run);
     if (status != TG_STATUS_STOPPED && is_lost) {
+        char word[4200];
         tg_fail(err, "%.600s; --resume %s goes on",
-                *dispatched->reason ? dispatched->reason : "a worker did not leave", w->directory);
+                *dispatched->reason ? dispatched->reason : "a worker did not leave",
+                tg_run_directory_word(w->directory, word, sizeof word));
         status = TG_STATUS_STOPPED;
     }
     return status;

@@ -28,7 +28,6 @@ struct dispatch {
     struct tg_crew *crew;
     const struct tg_capability *workers;
     const struct tg_plan *plan;
-    const char *directory;
     struct tg_queue *queue;
     struct tg_standing *standing;
     struct tg_leases *leases;
@@ -80,8 +79,9 @@ static void show_progress(struct dispatch *d, bool last)
     d->said_s = now;
     double expected = tg_queue_expected_s(d->queue), left = fmin(expected, fmax(0, time_left(d)));
     const char *begin = d->is_terminal ? "\r\033[K" : "tritgate: ";
-    fprintf(stderr, "%s%zu of %zu tests decided, %zu rounds, %.0f s", begin, d->tally.decided,
-            d->tally.required, d->result->rounds, now - d->begun_s);
+    fprintf(stderr, "%s%zu of %zu tests decided, %zu round%s, %.0f s", begin, d->tally.decided,
+            d->tally.required, d->result->rounds, d->result->rounds == 1 ? "" : "s",
+            now - d->begun_s);
     if (!last && expected > 0) fprintf(stderr, ", about %.0f s left", left); /* 0: not yet known */
     if (last || !d->is_terminal) fputc('\n', stderr);
     fflush(stderr);
@@ -311,8 +311,7 @@ static int run_rounds(struct dispatch *d, struct tg_error *err)
         char *answer;
         if (is_stopped && !d->result->is_lost) {
             d->result->is_lost = true;
-            snprintf(d->result->reason, sizeof d->result->reason,
-                     "stopped by a signal; tritgate run --resume %.900s goes on", d->directory);
+            snprintf(d->result->reason, sizeof d->result->reason, "stopped by a signal");
         }
         if (!is_stopped && !d->tally.has_failed && give_out(d, err) < 0) return -1;
         if (!tg_queue_is_out(d->queue)) break;
@@ -461,12 +460,8 @@ int tg_dispatch(struct tg_crew *crew, const struct tg_capability *workers,
                 const struct tg_plan *plan, const struct tg_run *run, const char *directory,
                 int64_t attempt, struct tg_dispatched *dispatched, struct tg_error *err)
 {
-    struct dispatch d = {.crew = crew,
-                         .workers = workers,
-                         .plan = plan,
-                         .directory = directory,
-                         .run = run,
-                         .result = dispatched};
+    struct dispatch d = {
+        .crew = crew, .workers = workers, .plan = plan, .run = run, .result = dispatched};
     size_t worker_count = tg_crew_count(crew);
     /* Each attempt and shard draws anew: the same draws twice would be the same round twice. */
     d.seeds = strtoull(plan->asked.seed, NULL, 10) + (uint64_t)attempt * 0x9e3779b9u +

@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -83,6 +84,25 @@ int tg_run_directory_make(const char *wanted, const struct tg_run *texts, char *
         write_text(path, "policy.json", texts->policy, err) < 0)
         return -1;
     return write_text(path, "plan.json", texts->plan, err);
+}
+
+char *tg_run_directory_word(const char *directory, char *out, size_t size)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                                "%+,-./:=@_";
+    size_t used;
+    bool is_plain = true;
+    for (const char *p = directory; *p; p++)
+        is_plain = is_plain && ((unsigned char)*p >= 0x80 || strchr(plain, *p));
+    if (is_plain) {
+        snprintf(out, size, "%s", directory);
+        return out;
+    }
+    used = (size_t)snprintf(out, size, "'");
+    for (const char *p = directory; *p && used + 6 < size; p++)
+        used += (size_t)snprintf(out + used, size - used, *p == '\'' ? "'\\''" : "%.1s", p);
+    snprintf(out + used, size - used, "'");
+    return out;
 }
 
 int tg_run_directory_lock(const char *path, struct tg_error *err)

@@ -28,6 +28,9 @@ int tg_run_directory_is_free(const char *wanted, struct tg_error *err);
 int tg_run_directory_make(const char *wanted, const struct tg_run *texts, char *path, size_t size,
                           struct tg_error *err);
 
+/* A directory as a word of a shell's line, to be pasted: in quotes where it must be. */
+char *tg_run_directory_word(const char *directory, char *out, size_t size);
+
 /* Keeps other coordinators off the directory until this process ends; fails if one is at work. */
 int tg_run_directory_lock(const char *path, struct tg_error *err);
 

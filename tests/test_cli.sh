@@ -187,6 +187,7 @@ check 'matrix: smoke' gives 0 "$TRITGATE" matrix "$TG_SOURCE/matrix/smoke.json"
 check 'says nothing of its budget' bash -c '! grep -q "cannot cover" out'
 check 'run: a budget that is too small' gives 2 "$TRITGATE" run "$data/quick.json" --budget 0.001 --out small
 check 'is named at the beginning' grep -q 'tritgate: warning: the budget of 0.001 s cannot cover' err
+check 'one round is not called rounds' bash -c '! grep -q " 1 rounds" err'
 check 'run: one that is not' bash -c '! grep -q "cannot cover" "$1"' - quick.err
 check 'matrix: smoke has at most 24 required tests' bash -c \
     'n=$("$1" matrix "$2" --base "$3" --json | grep -c "\"rule\""); ((n > 0 && n <= 24))' - \

@@ -115,6 +115,20 @@ static void a_directory_that_exists_is_not_used(void **state)
     free(asked.plan);
 }
 
+static void a_directory_can_be_pasted(void **state)
+{
+    (void)state;
+    static const char *const rows[][2] = {{"/runs/20270101-1.2", "/runs/20270101-1.2"},
+                                          {"/für/a_b", "/für/a_b"},
+                                          {"/my runs/a", "'/my runs/a'"},
+                                          {"/it's", "'/it'\\''s'"},
+                                          {"/$HOME", "'/$HOME'"}};
+    char word[64], less[12];
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        assert_string_equal(tg_run_directory_word(rows[i][0], word, sizeof word), rows[i][1]);
+    assert_string_equal(tg_run_directory_word("/a b/and more", less, sizeof less), "'/a b/'");
+}
+
 static void a_run_without_a_name_is_named_for_its_date(void **state)
 {
     (void)state;
@@ -257,6 +271,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_new_run_has_its_three_texts),
         TEST(a_directory_that_exists_is_not_used),
+        cmocka_unit_test(a_directory_can_be_pasted),
         TEST(a_run_without_a_name_is_named_for_its_date),
         TEST(the_next_attempt_is_after_the_last_of_any_worker),
         TEST(a_stored_run_is_decided_again_under_either_policy),
