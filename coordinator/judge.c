@@ -299,10 +299,14 @@ static struct tg_verdict judge_rounds(const struct tg_plan *plan, const struct t
     return v;
 }
 
-/* What a round of a test takes: as those did that it has, else what is planned at least. */
-static double round_cost_s(const struct tg_limits *limits, const struct tg_test *test,
+/*
+ * What a round of a test takes: as those did that it has, else what is planned at least. Nothing is
+ * planned for who measures elsewhere.
+ */
+static double round_cost_s(const struct tg_plan *plan, const struct tg_test *test,
                            const struct tg_rounds *rounds)
 {
+    const struct tg_limits *limits = &plan->policy.limits;
     double sum = 0;
     size_t known = 0;
     for (size_t r = 0; r < rounds->count; r++) {
@@ -312,11 +316,12 @@ static double round_cost_s(const struct tg_limits *limits, const struct tg_test 
         known++;
     }
     if (known) return sum / (double)known;
+    if (plan->asked.is_imported) return NAN;
     return limits->round_s + (test->has_to ? 2 : 1) * limits->warmup_min_s;
 }
 
 /* What would resolve a test that is open. */
-static void look_ahead(const struct tg_limits *limits, const struct tg_test *test,
+static void look_ahead(const struct tg_plan *plan, const struct tg_test *test,
                        const struct tg_rounds *rounds, struct tg_verdict *v)
 {
     double seen = (double)v->rounds;
@@ -328,7 +333,7 @@ static void look_ahead(const struct tg_limits *limits, const struct tg_test *tes
     double way = fmax(v->log_fail / v->log_fail_line, v->log_clean / v->log_clean_line);
     double rest = total * (1 - fmin(1, fmax(0, way))); /* of one that was unlucky so far */
     v->rounds_needed = fmax(1, ceil(fmax(total - seen, rest)));
-    v->seconds_needed = v->rounds_needed * round_cost_s(limits, test, rounds);
+    v->seconds_needed = v->rounds_needed * round_cost_s(plan, test, rounds);
 }
 
 /* How many rounds an open test is likely to need; a super-round is two of them. */
@@ -385,7 +390,7 @@ static int judge_measured(const struct tg_plan *plan, size_t test, const struct 
     if (!own && tg_judge_gather(plan, test, rows, &gathered, err) < 0) return -1;
     if (!own) own = &gathered;
     *verdict = judge_rounds(plan, &plan->spec.tests[test], own, is_brief);
-    look_ahead(&plan->policy.limits, &plan->spec.tests[test], own, verdict);
+    look_ahead(plan, &plan->spec.tests[test], own, verdict);
     tg_evidence_release(&gathered);
     return 0;
 }

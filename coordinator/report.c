@@ -316,24 +316,37 @@ double tg_report_round(double value, bool up)
     return unit < 1 ? whole / round(1 / unit) : whole * unit;
 }
 
+/* " (12 to 1500 s)"; nothing where it is not known what a round takes. */
+static const char *in_seconds(double from_s, double to_s, char *out, size_t size)
+{
+    double from = tg_report_round(from_s, false), to = tg_report_round(to_s, true);
+    if (!isfinite(to_s))
+        out[0] = 0;
+    else if (isnan(from_s))
+        snprintf(out, size, " (%.15g s)", to);
+    else
+        snprintf(out, size, " (%.15g to %.15g s)", from, to);
+    return out;
+}
+
 char *tg_report_needed(const struct tg_verdict *v, char *out, size_t size)
 {
     double low = v->rounds_left.low, high = v->rounds_left.high;
     double cost_s = v->seconds_needed / v->rounds_needed;
+    char seconds[80];
     out[0] = 0;
-    if (!isfinite(low) || !isfinite(cost_s)) return out;
+    if (!isfinite(low)) return out;
     double from = low < 100 ? low : tg_report_round(low, false);
     double to = !isfinite(high) ? NAN : high < 100 ? high : tg_report_round(high, true);
     if (isnan(to))
-        snprintf(out, size, "at least %.15g round%s more (%.15g s) would be needed", from,
-                 from == 1 ? "" : "s", tg_report_round(low * cost_s, true));
+        snprintf(out, size, "at least %.15g round%s more%s would be needed", from,
+                 from == 1 ? "" : "s", in_seconds(NAN, low * cost_s, seconds, sizeof seconds));
     else if (from == to)
-        snprintf(out, size, "%.15g round%s more (%.15g s) would probably decide", to,
-                 to == 1 ? "" : "s", tg_report_round(high * cost_s, true));
+        snprintf(out, size, "%.15g round%s more%s would probably decide", to, to == 1 ? "" : "s",
+                 in_seconds(NAN, high * cost_s, seconds, sizeof seconds));
     else
-        snprintf(out, size, "%.15g to %.15g rounds more (%.15g to %.15g s) would probably decide",
-                 from, to, tg_report_round(low * cost_s, false),
-                 tg_report_round(high * cost_s, true));
+        snprintf(out, size, "%.15g to %.15g rounds more%s would probably decide", from, to,
+                 in_seconds(low * cost_s, high * cost_s, seconds, sizeof seconds));
     return out;
 }
 

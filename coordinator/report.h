@@ -105,6 +105,7 @@ char *tg_report_detectable(const struct tg_rule *rule, const struct tg_verdict *
 /*
  * What would decide an open test, in four cases of five: "4 to 23 rounds more (1.2 to 6.7 s) would
  * decide", "at least 40 rounds more (12 s) would be needed" where it may also be never, or "".
+ * Seconds are left out where nobody knows them.
  */
 char *tg_report_needed(const struct tg_verdict *verdict, char *out, size_t size);
 

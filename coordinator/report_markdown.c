@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "coordinator/report.h"
+#include "worker/probe/probe.h"
 
 void tg_report_put(FILE *out, const char *text)
 {
@@ -76,7 +77,8 @@ static bool was_shown(const struct tg_plan *plan, const struct tg_decision *d, s
     return false;
 }
 
-/* How to see a failure again by hand. */
+/* How to see a failure again by hand, where this program can: of an engine's cells it has no probe.
+ */
 static void put_commands(FILE *out, const struct tg_plan *plan, const struct tg_decision *d)
 {
     char text[TG_CELL_TEXT_SIZE];
@@ -84,6 +86,7 @@ static void put_commands(FILE *out, const struct tg_plan *plan, const struct tg_
     for (size_t i = 0; i < d->verdict_count; i++) {
         const struct tg_test *test = &plan->spec.tests[i];
         if (tg_report_part(plan, d, i) != TG_REPORT_FAILED) continue;
+        if (!tg_probe_find(test->of.probe)) continue;
         if (!any)
             fputs("\nTo see it again by hand (a cell alone shows whether it runs and is right; two "
                   "builds are\ncompared by `tritgate run MATRIX --base BASE --head HEAD --filter "
@@ -224,9 +227,9 @@ void tg_report_markdown(FILE *out, const struct tg_plan *plan, const struct tg_d
     }
     fprintf(out,
             "- policy: flow %s; at most %.3g %% of runs without a slow-down fail, over %zu "
-            "statistical tests; a slow-down of its margin is called clean in at most %.3g %%\n",
+            "statistical test%s; a slow-down of its margin is called clean in at most %.3g %%\n",
             plan->policy.flow, 100 * limits->alpha_fail, plan->required_count,
-            100 * limits->alpha_miss);
+            plan->required_count == 1 ? "" : "s", 100 * limits->alpha_miss);
     fprintf(out, "- intervals: %.3g %%, over rounds; a round is fresh processes, sampled in turn\n",
             100 * limits->confidence);
     put_library(out, "head", &plan->workers[0].head);
@@ -238,5 +241,6 @@ void tg_report_markdown(FILE *out, const struct tg_plan *plan, const struct tg_d
                 i + 1, plan->session_count, plan->sessions[i].row_count, plan->sessions[i].evidence,
                 plan->sessions[i].seed);
     put_tries(out, d);
-    fputs("- decide again from the stored samples: `tritgate gate DIRECTORY`\n", out);
+    fprintf(out, "- decide again from the stored samples: `tritgate gate %sDIRECTORY`\n",
+            plan->asked.is_imported ? "--imported " : "");
 }

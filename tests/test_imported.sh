@@ -47,10 +47,18 @@ example 1 >elsewhere.jsonl && example 2 >elsewhere.json
 check 'the lines of the document are two' test "$(wc -l <elsewhere.jsonl)" = 2
 check 'they make a run' gives 0 "$TRITGATE" import elsewhere.jsonl elsewhere --policy elsewhere.json
 check 'one round does not tell' gives 2 "$TRITGATE" gate elsewhere --imported
-check 'and says how many would' says 'not decided after 1 round; at least [0-9]+ rounds more'
+check 'and says how many would, not how long they take elsewhere' says \
+    'not decided after 1 round; at least [0-9]+ rounds more would be needed'
 for round in {0..11}; do sed "s/\"round\":0/\"round\":$round/" elsewhere.jsonl; done >rounds.jsonl
 check 'twelve of them do' gives 0 "$TRITGATE" import rounds.jsonl rounds --policy elsewhere.json
 check 'and pass' gives 0 "$TRITGATE" gate rounds --imported
+sed 's/"samples":\[41.2,/"samples":[31.2,/; s/40.9,41.1,41.0/30.9,31.1,31.0/' rounds.jsonl >slower.jsonl
+check 'a slower head' gives 0 "$TRITGATE" import slower.jsonl slower --policy elsewhere.json
+check 'fails' gives 1 "$TRITGATE" gate slower --imported
+check 'and is reported' gives 0 "$TRITGATE" report slower --imported
+check 'with how to decide again' says '`tritgate gate --imported DIRECTORY`'
+check 'over one test' says ', over 1 statistical test;'
+check 'but no command for what this program cannot run' bash -c '! grep -q "tritgate cell" out'
 
 mkdir kernels
 lines >named.jsonl

@@ -183,6 +183,11 @@ static void what_is_left_is_told_in_seconds_as_rounds_took_them(void **state)
     assert_int_equal(decide_run(), TG_INCONCLUSIVE);
     assert_true(decision.verdicts[0].rounds_needed == rounds);
     assert_true(fabs(decision.verdicts[0].seconds_needed - rounds * 3) < 1e-9);
+    for (size_t i = 0; i < run.count; i++) run.rows[i].facts.took_s = NAN;
+    plan.asked.is_imported = true; /* by whom the policy plans nothing */
+    assert_int_equal(decide_run(), TG_INCONCLUSIVE);
+    assert_true(decision.verdicts[0].rounds_needed == rounds);
+    assert_true(isnan(decision.verdicts[0].seconds_needed));
 }
 
 /* A GPU that others stand in for is named, and what it could do. */

@@ -242,6 +242,9 @@ static void what_is_needed_is_a_range(void **state)
         {189, 189.5e3, 0.1, "180 to 190000 rounds more (18 to 19000 s) would probably decide"},
         {1, INFINITY, 0.0021, "at least 1 round more (0.0021 s) would be needed"},
         {41, INFINITY, 0.3, "at least 41 rounds more (13 s) would be needed"},
+        {4, 23, NAN, "4 to 23 rounds more would probably decide"},
+        {1, 1, NAN, "1 round more would probably decide"},
+        {41, INFINITY, NAN, "at least 41 rounds more would be needed"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         char text[160];
