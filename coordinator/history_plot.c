@@ -183,7 +183,8 @@ static int draw(struct sheet *sheets, size_t count, FILE *out, struct tg_error *
                                            .series = s->series,
                                            .series_count = s->series_count,
                                            .marks = s->marks,
-                                           .mark_count = s->mark_count};
+                                           .mark_count = s->mark_count,
+                                           .has_counts = true};
     }
     const struct tg_plot plot = {"tritgate history", panels, count};
     tg_plot_write(&plot, out);

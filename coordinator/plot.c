@@ -3,7 +3,6 @@
 
 #include <assert.h>
 #include <math.h>
-#include <stdbool.h>
 #include <string.h>
 
 /* All in pixels. */
@@ -184,7 +183,11 @@ static void put_axes(FILE *out, const struct tg_plot_panel *panel, const struct 
 {
     static const char grid[] = "stroke=\"#e3e3e3\"";
     char text[64], turn[64];
-    const struct tg_plot_ticks x = tg_plot_ticks(a->x_low, a->x_high, 12);
+    struct tg_plot_ticks x = tg_plot_ticks(a->x_low, a->x_high, 12);
+    if (panel->has_counts && x.step < 1) {
+        const double first = ceil(a->x_low), last = floor(a->x_high);
+        x = (struct tg_plot_ticks){first, 1, (int)(last - first) + 1, 0};
+    }
     const struct tg_plot_ticks y = tg_plot_ticks(a->y_low, a->y_high, 7);
     for (int i = 0; i < x.count; i++) {
         const double at = x_of(a, x.first + i * x.step);

@@ -2,6 +2,7 @@
 #ifndef TG_COORDINATOR_PLOT_H
 #define TG_COORDINATOR_PLOT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 
@@ -48,6 +49,7 @@ struct tg_plot_panel {
     size_t line_count;
     const struct tg_plot_mark *marks; /* upright, at an x */
     size_t mark_count;
+    bool has_counts; /* every x is a whole number, and so is every tick there */
 };
 
 struct tg_plot {

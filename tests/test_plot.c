@@ -127,6 +127,26 @@ static void a_point_is_where_its_numbers_say(void **state)
     free(text);
 }
 
+static void counts_have_no_ticks_between(void **state)
+{
+    (void)state;
+    const struct tg_plot_point points[] = {{1, 0, NAN, NAN}, {3, 1, NAN, NAN}};
+    const struct tg_plot_series series = {"", TG_PLOT_LINE, 0, points, 2};
+    for (int counts = 0; counts < 2; counts++) {
+        const struct tg_plot_panel panel = {.title = "",
+                                            .x_title = "",
+                                            .y_title = "",
+                                            .series = &series,
+                                            .series_count = 1,
+                                            .has_counts = counts};
+        const struct tg_plot plot = {"", &panel, 1};
+        char *text = drawn(&plot);
+        assert_int_equal(occurrences(text, "\"middle\">2.2<"), !counts);
+        assert_int_equal(occurrences(text, "\"middle\">2<"), counts);
+        free(text);
+    }
+}
+
 static void texts_cannot_break_out(void **state)
 {
     (void)state;
@@ -189,6 +209,7 @@ int main(void)
         cmocka_unit_test(ticks_are_round),
         cmocka_unit_test(each_kind_of_series_is_drawn),
         cmocka_unit_test(a_point_is_where_its_numbers_say),
+        cmocka_unit_test(counts_have_no_ticks_between),
         cmocka_unit_test(texts_cannot_break_out),
         cmocka_unit_test(what_is_not_finite_is_left_out),
         cmocka_unit_test(a_panel_without_points_has_its_axes),
