@@ -70,7 +70,11 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         o->ranks = arg;
         return 0;
     case HOST: o->host = arg; return 0;
-    case HOSTFILE: o->hostfile = arg; return 0;
+    case HOSTFILE:
+        if (access(arg, R_OK) < 0)
+            argp_failure(state, TG_STATUS_USAGE, 0, "cannot read '%s': %s", arg, strerror(errno));
+        o->hostfile = arg;
+        return 0;
     case TRIES: o->tries = number_above_0(state, "tries", arg); return 0;
     case PATIENCE: o->patience_s = tg_command_seconds(state, "patience", arg); return 0;
     case CHECK: o->only_checks = true; return 0;

@@ -131,5 +131,7 @@ check 'with its' grep -qE -- '-- run --model a.gguf --model-cache=/cache --resum
 
 check 'what is launched is run' refuses "what is launched is 'run', behind --" "$TRITGATE" launch -- gate strict
 check 'with what run takes' gives 3 "$TRITGATE" launch -- run strict.json --nonsense
+check 'on hosts of a file that is there' refuses "cannot read 'nowhere': No such file" \
+    "$TRITGATE" launch --hostfile nowhere -- run strict.json
 check 'over a number of ranks' refuses "unusable ranks '0'" "$TRITGATE" launch -n 0 -- run strict.json
 finish
