@@ -73,8 +73,9 @@ static bool is_wrong_head(const struct tg_measurement *m)
 
 static void tell(struct tg_rounds *rounds, const struct tg_measurement *m)
 {
-    snprintf(rounds->reason, sizeof rounds->reason, "%s of %s %s: %.300s", m->cell.kernel,
-             m->cell.build,
+    /* Of another engine there is no kernel. */
+    snprintf(rounds->reason, sizeof rounds->reason, "%s of %s %s: %.300s",
+             *m->cell.kernel ? m->cell.kernel : m->cell.probe, m->cell.build,
              m->outcome == TG_WRONG     ? "is wrong"
              : m->outcome == TG_CRASHED ? "crashed"
              : m->outcome == TG_LATE    ? "was late"

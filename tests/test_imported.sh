@@ -59,6 +59,12 @@ check 'and is reported' gives 0 "$TRITGATE" report slower --imported
 check 'with how to decide again' says '`tritgate gate --imported DIRECTORY`'
 check 'over one test' says ', over 1 statistical test;'
 check 'but no command for what this program cannot run' bash -c '! grep -q "tritgate cell" out'
+sed '1s/measured/crashed/; 3s/measured/crashed/; 1s/"reason":""/"reason":"no"/; 3s/"reason":""/"reason":"no"/
+    1s/"series":.*/"series":[]}/; 3s/"series":.*/"series":[]}/' rounds.jsonl | sed '2s/"unpaired":0/"unpaired":1/
+    4s/"unpaired":0/"unpaired":1/' >dead.jsonl
+check 'an engine that crashed twice' gives 0 "$TRITGATE" import dead.jsonl dead --policy elsewhere.json
+check 'has failed' gives 1 "$TRITGATE" gate dead --imported
+check 'by its name' says '2 times; last: engine of head crashed: no'
 
 mkdir kernels
 lines >named.jsonl
