@@ -59,6 +59,22 @@ check 'and is reported' gives 0 "$TRITGATE" report slower --imported
 check 'with how to decide again' says '`tritgate gate --imported DIRECTORY`'
 check 'over one test' says ', over 1 statistical test;'
 check 'but no command for what this program cannot run' bash -c '! grep -q "tritgate cell" out'
+# The loop of docs/CI.md, with two programs that print a number of about 40.
+awk '/^##/ { mine = $0 == "## Another engine" } mine && /^```/ { inside = !inside; piece += inside; next }
+    mine && inside && piece == 1' "$TG_SOURCE/docs/CI.md" >measure.sh
+for rate in 40 30; do
+    printf '#!/bin/sh\nawk -v seed="$$" "BEGIN { srand(seed); print %d + rand() / 10 }"\n' $rate >"prints $rate"
+done
+chmod +x prints*
+measures() { bash measure.sh "$@" >measured.jsonl; }
+check 'a loop over two builds of an engine' measures './prints 40' './prints 30' 12
+check 'makes lines' gives 0 "$TRITGATE" import measured.jsonl measured --policy elsewhere.json
+check 'that pass' gives 0 "$TRITGATE" gate measured --imported
+check 'as what they are' says '^  improved +\+3[0-9]\.[0-9]+ % '
+check 'the other way round' measures './prints 30' './prints 40' 12
+check 'they make lines, too' gives 0 "$TRITGATE" import measured.jsonl around --policy elsewhere.json
+check 'that fail' gives 1 "$TRITGATE" gate around --imported
+check 'a build that fails ends the loop' bash -c '! bash measure.sh "./prints 40" false 2 >none.jsonl'
 sed '1s/measured/crashed/; 3s/measured/crashed/; 1s/"reason":""/"reason":"no"/; 3s/"reason":""/"reason":"no"/
     1s/"series":.*/"series":[]}/; 3s/"series":.*/"series":[]}/' rounds.jsonl | sed '2s/"unpaired":0/"unpaired":1/
     4s/"unpaired":0/"unpaired":1/' >dead.jsonl
