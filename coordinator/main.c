@@ -27,12 +27,13 @@ static const struct tg_command commands[] = {
 
 static void print_help(FILE *out)
 {
-    fputs("tritgate " TRITGATE_VERSION ": did a change make a ternary language model engine slower"
-          " or wrong?\n\n"
-          "  tritgate launch -n 3 -- run matrix/smoke.json --base OLD/libtritgate-kernels.so\n\n"
-          "measures the kernels built with this program against an older build, on whatever\n"
-          "this machine has, and exits with the decision. Without --base it compares kernels\n"
-          "with each other and with their limits. Without launch one process does it all.\n\n"
+    fputs("tritgate " TRITGATE_VERSION ": did a change make a ternary language model engine\n"
+          "slower or wrong?\n\n"
+          "  tritgate launch -n 3 -- run matrix/smoke.json --base libtritgate-kernels.so\n\n"
+          "measures the kernels built with this program against an older build, that file,\n"
+          "on whatever this machine has, and exits with the decision. Without --base it\n"
+          "compares kernels with each other and with their limits. Without launch one\n"
+          "process does it all.\n\n"
           "Commands (each has its own --help):\n",
           out);
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)

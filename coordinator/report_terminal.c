@@ -82,6 +82,12 @@ static enum tg_terminal_color color_of(enum tg_report_part part)
     return part == TG_REPORT_PASSED ? TG_GREEN : TG_PLAIN;
 }
 
+static void print_line(FILE *out, const char *text, size_t width)
+{
+    tg_terminal_wrap(out, text, 0, 2, width);
+    fputc('\n', out);
+}
+
 /*
  * The tests of one part that one rule made, under their heading, if that does not stand there
  * already: `last` is the heading printed last.
@@ -90,16 +96,18 @@ static void print_rule(FILE *out, const struct tg_plan *plan, const struct tg_de
                        enum tg_report_part part, size_t rule, const struct tg_terminal_table *table,
                        char last[TG_REPORT_TEXT_SIZE])
 {
-    char heading[TG_REPORT_TEXT_SIZE];
+    static const char shadow[] = " (a shadow: it shows the noise and is not counted)";
+    char heading[TG_REPORT_TEXT_SIZE], whole[sizeof heading + sizeof shadow];
+    const bool is_shadow = part == TG_REPORT_SHADOWS;
     const char *texts[COLUMNS];
     struct line line;
     for (size_t i = 0; i < d->verdict_count; i++) {
         if (plan->spec.tests[i].rule != rule || tg_report_part(plan, d, i) != part) continue;
         tg_report_heading(plan, i, heading, sizeof heading);
-        if (strcmp(heading, last) != 0)
-            fprintf(out, "%s%s\n", heading,
-                    part == TG_REPORT_SHADOWS ? " (a shadow: it shows the noise and is not counted)"
-                                              : "");
+        if (strcmp(heading, last) != 0) {
+            snprintf(whole, sizeof whole, "%s%s", heading, is_shadow ? shadow : "");
+            print_line(out, whole, table->terminal);
+        }
         memcpy(last, heading, sizeof heading);
         fill(plan, d, i, &line);
         for (int c = 0; c < COLUMNS; c++) texts[c] = line.cells[c];
@@ -113,10 +121,7 @@ void tg_report_terminal(FILE *out, const struct tg_plan *plan, const struct tg_d
     static const enum tg_terminal_color colors[] = {TG_GREEN, TG_RED, TG_YELLOW, TG_PLAIN};
     char summary[TG_REPORT_TEXT_SIZE], answer[32];
 
-    for (size_t n = 0; n < d->note_count; n++) {
-        tg_terminal_wrap(out, d->notes[n], 0, 2, table.terminal);
-        fputc('\n', out);
-    }
+    for (size_t n = 0; n < d->note_count; n++) print_line(out, d->notes[n], table.terminal);
     if (*tg_report_model(plan)) fprintf(out, "model %s\n", tg_report_model(plan));
     fputc('\n', out);
     for (int part = TG_REPORT_FAILED; part < TG_REPORT_PARTS; part++) {
@@ -124,9 +129,10 @@ void tg_report_terminal(FILE *out, const struct tg_plan *plan, const struct tg_d
         for (size_t rule = 0; rule < plan->policy.rule_count; rule++)
             print_rule(out, plan, d, (enum tg_report_part)part, rule, &table, last);
     }
-    for (size_t i = 0; i < d->family_count; i++)
-        fprintf(out, "%s%s\n", i ? "" : "\n",
-                tg_report_family(&d->families[i], summary, sizeof summary));
+    for (size_t i = 0; i < d->family_count; i++) {
+        if (i == 0) fputc('\n', out);
+        print_line(out, tg_report_family(&d->families[i], summary, sizeof summary), table.terminal);
+    }
     snprintf(answer, sizeof answer, "%s", tg_gate_word(d->answer));
     for (char *p = answer; *p; p++) *p = (char)toupper((unsigned char)*p);
     fprintf(out, "\n%s%s%s  ", tg_terminal_color(out, colors[d->answer]), answer,
@@ -134,7 +140,7 @@ void tg_report_terminal(FILE *out, const struct tg_plan *plan, const struct tg_d
     tg_report_summary(d, summary, sizeof summary);
     tg_terminal_wrap(out, summary, strlen(answer) + 2, strlen(answer) + 2, table.terminal);
     fputc('\n', out);
-    fprintf(out, "%s\n", tg_report_alarms(plan));
+    print_line(out, tg_report_alarms(plan), table.terminal);
     const struct tg_flow_route *route = tg_route_choose(plan, d);
     tg_report_flow_text(out, plan, d, "evidence");
     if (route) fprintf(out, "%s (%s)\n", route->to, route->condition);

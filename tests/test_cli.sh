@@ -101,6 +101,12 @@ if command -v script >found; then
     check 'in the same words' diff <(tr -s ' \n' '\n\n' <plain) <(tr -s ' \n' '\n\n' <stripped)
     terminal env TERM=xterm NO_COLOR=1 "$TRITGATE" report run --format terminal >out
     check 'NO_COLOR: none' cmp out stripped
+    echo '{"tritgate_policy":1,"flow":"review","limits":{"rounds_min":3,"round_s":0.005,"budget_s":2},"rules":[{"rule":
+        "noninferior","metric":"call_time","axis":"build","of":"head","to":"base","tolerance":0.02,"margin":0.05}]}' >shadow.json
+    "$TRITGATE" run "$data/quick.json" --policy shadow.json --out shadowed >/dev/null 2>&1
+    terminal env TERM=dumb "$TRITGATE" report shadowed --format terminal >out
+    check 'a heading is broken, too' says '\(a shadow: it shows$'
+    check 'so that no line goes beyond it' awk 'length > 60 { exit 1 }' out
     terminal "$TRITGATE" list limits >out
     check 'list: no line goes beyond it' awk 'length > 60 { exit 1 }' out
 fi
@@ -221,6 +227,7 @@ check 'model --help' gives 0 "$TRITGATE" model --help
 check 'says what options of run take' says '^  --context=N '
 check 'and which take nothing' says '^  --ignore-end '
 check 'help' gives 0 "$TRITGATE" --help
+check 'in lines of 80 columns' awk 'length > 80 { exit 1 }' out
 check 'no command' gives 3 "$TRITGATE"
 check 'unknown command' refuses "no such command 'walk'" "$TRITGATE" walk
 check 'under mpirun one rank speaks' refuses "matrix: 'nowhere.json': cannot open" \
