@@ -436,9 +436,15 @@ static void what_cannot_be_is_refused(void **state)
         const char *column;
         int64_t count;
         double real;
-    } rows[] = {{"run", 1, 0},          {"run", -1, 0},       {"test", 2, 0},
-                {"rounds", -1, 0},      {"estimate", 0, NAN}, {"low", 0, INFINITY},
-                {"of_median", 0, -1},   {"high", 0, NAN},     {"to_median", 0, INFINITY},
+    } rows[] = {{"run", 1, 0},
+                {"run", -1, 0},
+                {"test", 2, 0},
+                {"rounds", -1, 0},
+                {"estimate", 0, NAN},
+                {"low", 0, INFINITY},
+                {"of_median", 0, -INFINITY},
+                {"high", 0, NAN},
+                {"to_median", 0, INFINITY},
                 {"canary_dot_s", 0, -2}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         add(1);
@@ -463,6 +469,41 @@ static void what_cannot_be_is_refused(void **state)
     H5Tclose(type);
 }
 
+/* As a leak of nothing is, of two that were compared. */
+static void a_quantity_may_be_0_or_less(void **state)
+{
+    (void)state;
+    struct made m;
+    struct tg_history h;
+    struct tg_error err;
+    size_t added;
+    make(&m, 1);
+    m.verdicts[0].of_median = 0;
+    m.verdicts[0].to_median = -1;
+    assert_int_equal(tg_store_history_add(run_directory, &m.history, &added, &err), 0);
+    read_history(&h);
+    assert_true(h.verdicts[0].of_median == 0 && h.verdicts[0].to_median == -1);
+    tg_store_history_release(&h);
+}
+
+static void what_would_be_refused_is_not_added(void **state)
+{
+    (void)state;
+    struct made m;
+    struct tg_history h;
+    struct tg_error err;
+    size_t added = 77;
+    add(1);
+    make(&m, 2);
+    m.verdicts[0].low = NAN;
+    assert_int_equal(tg_store_history_add(run_directory, &m.history, &added, &err), -1);
+    assert_string_equal(err.text, "the run has numbers that cannot be");
+    assert_int_equal(added, 77);
+    read_history(&h);
+    assert_int_equal(h.run_count, 1);
+    tg_store_history_release(&h);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, run_make, run_remove)
@@ -478,6 +519,8 @@ int main(void)
         TEST(a_history_of_the_first_schema_is_gone_on_with),
         TEST(foreign_files_are_refused),
         TEST(what_cannot_be_is_refused),
+        TEST(a_quantity_may_be_0_or_less),
+        TEST(what_would_be_refused_is_not_added),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
