@@ -62,6 +62,21 @@ static int check_disturbances(const struct tg_limits *l, struct tg_error *err)
     return 0;
 }
 
+static int check_times(const struct tg_limits *l, struct tg_error *err)
+{
+    if (!(l->round_s > 0 && l->sample_s >= 0.00001 && l->sample_s < 10))
+        return tg_fail(err, "'round_s' must be above 0, and 'sample_s' from 0.00001 to below 10");
+    if (!(l->warmup_min_s >= 0 && l->warmup_max_s >= l->warmup_min_s))
+        return tg_fail(err,
+                       "'warmup_min_s' must not be negative, and 'warmup_max_s' at least that");
+    if (!(l->deadline_s > 0 && l->make_s > 0 && l->budget_s > 0))
+        return tg_fail(err, "'deadline_s', 'make_s' and 'budget_s' must be above 0");
+    /* Else a kernel in order would be called late, which fails. */
+    if (!(l->deadline_s > l->warmup_max_s && l->deadline_s > l->round_s))
+        return tg_fail(err, "'deadline_s' must be longer than 'warmup_max_s' and 'round_s'");
+    return 0;
+}
+
 static int check_limits(const struct tg_limits *l, struct tg_error *err)
 {
     const double shares[] = {l->alpha_fail,       l->alpha_miss,  l->confidence, l->alpha_family,
@@ -86,20 +101,14 @@ static int check_limits(const struct tg_limits *l, struct tg_error *err)
                             "at least 3, and 'rounds_last' not negative");
     if (l->quads_min < 1 || l->quads_max < l->quads_min || l->quads_max > 100000)
         return tg_fail(err, "'quads_min' must be at least 1, and 'quads_max' from that to 100000");
-    if (!(l->round_s > 0 && l->sample_s >= 0.00001 && l->sample_s < 10))
-        return tg_fail(err, "'round_s' must be above 0, and 'sample_s' from 0.00001 to below 10");
-    if (!(l->warmup_min_s >= 0 && l->warmup_max_s >= l->warmup_min_s))
-        return tg_fail(err,
-                       "'warmup_min_s' must not be negative, and 'warmup_max_s' at least that");
-    if (!(l->deadline_s > 0 && l->budget_s > 0))
-        return tg_fail(err, "'deadline_s' and 'budget_s' must be above 0");
+    if (l->stream_bytes < 1) return tg_fail(err, "'stream_bytes' must be at least 1");
     const int64_t switches[] = {l->require_release, l->require_base, l->family_watch,
                                 l->family_fail, l->fail_fast};
     for (size_t i = 0; i < sizeof switches / sizeof *switches; i++)
         if (switches[i] / 2 || switches[i] < 0)
             return tg_fail(err, "'require_release', 'require_base', 'family_watch', 'family_fail' "
                                 "and 'fail_fast' must be true or false");
-    return check_exclusive(l, err) < 0 ? -1 : check_disturbances(l, err);
+    return check_times(l, err) < 0 || check_exclusive(l, err) < 0 ? -1 : check_disturbances(l, err);
 }
 
 /* What the words say of a metric. */
