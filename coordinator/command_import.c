@@ -61,6 +61,7 @@ static int read_lines(const char *path, struct tg_lines *lines, struct tg_error 
     FILE *in = is_input ? stdin : fopen(path, "re");
     if (!in) return tg_fail(err, "cannot open '%s': %s", path, strerror(errno));
     int rc = tg_import_read(in, lines, err);
+    if (rc == 0) rc = tg_import_check_pairs(lines, err);
     if (!is_input) fclose(in);
     return rc < 0 ? tg_fail_in(err, "'%s'", path) : 0;
 }

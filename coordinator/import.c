@@ -127,14 +127,24 @@ static int by_place(const void *a, const void *b)
     return memcmp(&x->cell, &y->cell, sizeof x->cell);
 }
 
+/* The rows round by round; the caller frees. */
+static const struct tg_measurement **in_order(const struct tg_lines *lines, struct tg_error *err)
+{
+    const struct tg_measurement **sorted = calloc(lines->count, sizeof *sorted);
+    if (!sorted) {
+        tg_fail(err, "out of memory");
+        return NULL;
+    }
+    for (size_t i = 0; i < lines->count; i++) sorted[i] = &lines->rows[i];
+    qsort(sorted, lines->count, sizeof *sorted, by_place);
+    return sorted;
+}
+
 /* No cell has two rows in one round. */
 static int check_once(const struct tg_lines *lines, struct tg_error *err)
 {
-    const struct tg_measurement **sorted = calloc(lines->count, sizeof *sorted);
-    if (!sorted) return tg_fail(err, "out of memory");
-    int rc = 0;
-    for (size_t i = 0; i < lines->count; i++) sorted[i] = &lines->rows[i];
-    qsort(sorted, lines->count, sizeof *sorted, by_place);
+    const struct tg_measurement **sorted = in_order(lines, err);
+    int rc = sorted ? 0 : -1;
     for (size_t i = 1; i < lines->count && rc == 0; i++) {
         if (by_place(&sorted[i - 1], &sorted[i]) != 0) continue;
         const struct tg_measurement *first = sorted[i - 1], *second = sorted[i];
@@ -199,6 +209,29 @@ int tg_import_read(FILE *in, struct tg_lines *lines, struct tg_error *err)
     }
     *lines = read;
     return 0;
+}
+
+static bool is_one_round(const struct tg_measurement *a, const struct tg_measurement *b)
+{
+    return strcmp(a->block, b->block) == 0 && a->round == b->round && a->attempt == b->attempt;
+}
+
+int tg_import_check_pairs(const struct tg_lines *lines, struct tg_error *err)
+{
+    const struct tg_measurement **sorted = in_order(lines, err);
+    int rc = sorted ? 0 : -1;
+    for (size_t i = 0; i < lines->count && rc == 0; i++) {
+        const struct tg_measurement *m = sorted[i];
+        bool has_other = (i > 0 && is_one_round(sorted[i - 1], m)) ||
+                         (i + 1 < lines->count && is_one_round(sorted[i + 1], m));
+        if (strstr(m->block, " | ") && !has_other)
+            rc = tg_fail(err,
+                         "line %td: the other cell of its block has no line in this round; one "
+                         "that broke has a line, too",
+                         m - lines->rows + 1);
+    }
+    free(sorted);
+    return rc;
 }
 
 void tg_import_release(struct tg_lines *lines)

@@ -32,6 +32,12 @@ struct tg_lines {
  */
 int tg_import_read(FILE *in, struct tg_lines *lines, struct tg_error *err);
 
+/*
+ * Fails for a row of a block of two cells whose other cell has no row in that round: what crashed
+ * and was not written down would else be as if it had never been tried.
+ */
+int tg_import_check_pairs(const struct tg_lines *lines, struct tg_error *err);
+
 void tg_import_release(struct tg_lines *lines);
 
 /* A matrix of exactly the cells of head that the lines name; the caller frees. NULL: there is none.

@@ -294,6 +294,26 @@ static void a_measurement_does_not_stand_in_two_rounds(void **state)
     tg_import_release(&lines);
 }
 
+/* A head that crashed and left no line would be as if it had never been tried. */
+static void a_side_of_a_round_is_not_alone(void **state)
+{
+    (void)state;
+    static const char base[] = "probe=kernel kernel=i2s_avx2 build=base layer=64x256";
+    const char *const whole[] = {line(base, BLOCK, 1, "", TIME), line(CELL, BLOCK, 2, "", ""),
+                                 line(CELL, BLOCK, 1, "", TIME), line(base, BLOCK, 2, "", TIME),
+                                 line(CELL, CELL, 3, "", TIME),  NULL};
+    const char *const alone[] = {whole[0], whole[2], whole[3], whole[4], NULL};
+    struct tg_error err;
+    struct tg_lines lines = taken(whole);
+    assert_int_equal(tg_import_check_pairs(&lines, &err), 0);
+    tg_import_release(&lines);
+    lines = taken(alone);
+    assert_int_equal(tg_import_check_pairs(&lines, &err), -1);
+    assert_string_equal(err.text, "line 3: the other cell of its block has no line in this round; "
+                                  "one that broke has a line, too");
+    tg_import_release(&lines);
+}
+
 static void lines_without_a_head_make_no_matrix(void **state)
 {
     (void)state;
@@ -359,6 +379,7 @@ int main(void)
         cmocka_unit_test(what_a_matrix_asks_is_never_skipped),
         cmocka_unit_test(two_builds_of_a_model_on_a_device_are_none),
         cmocka_unit_test(a_measurement_does_not_stand_in_two_rounds),
+        cmocka_unit_test(a_side_of_a_round_is_not_alone),
         cmocka_unit_test(lines_without_a_head_make_no_matrix),
         cmocka_unit_test_setup_teardown(what_is_stored_is_what_was_read, run_make, run_remove),
         cmocka_unit_test(the_policy_without_a_policy_is_that_of_kernels),

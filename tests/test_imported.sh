@@ -206,6 +206,7 @@ spoiled 'line 2: series[0].samples[0]: number out of range' '2s/"samples":\[/"sa
 spoiled 'line 2: an object is expected' '2s/"facts":{[^}]*},//'
 spoiled 'line 2: its cell is not in its block' '2s/"cell":"probe=kernel kernel=i2s_avx2/"cell":"probe=kernel kernel=i2s_scalar/'
 spoiled "line 2: 'i2s_*' is a pattern, a cell is one" '2s/i2s_avx2/i2s_*/g'
+spoiled 'line 1: the other cell of its block has no line in this round; one that broke has a line, too' '2d'
 check 'no lines at all' refuses 'there is no measurement in it' "$TRITGATE" import /dev/null spoiled
 check 'no such file' refuses "cannot open 'nowhere'" "$TRITGATE" import nowhere spoiled
 check 'a directory that is there' refuses "'noise' exists: a new directory is expected" "$TRITGATE" import noise.jsonl noise
