@@ -79,6 +79,12 @@ void tg_judge_complete(const struct tg_limits *limits, const struct tg_rounds *r
         tg_rule_say(v, TG_INCONCLUSIVE, "inconclusive", "broken once and not yet repeated: %s",
                     rounds->reason);
         v->wants_more = true;
+    } else if (v->answer == TG_PASS && rounds->hollow + rounds->apart > rounds->count) {
+        /* The few that have one may be those that it suits. */
+        tg_rule_say(v, TG_INCONCLUSIVE, "missing", "%zu of %zu rounds give no value",
+                    rounds->hollow + rounds->apart, rounds->hollow + rounds->apart + rounds->count);
+        v->is_clock_effect = v->wants_last = false;
+        v->wants_more = true;
     } else if (v->answer == TG_INCONCLUSIVE && !*v->reason && rounds->apart) {
         snprintf(v->reason, sizeof v->reason,
                  "not decided after %zu rounds; the sides of %zu others were measured on two nodes "

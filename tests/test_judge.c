@@ -155,6 +155,18 @@ static void rounds_that_are_left_out_are_counted(void **state)
                         "left out: 2 rounds of tests whose samples are not whole");
 }
 
+static void few_rounds_with_a_value_do_not_pass(void **state)
+{
+    (void)state;
+    begin_run(MATRIX, POLICY(BUILDS));
+    made_rounds(&run, &plan, 0, 0, 12, 0, 0.001);
+    for (size_t i = 0; i < 12; i += 2) run.rows[i].facts.quads = 99;
+    assert_int_equal(decide_run(), TG_PASS); /* as many as without */
+    run.rows[12].unpaired = 1;
+    assert_int_equal(decide_run(), TG_INCONCLUSIVE);
+    assert_string_equal(decision.verdicts[0].reason, "7 of 12 rounds give no value");
+}
+
 /* As under another policy: the rows are there, and have another metric. */
 static void a_metric_that_was_not_measured_is_named(void **state)
 {
@@ -332,6 +344,7 @@ int main(void)
         TEST(samples_without_a_value_are_named),
         TEST(error_rates_above_the_usual_ones_are_said),
         TEST(rounds_that_are_left_out_are_counted),
+        TEST(few_rounds_with_a_value_do_not_pass),
         TEST(what_is_left_is_told_in_seconds_as_rounds_took_them),
         TEST(a_metric_that_was_not_measured_is_named),
         TEST(a_broken_device_is_named),
