@@ -11,6 +11,7 @@
 #include "results/digest.h"
 #include "results/metric.h"
 
+#define ROUNDING     1e-9 /* a cosine may be so much above 1 */
 #define NAME_LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_"
 
 /* A cell as a line may name it: one, with counts from 1 on, of a build that there is. */
@@ -63,6 +64,9 @@ static int check_series(const struct tg_series *series, struct tg_error *err)
     for (size_t k = 0; k < series->count; k++)
         if (metric->sign == TG_POSITIVE && !(series->samples[k] > 0))
             return tg_fail(err, "metric '%s' has a sample that is not above 0", metric->name);
+        else if (metric->sign == TG_SHARE && series->samples[k] > 1 + ROUNDING)
+            return tg_fail(err, "metric '%s' has a sample above 1: 0.99 stands for 99 %%",
+                           metric->name);
     return 0;
 }
 

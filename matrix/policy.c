@@ -217,6 +217,8 @@ static int check_limit(const struct tg_rule *r, const struct traits *m, const ch
     }
     if (strcmp(m->sign, "positive") == 0 && !(r->limit > 0))
         return tg_fail(err, "the limit of '%s' must be above 0", r->metric);
+    if (strcmp(m->sign, "share") == 0 && r->limit > 1)
+        return tg_fail(err, "the limit of '%s' is at most 1: 0.99 stands for 99 %%", r->metric);
     if ((strcmp(reading, "least") == 0 && r->fail_limit >= r->limit) ||
         (strcmp(reading, "most") == 0 && r->fail_limit <= r->limit))
         return tg_fail(err, "'fail_limit' must be worse than 'limit'");

@@ -29,7 +29,7 @@ static const struct tg_word known_list[] = {
     {"rule", "scaling", "cells=pair reading=growth"},
     {"rule", "determinism", "cells=one reading=same"},
     {"metric", "call_time", "nature=sampled sign=positive unit=s"},
-    {"metric", "kernel_accuracy", "nature=fixed sign=any unit=1"},
+    {"metric", "kernel_accuracy", "nature=fixed sign=share unit=1"},
     {"metric", "held_memory", "nature=sampled sign=positive unit=B"},
     {"metric", "layer_memory", "nature=fixed sign=positive unit=B"},
 };

@@ -100,6 +100,9 @@ static void lines_that_cannot_be_are_refused_by_their_number(void **state)
         {line(CELL, CELL, 1, "",
               "{\"metric\":\"codec_exact\",\"samples\":[1,1],\"turn\":[0,0],\"begun\":[0,0]}"),
          "line 2: metric 'codec_exact' is fixed: it has one sample"},
+        {line(CELL, CELL, 1, "",
+              "{\"metric\":\"codec_exact\",\"samples\":[87.5],\"turn\":[0],\"begun\":[0]}"),
+         "line 2: metric 'codec_exact' has a sample above 1: 0.99 stands for 99 %"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         const char *const texts[] = {line(CELL, BLOCK, 1, "", TIME), rows[i].line, NULL};

@@ -44,7 +44,7 @@ static void an_accuracy_is_fixed_and_better_when_higher(void **state)
     assert_non_null(accuracy);
     assert_int_equal(accuracy->better, TG_HIGHER);
     assert_int_equal(accuracy->nature, TG_FIXED);
-    assert_int_equal(accuracy->sign, TG_ANY);
+    assert_int_equal(accuracy->sign, TG_SHARE);
 }
 
 static void bytes_and_what_is_fixed_are_not_of_time(void **state)

@@ -243,6 +243,8 @@ static void a_rule_names_only_what_there_is(void **state)
          "rule 'ceiling' needs a 'limit'"},
         {"\"ceiling\", \"metric\": \"call_time\", \"limit\": 0",
          "the limit of 'call_time' must be above 0"},
+        {"\"floor\", \"metric\": \"kernel_accuracy\", \"limit\": 99.8",
+         "the limit of 'kernel_accuracy' is at most 1: 0.99 stands for 99 %"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         assert_rule_refused(rows[i][0], rows[i][1]);

@@ -33,7 +33,7 @@ static void the_words_are_those_of_the_tables(void **state)
     assert_trait(&words, "rule", "ceiling", "cells", "one");
     assert_trait(&words, "metric", "call_time", "nature", "sampled");
     assert_trait(&words, "metric", "kernel_accuracy", "nature", "fixed");
-    assert_trait(&words, "metric", "kernel_accuracy", "sign", "any");
+    assert_trait(&words, "metric", "kernel_accuracy", "sign", "share");
     static const char *const others[][2] = {
         {"probe", "kernel"},     {"build", "head"},        {"build", "base"},
         {"build", "copy"},       {"model", "bitnet-2b"},   {"layer", "attn_q"},

@@ -59,7 +59,7 @@ static void a_trait_belongs_to_its_axis(void **state)
     assert_true(tg_words_have_trait(&known, "kernel", "op", "unpack"));
     assert_false(tg_words_have_trait(&known, "kernel", "op", "pack"));
     assert_false(tg_words_have_trait(&known, "kernel", "sign", NULL));
-    assert_true(tg_words_have_trait(&known, "metric", "sign", "any"));
+    assert_true(tg_words_have_trait(&known, "metric", "sign", "share"));
 }
 
 static void a_pattern_has_a_mark(void **state)
