@@ -71,7 +71,7 @@ static void play_talker(void)
 {
     for (int i = 0; i < 20000; i++) printf("line %d\n", i);
     fflush(stdout);
-    fprintf(stderr, "the\tlast\nwords \xc3\xa9");
+    fprintf(stderr, "the\tlast\nwords\x7f\xc3\xa9");
 }
 
 /* Starts a child of its own that is tied to it, and tells both process ids. */

@@ -191,7 +191,8 @@ static void keep_last(struct tg_child *child, const char *bytes, size_t count)
     }
     const size_t kept = child->tail_used < most - count ? child->tail_used : most - count;
     memmove(child->tail, child->tail + child->tail_used - kept, kept);
-    for (size_t i = 0; i < count; i++) child->tail[kept + i] = bytes[i] < ' ' ? ' ' : bytes[i];
+    for (size_t i = 0; i < count; i++)
+        child->tail[kept + i] = bytes[i] < ' ' || bytes[i] > '~' ? ' ' : bytes[i];
     child->tail_used = kept + count;
     child->tail[child->tail_used] = 0;
 }
