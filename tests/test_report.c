@@ -294,6 +294,32 @@ static void a_receipt_is_json_that_agrees_with_the_decision(void **state)
     tg_json_release(&file);
 }
 
+/* Such as a text that was cut within a letter has: JSON is UTF-8. */
+static void bytes_of_no_letter_are_question_marks_in_a_receipt(void **state)
+{
+    (void)state;
+    static const char *const texts[][2] = {
+        {"caf\xc3\xa9 \xe2\x86\x92 \xf0\x9f\x98\x80", "caf\xc3\xa9 \xe2\x86\x92 \xf0\x9f\x98\x80"},
+        {"cut \xc3", "cut ?"},
+        {"cut \xf0\x9f\x98", "cut ???"},
+        {"\xe9\xff\x80 latin", "??? latin"},
+        {"\xc0\xaf long", "?? long"},
+        {"\xe0\x80\xaf long", "??? long"},
+        {"\xed\xa0\x80 half", "??? half"},
+        {"\xf4\x90\x80\x80 beyond", "???? beyond"},
+    };
+    make_failing_run();
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        char wanted[100];
+        snprintf(decision.verdicts[0].reason, sizeof decision.verdicts[0].reason, "%s",
+                 texts[i][0]);
+        snprintf(wanted, sizeof wanted, "\"reason\": \"%s\"", texts[i][1]);
+        char *text = written(tg_report_find("receipt"));
+        if (!strstr(text, wanted)) fail_msg("nowhere: %s", wanted);
+        free(text);
+    }
+}
+
 static void each_kind_of_rule_says_its_numbers_in_their_units(void **state)
 {
     (void)state;
@@ -444,6 +470,7 @@ int main(void)
         cmocka_unit_test(what_is_needed_is_a_range),
         TEST(what_a_process_said_cannot_break_a_table),
         TEST(a_receipt_is_json_that_agrees_with_the_decision),
+        TEST(bytes_of_no_letter_are_question_marks_in_a_receipt),
         TEST(each_kind_of_rule_says_its_numbers_in_their_units),
         TEST(what_is_worse_is_said_once_in_words_of_the_metric),
         TEST(every_report_with_a_file_is_written),
