@@ -13,6 +13,7 @@ const double tg_sequential_score_scale = 0.8;
 const double tg_sequential_prior = 0.1; /* precision of theta / sd: about 3 is expected */
 
 static const double LARGEST = 1e100; /* its square is finite, and sums of it */
+static const double TIE = 1e-9;      /* as of lines: what is that close to the floor is at it */
 
 static double clip(double value, double limit)
 {
@@ -69,7 +70,7 @@ static double log_mean(const double *log_products)
 double tg_sequential_symmetry_add(struct tg_symmetry *s, double d)
 {
     assert(isfinite(d) && s->rounds < s->room);
-    const double shift = clip(d - s->floor, DBL_MAX);
+    const double shift = fabs(d - s->floor) < TIE ? 0 : clip(d - s->floor, DBL_MAX);
     const double z = score(s, shift);
 
     for (size_t i = 0; i < TG_SEQUENTIAL_STAKES; i++)

@@ -44,9 +44,10 @@ void tg_sequential_symmetry_init(struct tg_symmetry *s, double floor, double *di
  * Adds a round and returns log E+.
  *
  * With the score z = (D - floor) / (0.8 * median of the earlier |D - floor|), cut to -1..1 (in the
- * first two rounds, and where that median is 0, its sign), E+ is the mean over the stakes
- * l = .1 .3 .5 .75 .9 .99 of the products of 1 + l z. One round at most doubles it, so that
- * reaching a line takes log2(line) rounds at least.
+ * first two rounds, and where that median is 0, its sign; 0 for a D within 1e-9 of the floor, so
+ * that the last bit of a logarithm is no evidence), E+ is the mean over the stakes l = .1 .3 .5 .75
+ * .9 .99 of the products of 1 + l z. One round at most doubles it, so that reaching a line takes
+ * log2(line) rounds at least.
  *
  * Source: de la Pena, Ann. Probab. 27 (1999) 537-564; Ramdas, Ruf, Larsson & Koolen,
  * arXiv:2009.03167 (symmetric laws).
