@@ -222,7 +222,8 @@ static bool is_eligible(const struct tg_plan *plan, size_t test)
 {
     const struct tg_test *t = &plan->spec.tests[test];
     const struct tg_rule *rule = &plan->policy.rules[t->rule];
-    return !t->is_shadow && plan->prospects[test].fate == TG_TO_MEASURE && t->has_to &&
+    return !t->is_shadow && !tg_plan_is_optional(plan, test) &&
+           plan->prospects[test].fate == TG_TO_MEASURE && t->has_to &&
            strcmp(rule->axis, "build") == 0 &&
            strcmp(tg_rule_find(rule->rule)->reading, "slowdown") == 0;
 }

@@ -167,6 +167,13 @@ static void a_plan_has_families_of_devices_and_models(void **state)
     assert_int_equal(tg_family_count(families), 0);
     assert_false(tg_family_wants(families, 0));
     tg_family_destroy(families);
+
+    /* What is optional fails nothing, together neither. */
+    plan.policy.limits.family_watch = 1;
+    plan.policy.rules[0].optional = 1;
+    assert_int_equal(tg_family_create(&plan, &families, &err), 0);
+    assert_int_equal(tg_family_count(families), 0);
+    tg_family_destroy(families);
     tg_plan_release(&plan);
 }
 
