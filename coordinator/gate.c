@@ -309,9 +309,12 @@ static int judge_families(const struct tg_plan *plan, const struct tg_rows *rows
     if (tg_family_create(plan, &families, err) < 0) return -1;
     int rc = 0;
     for (size_t i = 0; tg_family_count(families) && rc == 0 && i < plan->spec.test_count; i++) {
+        const struct tg_verdict *v = &d->verdicts[i];
         if (!plan->spec.tests[i].has_to || plan->spec.tests[i].is_shadow) continue;
-        /* What was accepted, or is the clock's, is no loss of the family. */
-        if (d->verdicts[i].accepted || d->verdicts[i].is_clock_effect) continue;
+        /* Of an accepted loss, of one of the clock, and of what decides nothing, it has nothing. */
+        if (v->accepted || v->is_clock_effect ||
+            (v->answer == TG_INCONCLUSIVE && strcmp(v->word, "inconclusive") != 0))
+            continue;
         tg_pulse();
         rc = tg_judge_gather(plan, i, rows, &rounds, err);
         if (rc < 0) break;
