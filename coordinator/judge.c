@@ -296,7 +296,7 @@ static struct tg_verdict judge_rounds(const struct tg_plan *plan, const struct t
     }
     if (v.odd_node >= 0) tell_canaries(rounds, &v);
     if (v.is_clock_effect) tell_clocks(rounds, &v);
-    tg_judge_limits(rule, test, rounds, &v);
+    if (!v.is_broken) tg_judge_limits(rule, test, rounds, &v);
     look_at_clocks(&plan->policy.limits, rounds, &v);
     look_at_disturbances(&plan->policy.limits, rounds, &v);
     v.left_out = rounds->hollow;

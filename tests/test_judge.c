@@ -56,6 +56,18 @@ static void a_time_below_the_limit_decides_nothing(void **state)
     }
 }
 
+/* Who remembers results that are right is found out when one is not. */
+static void what_is_wrong_fails_whatever_it_takes(void **state)
+{
+    (void)state;
+    begin_run(MATRIX, POLICY(BUILDS));
+    made_rounds(&run, &plan, 0, 0, 6, 0, 0.001);
+    made_broken(&run, &plan, 0, 6, TG_WRONG, TG_MEASURED, "3 is not 4");
+    limit(NULL, 1);
+    assert_int_equal(decide_run(), TG_FAIL);
+    assert_string_equal(decision.verdicts[0].word, "wrong");
+}
+
 static void an_honest_time_has_a_share(void **state)
 {
     (void)state;
@@ -337,6 +349,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_teardown(name, end)
     const struct CMUnitTest tests[] = {
         TEST(a_time_below_the_limit_decides_nothing),
+        TEST(what_is_wrong_fails_whatever_it_takes),
         TEST(an_honest_time_has_a_share),
         TEST(an_impossible_base_makes_no_failure),
         TEST(one_cell_by_itself_is_held_against_its_limit_too),
