@@ -382,21 +382,30 @@ static bool was_run(const struct tg_rows *rows, size_t block)
     return false;
 }
 
-/* By its stored baseline, if that answers, else by its own rounds. */
+/*
+ * By its stored baseline, if that answers, else by its own rounds; where these are there all the
+ * same, as for another rule, and fail, no stored number excuses that.
+ */
 static int judge_measured(const struct tg_plan *plan, size_t test, const struct tg_rows *rows,
                           const struct tg_rounds *own, struct tg_verdict *verdict,
                           struct tg_error *err)
 {
     struct tg_rounds gathered = {0};
+    struct tg_verdict quiet = {.answer = TG_FAIL};
     if (plan->lookouts[test].cell) {
         int answered = tg_lookout_judge(plan, test, rows, verdict, err);
-        if (answered) return answered < 0 ? -1 : 0;
+        if (answered < 0) return -1;
+        size_t block = plan->spec.tests[test].block;
+        bool has_own = block != plan->lookouts[test].block && has_rows(rows, block);
+        if (answered && (verdict->answer != TG_PASS || !has_own)) return 0;
+        if (answered) quiet = *verdict;
     }
     bool is_brief = own != NULL;
     if (!own && tg_judge_gather(plan, test, rows, &gathered, err) < 0) return -1;
     if (!own) own = &gathered;
     *verdict = judge_rounds(plan, &plan->spec.tests[test], own, is_brief);
     look_ahead(plan, &plan->spec.tests[test], own, verdict);
+    if (quiet.answer == TG_PASS && verdict->answer != TG_FAIL) *verdict = quiet;
     tg_evidence_release(&gathered);
     return 0;
 }

@@ -149,6 +149,36 @@ static void an_alarm_leaves_it_to_the_duet(void **state)
     assert_int_equal(judge().answer, TG_FAIL);
 }
 
+/* Another rule may have its builds measured side by side, or an earlier run that is judged along.
+ */
+static void what_the_duet_shows_to_fail_is_not_quiet(void **state)
+{
+    (void)state;
+    store(POLICY(SLOWER), PAIR, steady, 5);
+    plan_with(POLICY(SLOWER), MADE_BASE);
+    for (int64_t r = 0; r < 5; r++) put_head(r, 0);
+    assert_string_equal(judge().word, "unchanged (baseline)");
+    made_rounds(&run, &plan, 0, 0, 3, 0.2, 0.001);
+    assert_string_equal(judge().word, "unchanged (baseline)"); /* open */
+    made_rounds(&run, &plan, 0, 3, 20, 0.2, 0.001);
+    assert_int_equal(judge().answer, TG_FAIL);
+    assert_memory_equal(judge().word, "slower", 6);
+}
+
+/* Without base its own rounds are those of head and its copy, which say nothing of an older build.
+ */
+static void a_copy_is_no_duet(void **state)
+{
+    (void)state;
+    store(POLICY(SLOWER), PAIR, steady, 5);
+    plan_with(POLICY(SLOWER), NULL);
+    assert_int_equal(plan.lookouts[0].block, plan.spec.tests[0].block);
+    for (int64_t r = 0; r < 5; r++) put_head(r, 0);
+    assert_string_equal(judge().word, "unchanged (baseline)");
+    made_rounds(&run, &plan, 0, 5, 30, 0.2, 0.001);
+    assert_string_equal(judge().word, "unchanged (baseline)");
+}
+
 static void sessions_that_scatter_leave_it_to_the_duet(void **state)
 {
     (void)state;
@@ -327,6 +357,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(head_where_it_was_passes_without_base),
         TEST(an_alarm_leaves_it_to_the_duet),
+        TEST(what_the_duet_shows_to_fail_is_not_quiet),
+        TEST(a_copy_is_no_duet),
         TEST(sessions_that_scatter_leave_it_to_the_duet),
         TEST(without_the_library_an_alarm_is_suspect),
         TEST(too_few_sessions_without_the_library_say_nothing),
