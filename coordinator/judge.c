@@ -98,7 +98,7 @@ void tg_judge_complete(const struct tg_limits *limits, const struct tg_rounds *r
     } else if (v->answer == TG_INCONCLUSIVE && !*v->reason && rounds->hollow) {
         snprintf(v->reason, sizeof v->reason,
                  "not decided after %zu rounds; the samples of %zu others give no value: they are "
-                 "not two of each side in every four turns",
+                 "too few, or not two of each side in every four turns",
                  v->rounds, rounds->hollow);
     } else if (v->answer == TG_INCONCLUSIVE && !*v->reason) {
         snprintf(v->reason, sizeof v->reason, "not decided after %zu round%s", v->rounds,
