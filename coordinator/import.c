@@ -64,6 +64,8 @@ static int check_series(const struct tg_series *series, struct tg_error *err)
     for (size_t k = 0; k < series->count; k++)
         if (metric->sign == TG_POSITIVE && !(series->samples[k] > 0))
             return tg_fail(err, "metric '%s' has a sample that is not above 0", metric->name);
+        else if (metric->sign == TG_AMOUNT && !(series->samples[k] >= 0))
+            return tg_fail(err, "metric '%s' has a sample below 0", metric->name);
         else if (metric->sign == TG_SHARE && series->samples[k] > 1 + ROUNDING)
             return tg_fail(err, "metric '%s' has a sample above 1: 0.99 stands for 99 %%",
                            metric->name);

@@ -74,7 +74,7 @@ static void add_tables(struct list *list)
     }
     for (size_t i = 0; i < tg_hardware_type.field_count; i++)
         add(list, "hardware", tg_hardware_type.fields[i].name, "");
-    static const char *const signs[] = {"positive", "any", "share"};
+    static const char *const signs[] = {"positive", "amount", "any", "share"};
     for (size_t i = 0; i < tg_metric_count(); i++) {
         const struct tg_metric *m = tg_metric_at(i);
         snprintf(traits, sizeof traits, "nature=%s sign=%s unit=%s",

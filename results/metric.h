@@ -9,7 +9,7 @@
 
 enum tg_better { TG_LOWER, TG_HIGHER };
 enum tg_nature { TG_SAMPLED, TG_FIXED };
-enum tg_sign { TG_POSITIVE, TG_ANY, TG_SHARE };
+enum tg_sign { TG_POSITIVE, TG_AMOUNT, TG_ANY, TG_SHARE };
 
 struct tg_metric {
     const char *name;

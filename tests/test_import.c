@@ -101,6 +101,10 @@ static void lines_that_cannot_be_are_refused_by_their_number(void **state)
               "{\"metric\":\"codec_exact\",\"samples\":[1,1],\"turn\":[0,0],\"begun\":[0,0]}"),
          "line 2: metric 'codec_exact' is fixed: it has one sample"},
         {line(CELL, CELL, 1, "",
+              "{\"metric\":\"parity_numeric\",\"samples\":[-0.1],\"turn\":[0],"
+              "\"begun\":[0]}"),
+         "line 2: metric 'parity_numeric' has a sample below 0"},
+        {line(CELL, CELL, 1, "",
               "{\"metric\":\"codec_exact\",\"samples\":[87.5],\"turn\":[0],\"begun\":[0]}"),
          "line 2: metric 'codec_exact' has a sample above 1: 0.99 stands for 99 %"},
     };
