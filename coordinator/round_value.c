@@ -32,11 +32,18 @@ static bool is_whole(const struct tg_measurement *m, const struct tg_series *s,
     return (int64_t)s->count == 2 * m->facts.quads;
 }
 
-/* What is measured once in a round, as loading a model: not what samples are taken of in turn. */
+/*
+ * What is measured once in a round, as loading a model: not what samples are taken of in turn, and
+ * which are there, too.
+ */
 static bool is_once(const struct tg_measurement *m, const struct tg_series *s)
 {
     const char *sampled = tg_probe_metric(&m->cell);
-    return s->count == 1 && m->facts.quads > 0 && (!sampled || strcmp(sampled, s->metric) != 0);
+    bool is_beside = false;
+    for (size_t i = 0; i < m->series_count; i++)
+        is_beside = is_beside || (int64_t)m->series[i].count == 2 * m->facts.quads;
+    return s->count == 1 && m->facts.quads > 0 && is_beside &&
+           (!sampled || strcmp(sampled, s->metric) != 0);
 }
 
 static int value_of_quads(const struct tg_whole_round *r, double *value)

@@ -117,12 +117,17 @@ static void what_is_measured_once_a_round_is_compared_as_it_is(void **state)
 {
     (void)state;
     static const double slow[] = {3}, fast[] = {2}, two[] = {2, 2}, zero[] = {0};
+    static const double ten[10] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
     double v = 7;
     of.facts.quads = to.facts.quads = 5;
     tg_cell_parse("probe=model model=tiny profile=decode_32", &of.cell, NULL);
     to.cell = of.cell;
     add(&of, "load_time", 1, slow);
     add(&to, "load_time", 1, fast);
+    /* Who tells of quads, and has one sample, has not whole ones. */
+    assert_int_equal(value("noninferior", "load_time", 1, &v), -1);
+    add(&of, "decode_rate", 10, ten);
+    add(&to, "decode_rate", 10, ten);
     assert_int_equal(value("noninferior", "load_time", 1, &v), 0);
     assert_true(fabs(v - log(1.5)) < 1e-12);
     add(&to, "load_time", 1, zero);
