@@ -271,8 +271,8 @@ template <class Form> static constexpr choice choice_of(bool is_small)
 
 /*
  * Those that were best on an H200 for layers of 2560 to 14336 rows and columns: the first counts
- * that has room for all columns of a row and for the rows of a block; else the last that has the
- * columns, with more blocks.
+ * that has room for all columns of a row and for the rows of a block; else the one of those for the
+ * columns that has most rows, in more blocks.
  */
 static const choice choices[] = {
     choice_of<form<row_sums, 2, 0, 1, 448, 2>>(true),
@@ -303,13 +303,15 @@ extern "C" void tg_kernel_i2s_cuda(const struct tg_problem *p)
     if (rows == 0 || p->batch == 0) return;
     const device &d = this_device();
     const bool is_small = rows * p->cols / 4 <= SMALL_BYTES * d.multiprocessors;
-    const int64_t each = quotient(quotient(rows, quotient(d.multiprocessors, 2)), 8) * 8;
+    const int64_t half = d.multiprocessors > 1 ? d.multiprocessors / 2 : 1;
+    const int64_t each = quotient(quotient(rows, half), 8) * 8;
     const choice *chosen = NULL;
     for (const choice &i : choices) {
         if (i.chunks < chunks_of(c) || (i.has_shelf && d.major < 9)) continue;
         if (i.is_small && !is_small) continue;
-        chosen = &i;
-        if (i.is_small || each <= 16 * i.tiles) break;
+        const bool has_room = i.is_small || each <= 16 * i.tiles;
+        if (!chosen || has_room || i.tiles > chosen->tiles) chosen = &i;
+        if (has_room) break;
     }
     if (!chosen)
         launch_rounds(c, p->stream);
