@@ -38,10 +38,13 @@ static __device__ inline void tg_cluster_meet()
                      : "memory");
 }
 
-/* All blocks of the cluster run, when all threads have said the one and waited for the other. */
+/*
+ * All blocks of the cluster run, when all threads have said the one and waited for the other; lanes
+ * of a warp may say it at different times.
+ */
 static __device__ inline void tg_cluster_here()
 {
-    asm volatile("barrier.cluster.arrive.relaxed.aligned;" ::: "memory");
+    asm volatile("barrier.cluster.arrive.relaxed;" ::: "memory");
 }
 
 static __device__ inline void tg_cluster_wait()
