@@ -415,6 +415,8 @@ static void a_round_holds_its_part_and_shares_what_is_around_it(void **state)
     } rows[] = {
         {"node", "node", NULL, "numa1"},
         {"memory", "numa1", "node", "core6"},
+        /* Its caches are not known: then a domain is as a cache. */
+        {"cache", "numa1", "node", "core6"},
         {"core", "core6", "numa1", "core4"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {

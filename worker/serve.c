@@ -237,7 +237,8 @@ struct holds {
 /*
  * Takes what a round has for itself: its GPU; and its part of the node, within others that may hold
  * other parts. Of cores each is held, since other runs may have dealt them otherwise. All take them
- * in the same order, from the node down to cores in rising order.
+ * in the same order, from the node down to cores in rising order. What has the name of what it is
+ * in, as a cache that is not known has, is held once: a second lock would wait for the first.
  */
 static void take(struct tg_worker *w, bool is_apart, struct holds *holds)
 {
@@ -245,9 +246,11 @@ static void take(struct tg_worker *w, bool is_apart, struct holds *holds)
     holds->count = 0;
     if (*own_gpu(w)) holds->descriptors[holds->count++] = lock(w, own_gpu(w), LOCK_EX);
     if (is_apart) return;
-    for (int i = 0; i <= (int)place->exclusive && i < TG_EXCLUSIVE_CORE; i++)
-        holds->descriptors[holds->count++] = lock(w, place->shares[i],
-                                                  i == (int)place->exclusive ? LOCK_EX : LOCK_SH);
+    for (int i = 0; i <= (int)place->exclusive && i < TG_EXCLUSIVE_CORE; i++) {
+        bool is_own = i == (int)place->exclusive;
+        if (!is_own && strcmp(place->shares[i], place->shares[i + 1]) == 0) continue;
+        holds->descriptors[holds->count++] = lock(w, place->shares[i], is_own ? LOCK_EX : LOCK_SH);
+    }
     if (place->exclusive != TG_EXCLUSIVE_CORE) return;
     for (int i = place->core_count - 1; i >= 0; i--) {
         char name[32];
