@@ -369,6 +369,42 @@ static void this_machine_has_a_place(void **state)
     assert_true(place.core >= 0);
 }
 
+static void cores_are_held_by_their_first_thread_and_in_their_caches(void **state)
+{
+    (void)state;
+    /* Of core 0-1 a cgroup leaves thread 1 alone. */
+    struct tg_place place = find_for("cgroup", (struct tg_place_wish){0, 1, TG_EXCLUSIVE_MEMORY});
+    assert_int_equal(place.core_count, 2);
+    assert_int_equal(place.cores[1], 1);
+    assert_int_equal(place.held[1], 0);
+    assert_int_equal(place.held[0], 2);
+    assert_int_equal(place.caches[0], -1);
+    place = find_for("pack:1 numa:1 l3:2 core:2 pu:2",
+                     (struct tg_place_wish){0, 1, TG_EXCLUSIVE_CORE});
+    assert_int_equal(place.core_count, 3);
+    assert_int_equal(place.caches[0], 4);
+    assert_int_equal(place.caches[1], 4);
+    assert_int_equal(place.caches[2], 0);
+    assert_string_equal(place.shares[TG_EXCLUSIVE_CACHE], "cache4");
+}
+
+/* A part of this machine, for a process that may use one core of it. Exits as the next one. */
+static int find_from_each_core(void)
+{
+    struct tg_place all, one;
+    struct tg_error err;
+    const struct tg_place_wish wish = {0, 1, TG_EXCLUSIVE_CACHE};
+    if (tg_place_find(NULL, NULL, &wish, &all, &err) < 0) return 1;
+    for (int i = 0; i < all.core_count; i++) {
+        if (tg_place_bind(all.cores[i], &err) < 0) return 2;
+        if (tg_place_find(NULL, NULL, &wish, &one, &err) < 0) return 3;
+        if (one.core_count != 1 || one.core != all.cores[i]) return 4;
+        for (int s = 0; s < TG_EXCLUSIVE_CORE; s++)
+            if (strcmp(one.shares[s], all.shares[s]) != 0) return 5 + s;
+    }
+    return 0;
+}
+
 /* In a process of its own, since it is bound. Exits with 0, or with the step that failed. */
 static int bind_and_leave(void)
 {
@@ -387,17 +423,28 @@ static int bind_and_leave(void)
     return strcmp(err.text, "cannot bind to core 1023: Invalid argument") == 0 ? 0 : 8;
 }
 
-static void ranks_leave_the_timed_core_and_cells_are_bound_to_it(void **state)
+static void assert_goes_well(int (*steps)(void))
 {
-    (void)state;
     int status;
     fflush(stdout);
     pid_t child = fork();
     assert_true(child >= 0);
-    if (child == 0) _exit(bind_and_leave());
+    if (child == 0) _exit(steps());
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_true(WIFEXITED(status));
     assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+static void a_part_has_one_name_whatever_cores_a_process_may_use(void **state)
+{
+    (void)state;
+    assert_goes_well(find_from_each_core);
+}
+
+static void ranks_leave_the_timed_core_and_cells_are_bound_to_it(void **state)
+{
+    (void)state;
+    assert_goes_well(bind_and_leave);
 }
 
 int main(void)
@@ -414,6 +461,8 @@ int main(void)
         cmocka_unit_test(cores_are_named_as_taskset_reads_them),
         cmocka_unit_test(a_topology_that_cannot_be_read_is_refused),
         cmocka_unit_test(this_machine_has_a_place),
+        cmocka_unit_test(cores_are_held_by_their_first_thread_and_in_their_caches),
+        cmocka_unit_test(a_part_has_one_name_whatever_cores_a_process_may_use),
         cmocka_unit_test(ranks_leave_the_timed_core_and_cells_are_bound_to_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

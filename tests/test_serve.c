@@ -25,13 +25,18 @@
 #define CELL "probe=kernel kernel=i2s_scalar layer=16x128"
 #define COPY "probe=kernel kernel=i2s_scalar build=copy layer=16x128"
 
-static struct tg_worker *start_with(const char *gpus)
+static struct tg_worker *start_on(const char *topology, const char *gpus, int index)
 {
-    const struct tg_identity identity = {"node-a", TG_TEST_DATA "/two_sockets.xml", gpus};
+    const struct tg_identity identity = {"node-a", topology, gpus};
     struct tg_worker *worker = NULL;
     struct tg_error err;
-    if (tg_serve_open(3, 1, 2, &identity, &worker, &err) < 0) fail_msg("%s", err.text);
+    if (tg_serve_open(3, index, 2, &identity, &worker, &err) < 0) fail_msg("%s", err.text);
     return worker;
+}
+
+static struct tg_worker *start_with(const char *gpus)
+{
+    return start_on(TG_TEST_DATA "/two_sockets.xml", gpus, 1);
 }
 
 static struct tg_worker *start(void)
@@ -406,22 +411,26 @@ static void *run_round(void *opaque)
     return NULL;
 }
 
-/* Worker 1 of 2 on two_sockets.xml: domain 1, whose cores are 4 and 6. */
+/* Worker 1 of 2: domain 1, whose cores are 4 and 6; or cores 2 and 3, of two caches. */
 static void a_round_holds_its_part_and_shares_what_is_around_it(void **state)
 {
     (void)state;
+    static const char sockets[] = TG_TEST_DATA "/two_sockets.xml",
+                      caches[] = "synthetic:l3:2 core:3 pu:1";
     static const struct {
-        const char *exclusive, *held, *shared, *not_held;
+        const char *topology, *exclusive, *held, *shared, *not_held;
     } rows[] = {
-        {"node", "node", NULL, "numa1"},
-        {"memory", "numa1", "node", "core6"},
+        {sockets, "node", "node", NULL, "numa1"},
+        {sockets, "memory", "numa1", "node", "core6"},
         /* Its caches are not known: then a domain is as a cache. */
-        {"cache", "numa1", "node", "core6"},
-        {"core", "core6", "numa1", "core4"},
+        {sockets, "cache", "numa1", "node", "core6"},
+        {sockets, "core", "core6", "numa1", "core4"},
+        {caches, "core", "core2", "cache0", "core4"},
+        {caches, "core", "core3", "cache3", "core4"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         pthread_t thread;
-        struct look look = {.worker = start()};
+        struct look look = {.worker = start_on(rows[i].topology, NULL, 1)};
         announce_for(look.worker, rows[i].exclusive);
         open_run(look.worker, run_directory);
         atomic_init(&look.is_done, false);

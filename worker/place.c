@@ -21,9 +21,10 @@ static int choose(hwloc_topology_t topology, const char *path)
     return hwloc_topology_set_xml(topology, path);
 }
 
-static int load(const char *path, hwloc_topology_t *topology, struct tg_error *err)
+static int load(const char *path, bool is_whole, hwloc_topology_t *topology, struct tg_error *err)
 {
     if (hwloc_topology_init(topology) < 0) return tg_fail(err, "cannot read this machine");
+    if (is_whole) hwloc_topology_set_flags(*topology, HWLOC_TOPOLOGY_FLAG_INCLUDE_DISALLOWED);
     if (choose(*topology, path) < 0) {
         hwloc_topology_destroy(*topology);
         return tg_fail(err, "cannot read topology '%s': %s", path, strerror(errno));
@@ -32,6 +33,7 @@ static int load(const char *path, hwloc_topology_t *topology, struct tg_error *e
         hwloc_topology_destroy(*topology);
         return tg_fail(err, "cannot read %s", path ? path : "this machine");
     }
+    if (is_whole) return 0;
     /* Only what this process may use: taskset, mpirun and batch systems say so by its affinity. */
     hwloc_bitmap_t mine = hwloc_bitmap_alloc();
     if (!path && hwloc_get_cpubind(*topology, mine, HWLOC_CPUBIND_PROCESS) == 0 &&
@@ -103,17 +105,21 @@ static void release(struct machine *m)
 }
 
 /*
- * Finds the memory domains with a core that may be timed. A second kind of memory at the same cores
- * (such as HBM beside DDR) is not another domain.
+ * Finds the memory domains with a core that may be timed; of the whole machine all, also those that
+ * are others' to use. A second kind of memory at the same cores (such as HBM beside DDR) is not
+ * another domain.
  */
-static int read_machine(const char *path, struct machine *m, struct tg_error *err)
+static int read_machine(const char *path, bool is_whole, struct machine *m, struct tg_error *err)
 {
     hwloc_obj_t node = NULL;
     *m = (struct machine){0};
-    if (load(path, &m->topology, err) < 0) return -1;
+    if (load(path, is_whole, &m->topology, err) < 0) return -1;
     int most = hwloc_get_nbobjs_by_type(m->topology, HWLOC_OBJ_NUMANODE);
     m->domains = calloc((size_t)(most > 0 ? most : 1), sizeof *m->domains);
-    hwloc_bitmap_t fast = fastest(m->topology), seen = hwloc_bitmap_alloc();
+    hwloc_bitmap_t fast = is_whole
+                              ? hwloc_bitmap_dup(hwloc_topology_get_topology_cpuset(m->topology))
+                              : fastest(m->topology);
+    hwloc_bitmap_t seen = hwloc_bitmap_alloc();
     m->has_slow = !hwloc_bitmap_isequal(fast, hwloc_topology_get_topology_cpuset(m->topology));
     while (m->domains &&
            (node = hwloc_get_next_obj_by_type(m->topology, HWLOC_OBJ_NUMANODE, node))) {
@@ -176,12 +182,23 @@ static int caches(const struct machine *m, int domain, int index, hwloc_bitmap_t
     return count;
 }
 
+/* The core of a hardware thread, NULL where cores are not known. */
+static hwloc_obj_t core_of(const struct machine *m, int number)
+{
+    hwloc_obj_t thread = hwloc_get_pu_obj_by_os_index(m->topology, (unsigned)number);
+    return thread ? hwloc_get_ancestor_obj_by_type(m->topology, HWLOC_OBJ_CORE, thread) : NULL;
+}
+
+static int first_thread(const struct machine *m, int number)
+{
+    hwloc_obj_t core = core_of(m, number);
+    return core ? hwloc_bitmap_first(core->cpuset) : number;
+}
+
 /* Takes a core, with all its hardware threads, out of a set. */
 static void remove_core(const struct machine *m, hwloc_bitmap_t set, int number)
 {
-    hwloc_obj_t thread = hwloc_get_pu_obj_by_os_index(m->topology, (unsigned)number);
-    hwloc_obj_t core = thread ? hwloc_get_ancestor_obj_by_type(m->topology, HWLOC_OBJ_CORE, thread)
-                              : NULL;
+    hwloc_obj_t core = core_of(m, number);
     if (core)
         hwloc_bitmap_andnot(set, set, core->cpuset);
     else
@@ -290,21 +307,28 @@ static void deal_cores(const struct machine *m, int domain, int rank, int count,
     hwloc_bitmap_free(part);
 }
 
-/* The names of what the worker's part is in. */
-static void name_shares(const struct machine *m, int domain, struct tg_place *place)
+/*
+ * The names of what the worker's part is in. They are the whole machine's: another run, or rank,
+ * may be allowed other cores of the same cache, or another hardware thread of the same core.
+ */
+static void name_shares(const struct machine *whole, struct tg_place *place)
 {
     char cores[TG_TEXT_SIZE];
-    hwloc_obj_t cache = last_cache(m->topology, place->core);
-    const struct domain *d = &m->domains[domain];
-    snprintf(place->domain, sizeof place->domain, "numa%u", d->number);
+    int home = whole->count - 1;
+    while (home > 0 && !hwloc_bitmap_isset(whole->domains[home].cores, (unsigned)place->core))
+        home--;
     snprintf(place->shares[TG_EXCLUSIVE_NODE], TG_TEXT_SIZE, "node");
     snprintf(place->shares[TG_EXCLUSIVE_MEMORY], TG_TEXT_SIZE, "numa%u",
-             m->domains[d->group].number);
-    if (cache)
-        snprintf(place->shares[TG_EXCLUSIVE_CACHE], TG_TEXT_SIZE, "cache%d",
-                 hwloc_bitmap_first(cache->cpuset));
+             whole->domains[whole->domains[home].group].number);
+    for (int i = 0; i < place->core_count; i++) {
+        hwloc_obj_t cache = last_cache(whole->topology, place->cores[i]);
+        place->caches[i] = cache ? hwloc_bitmap_first(cache->cpuset) : -1;
+        place->held[i] = first_thread(whole, place->cores[i]);
+    }
+    if (place->caches[0] >= 0)
+        snprintf(place->shares[TG_EXCLUSIVE_CACHE], TG_TEXT_SIZE, "cache%d", place->caches[0]);
     else
-        memcpy(place->shares[TG_EXCLUSIVE_CACHE], place->domain, TG_TEXT_SIZE);
+        memcpy(place->shares[TG_EXCLUSIVE_CACHE], place->shares[TG_EXCLUSIVE_MEMORY], TG_TEXT_SIZE);
     tg_place_text(place->cores, place->core_count, cores);
     snprintf(place->shares[TG_EXCLUSIVE_CORE], TG_TEXT_SIZE, "cores%.*s", TG_TEXT_SIZE - 6, cores);
 }
@@ -327,8 +351,12 @@ static void measure_caches(const struct machine *m, struct tg_place *place)
 int tg_place_find(const char *path, const struct tg_gpu_list *gpus,
                   const struct tg_place_wish *wish, struct tg_place *place, struct tg_error *err)
 {
-    struct machine m;
-    if (read_machine(path, &m, err) < 0) return -1;
+    struct machine m, whole;
+    if (read_machine(path, false, &m, err) < 0) return -1;
+    if (read_machine(path, true, &whole, err) < 0) {
+        release(&m);
+        return -1;
+    }
     int domain = domain_of_worker(&m, gpus, wish->index);
     memset(place, 0, sizeof *place);
     place->exclusive = wish->exclusive;
@@ -337,7 +365,9 @@ int tg_place_find(const char *path, const struct tg_gpu_list *gpus,
     int all = wish->count > wish->index ? wish->count : wish->index + 1;
     deal_cores(&m, domain, workers_in(&m, gpus, domain, wish->index),
                workers_in(&m, gpus, domain, all), place);
-    name_shares(&m, domain, place);
+    snprintf(place->domain, sizeof place->domain, "numa%u", m.domains[domain].number);
+    name_shares(&whole, place);
+    release(&whole);
     measure_caches(&m, place);
     hwloc_bitmap_t rest = rest_of(&m, wish->exclusive);
     char *ranks = NULL;
@@ -352,7 +382,7 @@ int tg_place_find(const char *path, const struct tg_gpu_list *gpus,
 int tg_place_leave(enum tg_exclusive exclusive, struct tg_error *err)
 {
     struct machine m;
-    if (read_machine(NULL, &m, err) < 0) return -1;
+    if (read_machine(NULL, false, &m, err) < 0) return -1;
     hwloc_bitmap_t rest = rest_of(&m, exclusive);
     int rc = 0;
     if (!hwloc_bitmap_iszero(rest) &&

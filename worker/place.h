@@ -39,14 +39,17 @@ extern const struct tg_place_wish tg_place_alone;
 struct tg_place {
     char domain[TG_TEXT_SIZE]; /* of memory, "numa0" */
     /* The part: what it is of the node, of memory domains, of caches, of cores: "node", "numa0",
-     * "cache4", "cores5-7". Its own name is that of `exclusive`, the others are around it. */
+     * "cache4", "cores5-7". Its own name is that of `exclusive`, the others are around it. All but
+     * those of cores are the same for each process, whatever cores it may use. */
     char shares[TG_EXCLUSIVE_COUNT][TG_TEXT_SIZE];
     enum tg_exclusive exclusive;
     int core;                  /* operating-system number of the core that cells are timed on */
     int cores[TG_PLACE_CORES]; /* those of a cell with several threads, `core` first: one each */
     int core_count;            /* all that the part has */
-    int unshared;              /* so many threads leave a core to the ranks; 0 if none do */
-    char ranks[TG_TEXT_SIZE];  /* the cores that tg_place_leave leaves; "" if there are none */
+    int held[TG_PLACE_CORES]; /* the first hardware thread of each one's core, whoever may use it */
+    int caches[TG_PLACE_CORES]; /* ... of each one's last-level cache; -1 where that is unknown */
+    int unshared;               /* so many threads leave a core to the ranks; 0 if none do */
+    char ranks[TG_TEXT_SIZE];   /* the cores that tg_place_leave leaves; "" if there are none */
     /* [n - 1]: bytes of the last-level caches that the first n cores see; 0 if that is unknown */
     int64_t cache_bytes[TG_PLACE_CORES];
     int gpu; /* number in the list of GPUs of the one that is this place's alone, -1 for none */

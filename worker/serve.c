@@ -230,15 +230,16 @@ static int lock(struct tg_worker *w, const char *name, int how)
 
 /* What a round holds, as locks. */
 struct holds {
-    int descriptors[1 + TG_EXCLUSIVE_COUNT + TG_PLACE_CORES];
+    int descriptors[1 + TG_EXCLUSIVE_COUNT + 2 * TG_PLACE_CORES];
     int count;
 };
 
 /*
  * Takes what a round has for itself: its GPU; and its part of the node, within others that may hold
- * other parts. Of cores each is held, since other runs may have dealt them otherwise. All take them
- * in the same order, from the node down to cores in rising order. What has the name of what it is
- * in, as a cache that is not known has, is held once: a second lock would wait for the first.
+ * other parts. Of cores each is held, since other runs may have dealt them otherwise, within each
+ * cache that they see. All take them in the same order, from the node down to cores in rising
+ * order. What has the name of what it is in, as a cache that is not known has, is held once: a
+ * second lock would wait for the first.
  */
 static void take(struct tg_worker *w, bool is_apart, struct holds *holds)
 {
@@ -252,9 +253,14 @@ static void take(struct tg_worker *w, bool is_apart, struct holds *holds)
         holds->descriptors[holds->count++] = lock(w, place->shares[i], is_own ? LOCK_EX : LOCK_SH);
     }
     if (place->exclusive != TG_EXCLUSIVE_CORE) return;
+    char name[32];
+    for (int i = 1; i < place->core_count; i++) {
+        if (place->caches[i] < 0 || place->caches[i] == place->caches[i - 1]) continue;
+        snprintf(name, sizeof name, "cache%d", place->caches[i]);
+        holds->descriptors[holds->count++] = lock(w, name, LOCK_SH);
+    }
     for (int i = place->core_count - 1; i >= 0; i--) {
-        char name[32];
-        snprintf(name, sizeof name, "core%d", place->cores[i]);
+        snprintf(name, sizeof name, "core%d", place->held[i]);
         holds->descriptors[holds->count++] = lock(w, name, LOCK_EX);
     }
 }
