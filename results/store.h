@@ -55,15 +55,15 @@ struct tg_run {
     char beginning[65];    /* digest of the first row of the first attempt: no resume changes it */
     int64_t first_attempt; /* that has rows; 0 and "" without any */
     int is_sealed;         /* digests.json was there, and fits */
-    char dropped[1024];    /* what a kill left damaged at the end of files, "" if nothing */
+    char dropped[1024];    /* what was left damaged at the end of files, "" if nothing */
 };
 
 /*
  * Reads matrix.json, policy.json, plan.json, acceptance.json and tries.json if they are there, and
- * every worker-*.h5 of a directory. A digest that
- * does not fit is an error, but for the last row of a file and for a file that is no HDF5 at all: a
- * kill leaves such, they are left out and named. (In a sealed run no byte has changed since the
- * seal.) A file of another schema, or with other columns, is refused.
+ * every worker-*.h5 of a directory. A digest that does not fit is an error, but for the last row of
+ * a file and for a file that is no HDF5 at all: a kill leaves such, they are left out and named, as
+ * are blank rows at the end of a file, which a machine leaves that went down. (In a sealed run no
+ * byte has changed since the seal.) A file of another schema, or with other columns, is refused.
  */
 int tg_store_read(const char *directory, struct tg_run *run, struct tg_error *err);
 

@@ -150,20 +150,33 @@ static int check_row(const struct tg_measurement *m, const struct tg_record_type
     return 0;
 }
 
-/* Appends the shard's rows to the run, checking the chain. Sets *taken to how many were sound. */
-static int take_rows(const struct shard *s, struct tg_run *run, struct tg_digest *evidence,
-                     size_t *taken, struct tg_error *err)
+/*
+ * How many rows there are up to the last that is not blank: where the machine went down, the disk
+ * may have the length of the list and not yet its end.
+ */
+static size_t count_written(const struct shard *s)
+{
+    size_t count = s->row_count;
+    while (count > 0 && !*s->rows[count - 1].digest) count--;
+    return count;
+}
+
+/*
+ * Appends so many rows of the shard to the run, checking the chain. Sets *taken to how many were
+ * sound.
+ */
+static int take_rows(const struct shard *s, size_t count, struct tg_run *run,
+                     struct tg_digest *evidence, size_t *taken, struct tg_error *err)
 {
     const struct tg_store_plan plan = {s->matrix, s->policy, s->plan};
     char before[TG_DIGEST_SIZE], digest[TG_DIGEST_SIZE];
     size_t next = 0;
     *taken = 0;
     if (tg_store_layout_plan_digest(&plan, before, err) < 0) return -1;
-    struct tg_measurement *rows = realloc(run->rows,
-                                          (run->count + s->row_count + 1) * sizeof *run->rows);
+    struct tg_measurement *rows = realloc(run->rows, (run->count + count + 1) * sizeof *run->rows);
     if (!rows) return tg_fail(err, "out of memory");
     run->rows = rows;
-    for (size_t r = 0; r < s->row_count; r++) {
+    for (size_t r = 0; r < count; r++) {
         struct tg_measurement *m = &run->rows[run->count];
         tg_pulse();
         if (tg_store_layout_from_row(&s->rows[r], &s->columns, m, err) < 0) return -1;
@@ -208,13 +221,16 @@ static int read_into(const char *path, struct tg_run *run, struct tg_digest *evi
         return 0;
     }
     int rc = 0;
+    size_t written = count_written(&s);
     if (strcmp(run->matrix, s.matrix) != 0 || strcmp(run->policy, s.policy) != 0 ||
         strcmp(run->plan, s.plan) != 0)
         rc = tg_fail(err, "'%s' belongs to another run", path);
-    else if (take_rows(&s, run, evidence, &taken, &why) < 0 && taken + 1 < s.row_count)
+    else if (take_rows(&s, written, run, evidence, &taken, &why) < 0 && taken + 1 < written)
         rc = tg_fail(err, "'%s': %s", path, why.text);
-    else if (taken < s.row_count)
+    else if (taken < written)
         drop(run, path, why.text);
+    else if (written < s.row_count)
+        drop(run, path, "its last rows never reached the disk");
     free_shard(&s);
     return rc;
 }

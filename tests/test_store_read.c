@@ -324,6 +324,33 @@ static void the_last_row_of_a_killed_worker_may_be_damaged_and_is_named(void **s
     assert_non_null(strstr(dropped, "'" SHARD "': row 4 (round 4 of cell"));
 }
 
+/* Makes the rows from one on blank, up to another one. */
+static void blank(int from, int to)
+{
+    size_t size;
+    char *bytes = run_bytes(SHARD, &size);
+    size_t first = place_of(bytes, size, "i2s_avx2", 9, 0) - 96;
+    size_t length = place_of(bytes, size, "i2s_avx2", 9, 1) - 96 - first;
+    memset(bytes + first + (size_t)from * length, 0, (size_t)(to - from) * length);
+    run_write(SHARD, bytes, size);
+    free(bytes);
+}
+
+static void rows_that_never_reached_the_disk_are_left_out_at_the_end_alone(void **state)
+{
+    (void)state;
+    char dropped[1024];
+    run_fill(SHARD, 0, 5);
+    blank(3, 5);
+    assert_int_equal(rows_left(dropped), 3);
+    assert_string_equal(dropped, "'" SHARD "': its last rows never reached the disk");
+    alter("node-2", "node-5", 6); /* as where the disk had a part of the row before */
+    assert_int_equal(rows_left(dropped), 2);
+    assert_non_null(strstr(dropped, "'" SHARD "': row 2 (round 2 of cell"));
+    blank(0, 1);
+    run_assert_refused("no such outcome ''");
+}
+
 static void rows_cannot_be_exchanged(void **state)
 {
     (void)state;
@@ -451,6 +478,7 @@ int main(void)
         TEST(a_text_changed_in_the_middle_is_noticed),
         TEST(bytes_hidden_behind_a_text_are_not_read),
         TEST(the_last_row_of_a_killed_worker_may_be_damaged_and_is_named),
+        TEST(rows_that_never_reached_the_disk_are_left_out_at_the_end_alone),
         TEST(rows_cannot_be_exchanged),
         TEST(a_file_of_another_version_is_refused),
         TEST(lists_where_one_value_should_be_do_no_harm),
