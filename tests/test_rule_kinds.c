@@ -155,8 +155,7 @@ static void a_slope_is_judged_in_its_unit(void **state)
     fill(64 * KIB, 100);
     struct tg_verdict v = judge(&memory, 9);
     assert_verdict(v, TG_FAIL, "grows");
-    assert_string_equal(v.reason,
-                        "by 65536 B from sample to sample, less than 4096 is demanded");
+    assert_string_equal(v.reason, "by 65536 B from sample to sample, less than 4096 is demanded");
     assert_true(v.estimate > 65400 && v.estimate < 65700);
     assert_true(v.interval.low < 65536 && v.interval.high > 65536);
     assert_true(v.interval.low > 60000 && v.interval.high < 70000);

@@ -28,11 +28,11 @@ struct tg_session_options {
     const char *layout;               /* of matrices of type 36; NULL: as the file shows */
     const int *cores; /* one for each thread, of which the caller is on the first; or NULL */
     int threads;
-    int64_t context; /* tokens kept, at most; never more than those that the model has */
-    int64_t batch;   /* tokens computed together, at most */
-    bool is_wide;           /* keys and values are float32, else float16 */
-    bool has_no_text;       /* the file's tokenizer is not opened */
-    const char *device;     /* that computes, a row of forward_devices.def; NULL: the host */
+    int64_t context;    /* tokens kept, at most; never more than those that the model has */
+    int64_t batch;      /* tokens computed together, at most */
+    bool is_wide;       /* keys and values are float32, else float16 */
+    bool has_no_text;   /* the file's tokenizer is not opened */
+    const char *device; /* that computes, a row of forward_devices.def; NULL: the host */
 };
 
 struct tg_session {
