@@ -282,11 +282,27 @@ static size_t place_run(const struct tg_history *h, const struct tg_history_run 
     return i;
 }
 
-/* Whether what is kept in that place is all there is of a run. */
-static bool is_known(const struct tg_history *h, size_t place, const struct tg_history_run *run)
+/* The rounds of all tests of a run. */
+static int64_t rounds_of(const struct tg_history *h, size_t run)
 {
-    return place < h->run_count && (strcmp(h->runs[place].evidence, run->evidence) == 0 ||
-                                    strcmp(h->runs[place].date, run->date) > 0);
+    int64_t sum = 0;
+    for (size_t i = 0; i < h->verdict_count; i++)
+        if (h->verdicts[i].run == (int64_t)run) sum += h->verdicts[i].rounds;
+    return sum;
+}
+
+/*
+ * Whether what is kept in that place is all there is of a run. Of one date can be what was merged
+ * of some of the shards, and of all.
+ */
+static bool is_known(const struct tg_history *h, size_t place, const struct tg_history *added,
+                     size_t r)
+{
+    if (place == h->run_count) return false;
+    const struct tg_history_run *kept = &h->runs[place], *run = &added->runs[r];
+    int later = strcmp(kept->date, run->date);
+    return strcmp(kept->evidence, run->evidence) == 0 || later > 0 ||
+           (later == 0 && rounds_of(h, place) >= rounds_of(added, r));
 }
 
 static void remove_verdicts(struct tg_history *h, size_t run)
@@ -306,7 +322,7 @@ static int merge(struct tg_history *h, const struct tg_history *added, size_t *n
         return -1;
     for (size_t r = 0; r < added->run_count; r++) {
         size_t place = place_run(h, &added->runs[r]);
-        if (is_known(h, place, &added->runs[r])) continue;
+        if (is_known(h, place, added, r)) continue;
         remove_verdicts(h, place);
         for (size_t i = 0; i < added->verdict_count; i++) {
             struct tg_history_verdict v = added->verdicts[i];

@@ -72,8 +72,8 @@ void tg_store_history_release(struct tg_history *history);
 
 /*
  * Adds the runs of `added` that the history of its class does not have yet, by their evidence, nor
- * of the same origin with a later date; sets *new_count to how many those were. Makes the directory
- * if it is not there.
+ * of the same origin with a later date, or with that date and no fewer rounds; sets *new_count to
+ * how many those were. Makes the directory if it is not there.
  */
 int tg_store_history_add(const char *directory, const struct tg_history *added, size_t *new_count,
                          struct tg_error *err);

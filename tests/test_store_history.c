@@ -91,6 +91,33 @@ static void a_run_that_was_gone_on_with_is_there_once_with_all_it_has(void **sta
     tg_store_history_release(&h);
 }
 
+/* As of what was merged of some shards, and of all: both have the last row. */
+static void of_one_date_is_kept_what_has_more_rounds(void **state)
+{
+    (void)state;
+    struct made m;
+    struct tg_history h;
+    static const struct {
+        int64_t rounds;
+        const char *evidence;
+        size_t added;
+    } rows[] = {{5, "a part", 1}, {9, "all", 1}, {5, "a part", 0}, {9, "all", 0}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct tg_error err;
+        size_t added;
+        make(&m, 3);
+        snprintf(m.run.origin, sizeof m.run.origin, "one");
+        snprintf(m.run.evidence, sizeof m.run.evidence, "%s", rows[i].evidence);
+        m.verdicts[0].rounds = rows[i].rounds;
+        assert_int_equal(tg_store_history_add(run_directory, &m.history, &added, &err), 0);
+        assert_int_equal(added, rows[i].added);
+    }
+    read_history(&h);
+    assert_int_equal(h.run_count, 1);
+    assert_string_equal(h.runs[0].evidence, "all");
+    tg_store_history_release(&h);
+}
+
 static void a_directory_is_made_when_it_is_needed(void **state)
 {
     (void)state;
@@ -211,6 +238,7 @@ int main(void)
         TEST(what_was_added_is_read_again),
         TEST(a_run_is_kept_once),
         TEST(a_run_that_was_gone_on_with_is_there_once_with_all_it_has),
+        TEST(of_one_date_is_kept_what_has_more_rounds),
         TEST(a_directory_is_made_when_it_is_needed),
         TEST(two_that_add_at_once_lose_nothing),
         TEST(what_a_killed_process_had_added_is_there),
