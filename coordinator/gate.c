@@ -311,9 +311,13 @@ static int judge_families(const struct tg_plan *plan, const struct tg_rows *rows
     for (size_t i = 0; tg_family_count(families) && rc == 0 && i < plan->spec.test_count; i++) {
         const struct tg_verdict *v = &d->verdicts[i];
         if (!plan->spec.tests[i].has_to || plan->spec.tests[i].is_shadow) continue;
-        /* Of an accepted loss, of one of the clock, and of what decides nothing, it has nothing. */
+        /*
+         * Of an accepted loss, of one of the clock, and of what decides nothing, it has nothing.
+         * But only what would pass is "missing" values: without it losses would stay.
+         */
         if (v->accepted || v->is_clock_effect ||
-            (v->answer == TG_INCONCLUSIVE && strcmp(v->word, "inconclusive") != 0))
+            (v->answer == TG_INCONCLUSIVE && strcmp(v->word, "inconclusive") != 0 &&
+             strcmp(v->word, "missing") != 0))
             continue;
         tg_pulse();
         rc = tg_judge_gather(plan, i, rows, &rounds, err);

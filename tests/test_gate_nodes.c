@@ -151,6 +151,18 @@ static void tests_that_decide_nothing_are_none_of_their_family(void **state)
     assert_int_equal(decision.families_over, 1);
 }
 
+/* Only what would pass is inconclusive so: without these, slower ones would be all that is left. */
+static void tests_that_lack_values_of_most_rounds_stay_in_their_family(void **state)
+{
+    (void)state;
+    make_broad_loss(POLICY("\"family_watch\": true, \"family_fail\": true", ""));
+    for (size_t t = 0; t < 4; t++) made_rounds(&run, &plan, t, 14, 30, log(1.01), 0.001);
+    for (size_t i = 0; i < run.count; i++) run.rows[i].unpaired = run.rows[i].round >= 14;
+    assert_int_equal(decide_run(), TG_FAIL);
+    assert_string_equal(decision.verdicts[0].word, "missing");
+    assert_int_equal(decision.families_over, 1);
+}
+
 static void a_family_of_too_few_tests_is_named(void **state)
 {
     (void)state;
@@ -285,6 +297,7 @@ int main(void)
         TEST(a_family_over_its_line_is_named_or_fails),
         TEST(an_accepted_loss_is_none_of_its_family),
         TEST(tests_that_decide_nothing_are_none_of_their_family),
+        TEST(tests_that_lack_values_of_most_rounds_stay_in_their_family),
         TEST(a_family_of_too_few_tests_is_named),
         TEST(a_sick_node_makes_its_test_inconclusive),
         TEST(unlike_machines_are_judged_apart),
