@@ -57,7 +57,8 @@ static int make_dated(char *path, size_t size, struct tg_error *err)
 
 int tg_run_directory_is_free(const char *wanted, struct tg_error *err)
 {
-    if (!wanted || access(wanted, F_OK) < 0) return 0;
+    struct stat there; /* also of a link that leads nowhere */
+    if (!wanted || lstat(wanted, &there) < 0) return 0;
     return tg_fail(err, "'%s' exists; --resume goes on with a run, --out names a new one", wanted);
 }
 

@@ -55,6 +55,8 @@ check 'baselines that are not there' refuses "'none'" "$submit" "$quick" --basel
 check 'a history that is not there' refuses "'none'" "$submit" "$quick" --history none
 check 'a receipt that cannot be written' refuses "cannot write 'none/receipt'" "$submit" "$quick" --json none/receipt
 check 'a directory that is taken' refuses "'taken' exists" "$submit" "$quick" --out taken
+ln -s nowhere link
+check 'or whose name is' refuses "'link' exists" "$submit" "$quick" --out link
 check 'more shards than blocks' refuses 'nothing is left for shard 9/9' "$submit" --shards 9 "$quick"
 check 'a shard of its own for each of them' refuses 'either --shards or --shard' \
     "$submit" --shards 2 "$quick" --shard 1/2
