@@ -286,6 +286,7 @@ static int launch(struct launch *l, struct tg_error *err)
 static int check(const struct tg_wishes *wishes)
 {
     struct tg_error err;
+    tg_run_directory_empty_receipt(wishes->json);
     if (tg_begin_check(wishes, &err) == 0) return 0;
     tg_log(TG_ERROR, "%s", err.text);
     return TG_STATUS_USAGE;

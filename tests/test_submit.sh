@@ -73,6 +73,9 @@ check 'what a run that goes on cannot be told' gives 3 "$submit" --resume run --
 check 'is said' grep -q 'resume goes on as the run was begun' err
 cp "$TRITGATE" other && printf x >>other
 check 'one of another build' refuses 'another build of tritgate' env TRITGATE=./other "$submit" --resume run
+echo '{"answer": "pass"}' >receipt.json
+check 'one that leaves no receipt of an earlier run' refuses "'none'" "$submit" "$quick" --json receipt.json --accept none
+check 'behind it' test ! -s receipt.json
 check 'nothing was queued by any of these' test ! -e queued
 check 'nor made' test ! -e runs
 
