@@ -56,18 +56,19 @@ static inline int chunks_of(const call &c)
 
 /* Of the device in use: as much as the choice of a form needs. */
 struct device {
-    int major, multiprocessors;
+    int multiprocessors, shared; /* most bytes of a block */
 };
 
 static inline const device &this_device()
 {
     static device d = {0, 0};
     int id = 0;
-    if (d.major > 0) return d;
+    if (d.shared > 0) return d;
     tg_cuda_launched(cudaGetDevice(&id));
     tg_cuda_launched(
         cudaDeviceGetAttribute(&d.multiprocessors, cudaDevAttrMultiProcessorCount, id));
-    tg_cuda_launched(cudaDeviceGetAttribute(&d.major, cudaDevAttrComputeCapabilityMajor, id));
+    tg_cuda_launched(
+        cudaDeviceGetAttribute(&d.shared, cudaDevAttrMaxSharedMemoryPerBlockOptin, id));
     return d;
 }
 

@@ -231,9 +231,11 @@ static constexpr int stride_of(int cols)
     return (cols / 4 + 63) / 128 * 128 + 64;
 }
 
+/* Bytes of a block, that devices for a shelf have: 9.0 and 10.0, but not 12.0. */
+static constexpr int MOST_SHARED = 227 * 1024;
+
 template <class Form> static void launch(const call &c, int block_rows, void *stream)
 {
-    constexpr int MOST_SHARED = 227 * 1024; /* of a block, 9.0 */
     constexpr int SHELF = 16 * Form::SHELVED *
                           stride_of(CHUNK_COLUMNS * Form::WARPS * Form::CHUNKS);
     static_assert(SHELF == 0 || SHELF + sizeof(room<Form>) <= MOST_SHARED, "longest rows fit");
@@ -307,7 +309,7 @@ extern "C" void tg_kernel_i2s_cuda(const struct tg_problem *p)
     const int64_t each = quotient(quotient(rows, half), 8) * 8;
     const choice *chosen = NULL;
     for (const choice &i : choices) {
-        if (i.chunks < chunks_of(c) || (i.has_shelf && d.major < 9)) continue;
+        if (i.chunks < chunks_of(c) || (i.has_shelf && d.shared < MOST_SHARED)) continue;
         if (i.is_small && !is_small) continue;
         const bool has_room = i.is_small || each <= 16 * i.tiles;
         if (!chosen || has_room || i.tiles > chosen->tiles) chosen = &i;
