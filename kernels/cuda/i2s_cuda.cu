@@ -85,8 +85,8 @@ static __device__ inline void bring(const call &c, int64_t row0, int rows, int s
     if (i < 16) room->ones[i] = ONES;
     __syncthreads();
     if (i == 0) tg_shelf_expect(&room->barrier, shelved * row_bytes);
-    if (i < shelved)
-        tg_shelf_copy(shelf + i * stride, c.weights + (row0 + 16 * Form::HELD + i) * row_bytes,
+    for (int r = i; r < shelved; r += blockDim.x)
+        tg_shelf_copy(shelf + r * stride, c.weights + (row0 + 16 * Form::HELD + r) * row_bytes,
                       row_bytes, &room->barrier);
 }
 
