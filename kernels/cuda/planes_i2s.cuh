@@ -46,14 +46,19 @@ static __device__ inline void count(int (&counts)[4], uint32_t a0, uint32_t a1, 
         : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
 #else
     const int lane = threadIdx.x % WARP;
-    for (int i = 0; i < 8; i++) { /* two columns times four lanes of them */
-        const int from_row = lane / 4 * 4 + i / 2, from_column = (lane % 4 * 2 + i % 2) * 4 + i / 2;
-        const uint32_t p0 = __shfl_sync(~0u, b0, from_column);
-        const uint32_t p1 = __shfl_sync(~0u, b1, from_column);
-        counts[i % 2] += __popc(__shfl_sync(~0u, a0, from_row) & p0) +
-                         __popc(__shfl_sync(~0u, a2, from_row) & p1);
-        counts[2 + i % 2] += __popc(__shfl_sync(~0u, a1, from_row) & p0) +
-                             __popc(__shfl_sync(~0u, a3, from_row) & p1);
+#pragma unroll 1 /* it is in every form some hundred times */
+    for (int i = 0; i < 4; i++) { /* lanes that have a part of a row, or of a column */
+        const int from_row = lane / 4 * 4 + i;
+        const uint32_t up = __shfl_sync(~0u, a0, from_row), down = __shfl_sync(~0u, a1, from_row);
+        const uint32_t up2 = __shfl_sync(~0u, a2, from_row), down2 = __shfl_sync(~0u, a3, from_row);
+#pragma unroll
+        for (int j = 0; j < 2; j++) {
+            const int from_column = (lane % 4 * 2 + j) * 4 + i;
+            const uint32_t p0 = __shfl_sync(~0u, b0, from_column);
+            const uint32_t p1 = __shfl_sync(~0u, b1, from_column);
+            counts[j] += __popc(up & p0) + __popc(up2 & p1);
+            counts[2 + j] += __popc(down & p0) + __popc(down2 & p1);
+        }
     }
 #endif
 }

@@ -2,9 +2,8 @@
 #ifndef TG_WORKER_MODEL_FORWARD_CUDA_CUH
 #define TG_WORKER_MODEL_FORWARD_CUDA_CUH
 
-#include "kernels/cuda/decode_attention.cuh"
+#include "kernels/cuda/attend.cuh"
 #include "kernels/cuda/decode_head.cuh"
-#include "kernels/cuda/decode_product.cuh"
 #include "kernels/cuda/prefill.cuh"
 
 extern "C" {

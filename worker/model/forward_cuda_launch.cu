@@ -4,6 +4,9 @@
 
 #include "worker/model/forward_cuda.cuh"
 
+#include "kernels/cuda/decode_attention.cuh"
+#include "kernels/cuda/decode_product.cuh"
+
 static struct tg_attend_call attend_of(const struct tg_cuda_forward *f,
                                        const struct tg_cuda_block *b, int tokens)
 {
