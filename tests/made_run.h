@@ -115,10 +115,11 @@ static inline struct tg_measurement *made_row(struct tg_run *run, const struct t
                                               enum tg_outcome outcome)
 {
     const struct tg_test *t = &plan->spec.tests[test];
-    struct tg_measurement *rows = realloc(run->rows, (run->count + 1) * sizeof *rows);
-    assert_non_null(rows);
-    run->rows = rows;
-    struct tg_measurement *m = &rows[run->count++];
+    if ((run->count & (run->count - 1)) == 0) { /* full: there was room for a power of two */
+        run->rows = realloc(run->rows, (run->count ? 2 * run->count : 1) * sizeof *run->rows);
+        assert_non_null(run->rows);
+    }
+    struct tg_measurement *m = &run->rows[run->count++];
     tg_measurement_init(m);
     m->cell = side ? t->to : t->of;
     memcpy(m->block, plan->spec.blocks[t->block].text, sizeof m->block);
