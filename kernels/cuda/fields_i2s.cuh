@@ -40,25 +40,31 @@ static __device__ inline int add_field(int sum, const uint4 &w, const uint4 &x, 
     return add_dot(w.w & mask, x.w, sum);
 }
 
-/* All chunks of all tiles, times activations that are spread in shared memory. */
+/* Adds all chunks of all tiles, times activations that are spread in shared memory. */
 template <int TILES, int CHUNKS>
-static __device__ inline void
-multiply_fields(row_sums (&sums)[TILES], const codes (&w)[TILES][CHUNKS], const uint8_t *spread)
+static __device__ inline void multiply_fields(row_sums *sums, const codes (&w)[TILES][CHUNKS],
+                                              const uint8_t *spread)
 {
+    row_sums more[TILES] = {};
 #pragma unroll
     for (int f = 0; f < 4; f++) {
         const uint32_t mask = 0xc0c0c0c0u >> 2 * f;
 #pragma unroll
-        for (int i = 0; i < TILES; i++) sums[i] = {sums[i].upper >> 2, sums[i].lower >> 2};
+        for (int i = 0; i < TILES; i++) more[i] = {more[i].upper >> 2, more[i].lower >> 2};
 #pragma unroll
         for (int k = 0; k < CHUNKS; k++) {
             const uint4 x = *(const uint4 *)(spread + CHUNK_SPREAD * k + 32 * f);
 #pragma unroll
             for (int i = 0; i < TILES; i++) {
-                sums[i].upper = add_field(sums[i].upper, w[i][k].upper, x, mask);
-                sums[i].lower = add_field(sums[i].lower, w[i][k].lower, x, mask);
+                more[i].upper = add_field(more[i].upper, w[i][k].upper, x, mask);
+                more[i].lower = add_field(more[i].lower, w[i][k].lower, x, mask);
             }
         }
+    }
+#pragma unroll
+    for (int i = 0; i < TILES; i++) {
+        sums[i].upper += more[i].upper;
+        sums[i].lower += more[i].lower;
     }
 }
 

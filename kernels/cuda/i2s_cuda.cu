@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <cassert>
 #include <cstdint>
+#include <type_traits>
 
 #include "kernels/cuda/fields_i2s.cuh"
 #include "kernels/cuda/planes_i2s.cuh"
@@ -8,8 +9,8 @@
 
 /*
  * i2s_cuda: ternary product of one token, by matrix instructions on single bits where rows are
- * many (kernels/cuda/planes_i2s.cuh), by dot products of bytes where they are few
- * (kernels/cuda/fields_i2s.cuh).
+ * many (kernels/cuda/planes_i2s.cuh), by dot products of bytes where they are few, and before 8.0,
+ * which has no such instructions (kernels/cuda/fields_i2s.cuh).
  *
  * A call takes microseconds, so it must begin before the one ahead of it has ended. All weights of
  * a block are on their way before tg_cuda_wait: in registers (held) and, where these hold too few,
@@ -38,6 +39,12 @@ struct form {
     static constexpr int CHUNKS = CHUNKS_, THREADS = THREADS_, BLOCKS = BLOCKS_;
     static constexpr int WARPS = THREADS_ / WARP;
 };
+
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
+template <class Form> using sums_of = row_sums;
+#else
+template <class Form> using sums_of = typename Form::Sums;
+#endif
 
 /* What is in shared memory, but for the shelf. */
 template <class Form> struct room {
@@ -127,12 +134,12 @@ static __device__ inline void multiply(tile (&counts)[Form::TILES], held_codes<F
                         p[k]);
 }
 
+/* Of rows that are held: where there is a shelf, there are matrix instructions. */
 template <class Form>
 static __device__ inline void multiply(row_sums (&sums)[Form::TILES], held_codes<Form> &held,
                                        const uint8_t *near, int, int, int, room<Form> *,
                                        const place &)
 {
-    static_assert(Form::SHELVED == 0, "all rows are held");
     multiply_fields(sums, held, near);
 }
 
@@ -150,7 +157,7 @@ __global__ static void __launch_bounds__(Form::THREADS, Form::BLOCKS)
                              CHUNK_BYTES * first;
     uint8_t *near = room.near[at.warp];
     codes held[Form::HELD][Form::CHUNKS];
-    typename Form::Sums sums[Form::TILES] = {};
+    sums_of<Form> sums[Form::TILES] = {};
 
     if (Form::SHELVED > 0) bring<Form>(c, row0, rows, stride, &room);
 #pragma unroll
@@ -188,14 +195,14 @@ __global__ static void __launch_bounds__(wide::THREADS, wide::BLOCKS)
     const int groups = c.cols / GROUP_COLUMNS, row_bytes = c.cols / 4, step = blockDim.x / WARP;
     const uint8_t *weights = c.weights + (row0 + at.g) * row_bytes + 16 * at.t;
     uint8_t *near = room.near[at.warp];
-    codes held[wide::TILES];
-    tile counts[wide::TILES] = {};
+    held_codes<wide> held;
+    sums_of<wide> sums[wide::TILES] = {};
 
     auto load = [&](int chunk) {
 #pragma unroll
         for (int i = 0; i < wide::TILES; i++)
-            held[i] = load_codes(weights + (16 * i * row_bytes + CHUNK_BYTES * chunk), row_bytes,
-                                 rows - 16 * i - at.g, 2 * chunk + at.t / 2 < groups);
+            held[i][0] = load_codes(weights + (16 * i * row_bytes + CHUNK_BYTES * chunk), row_bytes,
+                                    rows - 16 * i - at.g, 2 * chunk + at.t / 2 < groups);
     };
     load(at.warp);
     tg_cuda_let_next();
@@ -209,12 +216,11 @@ __global__ static void __launch_bounds__(wide::THREADS, wide::BLOCKS)
         if (round > 0) load(chunk);
         spread<1>(c.activations + CHUNK_COLUMNS * chunk, groups - 2 * chunk, near, &room.all,
                   at.lane);
-        const uint4 p = planes(near + GROUP_SPREAD * (at.t / 2) + 16 * (at.t % 2), at.g);
-#pragma unroll
-        for (int i = 0; i < wide::TILES; i++) count_chunk(counts[i], prepared(held[i]), p);
+        multiply<wide>(sums, held, near + GROUP_SPREAD * (at.t / 2) + 16 * (at.t % 2), rows, 0, 0,
+                       &room, at);
         __syncwarp();
     }
-    settle(counts, room.sums, at);
+    settle(sums, room.sums, at);
     __syncthreads();
     for (int r = threadIdx.x; r < rows; r += blockDim.x)
         c.results[row0 + r] = room.sums[r] - room.all;
@@ -239,6 +245,7 @@ template <class Form> static void launch(const call &c, int block_rows, void *st
     constexpr int SHELF = 16 * Form::SHELVED *
                           stride_of(CHUNK_COLUMNS * Form::WARPS * Form::CHUNKS);
     static_assert(SHELF == 0 || SHELF + sizeof(room<Form>) <= MOST_SHARED, "longest rows fit");
+    static_assert(SHELF == 0 || std::is_same<typename Form::Sums, tile>::value, "of bits alone");
     const int stride = stride_of(c.cols);
     const auto kernel = one_token<Form>;
     static bool may = SHELF == 0;

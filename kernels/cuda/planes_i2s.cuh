@@ -25,8 +25,7 @@
  * A word of plane n has bit n of that activation at bits 7-2f and 6-2f of byte i. An activation is
  * rotated to its place and masked, so a word takes nine instructions, once for all rows of a block.
  *
- * Before 8.0 there is no such instruction: lanes then pass their words around, which is right and
- * slow.
+ * Of 8.0 and later.
  *
  * Source: PTX ISA 9.0, "Matrix fragments for mma.m16n8k256". Bit planes: Umuroglu, Rasnayake &
  * Sjalander, "BISMO", FPL 2018.
@@ -39,28 +38,10 @@ namespace i2s
 static __device__ inline void count(int (&counts)[4], uint32_t a0, uint32_t a1, uint32_t a2,
                                     uint32_t a3, uint32_t b0, uint32_t b1)
 {
-#if __CUDA_ARCH__ >= 800
     asm("mma.sync.aligned.m16n8k256.row.col.s32.b1.b1.s32.and.popc {%0,%1,%2,%3}, {%4,%5,%6,%7}, "
         "{%8,%9}, {%0,%1,%2,%3};"
         : "+r"(counts[0]), "+r"(counts[1]), "+r"(counts[2]), "+r"(counts[3])
         : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
-#else
-    const int lane = threadIdx.x % WARP;
-#pragma unroll 1 /* it is in every form some hundred times */
-    for (int i = 0; i < 4; i++) { /* lanes that have a part of a row, or of a column */
-        const int from_row = lane / 4 * 4 + i;
-        const uint32_t up = __shfl_sync(~0u, a0, from_row), down = __shfl_sync(~0u, a1, from_row);
-        const uint32_t up2 = __shfl_sync(~0u, a2, from_row), down2 = __shfl_sync(~0u, a3, from_row);
-#pragma unroll
-        for (int j = 0; j < 2; j++) {
-            const int from_column = (lane % 4 * 2 + j) * 4 + i;
-            const uint32_t p0 = __shfl_sync(~0u, b0, from_column);
-            const uint32_t p1 = __shfl_sync(~0u, b1, from_column);
-            counts[j] += __popc(up & p0) + __popc(up2 & p1);
-            counts[2 + j] += __popc(down & p0) + __popc(down2 & p1);
-        }
-    }
-#endif
 }
 
 /* Bits of rows g and g + 8 of a tile, in planes 2t and 2t + 1. */
