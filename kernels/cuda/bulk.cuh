@@ -6,19 +6,13 @@
 #include <cuda_fp16.h>
 
 #include "kernels/cuda/launch.cuh"
+#include "kernels/cuda/ptx.cuh"
 
 /*
  * Instructions of chips of compute capability 9.0 that CUDA C++ has no name for.
  *
  * Source: PTX ISA 9.0, "prefetch", "mapa", "barrier.cluster".
  */
-
-/* The shared memory of a block, as many bytes as its launch says. */
-static __device__ inline uint8_t *tg_shared()
-{
-    extern __shared__ __align__(128) uint8_t tg_shared_memory[];
-    return tg_shared_memory;
-}
 
 static __device__ inline uint32_t tg_shared_at(const void *p)
 {

@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "kernels/cuda/launch.cuh"
+#include "kernels/cuda/ptx.cuh"
 #include "kernels/kernel.h"
 
 /*
@@ -82,27 +83,6 @@ static __device__ inline place here()
     return {lane, (int)threadIdx.x / WARP, lane / 4, lane % 4};
 }
 
-/* 16 bytes that nobody writes, used once. */
-static __device__ inline uint4 load_weights(const uint8_t *from)
-{
-    uint4 v;
-    asm volatile("ld.global.nc.L1::no_allocate.L2::128B.v4.u32 {%0,%1,%2,%3}, [%4];"
-                 : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
-                 : "l"(from));
-    return v;
-}
-
-/* 16 bytes that the kernel ahead may have written: not before the wait for it. */
-static __device__ inline uint4 load_activations(const int8_t *from)
-{
-    uint4 v;
-    asm volatile("ld.global.v4.u32 {%0,%1,%2,%3}, [%4];"
-                 : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
-                 : "l"(from)
-                 : "memory");
-    return v;
-}
-
 /* A thread's codes of a tile and a chunk: of rows g and g + 8. */
 struct codes {
     uint4 upper, lower;
@@ -116,8 +96,8 @@ static __device__ inline codes load_codes(const uint8_t *from, int row_bytes, in
 {
     codes c;
     c.upper = c.lower = make_uint4(ONES, ONES, ONES, ONES);
-    if (inside && 0 < rows) c.upper = load_weights(from);
-    if (inside && 8 < rows) c.lower = load_weights(from + 8 * row_bytes);
+    if (inside && 0 < rows) c.upper = tg_load_once(from);
+    if (inside && 8 < rows) c.lower = tg_load_once(from + 8 * row_bytes);
     return c;
 }
 

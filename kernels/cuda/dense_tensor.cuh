@@ -3,7 +3,7 @@
 #define TG_KERNELS_CUDA_DENSE_TENSOR_CUH
 
 #include "kernels/cuda/dense_rows.cuh"
-#include "kernels/cuda/mma.cuh"
+#include "kernels/cuda/ptx.cuh"
 
 /*
  * Dense products of f16 and bf16 for batches, with tensor cores, summed in f32.
@@ -12,7 +12,7 @@
  *
  * A block has 64 rows by 64 columns of the batch, and goes over 32 columns of the matrix at a time,
  * which it puts into shared memory as they lie; what comes next is loaded meanwhile. Each of four
- * warps keeps 32 rows by 32 columns of the batch: 2 by 4 tiles of 16 x 8 (mma.cuh). A lane takes
+ * warps keeps 32 rows by 32 columns of the batch: 2 by 4 tiles of 16 x 8 (ptx.cuh). A lane takes
  * pairs of numbers that are neighbours in memory; rows of shared memory are 40 numbers apart, so
  * that the 32 lanes of a warp find theirs in different banks.
  *

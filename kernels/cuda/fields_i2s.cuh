@@ -25,19 +25,12 @@ struct row_sums {
     int upper, lower;
 };
 
-/* sum += four bytes without sign times four with. */
-static __device__ inline int add_dot(uint32_t codes, uint32_t activations, int sum)
-{
-    asm("dp4a.u32.s32 %0, %1, %2, %0;" : "+r"(sum) : "r"(codes), "r"(activations));
-    return sum;
-}
-
 static __device__ inline int add_field(int sum, const uint4 &w, const uint4 &x, uint32_t mask)
 {
-    sum = add_dot(w.x & mask, x.x, sum);
-    sum = add_dot(w.y & mask, x.y, sum);
-    sum = add_dot(w.z & mask, x.z, sum);
-    return add_dot(w.w & mask, x.w, sum);
+    sum = tg_dot_u8_s8(w.x & mask, x.x, sum);
+    sum = tg_dot_u8_s8(w.y & mask, x.y, sum);
+    sum = tg_dot_u8_s8(w.z & mask, x.z, sum);
+    return tg_dot_u8_s8(w.w & mask, x.w, sum);
 }
 
 /* Adds all chunks of all tiles, times activations that are spread in shared memory. */

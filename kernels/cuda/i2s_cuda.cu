@@ -66,7 +66,7 @@ static __device__ inline void spread(const int8_t *activations, int groups, uint
     for (int j = 0; j < LOADS; j++) {
         const int i = lane + WARP * j;
         v[j] = make_uint4(0, 0, 0, 0);
-        if (i / 8 < groups && i < PIECES) v[j] = load_activations(activations + 16 * i);
+        if (i / 8 < groups && i < PIECES) v[j] = tg_load_written(activations + 16 * i);
     }
 #pragma unroll
     for (int j = 0; j < LOADS; j++) {
@@ -80,9 +80,7 @@ static __device__ inline void spread(const int8_t *activations, int groups, uint
     if (lane == 0) atomicAdd(all, sum);
 }
 
-extern __shared__ __align__(128) uint8_t shelf[]; /* rows, `stride` bytes apart */
-
-/* Begins to bring the rows behind those that registers hold. */
+/* Begins to bring the rows behind those that registers hold to the shelf, `stride` bytes apart. */
 template <class Form>
 static __device__ inline void bring(const call &c, int64_t row0, int rows, int stride,
                                     room<Form> *room)
@@ -93,8 +91,9 @@ static __device__ inline void bring(const call &c, int64_t row0, int rows, int s
     __syncthreads();
     if (i == 0) tg_shelf_expect(&room->barrier, shelved * row_bytes);
     for (int r = i; r < shelved; r += blockDim.x)
-        tg_shelf_copy(shelf + r * stride, c.weights + (row0 + 16 * Form::HELD + r) * row_bytes,
-                      row_bytes, &room->barrier);
+        tg_shelf_copy(tg_shared() + r * stride,
+                      c.weights + (row0 + 16 * Form::HELD + r) * row_bytes, row_bytes,
+                      &room->barrier);
 }
 
 /* A thread's codes of tile i, chunk k of its warp, from the shelf. */
@@ -102,7 +101,7 @@ template <class Form>
 static __device__ inline codes from_shelf(int i, int k, int rows, int last, int stride,
                                           const room<Form> *room, const place &at)
 {
-    const uint8_t *from = shelf + (16 * (i - Form::HELD) + at.g) * stride + 16 * at.t +
+    const uint8_t *from = tg_shared() + (16 * (i - Form::HELD) + at.g) * stride + 16 * at.t +
                           CHUNK_BYTES * (Form::CHUNKS * at.warp + max(0, min(k, last)));
     const uint8_t *ones = (const uint8_t *)room->ones + 16 * at.t;
     codes w;

@@ -4,6 +4,7 @@
 #include <cuda_pipeline.h>
 
 #include "kernels/cuda/launch.cuh"
+#include "kernels/cuda/ptx.cuh"
 #include "kernels/kernel.h"
 
 /*
@@ -41,7 +42,6 @@
  * of weights: few rows a block, all of whose weights are on their way before the first is used.
  *
  * Limits: cols a multiple of 128 and at most 131072. 64 KiB of shared memory, all that 7.5 has.
- * Source: PTX ISA 9.0, "Matrix fragments for mma.m16n8k32" and "mma.m8n8k16".
  */
 
 namespace
@@ -106,25 +106,6 @@ template <class Cut> __device__ place place_of(const call &c)
     p.eighth = lane / 4;
     p.quarter = lane % 4;
     return p;
-}
-
-/* Sums += 16 rows of 32 columns times 32 columns of 8 tokens. */
-__device__ void multiply_add(int (&sums)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1)
-{
-#if __CUDA_ARCH__ >= 800
-    asm("mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 "
-        "{%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
-        : "+r"(sums[0]), "+r"(sums[1]), "+r"(sums[2]), "+r"(sums[3])
-        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
-#else
-    const uint32_t b[2] = {b0, b1};
-    for (int i = 0; i < 4; i++) {
-        int *of = sums + 2 * (i % 2);
-        asm("mma.sync.aligned.m8n8k16.row.col.s32.s8.s8.s32 {%0,%1}, {%2}, {%3}, {%0,%1};"
-            : "+r"(of[0]), "+r"(of[1])
-            : "r"(a[i]), "r"(b[i / 2]));
-    }
-#endif
 }
 
 /* Sixteen codes to sixteen weights, two bits each. */
@@ -197,8 +178,8 @@ __device__ void multiply(const place &p, int step, const uint4 (&codes)[Cut::ROW
             const uint4 b = from[8 * j * Cut::PIECES + piece];
 #pragma unroll
             for (int i = 0; i < Cut::ROW_TILES; i++) {
-                multiply_add(sums[i][j], a[i][0], b.x, b.y);
-                multiply_add(sums[i][j], a[i][1], b.z, b.w);
+                tg_mma_s8(sums[i][j], a[i][0], {b.x, b.y});
+                tg_mma_s8(sums[i][j], a[i][1], {b.z, b.w});
             }
         }
     }
@@ -262,7 +243,7 @@ __device__ void give_own(const call &c, const place &p,
 
 template <class Cut> __global__ void __launch_bounds__(Cut::THREADS, 1) product(call c)
 {
-    extern __shared__ uint4 shared[];
+    uint4 *const shared = (uint4 *)tg_shared();
     const place p = place_of<Cut>(c);
     const int steps = (c.cols + Cut::COLUMNS - 1) / Cut::COLUMNS;
     int sums[Cut::ROW_TILES][Cut::TOKEN_TILES][4] = {};

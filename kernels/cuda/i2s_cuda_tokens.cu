@@ -24,31 +24,12 @@
  * a time. Instructions of 8.0 are four of 7.5.
  *
  * Limits: cols a multiple of 128, at most 131072: 2 * 128 * 131072 is below 2^31.
- * Source: PTX ISA 9.0, "Matrix fragments for mma.m16n8k32" and "mma.m8n8k16".
  */
 
 using namespace i2s;
 
 constexpr int THREADS = 512;
 constexpr int SHARED_MOST = 60 * 1024; /* with what is static below the 64 KiB of 7.5 */
-
-/* sums += rows g and g + 8 times tokens 2t and 2t + 1, four codes and activations a word. */
-static __device__ inline void multiply(int (&s)[4], uint32_t a0, uint32_t a1, uint32_t a2,
-                                       uint32_t a3, uint32_t b0, uint32_t b1)
-{
-#if __CUDA_ARCH__ >= 800
-    asm("mma.sync.aligned.m16n8k32.row.col.s32.u8.s8.s32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
-        "{%0,%1,%2,%3};"
-        : "+r"(s[0]), "+r"(s[1]), "+r"(s[2]), "+r"(s[3])
-        : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
-#else
-    const uint32_t a[4] = {a0, a1, a2, a3}, b[2] = {b0, b1};
-    for (int i = 0; i < 4; i++)
-        asm("mma.sync.aligned.m8n8k16.row.col.s32.u8.s8.s32 {%0,%1}, {%2}, {%3}, {%0,%1};"
-            : "+r"(s[i % 2 * 2]), "+r"(s[i % 2 * 2 + 1])
-            : "r"(a[i]), "r"(b[i / 2]));
-#endif
-}
 
 template <int FIELD> static __device__ inline uint32_t field(uint32_t word)
 {
@@ -58,10 +39,14 @@ template <int FIELD> static __device__ inline uint32_t field(uint32_t word)
 template <int FIELD>
 static __device__ inline void add_field(int (&s)[4], const codes &w, const uint4 &x)
 {
-    multiply(s, field<FIELD>(w.upper.x), field<FIELD>(w.lower.x), field<FIELD>(w.upper.y),
-             field<FIELD>(w.lower.y), x.x, x.y);
-    multiply(s, field<FIELD>(w.upper.z), field<FIELD>(w.lower.z), field<FIELD>(w.upper.w),
-             field<FIELD>(w.lower.w), x.z, x.w);
+    tg_mma_u8_s8(s,
+                 {field<FIELD>(w.upper.x), field<FIELD>(w.lower.x), field<FIELD>(w.upper.y),
+                  field<FIELD>(w.lower.y)},
+                 {x.x, x.y});
+    tg_mma_u8_s8(s,
+                 {field<FIELD>(w.upper.z), field<FIELD>(w.lower.z), field<FIELD>(w.upper.w),
+                  field<FIELD>(w.lower.w)},
+                 {x.z, x.w});
 }
 
 /* The chunk of activations that a warp is at: in registers on its way, then spread in memory. */
@@ -85,7 +70,7 @@ template <int TOKENS> struct activations {
         for (int j = 0; j < TOKENS / 2; j++) {
             v[j] = make_uint4(0, 0, 0, 0);
             if (2 * chunk < groups && 2 * j < tokens)
-                v[j] = load_activations(from + (int64_t)2 * j * cols + CHUNK_COLUMNS * chunk);
+                v[j] = tg_load_written(from + (int64_t)2 * j * cols + CHUNK_COLUMNS * chunk);
         }
     }
 
@@ -136,8 +121,6 @@ static __device__ inline void settle(const int (&s)[TILES][TOKENS / 8][4], int *
     }
 }
 
-extern __shared__ __align__(16) uint8_t spread[]; /* TOKENS chunks a warp */
-
 /* At most 16 * TILES - 1 rows a block, CHUNKS chunks a warp and round. */
 template <int TILES, int CHUNKS, int TOKENS>
 __global__ static void __launch_bounds__(THREADS) multiply_tokens(const call c, int rounds)
@@ -152,7 +135,7 @@ __global__ static void __launch_bounds__(THREADS) multiply_tokens(const call c, 
     const int first = at.warp * CHUNKS, step = (int)blockDim.x / WARP * CHUNKS;
     const uint8_t *weights = c.weights + row0 * row_bytes +
                              (at.g * row_bytes + 16 * at.t + CHUNK_BYTES * first);
-    uint8_t *const own = spread + at.warp * TOKENS * CHUNK_SPREAD;
+    uint8_t *const own = tg_shared() + at.warp * TOKENS * CHUNK_SPREAD;
     const uint8_t *const near = own + CHUNK_SPREAD * at.g + GROUP_SPREAD * (at.t / 2) +
                                 16 * (at.t % 2);
     codes w[TILES][CHUNKS];

@@ -6,6 +6,8 @@
 #include <cstdlib>
 #include <cuda_runtime.h>
 
+#include "kernels/cuda/ptx.cuh"
+
 /*
  * What the launches of all CUDA kernels share. A kernel's function only launches: all pointers of
  * its problem are the device's, and it must be fit to be captured into a graph. It cannot fail: a
@@ -61,26 +63,6 @@ static void tg_cuda_launch(void (*kernel)(Parameters...), dim3 grid, dim3 block,
                            size_t shared_bytes, void *stream, const Arguments &...arguments)
 {
     tg_cuda_launch_clusters(kernel, grid, block, dim3(1), shared_bytes, stream, arguments...);
-}
-
-/*
- * The next kernel in the stream may begin as soon as every block has said this, or has ended. Said
- * behind a block's own first loads: said ahead of them, the next kernel's loads get in between, and
- * calls of a few microseconds took up to half as long again on an H200.
- */
-static __device__ inline void tg_cuda_let_next()
-{
-#if __CUDA_ARCH__ >= 900
-    asm volatile("griddepcontrol.launch_dependents;");
-#endif
-}
-
-/* Returns when the kernels ahead in the stream have ended and what they wrote can be seen. */
-static __device__ inline void tg_cuda_wait()
-{
-#if __CUDA_ARCH__ >= 900
-    asm volatile("griddepcontrol.wait;" ::: "memory");
-#endif
 }
 
 #endif

@@ -27,22 +27,11 @@
  *
  * Of 8.0 and later.
  *
- * Source: PTX ISA 9.0, "Matrix fragments for mma.m16n8k256". Bit planes: Umuroglu, Rasnayake &
- * Sjalander, "BISMO", FPL 2018.
+ * Source: bit planes: Umuroglu, Rasnayake & Sjalander, "BISMO", FPL 2018.
  */
 
 namespace i2s
 {
-
-/* counts[i] += |row & column|, for rows g (i < 2) and g + 8, columns 2t and 2t + 1. */
-static __device__ inline void count(int (&counts)[4], uint32_t a0, uint32_t a1, uint32_t a2,
-                                    uint32_t a3, uint32_t b0, uint32_t b1)
-{
-    asm("mma.sync.aligned.m16n8k256.row.col.s32.b1.b1.s32.and.popc {%0,%1,%2,%3}, {%4,%5,%6,%7}, "
-        "{%8,%9}, {%0,%1,%2,%3};"
-        : "+r"(counts[0]), "+r"(counts[1]), "+r"(counts[2]), "+r"(counts[3])
-        : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
-}
 
 /* Bits of rows g and g + 8 of a tile, in planes 2t and 2t + 1. */
 struct tile {
@@ -65,8 +54,8 @@ static __device__ inline codes prepared(const codes &c)
 /* Adds a chunk of codes that are prepared. */
 static __device__ inline void count_chunk(tile &c, const codes &w, const uint4 &p)
 {
-    count(c.counts, w.upper.x, w.lower.x, w.upper.y, w.lower.y, p.x, p.y);
-    count(c.counts, w.upper.z, w.lower.z, w.upper.w, w.lower.w, p.z, p.w);
+    tg_mma_bits(c.counts, {w.upper.x, w.lower.x, w.upper.y, w.lower.y}, {p.x, p.y});
+    tg_mma_bits(c.counts, {w.upper.z, w.lower.z, w.upper.w, w.lower.w}, {p.z, p.w});
 }
 
 /* A word of plane n, of four words of activations that are 32 columns apart. */
