@@ -85,7 +85,7 @@ static const struct {
 enum { SENTENCE_TOKENS = sizeof sentence_tokens / sizeof *sentence_tokens };
 
 /* A vocabulary as SentencePiece has it: these tokens, then those of bytes. */
-static void open_sentence(struct opened *o, bool has_bytes)
+static void open_sentence_as(struct opened *o, bool has_bytes, bool says_ids)
 {
     struct tg_gguf_writer *w = writer();
     const uint64_t count = SENTENCE_TOKENS + (has_bytes ? 256 : 0);
@@ -105,10 +105,17 @@ static void open_sentence(struct opened *o, bool has_bytes)
     for (uint64_t i = 0; i < count; i++)
         tg_gguf_writer_add_count(w, TG_GGUF_INT32,
                                  i < SENTENCE_TOKENS ? (uint64_t)sentence_tokens[i].kind : 6);
-    tg_gguf_writer_count(w, "tokenizer.ggml.bos_token_id", TG_GGUF_UINT32, 1);
-    tg_gguf_writer_count(w, "tokenizer.ggml.eos_token_id", TG_GGUF_UINT32, 2);
-    tg_gguf_writer_count(w, "tokenizer.ggml.unknown_token_id", TG_GGUF_UINT32, 0);
+    if (says_ids) {
+        tg_gguf_writer_count(w, "tokenizer.ggml.bos_token_id", TG_GGUF_UINT32, 1);
+        tg_gguf_writer_count(w, "tokenizer.ggml.eos_token_id", TG_GGUF_UINT32, 2);
+        tg_gguf_writer_count(w, "tokenizer.ggml.unknown_token_id", TG_GGUF_UINT32, 0);
+    }
     assert_string_equal(open_written(w, o), "");
+}
+
+static void open_sentence(struct opened *o, bool has_bytes)
+{
+    open_sentence_as(o, has_bytes, true);
 }
 
 /* Tokens as numbers with blanks between. */
@@ -176,7 +183,10 @@ static void sentences_are_merged_by_score(void **state)
     encodes(&o, "c", false, "3 111");   /* 12 + 'c' */
     encodes(&o, "\xc3\xa9", false, "3 10");
     encodes(&o, " a", false, "11 4");
-    encodes(&o, "<tool>a", false, "9 4"); /* user-defined: always */
+    encodes(&o, "<tool>a", false, "9 7"); /* user-defined: always; a blank before each text */
+    encodes(&o, "a<s>a</s> a", true, "1 7 1 7 2 11 4");
+    encodes(&o, "<unk>a", true, "1 0 7");
+    encodes(&o, "<unk>", false, "3 72 129 122 119 74");
     encodes(&o, "</s>", true, "1 2");
     encodes(&o, "</s>", false, "3 72 59 127 74");
     end(&o);
@@ -188,6 +198,17 @@ static void a_byte_without_a_token_is_unknown_or_an_error(void **state)
     struct opened o = {0};
     open_sentence(&o, false);
     encodes(&o, "c", false, "3 0");
+    end(&o);
+}
+
+static void ids_that_a_file_does_not_say_are_those_of_sentencepiece(void **state)
+{
+    (void)state;
+    struct opened o = {0};
+    open_sentence_as(&o, false, false);
+    assert_int_equal(tg_tokenizer_bos(o.tokenizer), 1);
+    assert_int_equal(tg_tokenizer_eos(o.tokenizer), 2);
+    encodes(&o, "ac", true, "1 7 0");
     end(&o);
 }
 
@@ -206,6 +227,8 @@ static void any_bytes_come_back(void **state)
                                         "\xff\xc3(",
                                         "<|end_of_text|>",
                                         "<s>ab</s>",
+                                        "<tool>a<tool> b<tool><tool>",
+                                        "<unk> a<unk>",
                                         "<0x41>",
                                         "<tool> x",
                                         "I'VE it's",
@@ -318,6 +341,7 @@ int main(void)
         cmocka_unit_test(bytes_are_merged_by_rank),
         cmocka_unit_test(sentences_are_merged_by_score),
         cmocka_unit_test(a_byte_without_a_token_is_unknown_or_an_error),
+        cmocka_unit_test(ids_that_a_file_does_not_say_are_those_of_sentencepiece),
         cmocka_unit_test(any_bytes_come_back),
         cmocka_unit_test(specials_are_shown_where_asked),
         cmocka_unit_test(long_words_are_merged_as_the_plainest_way_would),

@@ -8,10 +8,16 @@
 #include <pcre2.h>
 
 #define GPT2_WORDS "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)"
+#define LLAMA3_WORDS(digits)                                                                       \
+    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|" digits                           \
+    "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
 #define LLAMA3                                                                                     \
     {                                                                                              \
-        "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}|"                  \
-        " ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"                            \
+        LLAMA3_WORDS("\\p{N}{1,3}")                                                                \
+    }
+#define QWEN2                                                                                      \
+    {                                                                                              \
+        LLAMA3_WORDS("\\p{N}")                                                                     \
     }
 #define GPT2                                                                                       \
     {                                                                                              \
@@ -20,6 +26,14 @@
 #define FALCON                                                                                     \
     {                                                                                              \
         "[\\p{P}\\$\\+<=>\\^~\\|`]+", GPT2_WORDS, "[0-9][0-9][0-9]"                                \
+    }
+#define FALCON_E                                                                                   \
+    {                                                                                              \
+        "[\\p{P}\\$\\+<=>\\^~\\|`]+", GPT2_WORDS, "[0-9]"                                          \
+    }
+#define DIGITS                                                                                     \
+    {                                                                                              \
+        "\\p{N}", GPT2_WORDS                                                                       \
     }
 #define DEFAULT                                                                                    \
     {                                                                                              \

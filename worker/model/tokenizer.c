@@ -24,7 +24,7 @@ struct tg_tokenizer {
     int32_t bos, eos, eot, unknown;
     struct tg_token_list list;
     struct tg_token_table *ranks; /* gpt2: of merges */
-    int32_t *specials;            /* control and user-defined tokens, the longest first */
+    int32_t *specials;            /* control, user-defined and unknown, the longest first */
     size_t special_count;
     int32_t bytes[BYTES];       /* spm: the token of each byte, or -1 */
     bool begins_special[BYTES]; /* whether a special token begins with that byte */
@@ -78,7 +78,22 @@ static int by_length(const void *a, const void *b, void *context)
     return (one > other) - (one < other);
 }
 
-static int open_specials(struct tg_tokenizer *t, const struct tg_gguf *g, struct tg_error *err)
+static bool is_special(const struct tg_token *token)
+{
+    return token->kind == TG_TOKEN_CONTROL || token->kind == TG_TOKEN_USER_DEFINED ||
+           token->kind == TG_TOKEN_UNKNOWN;
+}
+
+/* Where a file does not say them, SentencePiece's own: "<unk>", "<s>" and "</s>" are 0, 1, 2. */
+static int64_t usual_id(const struct tg_tokenizer *t, const int32_t *id)
+{
+    const int64_t usual = id == &t->bos ? 1 : id == &t->eos ? 2 : id == &t->unknown ? 0 : -1;
+    if (!t->is_spm || usual < 0 || (size_t)usual >= t->list.count) return -1;
+    const enum tg_token_kind kind = usual == 0 ? TG_TOKEN_UNKNOWN : TG_TOKEN_CONTROL;
+    return t->list.tokens[usual].kind == kind ? usual : -1;
+}
+
+static int open_ids(struct tg_tokenizer *t, const struct tg_gguf *g, struct tg_error *err)
 {
     const struct {
         const char *key;
@@ -88,12 +103,17 @@ static int open_specials(struct tg_tokenizer *t, const struct tg_gguf *g, struct
                {"tokenizer.ggml.eot_token_id", &t->eot},
                {"tokenizer.ggml.unknown_token_id", &t->unknown}};
     for (size_t i = 0; i < sizeof ids / sizeof *ids; i++) {
-        int64_t id = -1;
+        int64_t id = usual_id(t, ids[i].id);
         if (tg_gguf_get_count(g, ids[i].key, true, 0, (int64_t)t->list.count - 1, &id, err) < 0)
             return -1;
         *ids[i].id = (int32_t)id;
     }
     if (t->eot < 0) t->eot = tg_token_table_find(t->list.table, text_of("<|eot_id|>", 10));
+    return 0;
+}
+
+static int open_specials(struct tg_tokenizer *t, const struct tg_gguf *g, struct tg_error *err)
+{
     int64_t has_bos = t->has_bos, has_prefix = t->is_spm;
     if (tg_gguf_get_count(g, "tokenizer.ggml.add_bos_token", true, 0, 1, &has_bos, err) < 0 ||
         tg_gguf_get_count(g, "tokenizer.ggml.add_space_prefix", true, 0, 1, &has_prefix, err) < 0)
@@ -104,9 +124,7 @@ static int open_specials(struct tg_tokenizer *t, const struct tg_gguf *g, struct
     if (!t->specials) return tg_fail(err, "out of memory");
     for (size_t i = 0; i < t->list.count; i++) {
         const struct tg_token *token = &t->list.tokens[i];
-        if ((token->kind != TG_TOKEN_CONTROL && token->kind != TG_TOKEN_USER_DEFINED) ||
-            token->text.size == 0)
-            continue;
+        if (!is_special(token) || token->text.size == 0) continue;
         t->specials[t->special_count++] = (int32_t)i;
         t->begins_special[(unsigned char)token->text.bytes[0]] = true;
     }
@@ -125,7 +143,8 @@ static int open_all(struct tg_tokenizer *t, const struct tg_gguf *g, struct tg_e
         return tg_fail(err, "tokenizer '%s' is not known here, only gpt2 and llama", model);
     if (!t->is_spm && open_pretokenizer(t, g, err) < 0) return -1;
     if (tg_token_list_read(g, t->is_spm, &t->list, err) < 0 ||
-        (!t->is_spm && open_merges(t, g, err) < 0) || open_specials(t, g, err) < 0)
+        (!t->is_spm && open_merges(t, g, err) < 0) || open_ids(t, g, err) < 0 ||
+        open_specials(t, g, err) < 0)
         return -1;
     open_bytes(t);
     return 0;
@@ -304,13 +323,12 @@ static int encode_pieces(const struct encoding *e, struct tg_gguf_text text, str
 }
 
 /* A character that means a blank and stands in the text is told by its bytes, so that it stays. */
-static int encode_sentence(const struct encoding *e, struct tg_gguf_text text, bool has_prefix,
-                           struct tg_error *err)
+static int encode_sentence(const struct encoding *e, struct tg_gguf_text text, struct tg_error *err)
 {
     char *written = malloc(blank.size * (text.size + 1));
     size_t size = 0;
     int rc = written ? 0 : tg_fail(err, "out of memory");
-    if (rc == 0 && has_prefix) {
+    if (rc == 0 && e->t->has_prefix) {
         memcpy(written, blank.bytes, blank.size);
         size = blank.size;
     }
@@ -338,7 +356,7 @@ static int32_t special_at(const struct tg_tokenizer *t, struct tg_gguf_text text
     if (!t->begins_special[(unsigned char)text.bytes[0]]) return -1;
     for (size_t i = 0; i < t->special_count; i++) {
         const struct tg_token *token = &t->list.tokens[t->specials[i]];
-        if (token->kind == TG_TOKEN_CONTROL && !has_control) continue;
+        if (token->kind != TG_TOKEN_USER_DEFINED && !has_control) continue;
         if (token->text.size <= text.size &&
             memcmp(token->text.bytes, text.bytes, token->text.size) == 0)
             return t->specials[i];
@@ -346,12 +364,12 @@ static int32_t special_at(const struct tg_tokenizer *t, struct tg_gguf_text text
     return -1;
 }
 
-static int encode_plain(const struct encoding *e, struct tg_gguf_text text, bool is_first,
-                        struct tg_error *err)
+/* What stands before, between or behind specials; a blank is put before each such text. */
+static int encode_plain(const struct encoding *e, struct tg_gguf_text text, struct tg_error *err)
 {
     struct encoding copy = *e;
     if (text.size == 0) return 0;
-    if (e->t->is_spm) return encode_sentence(e, text, is_first && e->t->has_prefix, err);
+    if (e->t->is_spm) return encode_sentence(e, text, err);
     return tg_pretokenizer_cut(e->t->pretokenizer, text, encode_word, &copy, err);
 }
 
@@ -367,12 +385,11 @@ int tg_tokenizer_encode(const struct tg_tokenizer *t, const char *text, size_t s
             i++;
             continue;
         }
-        if (encode_plain(&e, text_of(text + begin, i - begin), begin == 0, err) < 0 ||
-            add(tokens, id, err) < 0)
+        if (encode_plain(&e, text_of(text + begin, i - begin), err) < 0 || add(tokens, id, err) < 0)
             return -1;
         begin = i += t->list.tokens[id].text.size;
     }
-    return encode_plain(&e, text_of(text + begin, size - begin), begin == 0, err);
+    return encode_plain(&e, text_of(text + begin, size - begin), err);
 }
 
 struct output {
@@ -395,7 +412,7 @@ static int put(struct output *o, const char *bytes, size_t size, struct tg_error
     return 0;
 }
 
-/* llama: blanks are blanks again; the first is the one that was put before the text. */
+/* llama: blanks are blanks again; the first may be the one that was put before the text. */
 static int put_sentence(struct output *o, struct tg_gguf_text text, bool is_first,
                         struct tg_error *err)
 {
@@ -446,7 +463,7 @@ int tg_tokenizer_decode(const struct tg_tokenizer *t, const int32_t *ids, size_t
     struct output o = {0};
     int rc = put(&o, "", 0, err);
     for (size_t i = 0; rc == 0 && i < count; i++) {
-        const bool is_first = i == 0 || (i == 1 && t->has_bos && ids[0] == t->bos);
+        const bool is_first = i == 0 || is_special(&t->list.tokens[ids[i - 1]]);
         if (ids[i] < 0 || (size_t)ids[i] >= t->list.count)
             rc = tg_fail(err, "there is no token %" PRId32, ids[i]);
         else
