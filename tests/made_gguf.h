@@ -26,6 +26,8 @@ struct made_gguf {
     const char *layout;       /* in which they lie, default i2s */
     const char *head;         /* type of the embedding, default F16 */
     const char *extra;        /* a tensor that no model has, or NULL */
+    const char *key;          /* of the architecture, as "rope.scaling.factor", or NULL: */
+    float value;              /* a number, or false where it is 0 */
     int has_output, has_no_sub_norms;
     int ffn, heads, key_value_heads; /* default MADE_FFN, MADE_HEADS and 2 */
 
@@ -64,6 +66,9 @@ static inline void made_metadata(const struct made_gguf *m, struct tg_gguf_write
     tg_gguf_writer_real(w, key, 1e-5f);
     snprintf(key, sizeof key, "%s.rope.freq_base", m->architecture);
     tg_gguf_writer_real(w, key, 500000.0f);
+    snprintf(key, sizeof key, "%s.%s", m->architecture, m->key ? m->key : "");
+    if (m->key && m->value == 0) tg_gguf_writer_count(w, key, TG_GGUF_BOOL, 0);
+    if (m->key && m->value != 0) tg_gguf_writer_real(w, key, m->value);
 }
 
 static inline size_t made_list(const struct made_gguf *m, struct made_tensor *list)

@@ -136,6 +136,31 @@ static void what_does_not_fit_together_is_refused(void **state)
     }
 }
 
+static void what_would_be_computed_otherwise_is_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *key;
+        float value;
+        const char *sentence;
+    } rows[] = {
+        {"rope.scaling.factor", 4, "RoPE scaled 'linear' by 4 is not computed here"},
+        {"rope.scale_linear", 2, "RoPE scaled 'linear' by 2 is not computed here"},
+        {"rope.scaling.attn_factor", 1.5f,
+         "RoPE whose numbers are multiplied by 1.5 is not computed here"},
+        {"attention.causal", 0, "attention to later tokens is not computed here"},
+        {"rope.scaling.factor", 1, ""},
+        {"rope.scaling.attn_factor", 1, ""},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct made_gguf m = {.key = rows[i].key, .value = rows[i].value};
+        struct tg_gguf *g;
+        struct tg_network n;
+        assert_string_equal(read_made(&m, &g, &n), rows[i].sentence);
+        end(&m, g, *rows[i].sentence ? NULL : &n);
+    }
+}
+
 static void layouts_are_known_by_type_or_assumed(void **state)
 {
     (void)state;
@@ -267,6 +292,7 @@ int main(void)
         cmocka_unit_test(a_model_that_would_be_computed_in_part_is_refused),
         cmocka_unit_test(blocks_that_are_not_alike_are_refused),
         cmocka_unit_test(what_does_not_fit_together_is_refused),
+        cmocka_unit_test(what_would_be_computed_otherwise_is_refused),
         cmocka_unit_test(layouts_are_known_by_type_or_assumed),
         cmocka_unit_test(a_layout_of_type_36_can_be_named),
         cmocka_unit_test(a_layout_that_needs_more_bytes_than_there_are_is_refused),

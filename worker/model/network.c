@@ -69,25 +69,42 @@ static int read_architecture(struct source *s, struct tg_network *n, struct tg_e
     return 0;
 }
 
-/* RoPE may be turned at other speeds by more keys than are computed here. */
+/*
+ * RoPE may be turned at other speeds by more keys than are computed here. A factor of no kind is
+ * one of linear scaling, and so is that of the older key.
+ */
 static int read_rope(const struct source *s, struct tg_network *n, struct tg_error *err)
 {
-    char key[128], scaling[64] = "none";
-    double factor = 1;
+    char key[128], scaling[64] = "linear";
+    double factor = 1, grown = 1;
     n->rope_dimensions = n->head_dimension;
     n->rope_base = 10000;
     if (count(s, "rope.dimension_count", true, n->head_dimension, &n->rope_dimensions, err) < 0 ||
         real(s, "rope.freq_base", true, &n->rope_base, err) < 0 ||
-        real(s, "rope.scaling.factor", true, &factor, err) < 0)
+        real(s, "rope.scale_linear", true, &factor, err) < 0 ||
+        real(s, "rope.scaling.factor", true, &factor, err) < 0 ||
+        real(s, "rope.scaling.attn_factor", true, &grown, err) < 0)
         return -1;
     snprintf(key, sizeof key, "%s.rope.scaling.type", s->architecture);
     if (tg_gguf_get_text(s->gguf, key, true, scaling, sizeof scaling, err) < 0) return -1;
     if (strcmp(scaling, "none") != 0 && factor != 1)
         return tg_fail(err, "RoPE scaled '%s' by %g is not computed here", scaling, factor);
+    if (grown != 1)
+        return tg_fail(err, "RoPE whose numbers are multiplied by %g is not computed here", grown);
     if (n->rope_dimensions % 2 != 0)
         return tg_fail(err, "RoPE turns %" PRId64 " numbers of a head, which is odd",
                        n->rope_dimensions);
     return 0;
+}
+
+/* Models of embeddings may let a token see those behind it. */
+static int check_causal(const struct source *s, struct tg_error *err)
+{
+    char key[128];
+    int64_t is_causal = 1;
+    snprintf(key, sizeof key, "%s.attention.causal", s->architecture);
+    if (tg_gguf_get_count(s->gguf, key, true, 0, 1, &is_causal, err) < 0) return -1;
+    return is_causal ? 0 : tg_fail(err, "attention to later tokens is not computed here");
 }
 
 static int read_numbers(const struct source *s, struct tg_network *n, struct tg_error *err)
@@ -117,7 +134,7 @@ static int read_numbers(const struct source *s, struct tg_network *n, struct tg_
     if (n->heads % n->key_value_heads != 0 || n->head_dimension < 1)
         return tg_fail(err, "%" PRId64 " heads cannot share %" PRId64 " of keys and values",
                        n->heads, n->key_value_heads);
-    return read_rope(s, n, err);
+    return check_causal(s, err) < 0 ? -1 : read_rope(s, n, err);
 }
 
 /* The tensor of that name and shape, or NULL in *out where it may be missing and is. */
