@@ -138,9 +138,11 @@ static inline void made_fill(const struct made_gguf *m, const struct made_tensor
         const int64_t size = t->type->block_bytes; /* codes as they come, scales that are small */
         for (int64_t i = 0; i < tg_tensor_type_bytes(t->type, rows, t->cols); i++)
             to[i] = (uint8_t)(values[i % count] * 64);
-        for (int64_t at = size == 34 ? 0 : 208; at < tg_tensor_type_bytes(t->type, rows, t->cols);
-             at += size)
-            memcpy(to + at, "\0\x20", 2);
+        const int64_t scale = size == 210 ? 208 : size == 110 ? 108 : size == 66 ? 64 : 0;
+        for (int64_t at = 0; at < tg_tensor_type_bytes(t->type, rows, t->cols); at += size) {
+            memcpy(to + at + scale, "\0\x20", 2);
+            if (size == 144) memcpy(to + at + 2, "\0\x20", 2); /* Q4_K: of offsets, too */
+        }
     } else {
         const int64_t scale = tg_tensor_type_scale_at(t->type, rows, t->cols);
         const struct tg_format *layout = tg_format_find(m->layout);

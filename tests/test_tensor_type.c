@@ -103,7 +103,80 @@ static void blocks_of_q6_k_and_q8_0_have_their_numbers_in_order(void **state)
     memcpy(block + 34, "\0\x40\1\xff", 4); /* 2; 1, -1 */
     assert_int_equal(tg_tensor_type_decode(tg_tensor_type_find("Q8_0"), block, 64, out), 0);
     assert_true(out[31] == 0 && out[32] == 2 && out[33] == -2);
-    assert_int_equal(tg_tensor_type_decode(tg_tensor_type_find("Q4_0"), block, 32, out), -1);
+    assert_int_equal(tg_tensor_type_decode(tg_tensor_type_find("Q8_K"), block, 256, out), -1);
+    assert_int_equal(tg_tensor_type_decode(tg_tensor_type_find("Q8_K"), block, 0, out), -1);
+    assert_int_equal(tg_tensor_type_decode(tg_tensor_type_find("I2_S"), block, 128, out), -1);
+}
+
+/* Where a block has what: float16 d and m, low bits of codes, a bit above them; or -1. */
+static const struct coded {
+    const char *name;
+    int d, m, low, low_bits, high, zero; /* the code that means 0 */
+} coded[] = {
+    {"Q4_0", 0, -1, 2, 4, -1, 8}, {"Q4_1", 0, 2, 4, 4, -1, 0},    {"Q5_0", 0, -1, 6, 4, 2, 16},
+    {"Q5_1", 0, 2, 8, 4, 4, 0},   {"Q2_K", 80, 82, 16, 2, -1, 0}, {"Q3_K", 108, -1, 32, 2, 0, 4},
+    {"Q4_K", 0, 2, 16, 4, -1, 0}, {"Q5_K", 0, 2, 48, 4, 16, 0},   {"TQ2_0", 64, -1, 0, 2, -1, 1}};
+
+static void put_code(const struct coded *c, bool is_small, uint8_t *block, int i, int code)
+{
+    const int low = code & ((1 << c->low_bits) - 1), high = code >> c->low_bits;
+    if (is_small) {
+        block[c->low + i % 16] |= (uint8_t)(low << 4 * (i / 16));
+        if (c->high >= 0) block[c->high + i / 8] |= (uint8_t)(high << i % 8);
+        return;
+    }
+    if (c->low_bits == 4)
+        block[c->low + 32 * (i / 64) + i % 32] |= (uint8_t)(low << 4 * (i / 32 % 2));
+    else
+        block[c->low + 32 * (i / 128) + i % 32] |= (uint8_t)(low << 2 * (i / 32 % 4));
+    if (c->high >= 0) block[c->high + i % 32] |= (uint8_t)(high << i / 32);
+}
+
+/* Scale and offset number s of the larger blocks. */
+static void put_scale(const char *name, uint8_t *block, int s, int scale, int offset)
+{
+    if (strcmp(name, "Q2_K") == 0) {
+        block[s] = (uint8_t)(scale | offset << 4);
+    } else if (strcmp(name, "Q3_K") == 0) {
+        block[96 + s % 8] |= (uint8_t)((scale & 15) << 4 * (s / 8));
+        block[104 + s % 4] |= (uint8_t)(scale >> 4 << 2 * (s / 4));
+    } else if (s < 4) {
+        block[4 + s] |= (uint8_t)scale;
+        block[8 + s] |= (uint8_t)offset;
+    } else {
+        block[8 + s] = (uint8_t)((scale & 15) | (offset & 15) << 4);
+        block[s] |= (uint8_t)(scale >> 4 << 6);
+        block[4 + s] |= (uint8_t)(offset >> 4 << 6);
+    }
+}
+
+static void codes_and_scales_are_where_their_types_have_them(void **state)
+{
+    (void)state;
+    for (size_t k = 0; k < sizeof coded / sizeof *coded; k++) {
+        const struct coded *c = &coded[k];
+        const struct tg_tensor_type *type = tg_tensor_type_find(c->name);
+        const int count = (int)type->block_weights, is_small = count == 32;
+        const bool is_plain = is_small || c->name[0] == 'T', is_q3 = strcmp(c->name, "Q3_K") == 0;
+        const int group = strcmp(c->name, "Q2_K") == 0 || is_q3 ? 16 : 32;
+        const int most = strcmp(c->name, "Q2_K") == 0 ? 16 : 64;
+        const int codes = c->name[0] == 'T' ? 3 : 1 << (c->low_bits + (c->high >= 0));
+        uint8_t block[256] = {0};
+        float out[256];
+        memcpy(block + c->d, "\0\x38", 2);                /* 0.5 */
+        if (c->m >= 0) memcpy(block + c->m, "\0\x34", 2); /* 0.25 */
+        for (int s = 0; !is_plain && s < count / group; s++)
+            put_scale(c->name, block, s, (7 * s + 5) % most, c->m < 0 ? 0 : (11 * s + 3) % most);
+        for (int i = 0; i < count; i++) put_code(c, is_small, block, i, (5 * i + i / 32) % codes);
+        assert_int_equal(tg_tensor_type_decode(type, block, count, out), 0);
+        for (int i = 0; i < count; i++) {
+            const int s = i / group, code = (5 * i + i / 32) % codes - c->zero;
+            const int scale = is_plain ? 1 : (7 * s + 5) % most - (is_q3 ? 32 : 0);
+            const float offset = is_plain ? 1 : -(float)((11 * s + 3) % most);
+            const float wanted = 0.5f * (float)(scale * code) + (c->m < 0 ? 0 : 0.25f * offset);
+            if (out[i] != wanted) fail_msg("%s: number %d", c->name, i);
+        }
+    }
 }
 
 int main(void)
@@ -114,6 +187,7 @@ int main(void)
         cmocka_unit_test(every_half_is_exact_and_comes_back),
         cmocka_unit_test(numbers_are_rounded_to_the_nearest_half),
         cmocka_unit_test(blocks_of_q6_k_and_q8_0_have_their_numbers_in_order),
+        cmocka_unit_test(codes_and_scales_are_where_their_types_have_them),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -469,7 +469,7 @@ struct tg_forward_times tg_forward_times(const struct tg_forward *f)
 int64_t tg_forward_token_bytes(const struct tg_forward *f, int64_t position)
 {
     const struct tg_network *n = f->network;
-    return f->weights->bytes + f->head.tensor->bytes +
+    return f->weights->bytes + f->head.row_bytes * n->vocabulary +
            2 * n->layers * n->key_value_heads * n->head_dimension * f->attention.number_bytes *
                (position + 1);
 }

@@ -10,6 +10,7 @@
 struct work {
     const struct tg_head *head;
     int threads;
+    int64_t row_bytes; /* of the tensor */
     const float *x;
     float *logits;
 };
@@ -20,8 +21,14 @@ static void copy_some(void *opaque, int part)
     const struct tg_head *h = w->head;
     int64_t begin, end;
     tg_pool_rows(h->network->vocabulary, w->threads, part, &begin, &end);
-    memcpy(h->copy + begin * h->row_bytes, h->tensor->data + begin * h->row_bytes,
-           (size_t)((end - begin) * h->row_bytes));
+    if (h->row_bytes == w->row_bytes) {
+        memcpy(h->copy + begin * h->row_bytes, h->tensor->data + begin * h->row_bytes,
+               (size_t)((end - begin) * h->row_bytes));
+        return;
+    }
+    for (int64_t r = begin; r < end; r++)
+        tg_tensor_type_decode(h->tensor->type, h->tensor->data + r * w->row_bytes,
+                              h->network->hidden, (float *)(void *)(h->copy + r * h->row_bytes));
 }
 
 static void run_some(void *opaque, int part)
@@ -50,15 +57,19 @@ int tg_head_open(const struct tg_network *network, const struct tg_vector *v, st
                 {"Q6_K", v->dots_q6_k}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         if (strcmp(rows[i].type, h.tensor->type->name) == 0) h.dots = rows[i].dots;
-    if (!h.dots) return tg_fail(err, "no head of %s is computed", h.tensor->type->name);
-    h.row_bytes = h.tensor->bytes / network->vocabulary;
-    h.bytes = (h.tensor->bytes + LARGE_PAGE - 1) / LARGE_PAGE * LARGE_PAGE;
+    if (tg_tensor_type_decode(h.tensor->type, h.tensor->data, 0, NULL) < 0)
+        return tg_fail(err, "no head of %s is computed", h.tensor->type->name);
+    const int64_t row_bytes = h.tensor->bytes / network->vocabulary;
+    h.row_bytes = h.dots ? row_bytes : network->hidden * (int64_t)sizeof(float);
+    if (!h.dots) h.dots = v->dots_f32;
+    const int64_t bytes = h.row_bytes * network->vocabulary;
+    h.bytes = (bytes + LARGE_PAGE - 1) / LARGE_PAGE * LARGE_PAGE;
     h.copy = mmap(NULL, (size_t)h.bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
                   0);
     if (h.copy == MAP_FAILED)
-        return tg_fail(err, "%" PRId64 " bytes for the head are not to be had", h.tensor->bytes);
+        return tg_fail(err, "%" PRId64 " bytes for the head are not to be had", bytes);
     madvise(h.copy, (size_t)h.bytes, MADV_HUGEPAGE); /* if there are any */
-    struct work w = {.head = &h, .threads = tg_pool_count(pool)};
+    struct work w = {.head = &h, .threads = tg_pool_count(pool), .row_bytes = row_bytes};
     tg_pool_run(pool, copy_some, &w);
     tg_pool_rest(pool);
     *head = h;
@@ -67,7 +78,7 @@ int tg_head_open(const struct tg_network *network, const struct tg_vector *v, st
 
 void tg_head_run(const struct tg_head *head, struct tg_pool *pool, const float *x, float *logits)
 {
-    struct work w = {head, tg_pool_count(pool), x, logits};
+    struct work w = {.head = head, .threads = tg_pool_count(pool), .x = x, .logits = logits};
     tg_pool_run(pool, run_some, &w);
 }
 

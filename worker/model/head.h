@@ -12,7 +12,8 @@
 /*
  * The head of a model: from the normed numbers of one token to its logits, a dot product for each
  * row of the vocabulary. It is read once a token, as a whole, so it is copied into large pages:
- * from pages of 4 KiB, as a file has them, that is a sixth slower.
+ * from pages of 4 KiB, as a file has them, that is a sixth slower. Of types without a dot product
+ * of their own the copy has the numbers in F32.
  *
  *   open -> run, run, ... -> close
  */
@@ -21,13 +22,13 @@ struct tg_head {
     const struct tg_network *network;
     const struct tg_gguf_tensor *tensor; /* `output`, or the embedding where that is tied */
     uint8_t *copy;
-    int64_t bytes; /* of the copy's pages */
-    int64_t row_bytes;
+    int64_t bytes;     /* of the copy's pages */
+    int64_t row_bytes; /* of the copy */
     void (*dots)(const void *rows, int64_t row_bytes, int64_t count, const float *x, int64_t n,
                  float *out);
 };
 
-/* Fails where no dot product is computed of the tensor's type, or without memory. */
+/* Fails where the tensor's type is not read, or without memory. */
 int tg_head_open(const struct tg_network *network, const struct tg_vector *vector,
                  struct tg_pool *pool, struct tg_head *head, struct tg_error *err);
 

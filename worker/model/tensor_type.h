@@ -40,8 +40,8 @@ int64_t tg_tensor_type_bytes(const struct tg_tensor_type *type, int64_t rows, in
 int64_t tg_tensor_type_scale_at(const struct tg_tensor_type *type, int64_t rows, int64_t cols);
 
 /*
- * `count` numbers of an ordinary type (F32, F16, BF16, Q8_0, Q6_K), from the beginning of a block;
- * count is whole blocks. Returns -1 for another type, and writes nothing.
+ * `count` numbers from the beginning of a block, of F32, F16, BF16, Q4_0 to Q8_0, Q2_K to Q6_K,
+ * TQ1_0 or TQ2_0; count is whole blocks, or 0. Returns -1 for another type, and writes nothing.
  */
 int tg_tensor_type_decode(const struct tg_tensor_type *type, const uint8_t *bytes, int64_t count,
                           float *out);
