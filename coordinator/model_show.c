@@ -229,7 +229,9 @@ static void print_network(const struct tg_json *n, const struct tg_json *layout)
         return;
     }
     printf("layout        %s as %s", text(n, "ternary"), text(layout, "format"));
-    if (number(layout, "is_assumed") != 0) printf(", assumed: nothing tells it from");
+    if (number(layout, "is_assumed") != 0)
+        printf(", assumed: %s",
+               tg_json_count(possible) > 0 ? "nothing tells it from" : "no file says its tiles");
     for (size_t i = 0; number(layout, "is_assumed") != 0 && i < tg_json_count(possible); i++)
         if (strcmp(tg_json_text(tg_json_at(possible, i)), text(layout, "format")) != 0)
             printf(" %s", tg_json_text(tg_json_at(possible, i)));

@@ -6,7 +6,8 @@
 
 /*
  * Tiles of the published shapes: the arguments with which microsoft/BitNet makes its kernels for
- * the models of 0.7B, 3B and 8B (setup_env.py, docs/codegen.md). Stripes of TL2 have 32 rows.
+ * the models of 0.7B, 3B and 8B (setup_env.py, docs/codegen.md). Stripes of TL2 have 32 rows. Its
+ * folder preset_kernels has others of TL1 for 8B, which setup_env.py overwrites before it converts.
  */
 struct published {
     int64_t rows, cols;
@@ -17,8 +18,8 @@ static const struct published published[] = {
     {1536, 4096, {256, 128, 32}, {256, 96, 32}},  {1536, 1536, {128, 64, 64}, {128, 192, 32}},
     {4096, 1536, {256, 128, 32}, {256, 96, 32}},  {3200, 8640, {160, 64, 32}, {160, 96, 32}},
     {3200, 3200, {320, 128, 64}, {320, 96, 32}},  {8640, 3200, {320, 64, 32}, {320, 96, 32}},
-    {14336, 4096, {256, 128, 64}, {256, 96, 32}}, {4096, 14336, {256, 128, 32}, {128, 96, 32}},
-    {1024, 4096, {128, 64, 64}, {256, 96, 32}},   {4096, 4096, {128, 64, 32}, {128, 96, 32}},
+    {14336, 4096, {256, 128, 32}, {256, 96, 32}}, {4096, 14336, {128, 64, 64}, {128, 96, 32}},
+    {1024, 4096, {256, 128, 32}, {256, 96, 32}},  {4096, 4096, {128, 64, 64}, {128, 96, 32}},
 };
 
 static const struct tg_tiles smallest_tl1 = {32, 8, 32}, smallest_tl2 = {32, 96, 32};
@@ -29,6 +30,11 @@ static const struct published *find(int64_t rows, int64_t cols)
         if (published[i].rows == rows && published[i].cols == cols) return &published[i];
     }
     return NULL;
+}
+
+int tg_tiles_are_published(int64_t rows, int64_t cols)
+{
+    return find(rows, cols) != NULL;
 }
 
 struct tg_tiles tg_tiles_of_tl1(int64_t rows, int64_t cols)

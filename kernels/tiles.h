@@ -29,6 +29,9 @@ struct tg_tiles {
     int64_t stripe;     /* rows: bm, a divisor of rows */
 };
 
+/* Whether that shape has been published, so that its tiles are known, by TL1 and TL2. */
+int tg_tiles_are_published(int64_t rows, int64_t cols);
+
 /* The tiles of a matrix of that shape; rows that they do not fill are packed as 0. */
 struct tg_tiles tg_tiles_of_tl1(int64_t rows, int64_t cols);
 struct tg_tiles tg_tiles_of_tl2(int64_t rows, int64_t cols);

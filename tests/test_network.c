@@ -168,8 +168,8 @@ static void layouts_are_known_by_type_or_assumed(void **state)
         const char *ternary, *layout;
         int is_assumed;
     } rows[] = {{"I2_S", "i2s", 1},
-                {"TL1", "tl1", 0},
-                {"TL2", "tl2", 0},
+                {"TL1", "tl1", 1},
+                {"TL2", "tl2", 1},
                 {"TQ1_0", "tq1", 0},
                 {"TQ2_0", "tq2", 0}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {

@@ -40,6 +40,11 @@ static void published_shapes_have_their_tiles_and_others_the_smallest(void **sta
     t = tg_tiles_of_tl2(1536, 1536);
     assert_int_equal(t.rows, 128);
     assert_int_equal(t.cols, 192);
+    t = tg_tiles_of_tl1(4096, 14336);
+    assert_int_equal(t.rows, 128);
+    assert_int_equal(t.cols, 64);
+    assert_int_equal(t.stripe, 64);
+    assert_true(tg_tiles_are_published(4096, 14336) && !tg_tiles_are_published(2560, 6912));
     t = tg_tiles_of_tl1(8640, 3208);
     assert_int_equal(t.rows, 32);
     assert_int_equal(t.cols, 8);

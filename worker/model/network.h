@@ -85,7 +85,7 @@ struct tg_network_layout {
     const struct tg_format *format;
     uint64_t
         possible;   /* the set of formats (kernels/detect.h) that evidence left; 0: by its type */
-    int is_assumed; /* one of several: not known, but that of all published files */
+    int is_assumed; /* not known: of several that of all published files, or tiles of TL1 or TL2 */
 };
 
 /* `named` is a row of formats.def for the matrices of type 36, or NULL. */

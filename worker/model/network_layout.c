@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "kernels/detect.h"
+#include "kernels/tiles.h"
 #include "worker/model/network.h"
 
 /* Layouts and scales of ternary matrices: network.h. */
@@ -120,6 +121,17 @@ static int find_i2s(const struct tg_network *n, const char *named, struct tg_net
     return 0;
 }
 
+/* TL1 and TL2 do not say their tiles: those of shapes that have been published are known. */
+static bool has_known_tiles(const struct tg_network *n)
+{
+    for (int layer = 0; layer < TG_LAYERS; layer++) {
+        int64_t rows, cols;
+        tg_network_shape(n, layer, &rows, &cols);
+        if (!tg_tiles_are_published(rows, cols)) return false;
+    }
+    return true;
+}
+
 int tg_network_find_layout(const struct tg_network *n, const char *named,
                            struct tg_network_layout *layout, struct tg_error *err)
 {
@@ -143,6 +155,8 @@ int tg_network_find_layout(const struct tg_network *n, const char *named,
         return tg_fail(err, "not all matrices have columns that %s can hold", type->name);
     } else if (check_room(n, found.format, err) < 0) {
         return -1;
+    } else {
+        found.is_assumed = type->name[1] == 'L' && !has_known_tiles(n);
     }
     *layout = found;
     return 0;
