@@ -161,6 +161,26 @@ static void what_would_be_computed_otherwise_is_refused(void **state)
     }
 }
 
+static void a_part_of_a_model_is_told_to_be_one(void **state)
+{
+    (void)state;
+    struct tg_error err;
+    struct tg_gguf_writer *w = tg_gguf_writer_create(32, &err);
+    const uint8_t *bytes;
+    size_t size;
+    struct tg_gguf *g;
+    struct tg_network n;
+    tg_gguf_writer_count(w, "split.no", TG_GGUF_UINT16, 1);
+    tg_gguf_writer_count(w, "split.count", TG_GGUF_UINT16, 3);
+    assert_int_equal(tg_gguf_writer_finish(w, &bytes, &size, &err), 0);
+    if (tg_gguf_read(bytes, size, &g, &err) < 0) fail_msg("%s", err.text);
+    assert_int_equal(tg_network_read(g, &n, &err), -1);
+    assert_string_equal(err.text, "part 2 of 3 of a model: its parts must be merged into one file "
+                                  "before it is run");
+    tg_gguf_close(g);
+    tg_gguf_writer_destroy(w);
+}
+
 static void layouts_are_known_by_type_or_assumed(void **state)
 {
     (void)state;
@@ -293,6 +313,7 @@ int main(void)
         cmocka_unit_test(blocks_that_are_not_alike_are_refused),
         cmocka_unit_test(what_does_not_fit_together_is_refused),
         cmocka_unit_test(what_would_be_computed_otherwise_is_refused),
+        cmocka_unit_test(a_part_of_a_model_is_told_to_be_one),
         cmocka_unit_test(layouts_are_known_by_type_or_assumed),
         cmocka_unit_test(a_layout_of_type_36_can_be_named),
         cmocka_unit_test(a_layout_that_needs_more_bytes_than_there_are_is_refused),

@@ -55,6 +55,20 @@ static int real(const struct source *s, const char *key, bool is_optional, doubl
     return tg_gguf_get_real(s->gguf, name, is_optional, out, err);
 }
 
+/* A model may be split over files, each of which has some of its tensors. */
+static int check_whole(const struct source *s, struct tg_error *err)
+{
+    int64_t part = 0, parts = 1;
+    if (tg_gguf_get_count(s->gguf, "split.count", true, 0, UINT16_MAX, &parts, err) < 0 ||
+        tg_gguf_get_count(s->gguf, "split.no", true, 0, UINT16_MAX, &part, err) < 0)
+        return -1;
+    if (parts <= 1) return 0;
+    return tg_fail(err,
+                   "part %" PRId64 " of %" PRId64
+                   " of a model: its parts must be merged into one file before it is run",
+                   part + 1, parts);
+}
+
 static int read_architecture(struct source *s, struct tg_network *n, struct tg_error *err)
 {
     const size_t size = sizeof s->architecture;
@@ -329,7 +343,9 @@ int tg_network_read(const struct tg_gguf *gguf, struct tg_network *network, stru
 {
     struct source s = {.gguf = gguf};
     struct tg_network n = {0};
-    if (read_architecture(&s, &n, err) < 0 || read_numbers(&s, &n, err) < 0) return -1;
+    if (check_whole(&s, err) < 0 || read_architecture(&s, &n, err) < 0 ||
+        read_numbers(&s, &n, err) < 0)
+        return -1;
     n.blocks = calloc((size_t)n.layers, sizeof *n.blocks);
     if (!n.blocks) return tg_fail(err, "out of memory");
     if (read_tensors(&s, &n, err) < 0 || check_all_used(&s, &n, err) < 0) {
