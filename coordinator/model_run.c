@@ -309,15 +309,17 @@ static int warm_up(const struct options *o, struct tg_session *s, const struct t
     return rc;
 }
 
-int tg_model_run_text(const struct tg_tokenizer *tokenizer, const struct tg_tokens *tokens,
-                      char **text, size_t *untold, struct tg_error *err)
+int tg_model_run_text(const struct tg_tokenizer *tokenizer, const struct tg_tokens *prompt,
+                      const struct tg_tokens *tokens, char **text, size_t *untold,
+                      struct tg_error *err)
 {
+    const int32_t before = prompt->count > 0 ? prompt->ids[prompt->count - 1] : -1;
     int32_t *told = malloc((tokens->count + 1) * sizeof *told);
     size_t count = 0, size;
     if (!told) return tg_fail(err, "out of memory");
     for (size_t i = 0; i < tokens->count; i++)
         if (tokens->ids[i] < tg_tokenizer_count(tokenizer)) told[count++] = tokens->ids[i];
-    const int rc = tg_tokenizer_decode(tokenizer, told, count, false, text, &size, err);
+    const int rc = tg_tokenizer_decode(tokenizer, before, told, count, false, text, &size, err);
     free(told);
     if (rc == 0) *untold = tokens->count - count;
     return rc;
@@ -334,7 +336,7 @@ static int generate(const struct options *o, struct tg_session *s, struct tg_gen
     size_t untold;
     if (warm_up(o, s, &choice, r, err) < 0 ||
         tg_session_generate(s, o->prompt, o->tokens, &choice, o->ignores_end, g, err) < 0 ||
-        tg_model_run_text(s->tokenizer, &g->tokens, &r->text, &untold, err) < 0)
+        tg_model_run_text(s->tokenizer, &g->prompt, &g->tokens, &r->text, &untold, err) < 0)
         return -1;
     if (untold > 0)
         tg_log(TG_WARN,

@@ -27,11 +27,12 @@ struct tg_model_run_report {
 };
 
 /*
- * The text of what was generated, allocated. A model's head may have more rows than its vocabulary
- * has tokens: such tokens have no text, and *untold becomes how many there are.
+ * The text of what was generated behind a prompt, allocated. A model's head may have more rows than
+ * its vocabulary has tokens: such tokens have no text, and *untold becomes how many there are.
  */
-int tg_model_run_text(const struct tg_tokenizer *tokenizer, const struct tg_tokens *tokens,
-                      char **text, size_t *untold, struct tg_error *err);
+int tg_model_run_text(const struct tg_tokenizer *tokenizer, const struct tg_tokens *prompt,
+                      const struct tg_tokens *tokens, char **text, size_t *untold,
+                      struct tg_error *err);
 
 /* To be freed by tg_json_free. */
 struct tg_json *tg_model_run_json(const struct tg_model_run_report *report);

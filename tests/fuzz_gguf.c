@@ -76,7 +76,7 @@ static void use_tokenizer(const struct tg_gguf *g)
 
     if (tg_tokenizer_open(g, &t, &err) < 0) return;
     if (tg_tokenizer_encode(t, text, sizeof text - 1, true, &tokens, &err) == 0 &&
-        tg_tokenizer_decode(t, tokens.ids, tokens.count, true, &again, &size, &err) == 0)
+        tg_tokenizer_decode(t, -1, tokens.ids, tokens.count, true, &again, &size, &err) == 0)
         free(again);
     tg_tokens_release(&tokens);
     tg_tokenizer_close(t);

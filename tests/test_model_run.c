@@ -99,13 +99,13 @@ static void what_has_no_text_is_left_out_and_counted(void **state)
     struct tg_gguf *gguf;
     struct tg_tokenizer *tokenizer;
     struct tg_error err;
-    struct tg_tokens tokens = {0};
+    struct tg_tokens prompt = {0}, tokens = {0};
     char *text;
     size_t untold;
     assert_int_equal(tg_gguf_open(path, &gguf, &err), 0);
     assert_int_equal(tg_tokenizer_open(gguf, &tokenizer, &err), 0);
     assert_int_equal(tg_tokenizer_encode(tokenizer, "abc xyz", 7, false, &tokens, &err), 0);
-    assert_int_equal(tg_model_run_text(tokenizer, &tokens, &text, &untold, &err), 0);
+    assert_int_equal(tg_model_run_text(tokenizer, &prompt, &tokens, &text, &untold, &err), 0);
     assert_string_equal(text, "abc xyz");
     assert_int_equal(untold, 0);
     free(text);
@@ -115,7 +115,7 @@ static void what_has_no_text_is_left_out_and_counted(void **state)
     tokens.ids[0] = (int32_t)tg_tokenizer_count(tokenizer);
     tokens.ids[tokens.count + 1] = INT32_MAX;
     tokens.count += 2;
-    assert_int_equal(tg_model_run_text(tokenizer, &tokens, &text, &untold, &err), 0);
+    assert_int_equal(tg_model_run_text(tokenizer, &prompt, &tokens, &text, &untold, &err), 0);
     assert_string_equal(text, "abc xyz");
     assert_int_equal(untold, 2);
     free(text);

@@ -140,7 +140,7 @@ static void comes_back(const struct opened *o, const char *text, size_t size)
     char *again = NULL;
     size_t again_size = 0;
     if (tg_tokenizer_encode(o->tokenizer, text, size, false, &tokens, &err) < 0 ||
-        tg_tokenizer_decode(o->tokenizer, tokens.ids, tokens.count, false, &again, &again_size,
+        tg_tokenizer_decode(o->tokenizer, -1, tokens.ids, tokens.count, false, &again, &again_size,
                             &err) < 0)
         fail_msg("%s", err.text);
     assert_int_equal(again_size, size);
@@ -263,14 +263,64 @@ static void specials_are_shown_where_asked(void **state)
     char *text;
     size_t size;
     open_synthetic(&o);
-    assert_int_equal(tg_tokenizer_decode(o.tokenizer, ids, 4, false, &text, &size, &err), 0);
+    assert_int_equal(tg_tokenizer_decode(o.tokenizer, -1, ids, 4, false, &text, &size, &err), 0);
     assert_string_equal(text, "hi");
     free(text);
-    assert_int_equal(tg_tokenizer_decode(o.tokenizer, ids, 4, true, &text, &size, &err), 0);
+    assert_int_equal(tg_tokenizer_decode(o.tokenizer, -1, ids, 4, true, &text, &size, &err), 0);
     assert_string_equal(text, "<|begin_of_text|>hi<|end_of_text|>");
     free(text);
-    assert_int_equal(tg_tokenizer_decode(o.tokenizer, bad, 1, true, &text, &size, &err), -1);
+    assert_int_equal(tg_tokenizer_decode(o.tokenizer, -1, bad, 1, true, &text, &size, &err), -1);
     assert_string_equal(err.text, "there is no token 5000");
+    end(&o);
+}
+
+static void text_behind_a_prompt_keeps_its_blank(void **state)
+{
+    (void)state;
+    static const struct {
+        int32_t before;
+        const char *text;
+    } rows[] = {{-1, "a b"}, {5, " a b"}, {9, "a b"}, {1, "a b"}, {1000, "a b"}};
+    static const int32_t ids[] = {7, 3, 5}; /* "_a", "_", "b" */
+    struct opened o = {0};
+    struct tg_error err;
+    char *text;
+    size_t size;
+    open_sentence(&o, true);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        assert_int_equal(
+            tg_tokenizer_decode(o.tokenizer, rows[i].before, ids, 3, false, &text, &size, &err), 0);
+        assert_string_equal(text, rows[i].text);
+        free(text);
+    }
+    end(&o);
+}
+
+static void a_text_ends_by_id_or_by_name(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        int kind;
+        bool is_end;
+    } rows[] = {{"x", 1, false},         {"<|im_end|>", 3, true}, {"<|im_end|>", 1, false},
+                {"<|eot_id|>", 3, true}, {"<|other|>", 3, false}, {"y", 3, true}};
+    enum { ROWS = sizeof rows / sizeof *rows };
+    struct opened o = {0};
+    struct tg_gguf_writer *w = writer();
+    tg_gguf_writer_text(w, "tokenizer.ggml.model", "gpt2");
+    tg_gguf_writer_array(w, "tokenizer.ggml.tokens", TG_GGUF_STRING, ROWS);
+    for (int i = 0; i < ROWS; i++) tg_gguf_writer_add_text(w, rows[i].text, strlen(rows[i].text));
+    tg_gguf_writer_array(w, "tokenizer.ggml.token_type", TG_GGUF_INT32, ROWS);
+    for (int i = 0; i < ROWS; i++)
+        tg_gguf_writer_add_count(w, TG_GGUF_INT32, (uint64_t)rows[i].kind);
+    tg_gguf_writer_array(w, "tokenizer.ggml.merges", TG_GGUF_STRING, 1);
+    tg_gguf_writer_add_text(w, "x y", 3);
+    tg_gguf_writer_count(w, "tokenizer.ggml.eot_token_id", TG_GGUF_UINT32, 5);
+    assert_string_equal(open_written(w, &o), "");
+    for (int i = 0; i < ROWS; i++)
+        assert_int_equal(tg_tokenizer_is_end(o.tokenizer, i), rows[i].is_end);
+    assert_false(tg_tokenizer_is_end(o.tokenizer, ROWS));
     end(&o);
 }
 
@@ -344,6 +394,8 @@ int main(void)
         cmocka_unit_test(ids_that_a_file_does_not_say_are_those_of_sentencepiece),
         cmocka_unit_test(any_bytes_come_back),
         cmocka_unit_test(specials_are_shown_where_asked),
+        cmocka_unit_test(text_behind_a_prompt_keeps_its_blank),
+        cmocka_unit_test(a_text_ends_by_id_or_by_name),
         cmocka_unit_test(long_words_are_merged_as_the_plainest_way_would),
         cmocka_unit_test(what_is_not_known_is_refused),
     };

@@ -108,7 +108,6 @@ static int open_ids(struct tg_tokenizer *t, const struct tg_gguf *g, struct tg_e
             return -1;
         *ids[i].id = (int32_t)id;
     }
-    if (t->eot < 0) t->eot = tg_token_table_find(t->list.table, text_of("<|eot_id|>", 10));
     return 0;
 }
 
@@ -190,7 +189,15 @@ int32_t tg_tokenizer_eos(const struct tg_tokenizer *t)
 
 bool tg_tokenizer_is_end(const struct tg_tokenizer *t, int32_t id)
 {
-    return id >= 0 && (id == t->eos || id == t->eot);
+    static const char *const names[] = {"<|eot_id|>",    "<|eom_id|>",      "<|im_end|>",
+                                        "<|end|>",       "<end_of_turn>",   "<EOT>",
+                                        "<|endoftext|>", "<|end_of_text|>", "</s>"};
+    if (id < 0 || (size_t)id >= t->list.count) return false;
+    if (id == t->eos || id == t->eot) return true;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (tg_gguf_is(t->list.tokens[id].text, names[i]))
+            return t->list.tokens[id].kind == TG_TOKEN_CONTROL;
+    return false;
 }
 
 static int add(struct tg_tokens *tokens, int32_t id, struct tg_error *err)
@@ -457,13 +464,20 @@ static int put_token(const struct tg_tokenizer *t, struct output *o, int32_t id,
     return put_sentence(o, token->text, is_first, err);
 }
 
-int tg_tokenizer_decode(const struct tg_tokenizer *t, const int32_t *ids, size_t count,
-                        bool has_specials, char **text, size_t *size, struct tg_error *err)
+/* Whether the text of tokens begins behind this one, so that a blank was put before it. */
+static bool is_beginning(const struct tg_tokenizer *t, int32_t before)
+{
+    return before < 0 || (size_t)before >= t->list.count || is_special(&t->list.tokens[before]);
+}
+
+int tg_tokenizer_decode(const struct tg_tokenizer *t, int32_t before, const int32_t *ids,
+                        size_t count, bool has_specials, char **text, size_t *size,
+                        struct tg_error *err)
 {
     struct output o = {0};
     int rc = put(&o, "", 0, err);
     for (size_t i = 0; rc == 0 && i < count; i++) {
-        const bool is_first = i == 0 || is_special(&t->list.tokens[ids[i - 1]]);
+        const bool is_first = is_beginning(t, i > 0 ? ids[i - 1] : before);
         if (ids[i] < 0 || (size_t)ids[i] >= t->list.count)
             rc = tg_fail(err, "there is no token %" PRId32, ids[i]);
         else

@@ -38,7 +38,10 @@ int64_t tg_tokenizer_count(const struct tg_tokenizer *tokenizer);
 int32_t tg_tokenizer_bos(const struct tg_tokenizer *tokenizer);
 int32_t tg_tokenizer_eos(const struct tg_tokenizer *tokenizer);
 
-/* Whether a token ends what is generated: the last of a text, or of a turn. */
+/*
+ * Whether a token ends what is generated, the last of a text or of a turn: by its id, or a control
+ * token by one of the names that models have for it.
+ */
 bool tg_tokenizer_is_end(const struct tg_tokenizer *tokenizer, int32_t id);
 
 /*
@@ -50,11 +53,12 @@ int tg_tokenizer_encode(const struct tg_tokenizer *tokenizer, const char *text, 
                         bool has_specials, struct tg_tokens *tokens, struct tg_error *err);
 
 /*
- * The bytes of tokens, allocated, with a zero byte behind them; the caller frees. Control tokens
- * are left out unless has_specials.
+ * The bytes of tokens that stand behind the token `before` (-1: they begin a text), allocated, with
+ * a zero byte behind them; the caller frees. Control tokens are left out unless has_specials.
  */
-int tg_tokenizer_decode(const struct tg_tokenizer *tokenizer, const int32_t *ids, size_t count,
-                        bool has_specials, char **text, size_t *size, struct tg_error *err);
+int tg_tokenizer_decode(const struct tg_tokenizer *tokenizer, int32_t before, const int32_t *ids,
+                        size_t count, bool has_specials, char **text, size_t *size,
+                        struct tg_error *err);
 
 void tg_tokens_release(struct tg_tokens *tokens);
 
