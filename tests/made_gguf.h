@@ -24,6 +24,7 @@ struct made_gguf {
     const char *architecture; /* default bitnet-b1.58 */
     const char *ternary;      /* type of the ternary matrices, default I2_S */
     const char *layout;       /* in which they lie, default i2s */
+    const char *down;         /* type of ffn_down, default that of all */
     const char *head;         /* type of the embedding, default F16 */
     const char *extra;        /* a tensor that no model has, or NULL */
     const char *key;          /* of the architecture, as "rope.scaling.factor", or NULL: */
@@ -100,7 +101,8 @@ static inline size_t made_list(const struct made_gguf *m, struct made_tensor *li
         }
         for (int layer = 0; layer < TG_LAYERS; layer++) {
             struct made_tensor *t = &list[count++];
-            *t = (struct made_tensor){"", tg_tensor_type_find(m->ternary), 0, 0};
+            const char *type = layer == TG_LAYER_ffn_down && m->down ? m->down : m->ternary;
+            *t = (struct made_tensor){"", tg_tensor_type_find(type), 0, 0};
             tg_network_shape(&shape, layer, &t->rows, &t->cols);
             snprintf(t->name, sizeof t->name, "blk.%d.%s.weight", i, tg_model_layer((size_t)layer));
         }
@@ -127,7 +129,17 @@ static inline void made_fill(const struct made_gguf *m, const struct made_tensor
     int8_t *ternary = calloc((size_t)count, 1);
     tg_fill_normal(seed, values, (size_t)count);
     tg_fill_ternary(seed, ternary, (size_t)count);
-    if (strcmp(t->type->name, "F32") == 0) {
+    const bool is_plain = strncmp(t->name, "blk.", 4) == 0 && t->rows &&
+                          t->type->block_weights == 1;
+    if (is_plain && strcmp(t->type->name, "F32") == 0) {
+        for (int64_t i = 0; i < count; i++) made_put_float(to + 4 * i, 0.03f * ternary[i]);
+    } else if (is_plain) {
+        static const uint16_t half[] = {0xa800, 0x8000, 0x2800}, /* 1/32, and the negative zero */
+            upper[] = {0xbd00, 0, 0x3d00};
+        const bool is_half = strcmp(t->type->name, "F16") == 0;
+        for (int64_t i = 0; i < count; i++)
+            memcpy(to + 2 * i, &(is_half ? half : upper)[ternary[i] + 1], sizeof *half);
+    } else if (strcmp(t->type->name, "F32") == 0) {
         for (int64_t i = 0; i < count; i++) made_put_float(to + 4 * i, 1 + values[i] / 8);
     } else if (strcmp(t->type->name, "F16") == 0) {
         for (int64_t i = 0; i < count; i++) {

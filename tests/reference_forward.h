@@ -48,7 +48,10 @@ static inline struct reference *reference_open(const struct tg_network *n,
             struct tg_error err;
             float scale = 0;
             m->ternary = malloc((size_t)(t->dimensions[0] * t->dimensions[1]));
-            format->unpack(t->data, t->dimensions[1], t->dimensions[0], m->ternary);
+            if (tg_network_is_plain(t))
+                tg_network_plain_unpack(t, m->ternary, &err);
+            else
+                format->unpack(t->data, t->dimensions[1], t->dimensions[0], m->ternary);
             tg_network_find_scale(n, b, layer, &scale, &err);
             m->scale = (double)scale;
         }

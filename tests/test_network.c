@@ -181,19 +181,41 @@ static void a_part_of_a_model_is_told_to_be_one(void **state)
     tg_gguf_writer_destroy(w);
 }
 
+static void types_that_do_not_go_together_are_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *ternary, *layout, *down, *sentence;
+    } rows[] = {{"I2_S", "i2s", "F16", "some ternary matrices are I2_S and some F16"},
+                {"F32", "f32", "F16", "some ternary matrices are F32 and some F16"},
+                {"TQ1_0", "tq1", "TQ2_0", "some ternary matrices are TQ2_0 and some TQ1_0"}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct made_gguf m = {
+            .ternary = rows[i].ternary, .layout = rows[i].layout, .down = rows[i].down};
+        struct tg_gguf *g;
+        struct tg_network n;
+        struct tg_network_layout layout;
+        struct tg_error err = {""};
+        assert_string_equal(read_made(&m, &g, &n), "");
+        assert_int_equal(tg_network_find_layout(&n, NULL, &layout, &err), -1);
+        assert_string_equal(err.text, rows[i].sentence);
+        end(&m, g, &n);
+    }
+}
+
 static void layouts_are_known_by_type_or_assumed(void **state)
 {
     (void)state;
     static const struct {
         const char *ternary, *layout;
         int is_assumed;
-    } rows[] = {{"I2_S", "i2s", 1},
-                {"TL1", "tl1", 1},
-                {"TL2", "tl2", 1},
-                {"TQ1_0", "tq1", 0},
-                {"TQ2_0", "tq2", 0}};
+        const char *down;
+    } rows[] = {{"I2_S", "i2s", 1, NULL},  {"TL1", "tl1", 1, NULL},   {"TL2", "tl2", 1, NULL},
+                {"TQ1_0", "tq1", 0, NULL}, {"TQ2_0", "tq2", 0, NULL}, {"TQ2_0", "tq2", 0, "F16"},
+                {"F32", "f32", 0, NULL},   {"BF16", "bf16", 0, NULL}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        struct made_gguf m = {.ternary = rows[i].ternary, .layout = rows[i].layout};
+        struct made_gguf m = {
+            .ternary = rows[i].ternary, .layout = rows[i].layout, .down = rows[i].down};
         struct tg_gguf *g;
         struct tg_network n;
         struct tg_network_layout layout;
@@ -204,7 +226,7 @@ static void layouts_are_known_by_type_or_assumed(void **state)
         assert_string_equal(layout.format->name, rows[i].layout);
         assert_int_equal(layout.is_assumed, rows[i].is_assumed);
         assert_int_equal(tg_network_find_scale(&n, 1, TG_LAYER_ffn_up, &scale, &err), 0);
-        if (rows[i].ternary[1] == 'Q')
+        if (rows[i].ternary[1] == 'Q' || rows[i].ternary[0] == 'B')
             assert_true(scale == 1.0f / 32);
         else
             assert_true(scale >= 0.03f && scale <= 0.037f);
@@ -314,6 +336,7 @@ int main(void)
         cmocka_unit_test(what_does_not_fit_together_is_refused),
         cmocka_unit_test(what_would_be_computed_otherwise_is_refused),
         cmocka_unit_test(a_part_of_a_model_is_told_to_be_one),
+        cmocka_unit_test(types_that_do_not_go_together_are_refused),
         cmocka_unit_test(layouts_are_known_by_type_or_assumed),
         cmocka_unit_test(a_layout_of_type_36_can_be_named),
         cmocka_unit_test(a_layout_that_needs_more_bytes_than_there_are_is_refused),

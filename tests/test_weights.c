@@ -44,8 +44,9 @@ static void end(struct loading *l)
 static void every_format_of_a_file_loads_into_every_kernel(void **state)
 {
     (void)state;
-    static const char *const files[][2] = {
-        {"I2_S", "i2s"}, {"TL1", "tl1"}, {"TL2", "tl2"}, {"TQ1_0", "tq1"}, {"TQ2_0", "tq2"}};
+    static const char *const files[][2] = {{"I2_S", "i2s"},  {"TL1", "tl1"},   {"TL2", "tl2"},
+                                           {"TQ1_0", "tq1"}, {"TQ2_0", "tq2"}, {"F32", "f32"},
+                                           {"F16", "f16"},   {"BF16", "bf16"}};
     static const char *const kernels[] = {"i2s_scalar", "panel_scalar", "tl2_scalar", "tq1_scalar",
                                           NULL};
     static int8_t wanted[MADE_FFN * MADE_HIDDEN], got[MADE_FFN * MADE_HIDDEN];
@@ -61,7 +62,10 @@ static void every_format_of_a_file_loads_into_every_kernel(void **state)
                 const struct tg_matrix *x = &l.weights.matrices[w];
                 const struct tg_gguf_tensor *t =
                     l.network.blocks[w / TG_LAYERS].layers[w % TG_LAYERS];
-                l.layout.format->unpack(t->data, x->rows, x->cols, wanted);
+                if (tg_network_is_plain(t))
+                    tg_network_plain_unpack(t, wanted, NULL);
+                else
+                    l.layout.format->unpack(t->data, x->rows, x->cols, wanted);
                 assert_int_equal(
                     tg_format_find(x->kernel->format)->unpack(x->packed, x->rows, x->cols, got),
                     -1);
@@ -117,6 +121,27 @@ static void a_code_that_stands_for_nothing_is_found_anywhere(void **state)
     }
 }
 
+/* Written out, a matrix is ternary if it has the numbers 0, s and -s, with either zero. */
+static void numbers_that_are_not_ternary_are_refused(void **state)
+{
+    (void)state;
+    struct made_gguf m = {.ternary = "TQ2_0", .layout = "tq2", .down = "F16"};
+    struct loading l = {0};
+    made_gguf(&m);
+    assert_string_equal(load(&m, &l, NULL, 2), "");
+    const struct tg_gguf_tensor *t = l.network.blocks[1].layers[TG_LAYER_ffn_down];
+    const uint64_t at = t->offset;
+    assert_true(tg_network_is_plain(t) && !tg_network_is_plain(l.network.blocks[1].layers[0]));
+    assert_true(tg_network_plain_scale(t) == 1.0f / 32);
+    end(&l);
+    memcpy(m.bytes + at + 2 * (2 * MADE_FFN + 7), "\x01\x28", 2);
+    assert_string_equal(load(&m, &l, NULL, 1),
+                        "tensor 'blk.1.ffn_down.weight' is F16 and not ternary: row 2 column 7 is "
+                        "0.0312805, and others are 0.03125");
+    end(&l);
+    free(m.bytes);
+}
+
 static void a_kernel_that_cannot_is_refused(void **state)
 {
     (void)state;
@@ -138,6 +163,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_format_of_a_file_loads_into_every_kernel),
+        cmocka_unit_test(numbers_that_are_not_ternary_are_refused),
         cmocka_unit_test(what_lies_as_its_kernel_wants_it_stays_in_the_file),
         cmocka_unit_test(a_code_that_stands_for_nothing_is_found_anywhere),
         cmocka_unit_test(a_kernel_that_cannot_is_refused),

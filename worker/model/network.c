@@ -254,7 +254,8 @@ static int read_block(struct source *s, struct tg_network *n, int64_t i, struct 
             return tg_fail(err, "a matrix of %" PRId64 " x %" PRId64 " is too large", rows, cols);
         snprintf(name, sizeof name, "blk.%" PRId64 ".%s.weight", i, tg_model_layer((size_t)layer));
         if (take(s, name, false, rows, cols, &b->layers[layer], err) < 0) return -1;
-        if (!is_one_of(b->layers[layer], " I2_S TL1 TL2 TQ1_0 TQ2_0 "))
+        if (!is_one_of(b->layers[layer], " I2_S TL1 TL2 TQ1_0 TQ2_0 ") &&
+            !tg_network_is_plain(b->layers[layer]))
             return fail_ternary(b->layers[layer], err);
         snprintf(name, sizeof name, "blk.%" PRId64 ".%s.scale", i, tg_model_layer((size_t)layer));
         if (take_plain(s, name, true, 1, &b->scales[layer], err) < 0) return -1;

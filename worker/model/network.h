@@ -2,6 +2,7 @@
 #ifndef TG_WORKER_MODEL_NETWORK_H
 #define TG_WORKER_MODEL_NETWORK_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -91,6 +92,17 @@ struct tg_network_layout {
 /* `named` is a row of formats.def for the matrices of type 36, or NULL. */
 int tg_network_find_layout(const struct tg_network *network, const char *named,
                            struct tg_network_layout *layout, struct tg_error *err);
+
+/*
+ * A matrix may also have its numbers written out, F32, F16 or BF16, as converters do before they
+ * are packed: 0, the scale and the negative scale. All matrices may be so, or those of a file in
+ * TQ1_0 or TQ2_0 whose columns are no whole blocks. Which are, the scale (of the first number that
+ * is not 0; 0 if none is), and the weights (rows x cols), which fails where a number is another.
+ */
+bool tg_network_is_plain(const struct tg_gguf_tensor *tensor);
+float tg_network_plain_scale(const struct tg_gguf_tensor *tensor);
+int tg_network_plain_unpack(const struct tg_gguf_tensor *tensor, int8_t *ternary,
+                            struct tg_error *err);
 
 /* The scale of a matrix: the number by which its weights -1, 0, +1 are multiplied. */
 int tg_network_find_scale(const struct tg_network *network, int64_t block, int layer, float *scale,

@@ -60,6 +60,7 @@ static int check_room(const struct tg_network *n, const struct tg_format *format
     for (int layer = 0; layer < TG_LAYERS; layer++) {
         const struct tg_gguf_tensor *t = n->blocks[0].layers[layer];
         const int64_t rows = t->dimensions[1], cols = t->dimensions[0];
+        if (tg_network_is_plain(t)) continue;
         const int64_t scale = tg_tensor_type_scale_at(t->type, rows, cols);
         const int64_t codes = scale < 0 ? t->bytes : scale;
         const int64_t needed = format->packed_bytes(rows, cols);
@@ -132,26 +133,46 @@ static bool has_known_tiles(const struct tg_network *n)
     return true;
 }
 
+static bool is_tq(const struct tg_tensor_type *type)
+{
+    return strcmp(type->name, "TQ1_0") == 0 || strcmp(type->name, "TQ2_0") == 0;
+}
+
+/* The type of all matrices, or of all that are not plain beside those of TQ; NULL if there is none.
+ */
+static const struct tg_tensor_type *common_type(const struct tg_network *n, struct tg_error *err)
+{
+    const struct tg_tensor_type *type = n->blocks[0].layers[0]->type;
+    for (int64_t i = 0; i < n->layers; i++)
+        for (int layer = 0; layer < TG_LAYERS; layer++)
+            if (is_tq(n->blocks[i].layers[layer]->type)) type = n->blocks[i].layers[layer]->type;
+    for (int64_t i = 0; i < n->layers; i++)
+        for (int layer = 0; layer < TG_LAYERS; layer++) {
+            const struct tg_gguf_tensor *t = n->blocks[i].layers[layer];
+            if (t->type == type || (is_tq(type) && tg_network_is_plain(t))) continue;
+            tg_fail(err, "some ternary matrices are %s and some %s", type->name, t->type->name);
+            return NULL;
+        }
+    return type;
+}
+
 int tg_network_find_layout(const struct tg_network *n, const char *named,
                            struct tg_network_layout *layout, struct tg_error *err)
 {
     static const struct {
         const char *type, *format;
-    } rows[] = {{"TL1", "tl1"}, {"TL2", "tl2"}, {"TQ1_0", "tq1"}, {"TQ2_0", "tq2"}};
-    const struct tg_tensor_type *type = n->blocks[0].layers[0]->type;
+    } rows[] = {{"TL1", "tl1"}, {"TL2", "tl2"}, {"TQ1_0", "tq1"}, {"TQ2_0", "tq2"},
+                {"F32", "f32"}, {"F16", "f16"}, {"BF16", "bf16"}};
+    const struct tg_tensor_type *type = common_type(n, err);
     struct tg_network_layout found = {0};
-    for (int64_t i = 0; i < n->layers; i++)
-        for (int layer = 0; layer < TG_LAYERS; layer++)
-            if (n->blocks[i].layers[layer]->type != type)
-                return tg_fail(err, "some ternary matrices are %s and some %s", type->name,
-                               n->blocks[i].layers[layer]->type->name);
+    if (!type) return -1;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         if (strcmp(rows[i].type, type->name) == 0) found.format = tg_format_find(rows[i].format);
     if (!found.format) {
         if (find_i2s(n, named, &found, err) < 0) return -1;
     } else if (named && strcmp(named, found.format->name) != 0) {
         return tg_fail(err, "the matrices are %s, and cannot lie as '%s'", type->name, named);
-    } else if (of_shapes(n, bit_of(found.format)) == 0) {
+    } else if (!is_tq(type) && of_shapes(n, bit_of(found.format)) == 0) {
         return tg_fail(err, "not all matrices have columns that %s can hold", type->name);
     } else if (check_room(n, found.format, err) < 0) {
         return -1;
@@ -204,7 +225,9 @@ int tg_network_find_scale(const struct tg_network *n, int64_t block, int layer, 
     const struct tg_gguf_tensor *beside = n->blocks[block].scales[layer];
     const int64_t at = tg_tensor_type_scale_at(t->type, t->dimensions[1], t->dimensions[0]);
     float found = 1, factor = 1;
-    if (at >= 0)
+    if (tg_network_is_plain(t))
+        found = tg_network_plain_scale(t);
+    else if (at >= 0)
         found = tg_tensor_type_f32(t->data + at);
     else if (common_scale(t, &found, err) < 0 || check_zero_blocks(t, err) < 0)
         return -1;

@@ -48,12 +48,12 @@ static int find_named(const struct tg_library *library, const char *name, int64_
     return 0;
 }
 
-/* Without a name: fast ones, or the scalar one of the file's own format, which always fits. */
-static int find_kernels(const struct tg_library *library, const struct tg_format *format,
-                        const char *name, struct tg_matrix *m, struct tg_error *err)
+/* Without a name: fast ones, or the scalar one of `format`, which always fits. */
+static int find_kernels(const struct tg_library *library, const char *format, const char *name,
+                        struct tg_matrix *m, struct tg_error *err)
 {
     char plain[64];
-    snprintf(plain, sizeof plain, "%s_scalar", format->name);
+    snprintf(plain, sizeof plain, "%s_scalar", format);
     for (size_t i = 0; !name && i < sizeof fastest / sizeof *fastest; i++) {
         if (find_named(library, fastest[i].many, m->cols, &m->kernel, NULL) < 0) continue;
         if (find_named(library, fastest[i].one, m->cols, &m->one, NULL) < 0) m->one = m->kernel;
@@ -119,6 +119,7 @@ static int unpack(const struct load *l, int64_t i, int8_t *ternary, struct tg_er
     const struct tg_problem problem = {
         .weights = t->data, .results = ternary, .rows = rows, .cols = cols, .row_end = rows};
     int64_t bad = -1;
+    if (tg_network_is_plain(t)) return tg_network_plain_unpack(t, ternary, err);
     if (l->unpack && strncmp(l->format->name, "i2s", 3) == 0 &&
         !has_threes(t->data, l->format->packed_bytes(rows, cols)))
         l->unpack->run(&problem);
@@ -161,17 +162,18 @@ static int plan(struct load *l, const struct tg_library *library, const char *na
     int64_t at = 0;
     for (int64_t i = 0; i < w->count; i++) {
         const struct tg_gguf_tensor *t = tensor_of(l->network, i);
+        const bool is_plain = tg_network_is_plain(t);
         struct tg_matrix *m = &w->matrices[i];
         m->rows = t->dimensions[1];
         m->cols = t->dimensions[0];
-        if (find_kernels(library, l->format, name, m, err) < 0 ||
+        if (find_kernels(library, is_plain ? "i2sx4" : l->format->name, name, m, err) < 0 ||
             tg_network_find_scale(l->network, i / TG_LAYERS, (int)(i % TG_LAYERS), &m->scale, err) <
                 0)
             return -1;
         m->packed_bytes = m->kernel->packed_bytes(m->rows, m->cols);
         w->bytes += m->packed_bytes;
         if (m->rows * m->cols > l->most) l->most = m->rows * m->cols;
-        if (strcmp(m->kernel->format, l->format->name) == 0 &&
+        if (!is_plain && strcmp(m->kernel->format, l->format->name) == 0 &&
             (uintptr_t)t->data % ALIGNMENT == 0) {
             m->packed = t->data;
             continue;

@@ -97,7 +97,10 @@ static void check_matrix(struct work *w, const struct bench *b, int64_t matrix)
     const struct tg_matrix *m = &s->weights.matrices[matrix];
     const struct tg_gguf_tensor *t =
         s->network.blocks[matrix / TG_LAYERS].layers[matrix % TG_LAYERS];
-    s->layout.format->unpack(t->data, m->rows, m->cols, b->ternary);
+    if (tg_network_is_plain(t))
+        tg_network_plain_unpack(t, b->ternary, NULL); /* which succeeded when it was loaded */
+    else
+        s->layout.format->unpack(t->data, m->rows, m->cols, b->ternary);
     tg_fill_int8(w->check->seed + (uint64_t)matrix, b->activations, (size_t)(TOKENS * m->cols));
     compare(w, b, matrix, m->one, 1);
     compare(w, b, matrix, m->kernel, TOKENS);
