@@ -85,12 +85,10 @@ static bool is_special(const struct tg_token *token)
 }
 
 /* Where a file does not say them, SentencePiece's own: "<unk>", "<s>" and "</s>" are 0, 1, 2. */
-static int64_t usual_id(const struct tg_tokenizer *t, const int32_t *id)
+static bool is_usual(const struct tg_tokenizer *t, int64_t id)
 {
-    const int64_t usual = id == &t->bos ? 1 : id == &t->eos ? 2 : id == &t->unknown ? 0 : -1;
-    if (!t->is_spm || usual < 0 || (size_t)usual >= t->list.count) return -1;
-    const enum tg_token_kind kind = usual == 0 ? TG_TOKEN_UNKNOWN : TG_TOKEN_CONTROL;
-    return t->list.tokens[usual].kind == kind ? usual : -1;
+    return t->is_spm && id >= 0 && (size_t)id < t->list.count &&
+           t->list.tokens[id].kind == (id == 0 ? TG_TOKEN_UNKNOWN : TG_TOKEN_CONTROL);
 }
 
 static int open_ids(struct tg_tokenizer *t, const struct tg_gguf *g, struct tg_error *err)
@@ -98,12 +96,13 @@ static int open_ids(struct tg_tokenizer *t, const struct tg_gguf *g, struct tg_e
     const struct {
         const char *key;
         int32_t *id;
-    } ids[] = {{"tokenizer.ggml.bos_token_id", &t->bos},
-               {"tokenizer.ggml.eos_token_id", &t->eos},
-               {"tokenizer.ggml.eot_token_id", &t->eot},
-               {"tokenizer.ggml.unknown_token_id", &t->unknown}};
+        int64_t usual;
+    } ids[] = {{"tokenizer.ggml.bos_token_id", &t->bos, 1},
+               {"tokenizer.ggml.eos_token_id", &t->eos, 2},
+               {"tokenizer.ggml.eot_token_id", &t->eot, -1},
+               {"tokenizer.ggml.unknown_token_id", &t->unknown, 0}};
     for (size_t i = 0; i < sizeof ids / sizeof *ids; i++) {
-        int64_t id = usual_id(t, ids[i].id);
+        int64_t id = is_usual(t, ids[i].usual) ? ids[i].usual : -1;
         if (tg_gguf_get_count(g, ids[i].key, true, 0, (int64_t)t->list.count - 1, &id, err) < 0)
             return -1;
         *ids[i].id = (int32_t)id;
@@ -253,7 +252,8 @@ static int add_unknown(const struct encoding *e, struct tg_error *err)
     return add(e->tokens, e->t->unknown, err);
 }
 
-/* gpt2: a piece is the characters of bytes. One that is no token is told character by character. */
+/* gpt2: a piece is the characters of bytes, and told by them if it is no token. A byte that the
+ * vocabulary lacks is left out, as these tokenizers do. */
 static int add_characters(const struct encoding *e, struct tg_gguf_text piece, struct tg_error *err)
 {
     int32_t id = find_plain(e->t, piece);
@@ -261,7 +261,7 @@ static int add_characters(const struct encoding *e, struct tg_gguf_text piece, s
     for (size_t i = 0, size; i < piece.size; i += size) {
         size = (unsigned char)piece.bytes[i] < 0x80 ? 1 : 2;
         id = find_plain(e->t, text_of(piece.bytes + i, size));
-        if ((id >= 0 ? add(e->tokens, id, err) : add_unknown(e, err)) < 0) return -1;
+        if (id >= 0 && add(e->tokens, id, err) < 0) return -1;
     }
     return 0;
 }

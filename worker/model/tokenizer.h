@@ -17,7 +17,7 @@
  * Two kinds are read (tokenizer.ggml.model): `gpt2`, byte-level BPE, whose text is first cut by a
  * pattern (tokenizer.ggml.pre, a row of pretokenizers.def), and `llama`, as SentencePiece has it,
  * with a score for each token and a token for each byte. What is encoded and decoded again is the
- * same bytes, whatever they are.
+ * same bytes, whatever they are, but for bytes that a vocabulary of the kind `gpt2` lacks.
  *
  * Sources: GPT-2 (Radford et al. 2019) for bytes as characters; SentencePiece, Kudo and Richardson,
  * EMNLP 2018, arXiv:1808.06226.
