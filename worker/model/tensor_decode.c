@@ -17,19 +17,19 @@ static float half_at(const uint8_t *bytes)
     return tg_tensor_type_f16(tg_tensor_type_u16(bytes));
 }
 
-static void decode_f32(const uint8_t *block, float *out)
+/* Types without blocks, of which whole embeddings are. */
+static int decode_numbers(const char *name, const uint8_t *bytes, int64_t count, float *out)
 {
-    *out = tg_tensor_type_f32(block);
-}
-
-static void decode_f16(const uint8_t *block, float *out)
-{
-    *out = half_at(block);
-}
-
-static void decode_bf16(const uint8_t *block, float *out)
-{
-    *out = tg_tensor_type_bf16(tg_tensor_type_u16(block));
+    if (strcmp(name, "F32") == 0)
+        for (int64_t i = 0; i < count; i++) out[i] = tg_tensor_type_f32(bytes + 4 * i);
+    else if (strcmp(name, "F16") == 0)
+        for (int64_t i = 0; i < count; i++) out[i] = half_at(bytes + 2 * i);
+    else if (strcmp(name, "BF16") == 0)
+        for (int64_t i = 0; i < count; i++)
+            out[i] = tg_tensor_type_bf16(tg_tensor_type_u16(bytes + 2 * i));
+    else
+        return -1;
+    return 0;
 }
 
 /* 32 codes of four bits: the low digits of 16 bytes, then the high ones. */
@@ -186,11 +186,11 @@ int tg_tensor_type_decode(const struct tg_tensor_type *type, const uint8_t *byte
     static const struct {
         const char *name;
         void (*decode)(const uint8_t *block, float *out);
-    } rows[] = {{"F32", decode_f32},   {"F16", decode_f16},     {"BF16", decode_bf16},
-                {"Q4_0", decode_q4_0}, {"Q4_1", decode_q4_1},   {"Q5_0", decode_q5_0},
+    } rows[] = {{"Q4_0", decode_q4_0}, {"Q4_1", decode_q4_1},   {"Q5_0", decode_q5_0},
                 {"Q5_1", decode_q5_1}, {"Q8_0", decode_q8_0},   {"Q2_K", decode_q2_k},
                 {"Q3_K", decode_q3_k}, {"Q4_K", decode_q4_k},   {"Q5_K", decode_q5_k},
                 {"Q6_K", decode_q6_k}, {"TQ1_0", decode_tq1_0}, {"TQ2_0", decode_tq2_0}};
+    if (type->block_weights == 1) return decode_numbers(type->name, bytes, count, out);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         if (strcmp(rows[i].name, type->name) != 0) continue;
         for (int64_t at = 0; at < count; at += type->block_weights, bytes += type->block_bytes)
