@@ -152,7 +152,7 @@ static void say_where(const struct tg_work *w, bool is_lost, const struct tg_dec
     for (size_t i = 0; i < decision->verdict_count; i++) {
         const struct tg_verdict *v = &decision->verdicts[i];
         wants_more |= v->answer == TG_INCONCLUSIVE && v->wants_more &&
-                      tg_gate_is_required(&w->plan, i);
+                      tg_gate_counts(&w->plan, i, v);
     }
     printf("evidence in %s", w->directory);
     if (decision->answer == TG_INCONCLUSIVE && wants_more &&

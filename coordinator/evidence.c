@@ -71,6 +71,12 @@ static bool is_wrong_head(const struct tg_measurement *m)
     return m && m->outcome == TG_WRONG && strcmp(m->cell.build, "base") != 0;
 }
 
+/* Head's own copy, which stands for a base that there is not: what breaks there, breaks in head. */
+static bool is_copy(const struct tg_cell *cell)
+{
+    return strcmp(cell->build, "copy") == 0;
+}
+
 static void tell(struct tg_rounds *rounds, const struct tg_measurement *m)
 {
     /* Of another engine there is no kernel. */
@@ -200,6 +206,17 @@ static bool spare(const struct tg_measurement *odd, const struct tg_measurement 
     return true;
 }
 
+/* A round in which head broke, in its copy or beside it. */
+static void take_own_break(const struct tg_measurement *of, const struct tg_measurement *to,
+                           struct tg_rounds *rounds)
+{
+    bool was_killed = (!broke(of) || tg_faults_was_killed(of)) &&
+                      (!broke(to) || tg_faults_was_killed(to));
+    rounds->of_broken++;
+    rounds->of_killed += was_killed;
+    tell(rounds, broke(of) && (was_killed || !tg_faults_was_killed(of)) ? of : to);
+}
+
 /* One round: both rows, or the one if the test has one cell. */
 static void take_round(const struct tg_measurement *of, const struct tg_measurement *to,
                        const struct tg_rule *rule, struct tg_rounds *rounds)
@@ -214,13 +231,11 @@ static void take_round(const struct tg_measurement *of, const struct tg_measurem
         rounds->skipped++;
         rounds->unfit += tg_faults_is_on_device(skipped);
         tell(rounds, skipped);
-    } else if (broke(to)) {
+    } else if (broke(to) && !is_copy(&to->cell)) {
         rounds->else_broken++;
         tell(rounds, to);
-    } else if (broke(of)) {
-        rounds->of_broken++;
-        if (tg_faults_was_killed(of)) rounds->of_killed++;
-        tell(rounds, of);
+    } else if (broke(of) || broke(to)) {
+        take_own_break(of, to, rounds);
     } else if (of->unpaired || (to && to->unpaired)) {
         rounds->since_broken = 0;
         rounds->hollow++;
@@ -396,7 +411,8 @@ int tg_evidence_gather(const struct tg_measurement *const rows[], size_t count,
     const struct tg_measurement **sorted = NULL;
     struct tg_rounds gathered = {.last = -1, .of_bytes = -1};
     gathered.of_is_at_fault = tg_faults_is_kernels(faults, &test->of);
-    gathered.to_is_at_fault = test->has_to && tg_faults_is_kernels(faults, &test->to);
+    gathered.to_is_at_fault = test->has_to && !is_copy(&test->to) &&
+                              tg_faults_is_kernels(faults, &test->to);
     if (!is_in_order_of_rounds(rows, count)) {
         if (!(sorted = malloc(count * sizeof *sorted))) return tg_fail(err, "out of memory");
         memcpy(sorted, rows, count * sizeof *sorted);

@@ -26,11 +26,12 @@ struct tg_rounds {
     int *nodes, *sessions; /* of each round in values: where and in which run it was measured */
     double *of_medians, *to_medians;                  /* of the metric in each round in values */
     const struct tg_measurement **of_rows, **to_rows; /* of each round in values; borrowed */
-    int64_t of_bytes;   /* packed weights that one call of `of` reads, -1 if unknown */
-    size_t wrong;       /* rounds in which `of` was wrong, or `to` if it is head's */
-    size_t of_broken;   /* ... in which only `of` crashed or was late */
+    int64_t of_bytes; /* packed weights that one call of `of` reads, -1 if unknown */
+    size_t wrong;     /* rounds in which `of` was wrong, or `to` if it is head's */
+    size_t
+        of_broken; /* ... in which only `of` crashed or was late; or either, if `to` is its copy */
     size_t of_killed;   /* ... of those, killed from outside */
-    size_t else_broken; /* ... in which `to`, or both, broke */
+    size_t else_broken; /* ... in which `to`, or both, broke, but for a copy of `of` */
     size_t skipped;     /* ... in which a cell was skipped, in the last attempt at the block */
     size_t unfit;       /* ... of those, what was to run on a device */
     size_t spared;      /* ... that only a broken device could not measure; in none of the above */

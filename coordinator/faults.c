@@ -87,11 +87,17 @@ bool tg_faults_is_same_round(const struct tg_measurement *a, const struct tg_mea
            strcmp(a->block, b->block) == 0 && strcmp(a->facts.hardware, b->facts.hardware) == 0;
 }
 
+static bool is_of_base(const struct tg_cell *cell)
+{
+    return strcmp(cell->build, "base") == 0;
+}
+
+/* Head's copy is head. */
 static struct suspect *find(const struct tg_faults *faults, const struct tg_cell *cell)
 {
     struct suspect *s = faults->suspects;
     while (s &&
-           (strcmp(s->cell->kernel, cell->kernel) != 0 || strcmp(s->cell->build, cell->build) != 0))
+           (strcmp(s->cell->kernel, cell->kernel) != 0 || is_of_base(s->cell) != is_of_base(cell)))
         s = s->next;
     return s;
 }
@@ -188,8 +194,7 @@ bool tg_faults_is_kernels_there(const struct tg_faults *faults, const struct tg_
 /* Whether two cells are of base's and of head's build of one kernel. */
 static bool are_rivals(const struct tg_cell *a, const struct tg_cell *b)
 {
-    return strcmp(a->kernel, b->kernel) == 0 &&
-           (strcmp(a->build, "base") == 0) != (strcmp(b->build, "base") == 0);
+    return strcmp(a->kernel, b->kernel) == 0 && is_of_base(a) != is_of_base(b);
 }
 
 bool tg_faults_is_kernels(const struct tg_faults *faults, const struct tg_cell *cell)

@@ -182,7 +182,7 @@ static double wish_of(const struct tg_standing *s, size_t test, size_t block, do
     bool is_watching = v->wants_more && v->wants_head;
     if (is_watching) return block == s->plan->lookouts[test].block ? urgency_of(v, cost_s) : -1;
     if (block != s->plan->spec.tests[test].block) return -1;
-    if (s->plan->spec.tests[test].is_shadow)
+    if (s->plan->spec.tests[test].is_shadow && !tg_gate_counts(s->plan, test, v))
         return v->wants_more && rounds < limits->rounds_last ? 0 : -1;
     if (v->wants_more) return urgency_of(v, cost_s);
     if (rounds >= limits->rounds_max || v->answer == TG_SKIP) return -1;

@@ -12,7 +12,10 @@
 #include "kernels/fill.h"
 #include "tests/made_run.h"
 
-/* What was gathered of fewer rows and is gathered again must be as if it were gathered anew. */
+/*
+ * What was gathered of fewer rows and is gathered again must be as if it were gathered anew; and
+ * what breaks where there is no base.
+ */
 
 enum { ROUNDS = 24, ROWS_MOST = 2 * ROUNDS + 8 };
 
@@ -170,10 +173,49 @@ static void gathered_again_is_as_gathered_anew(void **state)
     }
 }
 
+/* What stands for a base that there is not is head. */
+static void what_breaks_in_head_s_copy_breaks_in_head(void **state)
+{
+    (void)state;
+    static const struct {
+        enum tg_outcome of, to;
+        int of_signal, to_signal;
+        size_t killed;
+        const char *reason;
+    } rows[] = {
+        {TG_MEASURED, TG_CRASHED, 0, SIGSEGV, 0, "i2s_avx2 of copy crashed"},
+        {TG_CRASHED, TG_CRASHED, SIGKILL, SIGSEGV, 0, "i2s_avx2 of copy crashed"},
+        {TG_CRASHED, TG_CRASHED, SIGSEGV, SIGKILL, 0, "i2s_avx2 of head crashed"},
+        {TG_CRASHED, TG_CRASHED, SIGKILL, SIGKILL, 1, "i2s_avx2 of head crashed"},
+        {TG_MEASURED, TG_CRASHED, 0, SIGKILL, 1, "i2s_avx2 of copy crashed"},
+    };
+    struct tg_capability worker = made_worker("node-1", NULL);
+    tg_plan_release(&plan);
+    made_plan(matrix, policy, &worker, 1, &made_asked, &plan);
+    const struct tg_test *test = &plan.spec.tests[0];
+    struct tg_rounds rounds = {0};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        made_broken(&run, &plan, 0, 0, rows[i].of, rows[i].to, "");
+        run.rows[0].facts.end_signal = rows[i].of_signal;
+        run.rows[1].facts.end_signal = rows[i].to_signal;
+        const struct tg_measurement *const list[] = {&run.rows[0], &run.rows[1]};
+        assert_int_equal(tg_evidence_gather(list, 2, test, &plan.policy.rules[0],
+                                            &plan.policy.limits, NULL, &rounds, NULL),
+                         0);
+        assert_int_equal(rounds.of_broken, 1);
+        assert_int_equal(rounds.of_killed, rows[i].killed);
+        assert_int_equal(rounds.else_broken, 0);
+        if (!strstr(rounds.reason, rows[i].reason)) fail_msg("%s", rounds.reason);
+        tg_store_release(&run);
+    }
+    tg_evidence_release(&rounds);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(gathered_again_is_as_gathered_anew, begin, end),
+        cmocka_unit_test_setup_teardown(what_breaks_in_head_s_copy_breaks_in_head, begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -124,6 +124,30 @@ static void what_base_does_too_may_be_the_machine_s(void **state)
     tg_faults_destroy(faults);
 }
 
+/* Head beside its copy, in two blocks: each breaks once. */
+static void head_and_its_copy_are_one_kernel(void **state)
+{
+    (void)state;
+    struct tg_measurement all[4];
+    struct tg_faults *faults = tg_faults_create();
+    assert_non_null(faults);
+    for (size_t i = 0; i < 4; i++) {
+        struct tg_measurement *m = &all[i];
+        tg_measurement_init(m);
+        snprintf(m->cell.kernel, TG_TEXT_SIZE, "i2s_avx2");
+        if (i % 2) snprintf(m->cell.build, TG_TEXT_SIZE, "copy");
+        snprintf(m->block, sizeof m->block, "block %zu", i / 2);
+        m->facts.rank = 1;
+        m->facts.checked = 640;
+        m->outcome = i == 0 || i == 3 ? TG_CRASHED : TG_MEASURED;
+        m->unpaired = m->outcome == TG_MEASURED;
+        rows[i % 2] = m;
+        assert_int_equal(tg_faults_take(faults, rows, i % 2 + 1), 0);
+        assert_int_equal(tg_faults_is_kernels(faults, &all[0].cell), i == 3);
+    }
+    tg_faults_destroy(faults);
+}
+
 static void a_device_is_told_by_its_name(void **state)
 {
     (void)state;
@@ -147,6 +171,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(one_device_is_no_kernel_s_fault),
                                        cmocka_unit_test(what_base_does_too_may_be_the_machine_s),
+                                       cmocka_unit_test(head_and_its_copy_are_one_kernel),
                                        cmocka_unit_test(a_device_is_told_by_its_name)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -144,15 +144,17 @@ static void a_shadow_never_counts(void **state)
 static void a_shadow_that_is_wrong_or_crashes_fails(void **state)
 {
     (void)state;
-    static const enum tg_outcome outcomes[] = {TG_WRONG, TG_CRASHED};
+    static const enum tg_outcome outcomes[][2] = {
+        {TG_WRONG, TG_MEASURED}, {TG_CRASHED, TG_MEASURED}, {TG_MEASURED, TG_WRONG},
+        {TG_MEASURED, TG_LATE},  {TG_CRASHED, TG_CRASHED},  {TG_LATE, TG_CRASHED}};
     struct tg_capability worker = made_worker("a", NULL);
     made_plan(one, POLICY("", BUILDS("") ", " FLOOR), &worker, 1, &made_asked, &plan);
-    for (size_t i = 0; i < 2; i++) {
+    for (size_t i = 0; i < sizeof outcomes / sizeof *outcomes; i++) {
         run.is_sealed = 1;
         made_fixed(&run, &plan, 1, 0, 1);
         made_fixed(&run, &plan, 1, 1, 1);
-        made_broken(&run, &plan, 0, 0, outcomes[i], TG_MEASURED, "");
-        made_broken(&run, &plan, 0, 1, outcomes[i], TG_MEASURED, "");
+        made_broken(&run, &plan, 0, 0, outcomes[i][0], outcomes[i][1], "");
+        made_broken(&run, &plan, 0, 1, outcomes[i][0], outcomes[i][1], "");
         assert_int_equal(decide_run(), TG_FAIL);
         assert_int_equal(decision.failed, 1);
         assert_int_equal(decision.shadows, 0);

@@ -20,6 +20,7 @@
 #define BUILDS(more)                                                                               \
     "{\"rule\": \"noninferior\", \"metric\": \"call_time\", \"axis\": \"build\", \"of\": "         \
     "\"head\", \"to\": \"base\", \"tolerance\": 0.02, \"margin\": 0.05" more "}"
+#define FLOOR "{\"rule\": \"floor\", \"metric\": \"kernel_accuracy\", \"limit\": 0.9}"
 
 static const char one[] = MATRIX("\"i2s_avx2\"");
 static const char builds[] = POLICY("", BUILDS(""));
@@ -83,6 +84,33 @@ static void rows_of_another_model_file_cannot_pass(void **state)
     }
 }
 
+/* Head beside its own copy, for want of a base; and under a rule that fails nothing. */
+static void what_crashed_last_is_open_where_nothing_else_would_count(void **state)
+{
+    (void)state;
+    for (int optional = 0; optional < 2; optional++) {
+        struct tg_capability worker = made_worker("a", optional ? MADE_BASE : NULL);
+        end(NULL);
+        made_plan(one,
+                  optional ? POLICY("", BUILDS(", \"optional\": true") ", " FLOOR)
+                           : POLICY("", BUILDS("") ", " FLOOR),
+                  &worker, 1, &made_asked, &plan);
+        run.is_sealed = 1;
+        made_fixed(&run, &plan, 1, 0, 1);
+        made_fixed(&run, &plan, 1, 1, 1);
+        made_broken(&run, &plan, 0, 0, TG_CRASHED, TG_MEASURED, "");
+        assert_int_equal(decide_run(), TG_INCONCLUSIVE);
+        assert_int_equal(decision.inconclusive, 1);
+        run.rows[2].facts.end_signal = SIGKILL; /* from outside: nothing of head */
+        decide_run();
+        assert_int_equal(decision.inconclusive, 0);
+        run.rows[2].facts.end_signal = SIGSEGV;
+        made_round(&run, &plan, 0, 1, 0);
+        decide_run();
+        assert_int_equal(decision.inconclusive, 0);
+    }
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_teardown(name, end)
@@ -90,6 +118,7 @@ int main(void)
         TEST(a_rule_of_named_hardware_counts_there_only),
         TEST(wrong_beside_a_skipped_partner_fails),
         TEST(rows_of_another_model_file_cannot_pass),
+        TEST(what_crashed_last_is_open_where_nothing_else_would_count),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

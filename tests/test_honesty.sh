@@ -36,6 +36,11 @@ check 'without a base the report says so first' grep -q 'not compared with an ea
 shadow='{"tritgate_policy":1,"flow":"review","limits":{"rounds_min":3,"round_s":0.005,"sample_s":0.00005,"warmup_min_s":0.001,"warmup_max_s":0.01},"rules":[{"rule":"noninferior","metric":"call_time","axis":"build","of":"head","to":"base","tolerance":0.02,"margin":0.05}]}'
 echo "$shadow" >shadow.json
 check 'shadows alone never pass' gives 2 "$TRITGATE" run "$quick" --policy shadow.json --out r6
+sed -e 's/stub_twice/i2s_scalar", "stub_crash/' "$quick" >crash.json
+sed 's|"rules": \[|&{"rule": "floor", "metric": "kernel_accuracy", "where": "kernel=i2s_scalar", "limit": 0.9},|' \
+    shadow.json >crash_policy.json
+check 'a head that crashes beside its copy fails' gives 1 "$TRITGATE" run crash.json --policy crash_policy.json --out r6a
+check 'whichever of them it was' says '^  fail +stub_crash, .* 2 times; last: stub_crash of (head|copy) crashed'
 must='{"rule": "noninferior", "metric": "call_time", "axis": "build", "of": "head", "to": "base", "tolerance": 0.02,
     "margin": 0.05, "required": true}'
 sed "s|\"rules\": \[|&$(tr '\n' ' ' <<<"$must"),|" "$data/quick_policy.json" >compare.json
