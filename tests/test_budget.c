@@ -225,7 +225,7 @@ static void each_process_finds_out_what_its_calls_choose(void **state)
     struct tg_plan plan;
     made_plan(MODELS,
               "{\"tritgate_policy\": 1, \"flow\": \"f\", \"limits\": {\"rounds_min\": 5, "
-              "\"round_s\": 2}, \"rules\": ["
+              "\"round_s\": 2, \"deadline_s\": 600}, \"rules\": ["
               "{\"rule\": \"ceiling\", \"metric\": \"decode_rate\", \"limit\": 1e9, \"where\": "
               "\"profile=decode_128\"},"
               "{\"rule\": \"ceiling\", \"metric\": \"prefill_rate\", \"limit\": 1e9, \"where\": "

@@ -181,6 +181,40 @@ static void calls_and_quads_are_planned_from_the_warm_up(void **state)
     free_both(m);
 }
 
+/* One call takes 1 s, or 1 ms; two calls make a sample, and two samples of each side a quad. */
+static void a_round_that_cannot_end_in_time_is_not_begun(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *of, *to;
+        double deadline_s;
+        enum tg_outcome outcomes[2];
+        int64_t quads;
+    } rows[] = {
+        {"kernel=slow", "kernel=good", 20, {TG_MEASURED, TG_MEASURED}, 2},
+        {"kernel=slow", "kernel=good", 5, {TG_MEASURED, TG_MEASURED}, 1},
+        {"kernel=slow", "kernel=good", 3, {TG_LATE, TG_MEASURED}, 0},
+        {"kernel=good", "kernel=slow", 3, {TG_MEASURED, TG_LATE}, 0},
+        {"kernel=slow", "kernel=slow build=copy", 3, {TG_SKIPPED, TG_SKIPPED}, 0},
+        {"kernel=slow", NULL, 3, {TG_SKIPPED}, 0},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct tg_bench bench = make_bench();
+        struct tg_order order = make_order(rows[i].of, rows[i].to);
+        struct tg_measurement m[2] = {0};
+        bench.limits.quads_min = 6;
+        bench.limits.deadline_s = rows[i].deadline_s;
+        conduct(&bench, &order, m);
+        for (size_t k = 0; k < order.block.cell_count; k++) {
+            assert_int_equal(m[k].outcome, rows[i].outcomes[k]);
+            assert_int_equal(m[k].facts.quads, rows[i].quads);
+            assert_int_equal(samples_of(&m[k]), 2 * rows[i].quads);
+            assert_int_equal(*m[k].reason != 0, m[k].outcome != TG_MEASURED);
+        }
+        free_both(m);
+    }
+}
+
 /* Conducts a round in which the first breaks, and the second does not. */
 static void conduct_broken(const char *kernel, double deadline_s, uint64_t seed,
                            struct tg_measurement m[2])
@@ -347,6 +381,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_side_whose_turns_have_a_clock_is_counted_in_cycles_too),
         cmocka_unit_test(a_clock_that_was_not_read_at_every_sample_gives_no_cycles),
         cmocka_unit_test(calls_and_quads_are_planned_from_the_warm_up),
+        cmocka_unit_test(a_round_that_cannot_end_in_time_is_not_begun),
         cmocka_unit_test(who_dies_at_its_turn_is_to_blame),
         cmocka_unit_test(who_sleeps_at_its_turn_is_late_and_not_its_partner),
         cmocka_unit_test(a_machine_that_stalls_makes_nobody_late),

@@ -3,6 +3,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -78,6 +79,37 @@ static void what_a_sample_takes_besides_its_calls_counts(void **state)
     assert_int_equal(tg_sampler_plan(&l, call_s, both, 1).quads, 5);
 }
 
+/* A round is killed at its deadline: that of 1024 * 1024 units has half of them for its samples. */
+static void what_takes_long_gets_as_many_quads_as_fit(void **state)
+{
+    (void)state;
+    static const struct {
+        double call[2]; /* in units */
+        int64_t quads;
+        int blame;
+    } rows[] = {
+        {{0x1p14, 0x1p14}, 4, -1}, /* 524288 / (8 * 16384) */
+        {{0x1p14, 0}, 4, -1},      /* alone likewise */
+        {{0x1p15, 0x1p15}, 2, -1}, {{0x1p16, 0x1p16}, 1, -1},
+        {{0x1p17, 0x1p17}, 1, -1}, /* it fits at all */
+        {{0x1p18, 0x1p18}, 1, -1}, /* none does, whoever is to blame */
+        {{0x1p18, 0}, 1, -1},      {{0x1p18, 0x1p17}, 1, 0},
+        {{0x1p10, 0x1p20}, 1, 1},
+    };
+    struct tg_limits l = limits();
+    const double none[] = {0, 0};
+    l.deadline_s = 0x1p20 * UNIT;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const double call_s[] = {rows[i].call[0] * UNIT, rows[i].call[1] * UNIT};
+        struct tg_sampling plan = tg_sampler_plan(&l, call_s, none, 0);
+        bool fits = rows[i].call[0] + rows[i].call[1] <= 0x1p18 && rows[i].call[0] <= 0x1p17;
+        if (plan.quads != rows[i].quads || (plan.quad_s <= l.deadline_s) != fits ||
+            (!fits && tg_sampler_blame(&l, call_s, none, 0) != rows[i].blame))
+            fail_msg("row %zu: %lld quads of %g units", i, (long long)plan.quads,
+                     plan.quad_s / UNIT);
+    }
+}
+
 static void a_call_that_takes_no_time_is_repeated_often(void **state)
 {
     (void)state;
@@ -139,6 +171,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(calls_and_quads_follow_from_the_time_of_a_call),
         cmocka_unit_test(what_a_sample_takes_besides_its_calls_counts),
+        cmocka_unit_test(what_takes_long_gets_as_many_quads_as_fit),
         cmocka_unit_test(a_call_that_takes_no_time_is_repeated_often),
         cmocka_unit_test(every_quad_is_abba_or_baab_by_a_fair_coin),
         cmocka_unit_test(a_draw_is_repeated_by_its_seed_and_moves_it_on),

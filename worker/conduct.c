@@ -338,6 +338,21 @@ static void look_for_unrest(const struct round *r, struct tg_unrest *look)
     tg_unrest_look("", setup.cores, count, look);
 }
 
+/*
+ * Not one quad fits into a round. Where one side alone makes it so, it is late; else nobody is to
+ * blame, and nothing was measured.
+ */
+static void give_up(struct round *r, double quad_s, int late)
+{
+    char reason[160];
+    snprintf(reason, sizeof reason, "a quad of samples takes %.3g s, and a round %.3g s at most",
+             quad_s, r->bench->limits.deadline_s);
+    for (int i = 0; i < r->count; i++) {
+        if (late < 0 || late == i) skip_side(&r->sides[i], reason);
+        if (late == i) r->sides[i].m->outcome = TG_LATE;
+    }
+}
+
 static void sample(struct round *r)
 {
     double call_s[2] = {0, 0}, beside_s[2] = {0, 0};
@@ -351,6 +366,10 @@ static void sample(struct round *r)
         beside_s[i] = device ? device->beside_s : 0;
     }
     struct tg_sampling plan = tg_sampler_plan(&r->bench->limits, call_s, beside_s, same);
+    if (plan.quad_s > r->bench->limits.deadline_s) {
+        give_up(r, plan.quad_s, tg_sampler_blame(&r->bench->limits, call_s, beside_s, same));
+        return;
+    }
     uint8_t *order = malloc((size_t)plan.quads * 4);
     if (!order) return;
     tg_sampler_draw(&r->draws, plan.quads, r->count, order);

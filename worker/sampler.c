@@ -38,8 +38,22 @@ struct tg_sampling tg_sampler_plan(const struct tg_limits *limits, const double 
     const double least = is_slow_alone ? 1 : (double)limits->quads_min;
     if (quads < least) quads = least;
     if (quads > (double)limits->quads_max) quads = (double)limits->quads_max;
+    /* The other half is for a machine that is busier by then: no kernel is late for that. */
+    const double most = quad_s > 0 ? floor(limits->deadline_s / 2 / quad_s) : quads;
+    if (quads > most) quads = fmax(most, 1);
     plan.quads = (int64_t)quads;
+    plan.quad_s = quad_s;
     return plan;
+}
+
+int tg_sampler_blame(const struct tg_limits *limits, const double call_s[2],
+                     const double beside_s[2], int same_kernel)
+{
+    const int slower = call_s[1] > call_s[0];
+    const double other_s = call_s[1 - slower], both_s[2] = {other_s, other_s};
+    if (!(other_s > 0)) return -1;
+    const struct tg_sampling plan = tg_sampler_plan(limits, both_s, beside_s, same_kernel);
+    return plan.quad_s > limits->deadline_s ? -1 : slower;
 }
 
 void tg_sampler_draw(uint64_t *state, int64_t quads, int sides, uint8_t *order)

@@ -11,6 +11,7 @@
 struct tg_sampling {
     int64_t calls[2]; /* of each side, in one sample */
     int64_t quads;
+    double quad_s; /* what each takes, with the calls that are not timed */
 };
 
 /*
@@ -20,10 +21,18 @@ struct tg_sampling {
  * the faster side. Sides that run the same kernel make the same number of calls, so that they do
  * the same. Four samples, two of each side, are a quad; as many quads as fit in limits->round_s are
  * taken, within quads_min and quads_max; a side that is alone is compared with nothing: if a quad
- * of it takes ten times as long as round_s, one is enough.
+ * of it takes ten times as long as round_s, one is enough. Of what takes so long that its round
+ * could be killed there are no more quads than fit in half of limits->deadline_s, and one at least.
  */
 struct tg_sampling tg_sampler_plan(const struct tg_limits *limits, const double call_s[2],
                                    const double beside_s[2], int same_kernel);
+
+/*
+ * Of a plan whose only quad does not fit into limits->deadline_s: the side that alone is to blame,
+ * since one would fit if both were as fast as the other; -1 if none is.
+ */
+int tg_sampler_blame(const struct tg_limits *limits, const double call_s[2],
+                     const double beside_s[2], int same_kernel);
 
 /*
  * Draws the order of `quads` quads, ABBA or BAAB by a fair coin each, into order[4 * quads]; with
