@@ -9,6 +9,7 @@
 
 #include "base/pulse.h"
 #include "coordinator/coverage.h"
+#include "coordinator/lookout.h"
 #include "coordinator/shard.h"
 #include "worker/gpu.h"
 
@@ -102,25 +103,6 @@ static bool note_origin(const struct tg_plan *plan, struct tg_decision *d)
     return !plan->asked.is_imported || plan->accepts_imported;
 }
 
-/* What of a store of baselines is used; without one that was asked for there is no pass. */
-static bool note_baselines(const struct tg_plan *plan, struct tg_decision *d)
-{
-    const struct tg_asked *asked = &plan->asked;
-    if (asked->baseline_count == 0) {
-        if (*asked->baseline_note)
-            note(d, "cannot pass: no stored baseline is used: %s", asked->baseline_note);
-        return !*asked->baseline_note;
-    }
-    const struct tg_baseline *b = &asked->baselines[0];
-    if (plan->has_base)
-        note(d, "base is the library of a stored baseline, made %s of %zu sessions", b->created,
-             b->session_count);
-    else
-        note(d, "compared with the numbers of a stored baseline only, made %s of %zu sessions: %s",
-             b->created, b->session_count, asked->baseline_note);
-    return true;
-}
-
 /* Names error rates that are above the usual ones: what passes or fails then means less. */
 static void note_rates(struct tg_decision *d, const struct tg_limits *limits)
 {
@@ -155,7 +137,12 @@ static bool note_builds(const struct tg_plan *plan, const struct tg_run *run, st
     char text[sizeof *d->notes];
     note_build(d, "head", &first->head);
     if (plan->has_base) note_build(d, "base", &first->base);
-    bool may_pass = note_baselines(plan, d);
+    bool may_pass = tg_lookout_note(plan, text, sizeof text);
+    if (*text) note(d, "%s", text);
+    if (plan->has_base && first->base.injected_percent > first->head.injected_percent) {
+        note(d, "cannot pass: head was compared with a base that is slowed more than it is");
+        may_pass = false;
+    }
     if (!plan->has_base && !plan->asked.baseline_count)
         note(d, "not compared with an earlier build");
     else if (plan->has_base && strcmp(first->head.digest, first->base.digest) == 0 &&

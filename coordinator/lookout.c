@@ -119,6 +119,43 @@ int tg_lookout_attach(struct tg_plan *plan, struct tg_error *err)
     return 0;
 }
 
+/* Tests that are to be held against base, and for want of it are held against head's own copy. */
+static size_t count_stand_ins(const struct tg_plan *plan)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < plan->spec.test_count; i++) {
+        const struct tg_test *t = &plan->spec.tests[i];
+        const struct tg_rule *rule = &plan->policy.rules[t->rule];
+        count += t->is_shadow && strcmp(rule->to, t->to.build) != 0 &&
+                 !tg_plan_is_optional(plan, i) && plan->prospects[i].fate != TG_TO_SKIP;
+    }
+    return count;
+}
+
+bool tg_lookout_note(const struct tg_plan *plan, char *out, size_t size)
+{
+    const struct tg_asked *asked = &plan->asked;
+    const struct tg_baseline *b = asked->baseline_count ? &asked->baselines[0] : NULL;
+    const size_t without = b && !plan->has_base ? count_stand_ins(plan) : 0;
+    out[0] = 0;
+    if (!b && *asked->baseline_note)
+        snprintf(out, size, "cannot pass: no stored baseline is used: %s", asked->baseline_note);
+    else if (b && plan->has_base)
+        snprintf(out, size, "base is the library of a stored baseline, made %s of %zu sessions",
+                 b->created, b->session_count);
+    else if (b && without)
+        snprintf(
+            out, size,
+            "cannot pass: the stored baseline has no numbers for %zu test%s of this policy and "
+            "matrix, and its library is not there: %s",
+            without, without == 1 ? "" : "s", asked->baseline_note);
+    else if (b)
+        snprintf(out, size,
+                 "compared with the numbers of a stored baseline only, made %s of %zu sessions: %s",
+                 b->created, b->session_count, asked->baseline_note);
+    return without == 0 && (b || !*asked->baseline_note);
+}
+
 /* The test of the block in which head is watched: with its copy, or alone. */
 static struct tg_test watch_of(const struct tg_plan *plan, size_t test)
 {

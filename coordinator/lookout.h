@@ -46,6 +46,13 @@ void tg_lookout_release(struct tg_lookout_choice *choice);
 int tg_lookout_attach(struct tg_plan *plan, struct tg_error *err);
 
 /*
+ * What of a store of baselines is used, in a sentence, "" where none was asked for. False if it
+ * makes a pass impossible: there is none that can be used, or without its library some test that
+ * compares builds has no numbers in it, as under another policy than it is of.
+ */
+bool tg_lookout_note(const struct tg_plan *plan, char *out, size_t size);
+
+/*
  * Judges a watched test on the rows of its first block. Returns 1 if the verdict stands for now
  * (which may be that rounds of that block are wanted), 0 if the test's own block is to decide, -1
  * on failure.

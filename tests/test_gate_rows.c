@@ -111,6 +111,26 @@ static void what_crashed_last_is_open_where_nothing_else_would_count(void **stat
     }
 }
 
+/* Beside it anything is fast. */
+static void a_base_that_was_slowed_on_purpose_lets_nothing_pass(void **state)
+{
+    (void)state;
+    static const int64_t percents[][2] = {{0, 0}, {7, 7}, {7, 0}, {0, 7}}; /* of head and base */
+    for (size_t i = 0; i < 4; i++) {
+        struct tg_capability worker = made_worker("a", MADE_BASE);
+        end(NULL);
+        worker.head.injected_percent = percents[i][0];
+        worker.base.injected_percent = percents[i][1];
+        made_plan(one, builds, &worker, 1, &made_asked, &plan);
+        run.is_sealed = 1;
+        made_rounds(&run, &plan, 0, 0, 6, 0, 0.001);
+        assert_int_equal(decide_run(), i < 3 ? TG_PASS : TG_INCONCLUSIVE);
+    }
+    assert_string_equal(decision.notes[0], "base is slowed by 7 % on purpose");
+    assert_string_equal(decision.notes[1], "cannot pass: head was compared with a base that is "
+                                           "slowed more than it is");
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_teardown(name, end)
@@ -119,6 +139,7 @@ int main(void)
         TEST(wrong_beside_a_skipped_partner_fails),
         TEST(rows_of_another_model_file_cannot_pass),
         TEST(what_crashed_last_is_open_where_nothing_else_would_count),
+        TEST(a_base_that_was_slowed_on_purpose_lets_nothing_pass),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

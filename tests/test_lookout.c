@@ -351,6 +351,35 @@ static void the_text_of_a_plan_keeps_its_baselines(void **state)
     free(after);
 }
 
+/* Numbers whose library is lost: what they say nothing of was to be compared, and is not. */
+static void tests_without_numbers_or_library_let_nothing_pass(void **state)
+{
+    (void)state;
+    static const char two[] = POLICY(SLOWER ", " CEILING),
+                      other[] = POLICY(SLOWER ", " CEILING " "); /* of the same rules */
+    char text[400];
+    store(two, CELL, steady, 5);
+    plan_with(two, MADE_BASE);
+    assert_true(tg_lookout_note(&plan, text, sizeof text));
+    assert_memory_equal(text, "base is the library of a stored baseline, ", 42);
+    tg_plan_release(&plan);
+    plan_with(two, NULL);
+    assert_false(plan.spec.tests[0].is_shadow);
+    assert_true(tg_lookout_note(&plan, text, sizeof text));
+    assert_memory_equal(text, "compared with the numbers of a stored baseline only", 51);
+    tg_plan_release(&plan);
+    plan_with(other, NULL);
+    assert_true(plan.spec.tests[0].is_shadow);
+    assert_false(tg_lookout_note(&plan, text, sizeof text));
+    assert_memory_equal(text, "cannot pass: the stored baseline has no numbers for 1 test of", 61);
+    tg_plan_release(&plan);
+    snprintf(baseline.cells[0].metric, sizeof baseline.cells[0].metric, "load_time");
+    plan_with(two, NULL);
+    assert_false(tg_lookout_note(&plan, text, sizeof text));
+    plan.asked.baseline_count = 0;
+    assert_true(tg_lookout_note(&plan, text, sizeof text) && !*text);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_teardown(name, end)
@@ -370,6 +399,7 @@ int main(void)
         TEST(a_head_that_crashes_while_it_is_watched_is_told),
         TEST(an_impossible_head_is_not_unchanged),
         TEST(the_text_of_a_plan_keeps_its_baselines),
+        TEST(tests_without_numbers_or_library_let_nothing_pass),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
