@@ -17,7 +17,7 @@ static const struct {
 #name, offsetof(struct tg_inherited, name), sizeof((struct tg_inherited *)0)->name         \
     }
     MEMBER(flow),   MEMBER(gate), MEMBER(answer), MEMBER(evidence),
-    MEMBER(policy), MEMBER(head), MEMBER(date),
+    MEMBER(policy), MEMBER(head), MEMBER(date),   MEMBER(part),
 #undef MEMBER
 };
 
@@ -50,6 +50,23 @@ static int add(const struct tg_policy *policy, const struct tg_inherited *found,
     return 0;
 }
 
+/* What a run that passed has not looked at: cells that were left out, or another build than head.
+ */
+static void tell_part(const struct tg_plan *plan, char *out, size_t size)
+{
+    const struct tg_capability *first = &plan->workers[0];
+    char changed[200];
+    bool is_same = plan->has_base && strcmp(first->head.digest, first->base.digest) == 0;
+    tg_changed_note(&plan->asked.changed, changed, sizeof changed);
+    bool is_changed = *changed && !*plan->asked.changed.unknown;
+    int used = snprintf(out, size, "%s", is_same ? "A/A" : "");
+    if (is_changed && used >= 0 && (size_t)used < size)
+        used += snprintf(out + used, size - (size_t)used, "%s%s", used ? ", " : "", changed);
+    if (*plan->asked.filter && used >= 0 && (size_t)used < size)
+        snprintf(out + used, size - (size_t)used, "%sonly cells that match '%.80s'",
+                 used ? ", " : "", plan->asked.filter);
+}
+
 /* The gates of a run that was decided: its own, if its step writes them, then what it inherited. */
 static int take_all(const struct tg_plan *plan, const struct tg_decision *d,
                     const struct tg_policy *policy, struct tg_inherit *inherit,
@@ -68,6 +85,7 @@ static int take_all(const struct tg_plan *plan, const struct tg_decision *d,
         snprintf(own.policy, sizeof own.policy, "%s", plan->policy_digest);
         snprintf(own.head, sizeof own.head, "%s", plan->workers[0].head.digest);
         snprintf(own.date, sizeof own.date, "%s", d->date);
+        tell_part(plan, own.part, sizeof own.part);
         if (add(policy, &own, &taken, err) < 0) return -1;
     }
     for (size_t i = 0; i < plan->asked.inherit.count; i++) {
@@ -120,10 +138,10 @@ bool tg_inherit_say(const struct tg_plan *plan, size_t i, char *out, size_t size
     }
     bool passed = strcmp(found->answer, tg_gate_word(TG_PASS)) == 0;
     bool is_other = strcmp(found->head, plan->workers[0].head.digest) != 0;
-    snprintf(out, size, "%s %s:gate:%s = %s%s, of %s, evidence %.16s",
+    snprintf(out, size, "%s %s:gate:%s = %s%s%s%s%s, of %s, evidence %.16s",
              passed ? "inherits" : "cannot pass: it inherits", found->flow, found->gate,
-             found->answer, is_other ? " for another build than head" : "", found->date,
-             found->evidence);
+             found->answer, *found->part ? " (" : "", found->part, *found->part ? ")" : "",
+             is_other ? " for another build than head" : "", found->date, found->evidence);
     if (!passed) *may_pass = false;
     return true;
 }
@@ -134,9 +152,11 @@ void tg_inherit_add(struct tg_json *parent, const struct tg_inherit *inherit)
     struct tg_json *list = tg_json_array(parent, "inherited");
     for (size_t i = 0; i < inherit->count; i++) {
         struct tg_json *gate = tg_json_object(list, NULL);
-        for (size_t m = 0; m < MEMBERS; m++)
-            tg_json_add_text(gate, members[m].key,
-                             (const char *)&inherit->gates[i] + members[m].offset);
+        for (size_t m = 0; m < MEMBERS; m++) {
+            const char *text = (const char *)&inherit->gates[i] + members[m].offset;
+            bool is_part = members[m].offset == offsetof(struct tg_inherited, part);
+            if (*text || !is_part) tg_json_add_text(gate, members[m].key, text);
+        }
     }
 }
 

@@ -26,6 +26,7 @@ struct tg_inherited {
     char evidence[65];         /* SHA-256 of its rows' digests */
     char policy[65], head[65]; /* SHA-256 of its policy, and of the library that it judged */
     char date[TG_TEXT_SIZE];   /* of its last row */
+    char part[200];            /* what else it was asked to leave out, "" for nothing */
 };
 
 struct tg_inherit {

@@ -29,7 +29,7 @@ static const char matrix[] = "{\"tritgate_matrix\": 1, \"axes\": {\"probe\": [\"
                      "{\"name\": \"detect\", \"writes\": false}, {\"name\": \"finalise\"}]")
 
 static char directory[64];
-static const char *step = ""; /* of the runs that are stored */
+static const char *step = "", *filter = ""; /* of the runs that are stored */
 static struct tg_plan plan;
 static struct tg_run run;
 
@@ -54,6 +54,7 @@ static const char *store(const char *name, const char *policy, const struct tg_i
     struct tg_asked asked = made_asked;
     if (inherit) asked.inherit = *inherit;
     snprintf(asked.step, sizeof asked.step, "%s", step);
+    snprintf(asked.filter, sizeof asked.filter, "%s", filter);
     struct tg_run texts = {.matrix = (char *)(uintptr_t)matrix,
                            .policy = (char *)(uintptr_t)policy,
                            .plan = tg_plan_text(&asked, &worker, 1)};
@@ -159,6 +160,23 @@ static void what_an_earlier_flow_decided_is_taken_with_its_digest(void **state)
     bool may_pass = true;
     assert_false(tg_inherit_say(&plan, 1, text, sizeof text, &may_pass));
     assert_true(may_pass);
+}
+
+static void a_gate_on_a_part_is_said_to_be_one(void **state)
+{
+    (void)state;
+    struct tg_inherit first = {0}, second = {0};
+    char text[400];
+    filter = "kernel=i2s_* batch=1";
+    const char *path = store("a", GENERATIVE, NULL, 0.95, true);
+    filter = "";
+    take(path, REVIEW, &first);
+    assert_string_equal(first.gates[0].answer, "pass");
+    assert_true(say(REVIEW, &first, 0, text, sizeof text));
+    assert_non_null(strstr(text, "= pass (only cells that match 'kernel=i2s_* batch=1'), of "));
+    take(store("b", REVIEW, &first, 0.95, true), INTEGRATIVE, &second); /* handed on */
+    assert_string_equal(tg_inherit_find(&second, "benchmarks")->part, first.gates[0].part);
+    assert_string_equal(tg_inherit_find(&second, "perf")->part, "");
 }
 
 static void a_flow_that_inherits_and_finds_none_cannot_pass(void **state)
@@ -272,6 +290,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
     const struct CMUnitTest tests[] = {
         TEST(what_an_earlier_flow_decided_is_taken_with_its_digest),
+        TEST(a_gate_on_a_part_is_said_to_be_one),
         TEST(a_flow_that_inherits_and_finds_none_cannot_pass),
         TEST(what_failed_or_was_open_is_taken_and_cannot_pass),
         TEST(what_was_inherited_is_handed_on),

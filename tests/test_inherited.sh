@@ -29,6 +29,10 @@ mv g elsewhere
 "$TRITGATE" gate i >again
 check 'decided again it is the same, wherever the others are' bash -c 'head -n -1 "$1" | cmp - again' - out
 
+check 'an earlier flow on a part, beside itself' gives 0 run generative part --filter 'kernel=stub_*' \
+    --base "$TRITGATE_LIB" --same
+check 'is inherited' gives 0 run review r3 --inherit part
+check 'as that part' says "^inherits generative:gate:benchmarks = pass \(A/A, only cells that match 'kernel=stub_\*'\), of "
 check 'one that did not pass forbids a pass' gives 2 run integrative i2 --inherit r0
 check 'which is said' says '^cannot pass: it inherits review:gate:perf = inconclusive'
 flow docs '"docs"' ''
