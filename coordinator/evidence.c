@@ -72,9 +72,9 @@ static bool is_wrong_head(const struct tg_measurement *m)
 }
 
 /* Head's own copy, which stands for a base that there is not: what breaks there, breaks in head. */
-static bool is_copy(const struct tg_cell *cell)
+static bool is_copy(const struct tg_cell *to, const struct tg_cell *of)
 {
-    return strcmp(cell->build, "copy") == 0;
+    return strcmp(to->build, "copy") == 0 && strcmp(of->build, "head") == 0;
 }
 
 static void tell(struct tg_rounds *rounds, const struct tg_measurement *m)
@@ -231,7 +231,7 @@ static void take_round(const struct tg_measurement *of, const struct tg_measurem
         rounds->skipped++;
         rounds->unfit += tg_faults_is_on_device(skipped);
         tell(rounds, skipped);
-    } else if (broke(to) && !is_copy(&to->cell)) {
+    } else if (broke(to) && !is_copy(&to->cell, &of->cell)) {
         rounds->else_broken++;
         tell(rounds, to);
     } else if (broke(of) || broke(to)) {
@@ -411,7 +411,7 @@ int tg_evidence_gather(const struct tg_measurement *const rows[], size_t count,
     const struct tg_measurement **sorted = NULL;
     struct tg_rounds gathered = {.last = -1, .of_bytes = -1};
     gathered.of_is_at_fault = tg_faults_is_kernels(faults, &test->of);
-    gathered.to_is_at_fault = test->has_to && !is_copy(&test->to) &&
+    gathered.to_is_at_fault = test->has_to && !is_copy(&test->to, &test->of) &&
                               tg_faults_is_kernels(faults, &test->to);
     if (!is_in_order_of_rounds(rows, count)) {
         if (!(sorted = malloc(count * sizeof *sorted))) return tg_fail(err, "out of memory");
