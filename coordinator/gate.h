@@ -59,7 +59,8 @@ bool tg_gate_is_required(const struct tg_plan *plan, size_t test);
 
 /*
  * Whether a verdict counts for the decision: the test is required, or it saw head's kernel be wrong
- * or crash, which fails as a shadow and under an optional rule, too.
+ * or crash, which fails, or is open until it is repeated, as a shadow and under an optional rule,
+ * too.
  */
 bool tg_gate_counts(const struct tg_plan *plan, size_t test, const struct tg_verdict *verdict);
 

@@ -78,7 +78,7 @@ void tg_judge_complete(const struct tg_limits *limits, const struct tg_rounds *r
     if (v->answer != TG_FAIL && broke && rounds->since_broken == 0) {
         tg_rule_say(v, TG_INCONCLUSIVE, "inconclusive", "broken once and not yet repeated: %s",
                     rounds->reason);
-        v->is_broken = rounds->of_broken > rounds->of_killed;
+        v->is_unrepeated = rounds->of_broken > rounds->of_killed;
         v->wants_more = true;
     } else if (v->answer == TG_PASS && rounds->hollow + rounds->apart > rounds->count) {
         /* The few that have one may be those that it suits. */

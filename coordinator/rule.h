@@ -47,8 +47,8 @@ struct tg_verdict {
     struct tg_disturbed disturbed;        /* ... or that were disturbed */
     size_t spared;                        /* rounds that a broken device alone could not measure */
     char odd_device[TG_DEVICE_NAME_SIZE]; /* ... and its name, "" for none (evidence.h) */
-    bool
-        is_broken; /* of's kernel was wrong, or crashed or was late twice, or last; counts always */
+    bool is_broken;                       /* of's kernel was wrong, or crashed or was late twice */
+    bool is_unrepeated;   /* it crashed or was late last, and was not measured since */
     bool is_clock_effect; /* it would fail in the rule's metric, but does not in its second */
     bool wants_more;      /* further rounds could change the answer or its severity */
     bool wants_head; /* ... of the block in which head is watched (lookout.h), not of the test's own
