@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "coordinator/budget.h"
 #include "coordinator/command.h"
+#include "coordinator/coverage.h"
 #include "coordinator/job_matrix.h"
 #include "coordinator/plan.h"
 #include "coordinator/report.h"
@@ -118,14 +119,22 @@ static size_t count_lack(struct lack *lacks, size_t count, const char *reason)
     return count;
 }
 
-/* Every cell, and what is not so of it; the reasons are counted into `lacks`. */
-static size_t print_cells(const struct tg_plan *plan, struct lack *lacks)
+/*
+ * Every cell, and what is not so of it: the reasons are counted into `lacks`, and at `unasked`, of
+ * which there are so many, no rule asks for it.
+ */
+static size_t print_cells(const struct tg_plan *plan, const size_t *unasked, size_t unasked_count,
+                          struct lack *lacks)
 {
     char text[TG_CELL_TEXT_SIZE], reason[400];
-    size_t count = 0;
+    size_t count = 0, next = 0;
     for (size_t i = 0; i < plan->spec.cell_count; i++) {
         const struct tg_cell *cell = &plan->spec.cells[i];
         printf("cell  %s\n", tg_cell_text(cell, text));
+        if (next < unasked_count && unasked[next] == i) {
+            puts("      no rule asks for it");
+            next++;
+        }
         if (here(plan, cell, reason, sizeof reason)) continue;
         printf("      nobody here: %s\n", reason);
         count = count_lack(lacks, count, reason);
@@ -154,10 +163,16 @@ static void print_tests(const struct tg_plan *plan)
 static int print_text(const struct tg_plan *plan, struct tg_error *err)
 {
     char text[400];
-    size_t unable = 0;
+    size_t unable = 0, unasked_count = 0;
     struct lack *lacks = calloc(plan->spec.cell_count + 1, sizeof *lacks);
-    if (!lacks) return tg_fail(err, "out of memory");
-    size_t count = print_cells(plan, lacks);
+    size_t *unasked = calloc(plan->spec.cell_count + 1, sizeof *unasked);
+    if (!lacks || !unasked || tg_coverage_find_unasked(plan, unasked, &unasked_count, err) < 0) {
+        free(lacks);
+        free(unasked);
+        return tg_fail(err, "out of memory");
+    }
+    size_t count = print_cells(plan, unasked, unasked_count, lacks);
+    free(unasked);
     print_tests(plan);
     for (size_t i = 0; i < count; i++) unable += lacks[i].cells;
     printf("\n%zu cells, %zu of them can be run here; %zu tests in %zu blocks, %zu statistical; "
@@ -168,6 +183,9 @@ static int print_text(const struct tg_plan *plan, struct tg_error *err)
     for (size_t i = 0; i < count; i++)
         printf("%zu cell%s: nobody here: %s\n", lacks[i].cells, lacks[i].cells == 1 ? "" : "s",
                lacks[i].reason);
+    if (unasked_count)
+        printf("%zu cell%s: no rule asks for %s\n", unasked_count, unasked_count == 1 ? "" : "s",
+               unasked_count == 1 ? "it" : "them");
     if (*tg_budget_say(plan, text, sizeof text)) printf("%s\n", text);
     free(lacks);
     return 0;

@@ -2,6 +2,7 @@
 #include "coordinator/coverage.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Whether two cells are the same, but for an axis ("" for none). */
@@ -114,4 +115,45 @@ bool tg_coverage_has_idle_patterns(const struct tg_plan *plan, char *out, size_t
         }
     }
     return *out != 0;
+}
+
+static int by_cell(const void *a, const void *b)
+{
+    return memcmp(*(const struct tg_cell *const *)a, *(const struct tg_cell *const *)b,
+                  sizeof(struct tg_cell));
+}
+
+/* By the first worker of a class: of all of a large farm it would take long to find out. */
+static bool can_be_run(const struct tg_plan *plan, const struct tg_cell *cell)
+{
+    char why[400];
+    struct tg_block one = {.cells = {*cell}, .cell_count = 1};
+    for (; one.hardware < plan->class_count; one.hardware++) {
+        size_t w = 0;
+        while (strcmp(plan->workers[w].hardware, plan->classes[one.hardware]) != 0) w++;
+        if (tg_plan_can_run(plan, &plan->workers[w], &one, why, sizeof why)) return true;
+    }
+    return false;
+}
+
+int tg_coverage_find_unasked(const struct tg_plan *plan, size_t *places, size_t *count,
+                             struct tg_error *err)
+{
+    const struct tg_spec *spec = &plan->spec;
+    size_t asked = 0;
+    const struct tg_cell **cells = calloc(2 * spec->test_count + 1, sizeof *cells);
+    if (!cells) return tg_fail(err, "out of memory");
+    for (size_t t = 0; t < spec->test_count; t++) {
+        cells[asked++] = &spec->tests[t].of;
+        if (spec->tests[t].has_to) cells[asked++] = &spec->tests[t].to;
+    }
+    qsort(cells, asked, sizeof *cells, by_cell);
+    *count = 0;
+    for (size_t i = 0; i < spec->cell_count; i++) {
+        const struct tg_cell *cell = &spec->cells[i];
+        if (!bsearch(&cell, cells, asked, sizeof *cells, by_cell) && can_be_run(plan, cell))
+            places[(*count)++] = i;
+    }
+    free(cells);
+    return 0;
 }

@@ -39,4 +39,12 @@ bool tg_coverage_has_idle_base(const struct tg_plan *plan);
  */
 bool tg_coverage_has_idle_patterns(const struct tg_plan *plan, char *out, size_t size);
 
+/*
+ * The cells of the matrix that the first worker of some class of hardware could run and no rule
+ * asks for: they are in no test, and are not measured. `places` has room for as many as there are
+ * cells, *count becomes how many.
+ */
+int tg_coverage_find_unasked(const struct tg_plan *plan, size_t *places, size_t *count,
+                             struct tg_error *err);
+
 #endif

@@ -187,15 +187,20 @@ static bool note_builds(const struct tg_plan *plan, const struct tg_run *run, st
     return may_pass;
 }
 
-/* Counts rules that select nothing. */
-static void count_rules(const struct tg_plan *plan, struct tg_decision *d)
+/* Counts rules that select nothing, and cells that none selects. */
+static int count_rules(const struct tg_plan *plan, struct tg_decision *d, struct tg_error *err)
 {
+    size_t *places = calloc(plan->spec.cell_count + 1, sizeof *places);
+    if (!places) return tg_fail(err, "out of memory");
+    int rc = tg_coverage_find_unasked(plan, places, &d->unasked, err);
+    free(places);
     for (size_t r = 0; r < plan->policy.rule_count; r++) {
         bool used = false;
         for (size_t i = 0; i < plan->spec.test_count; i++)
             used = used || plan->spec.tests[i].rule == r;
         if (!used) d->unused_rules++;
     }
+    return rc;
 }
 
 static void count(const struct tg_plan *plan, size_t i, struct tg_decision *d)
@@ -443,7 +448,7 @@ static int decide(const struct tg_plan *plan, const struct tg_run *run, const st
              tg_rows_strays(rows));
     if (*tg_acceptance_note(plan, d->date, d->verdicts, accepted, sizeof accepted))
         note(d, "%s", accepted);
-    count_rules(plan, d);
+    if (count_rules(plan, d, err) < 0) return -1;
     if (tg_coverage_lacks(plan, d->verdicts, lacking, sizeof lacking)) {
         note(d, "cannot pass: required, and not measured: %s", lacking);
         may_pass = false;

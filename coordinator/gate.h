@@ -42,6 +42,7 @@ struct tg_decision {
     struct tg_fallback *fallbacks; /* what was measured instead of what could not be */
     size_t fallback_count;
     size_t unused_rules; /* rules that select nothing */
+    size_t unasked;      /* cells that could be run, and no rule asks for */
     char notes[32][400]; /* what a reader must know first, in order; note_count of them */
     size_t note_count;
     char date[TG_TEXT_SIZE]; /* of the last row, UTC, "unknown" if there is none */

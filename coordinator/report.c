@@ -443,6 +443,8 @@ char *tg_report_summary(const struct tg_decision *d, char *out, size_t size)
          d->attention == 1 ? " of the passed needs attention" : " of the passed need attention"},
         {d->optional_open, " optional undecided"},
         {d->skipped, " skipped beside them"},
+        {d->unasked,
+         d->unasked == 1 ? " cell is asked for by no rule" : " cells are asked for by no rule"},
         {d->unused_rules, d->unused_rules == 1 ? " rule selects nothing" : " rules select nothing"},
         {d->shadows, d->shadows == 1 ? " shadow, not counted" : " shadows, not counted"}};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "coordinator/coverage.h"
 #include "coordinator/report.h"
 #include "worker/probe/probe.h"
 
@@ -127,6 +129,17 @@ static void put_rules(FILE *out, const struct tg_plan *plan, const struct tg_dec
     }
 }
 
+static void put_unasked(FILE *out, const struct tg_plan *plan, const struct tg_decision *d)
+{
+    char text[TG_CELL_TEXT_SIZE];
+    size_t count = 0, *places = calloc(plan->spec.cell_count + 1, sizeof *places);
+    if (d->unasked && places && tg_coverage_find_unasked(plan, places, &count, NULL) == 0)
+        fputs("\n## Cells that no rule asks for: not measured\n\n", out);
+    for (size_t i = 0; i < count; i++)
+        fprintf(out, "- `%s`\n", tg_cell_text(&plan->spec.cells[places[i]], text));
+    free(places);
+}
+
 static void put_families(FILE *out, const struct tg_decision *d)
 {
     char text[TG_REPORT_TEXT_SIZE];
@@ -212,6 +225,7 @@ void tg_report_markdown(FILE *out, const struct tg_plan *plan, const struct tg_d
     put_families(out, d);
     put_fallbacks(out, d);
     put_rules(out, plan, d);
+    put_unasked(out, plan, d);
     tg_report_flow_next(out, plan, d);
 
     fputs("\n## Evidence\n\n", out);

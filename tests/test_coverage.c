@@ -189,6 +189,29 @@ static void builds_that_must_be_compared_need_a_base(void **state)
     free(verdicts);
 }
 
+static void cells_that_no_rule_asks_for_are_found(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *policy;
+        size_t count, first; /* of six: of scalar, avx2 and avx512vnni, which cannot be run */
+    } rows[] = {
+        {POLICY(FLOOR("")), 0, 0},
+        {POLICY(FLOOR(", \"where\": \"threads=1\"")), 2, 1},
+        {POLICY(FLOOR(", \"where\": \"kernel=i2s_avx2\"")), 2, 0},
+        {POLICY(RATIO(", \"to\": \"i2s_avx2\"")), 2, 1}, /* whom it is compared with is asked for */
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        size_t places[6], count = 9;
+        struct tg_capability worker = made_worker("a", NULL);
+        tg_plan_release(&plan);
+        made_plan(MATRIX, rows[i].policy, &worker, 1, &made_asked, &plan);
+        assert_int_equal(tg_coverage_find_unasked(&plan, places, &count, NULL), 0);
+        assert_int_equal(count, rows[i].count);
+        if (count) assert_int_equal(places[0], rows[i].first);
+    }
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_teardown(name, end)
@@ -201,6 +224,7 @@ int main(void)
         TEST(a_base_is_there_to_be_compared),
         TEST(a_pattern_that_nothing_matches_is_named),
         TEST(builds_that_must_be_compared_need_a_base),
+        TEST(cells_that_no_rule_asks_for_are_found),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
