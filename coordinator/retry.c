@@ -112,7 +112,7 @@ void tg_retry_count(const struct tg_retry list[], size_t count, size_t made[TG_T
 static bool is_broken(const struct tg_plan *plan, const struct tg_verdict *v, size_t test)
 {
     static const char *const broken[] = {"killed", "partner broke", "not run", "crashed or late"};
-    if (!tg_gate_is_required(plan, test)) return false;
+    if (!tg_gate_counts(plan, test, v)) return false;
     for (size_t i = 0; i < sizeof broken / sizeof *broken; i++)
         if (strcmp(v->word, broken[i]) == 0) return true;
     return strstr(v->reason, "broken once and not yet repeated") != NULL;
@@ -132,7 +132,8 @@ static void find_kind(const struct tg_plan *plan, const struct tg_decision *d,
     say(retry, TG_TRY_STATISTICAL, "");
     for (size_t i = 0; i < d->verdict_count; i++) {
         const struct tg_block *block = &plan->spec.blocks[plan->spec.tests[i].block];
-        open += tg_gate_is_required(plan, i) && d->verdicts[i].answer == TG_INCONCLUSIVE;
+        open += tg_gate_counts(plan, i, &d->verdicts[i]) &&
+                d->verdicts[i].answer == TG_INCONCLUSIVE;
         if (!is_broken(plan, &d->verdicts[i], i) || retry->kind == TG_TRY_GPU) continue;
         bool is_gpu = tg_plan_needs_device(plan, block);
         if (is_gpu || retry->kind == TG_TRY_STATISTICAL)

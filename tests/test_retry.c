@@ -100,6 +100,24 @@ static void what_is_open_says_what_one_attempt_more_is_for(void **state)
     }
 }
 
+/* Without a base nothing of it counts, but that it breaks. */
+static void what_breaks_beside_its_copy_is_tooling_s(void **state)
+{
+    (void)state;
+    struct tg_error err;
+    struct tg_retry retry;
+    struct tg_capability worker = made_worker("a", NULL);
+    struct tg_survey_kernel *k = made_kernel(&worker.head, "i2s_scalar");
+    snprintf(k->name, sizeof k->name, "i2s_novel");
+    made_plan(MATRIX, POLICY(""), &worker, 1, &made_asked, &plan);
+    run = (struct tg_run){.is_sealed = 1};
+    crash("i2s_avx2", TG_CRASHED);
+    assert_int_equal(ask(NULL, &retry, &err), 0);
+    assert_int_equal(retry.kind, TG_TRY_TOOLING);
+    assert_non_null(strstr(retry.reason, "i2s_avx2 of head crashed"));
+    end();
+}
+
 #define TRY(kind)   "{\"attempt\": 2, \"kind\": \"" kind "\", \"reason\": \"so\"}"
 #define TRIES(list) "{\"tritgate_tries\": 1, \"tries\": [" list "]}"
 
@@ -185,6 +203,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_open_says_what_one_attempt_more_is_for),
+        cmocka_unit_test(what_breaks_beside_its_copy_is_tooling_s),
         cmocka_unit_test(no_kind_is_tried_more_often_than_the_step_allows),
         cmocka_unit_test(a_list_is_read_as_it_was_written),
         cmocka_unit_test(of_several_runs_that_which_was_tried_most_counts),
