@@ -233,6 +233,7 @@ static void take_round(const struct tg_measurement *of, const struct tg_measurem
         tell(rounds, skipped);
     } else if (broke(to) && !is_copy(&to->cell, &of->cell)) {
         rounds->else_broken++;
+        rounds->else_heads += strcmp(to->cell.build, "base") != 0 && !tg_faults_was_killed(to);
         tell(rounds, to);
     } else if (broke(of) || broke(to)) {
         take_own_break(of, to, rounds);

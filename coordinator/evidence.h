@@ -32,6 +32,7 @@ struct tg_rounds {
         of_broken; /* ... in which only `of` crashed or was late; or either, if `to` is its copy */
     size_t of_killed;   /* ... of those, killed from outside */
     size_t else_broken; /* ... in which `to`, or both, broke, but for a copy of `of` */
+    size_t else_heads;  /* ... of those, where `to` is head's, and was not killed from outside */
     size_t skipped;     /* ... in which a cell was skipped, in the last attempt at the block */
     size_t unfit;       /* ... of those, what was to run on a device */
     size_t spared;      /* ... that only a broken device could not measure; in none of the above */

@@ -55,12 +55,14 @@ static bool has_rounds_left(const struct tg_limits *limits, const struct tg_roun
     return rounds->last + 1 < tg_disturbance_rounds_max(&rounds->disturbed, limits);
 }
 
-/* A pass in spite of rounds that broke says so; one of its own, if no second one, is looked at. */
+/* A pass in spite of rounds that broke says so; where a cell of head did, it is looked at. */
 static void tell_breaks(const struct tg_rounds *rounds, struct tg_verdict *v)
 {
     char text[sizeof v->reason] = "";
-    if (rounds->of_broken)
-        snprintf(text, sizeof text, "broken once, and repeated: %s", rounds->reason);
+    const size_t broken = rounds->of_broken + rounds->else_broken;
+    if (broken)
+        snprintf(text, sizeof text, "broken %s, and repeated: %s", broken == 1 ? "once" : "twice",
+                 rounds->reason);
     else if (rounds->spared)
         snprintf(text, sizeof text, "broken %zu time%s on a broken device: %s", rounds->spared,
                  rounds->spared == 1 ? "" : "s", rounds->reason);
@@ -68,7 +70,8 @@ static void tell_breaks(const struct tg_rounds *rounds, struct tg_verdict *v)
     char said[sizeof v->reason];
     memcpy(said, v->reason, sizeof said);
     snprintf(v->reason, sizeof v->reason, "%.150s%s%s", said, *said ? "; " : "", text);
-    if (rounds->of_broken > rounds->of_killed) snprintf(v->word, sizeof v->word, "attention");
+    if (rounds->of_broken > rounds->of_killed || rounds->else_heads > 0)
+        snprintf(v->word, sizeof v->word, "attention");
 }
 
 void tg_judge_complete(const struct tg_limits *limits, const struct tg_rounds *rounds,

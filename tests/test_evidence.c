@@ -183,6 +183,7 @@ static void how_a_round_broke_is_counted(void **state)
         assert_int_equal(rounds.wrong, rows[i].wrong);
         assert_int_equal(rounds.of_broken, rows[i].of_broken);
         assert_int_equal(rounds.else_broken, rows[i].else_broken);
+        assert_int_equal(rounds.else_heads, 0);
         assert_int_equal(rounds.skipped, rows[i].skipped);
         assert_int_equal(rounds.count + rounds.since_broken, 0); /* never a value */
         if (!strstr(rounds.reason, rows[i].reason)) fail_msg("%s", rounds.reason);
@@ -217,6 +218,9 @@ static void a_kernel_of_head_is_wrong_on_either_side(void **state)
     gather(kernels, false);
     assert_int_equal(rounds.wrong, 1);
     assert_non_null(strstr(rounds.reason, "i2s_scalar of head is wrong: row 3"));
+    made_broken(&run, &plan, kernels, 1, TG_MEASURED, TG_LATE, ""); /* and breaks there */
+    gather(kernels, false);
+    assert_true(rounds.else_broken == 1 && rounds.else_heads == 1);
 }
 
 static void a_kill_from_outside_is_told_from_a_crash(void **state)

@@ -100,6 +100,7 @@ static void assert_same(const struct tg_rounds *a, const struct tg_rounds *b)
                                 {a->of_broken, b->of_broken},
                                 {a->of_killed, b->of_killed},
                                 {a->else_broken, b->else_broken},
+                                {a->else_heads, b->else_heads},
                                 {a->skipped, b->skipped},
                                 {a->unfit, b->unfit},
                                 {a->spared, b->spared},

@@ -338,6 +338,8 @@ static void a_base_that_breaks_says_nothing_of_head(void **state)
         made_broken(&run, &plan, 0, 6, rows[i][0], rows[i][1], "why");
         made_rounds(&run, &plan, 0, 7, 8, 0, 0.001);
         assert_int_equal(decide_run(), TG_PASS);
+        assert_said(0, "broken once, and repeated: i2s_avx2 of ");
+        assert_int_equal(decision.attention, 0);
         made_broken(&run, &plan, 0, 8, rows[i][0], rows[i][1], "why");
         made_rounds(&run, &plan, 0, 9, 12, 0, 0.001);
         assert_int_equal(decide_run(), TG_INCONCLUSIVE);

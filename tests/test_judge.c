@@ -291,6 +291,26 @@ static void what_breaks_on_two_devices_is_the_kernel_s(void **state)
     }
 }
 
+/* Another kernel of head, which a test compares with, or base. */
+static void a_rival_of_head_that_broke_once_is_told(void **state)
+{
+    (void)state;
+    static const char *const rules[] = {
+        POLICY("{\"rule\": \"ratio\", \"metric\": \"call_time\", \"axis\": \"kernel\", \"of\": "
+               "\"i2s_avx2\", \"to\": \"i2s_scalar\", \"limit\": 0.5}"),
+        POLICY(BUILDS)};
+    for (int i = 0; i < 2; i++) {
+        begin_run(MATRIX, rules[i]);
+        made_broken(&run, &plan, 0, 0, TG_MEASURED, TG_CRASHED, "why");
+        made_rounds(&run, &plan, 0, 1, 9, 0, 0.001);
+        assert_int_equal(decide_run(), TG_PASS);
+        assert_int_equal(decision.attention, i == 0);
+        assert_string_equal(decision.verdicts[0].reason,
+                            i == 0 ? "broken once, and repeated: i2s_scalar of head crashed: why"
+                                   : "broken once, and repeated: i2s_avx2 of base crashed: why");
+    }
+}
+
 /* One of two cells: the one that did not break is in order. */
 static void only_cells_that_broke_fail(void **state)
 {
@@ -364,6 +384,7 @@ int main(void)
         TEST(a_metric_that_was_not_measured_is_named),
         TEST(a_broken_device_is_named),
         TEST(what_breaks_on_two_devices_is_the_kernel_s),
+        TEST(a_rival_of_head_that_broke_once_is_told),
         TEST(only_cells_that_broke_fail),
         TEST(what_was_measured_is_not_skipped),
         TEST(imported_lines_of_what_is_no_test_are_skipped),
