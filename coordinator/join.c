@@ -12,6 +12,7 @@
 #include "coordinator/run_directory.h"
 #include "coordinator/shard.h"
 #include "results/digest.h"
+#include "worker/model/model_source.h"
 #include "worker/probe/probe.h"
 
 /* One of the runs, as it was read. */
@@ -50,30 +51,41 @@ static bool has_models(const struct tg_plan *plan)
     return false;
 }
 
+/* Whether the file of --model is measured. */
+static bool measures_file(const struct tg_plan *plan)
+{
+    for (size_t i = 0; i < plan->spec.test_count; i++)
+        if (strcmp(plan->spec.tests[i].of.model, TG_MODEL_FILE) == 0) return true;
+    return false;
+}
+
 static int check_same(const struct session *first, const struct session *s, struct tg_error *err)
 {
     const struct tg_capability *a = &first->plan.workers[0], *b = &s->plan.workers[0];
     const struct tg_asked *asked = &first->plan.asked, *other = &s->plan.asked;
     char shards[32], other_shards[32];
     bool is_sharded = asked->shard_count > 0,
-         needs_program = is_sharded || has_models(&first->plan) || has_models(&s->plan);
+         needs_program = is_sharded || has_models(&first->plan) || has_models(&s->plan),
+         has_file = *a->head.model_digest && *b->head.model_digest && measures_file(&first->plan);
     snprintf(shards, sizeof shards, "%zu", asked->shard_count);
     snprintf(other_shards, sizeof other_shards, "%zu", other->shard_count);
     const struct {
         const char *what, *of, *to;
-    } parts[] = {{"matrix", first->plan.matrix_digest, s->plan.matrix_digest},
-                 {"policy", first->plan.policy_digest, s->plan.policy_digest},
-                 {"step", asked->step, other->step},
-                 {"filter", asked->filter, other->filter},
-                 {"acceptance", asked->acceptance, other->acceptance},
-                 {"baseline", first->plan.baseline_digest, s->plan.baseline_digest},
-                 {"number of shards", shards, other_shards},
-                 {"version of the program", is_sharded ? first->plan.version : "",
-                  is_sharded ? s->plan.version : ""},
-                 {"build of the program", needs_program ? asked->program : "",
-                  needs_program ? other->program : ""},
-                 {"head", a->head.digest, b->head.digest},
-                 {"base", a->has_base ? a->base.digest : "", b->has_base ? b->base.digest : ""}};
+    } parts[] = {
+        {"matrix", first->plan.matrix_digest, s->plan.matrix_digest},
+        {"policy", first->plan.policy_digest, s->plan.policy_digest},
+        {"step", asked->step, other->step},
+        {"filter", asked->filter, other->filter},
+        {"acceptance", asked->acceptance, other->acceptance},
+        {"baseline", first->plan.baseline_digest, s->plan.baseline_digest},
+        {"number of shards", shards, other_shards},
+        {"version of the program", is_sharded ? first->plan.version : "",
+         is_sharded ? s->plan.version : ""},
+        {"build of the program", needs_program ? asked->program : "",
+         needs_program ? other->program : ""},
+        {"model", has_file ? a->head.model_digest : "", has_file ? b->head.model_digest : ""},
+        {"head", a->head.digest, b->head.digest},
+        {"base", a->has_base ? a->base.digest : "", b->has_base ? b->base.digest : ""}};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         if (strcmp(parts[i].of, parts[i].to) != 0)
             return tg_fail(err, "runs '%s' and '%s' cannot be judged together: another %s",

@@ -47,7 +47,7 @@
 /* How a run is to be; what is not said has the values of run_like. */
 struct like {
     const char *matrix, *policy, *filter, *head, *host, *hardware, *acceptance, *inherited;
-    const char *baseline_note, *changed, *program;
+    const char *baseline_note, *changed, *program, *model;
     double effect, second_effect; /* of the first test, and of others that fit */
     int64_t hour, rounds;
     int64_t memory_bytes, gpu_bytes; /* that its worker announces */
@@ -107,6 +107,8 @@ static void make(int at, struct like like)
     struct tg_capability worker = made_worker(like.host ? like.host : "a", MADE_BASE);
     if (like.head) snprintf(worker.head.digest, sizeof worker.head.digest, "%s", like.head);
     if (like.hardware) snprintf(worker.hardware, sizeof worker.hardware, "%s", like.hardware);
+    if (like.model)
+        snprintf(worker.head.model_digest, sizeof worker.head.model_digest, "%s", like.model);
     worker.head.memory_bytes = like.memory_bytes;
     worker.head.gpu_bytes = like.gpu_bytes;
     snprintf(asked.filter, sizeof asked.filter, "%s", like.filter ? like.filter : "");
@@ -415,6 +417,28 @@ static void whole_models_are_of_one_build_of_the_program(void **state)
     release();
 }
 
+/* What --model names; where nothing of it is measured, it may be any. */
+static void a_model_of_a_file_is_one_file(void **state)
+{
+    (void)state;
+    static const char of_file[] =
+        "{\"tritgate_matrix\": 1, \"axes\": {\"probe\": [\"model\"], \"kernel\": [\"i2s_avx2\"], "
+        "\"model\": [\"gguf\"]}}";
+    const char *const both[] = {paths[0], paths[1]};
+    make(0, (struct like){.hour = 1, .model = "66"});
+    make(1, (struct like){.hour = 2, .model = "77"});
+    judge(both, 2, NULL);
+    release();
+    end(NULL);
+    begin(NULL);
+    make(0, (struct like){.hour = 1, .model = "66", .matrix = of_file, .policy = MODEL_POLICY});
+    make(1, (struct like){.hour = 2, .model = "77", .matrix = of_file, .policy = MODEL_POLICY});
+    assert_refused("cannot be judged together: another model");
+    make(1, (struct like){.hour = 2, .model = "66", .matrix = of_file, .policy = MODEL_POLICY});
+    judge(both, 2, NULL);
+    release();
+}
+
 static void nothing_counts_twice(void **state)
 {
     (void)state;
@@ -460,6 +484,7 @@ int main(void)
         TEST(what_was_accepted_is_so_for_all_of_them),
         TEST(runs_of_unlike_questions_are_not_joined),
         TEST(whole_models_are_of_one_build_of_the_program),
+        TEST(a_model_of_a_file_is_one_file),
         TEST(nothing_counts_twice),
         TEST(a_run_is_not_joined_with_its_copy),
         TEST(what_a_process_saw_once_counts_once),
