@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "worker/model/model_source.h"
+
 struct list {
     const struct tg_measurement **rows;
     size_t count, room;
@@ -84,8 +86,27 @@ static size_t find(const struct tg_rows *rows, const struct tg_measurement *row)
     return spec->block_count;
 }
 
+static bool are_others(const char *wanted, const char *seen)
+{
+    return *wanted && strcmp(wanted, "unknown") != 0 && strcmp(seen, "unknown") != 0 &&
+           strcmp(wanted, seen) != 0;
+}
+
+/* Whether a row is of another library or model than the run was begun with: it was put in between.
+ */
+static bool is_of_others(const struct tg_plan *plan, const struct tg_measurement *row)
+{
+    const struct tg_capability *first = &plan->workers[0];
+    bool is_base = strcmp(row->cell.build, "base") == 0;
+    if (is_base && !plan->has_base) return false;
+    return are_others(is_base ? first->base.digest : first->head.digest, row->facts.library) ||
+           (strcmp(row->cell.model, TG_MODEL_FILE) == 0 &&
+            are_others(first->head.model_digest, row->facts.model_digest));
+}
+
 int tg_rows_add(struct tg_rows *rows, const struct tg_measurement *row, struct tg_error *err)
 {
+    if (is_of_others(rows->plan, row)) return 0;
     size_t block = find(rows, row);
     if (block == rows->plan->spec.block_count) {
         rows->strays++;

@@ -22,6 +22,10 @@ int tg_rows_create(const struct tg_plan *plan, struct tg_rows **rows, struct tg_
 /* Accepts NULL. */
 void tg_rows_destroy(struct tg_rows *rows);
 
+/*
+ * Takes a row, but for one of another library or model file than the run was begun with: what was
+ * put in their place since is not judged, and lets no run pass (gate.c).
+ */
 int tg_rows_add(struct tg_rows *rows, const struct tg_measurement *row, struct tg_error *err);
 
 /* The same for a row that was allocated, and is freed with the others or when it fails. */

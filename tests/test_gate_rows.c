@@ -131,6 +131,29 @@ static void a_base_that_was_slowed_on_purpose_lets_nothing_pass(void **state)
                                            "slowed more than it is");
 }
 
+/* A library that was built anew while it was measured: what is not head fails nothing, either. */
+static void rows_of_another_library_fail_nothing(void **state)
+{
+    (void)state;
+    for (int side = 0; side < 2; side++) {
+        begin_run(one, builds);
+        made_rounds(&run, &plan, 0, 0, 6, 0, 0.001);
+        made_rounds(&run, &plan, 0, 6, 40, 0.5, 0.001);
+        made_broken(&run, &plan, 0, 40, TG_CRASHED, TG_MEASURED, "");
+        made_broken(&run, &plan, 0, 41, TG_CRASHED, TG_MEASURED, "");
+        made_broken(&run, &plan, 0, 42, TG_WRONG, TG_MEASURED, "");
+        assert_int_equal(decide_run(), TG_FAIL);
+        for (size_t i = 12 + (size_t)side; i < run.count; i += 2)
+            run.rows[i].facts.library[9] = 'f';
+        if (side) run.count -= 2; /* a head that is wrong needs no partner */
+        assert_int_equal(decide_run(), TG_INCONCLUSIVE);
+        assert_int_equal(decision.verdicts[0].rounds, 6);
+        assert_int_equal(decision.note_count, 1);
+        assert_non_null(strstr(decision.notes[0], "a library was changed while it was measured"));
+        if (side) run.count += 2;
+    }
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_teardown(name, end)
@@ -139,6 +162,7 @@ int main(void)
         TEST(wrong_beside_a_skipped_partner_fails),
         TEST(rows_of_another_model_file_cannot_pass),
         TEST(what_crashed_last_is_open_where_nothing_else_would_count),
+        TEST(rows_of_another_library_fail_nothing),
         TEST(a_base_that_was_slowed_on_purpose_lets_nothing_pass),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
