@@ -6,10 +6,12 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
+#include "results/digest.h"
 #include "tests/worker_cell.h"
 
 static void the_library_of_this_build_is_opened(void **state)
@@ -82,6 +84,21 @@ static void the_own_library_lies_beside_the_program(void **state)
     assert_string_equal(err.text, "cannot find this program's folder");
 }
 
+static void a_file_that_was_changed_is_told_by_its_digest(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/tritgate-library-XXXXXX", digest[TG_DIGEST_SIZE];
+    const int file = mkstemp(path);
+    assert_true(file >= 0 && write(file, "a", 1) == 1);
+    assert_int_equal(tg_digest_file(path, digest, NULL), 0);
+    assert_false(tg_library_was_changed(path, digest));
+    assert_int_equal(write(file, "b", 1), 1);
+    assert_true(tg_library_was_changed(path, digest));
+    close(file);
+    unlink(path);
+    assert_true(tg_library_was_changed(path, digest));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -89,6 +106,7 @@ int main(void)
         cmocka_unit_test(what_is_no_kernel_library_is_refused),
         cmocka_unit_test(a_table_of_another_version_is_refused),
         cmocka_unit_test(the_own_library_lies_beside_the_program),
+        cmocka_unit_test(a_file_that_was_changed_is_told_by_its_digest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

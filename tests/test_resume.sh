@@ -134,4 +134,15 @@ printf x >>base.so
 check 'nor is a library taken that was changed since' refuses \
     "base '$PWD/base.so' on node '$(hostname)' was changed since the run was begun: put that file back" \
     "$TRITGATE" run --resume ab
+
+# In its place, while it is measured: what is there is no library any more.
+cp "$TRITGATE_LIB" live.so
+ask rebuilt '"stub_twice"' rounds_min=200 rounds_max=400 budget_s=10
+{
+    until [[ -s rebuilt/worker-0000.1.h5 ]]; do sleep 0.1; done
+    head -c 100000 "$TRITGATE_LIB" >live.so
+} &
+check 'a library that is built anew meanwhile fails nothing' gives 2 "$TRITGATE" run rebuilt.json --head live.so --out rebuilt
+check 'and is named' says 'was skipped: .*(its library was changed since the run was begun|live.so)'
+wait
 finish

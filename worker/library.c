@@ -75,6 +75,12 @@ const struct tg_kernel *tg_library_find(const struct tg_library *library, const 
     return NULL;
 }
 
+bool tg_library_was_changed(const char *path, const char *digest)
+{
+    char now[TG_DIGEST_SIZE];
+    return tg_digest_file(path, now, NULL) < 0 || strcmp(now, digest) != 0;
+}
+
 int tg_library_own_path(char *path, size_t size, struct tg_error *err)
 {
     static const char name[] = "libtritgate-kernels.so";

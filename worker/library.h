@@ -2,6 +2,8 @@
 #ifndef TG_WORKER_LIBRARY_H
 #define TG_WORKER_LIBRARY_H
 
+#include <stdbool.h>
+
 #include "base/error.h"
 #include "kernels/kernel.h"
 #include "results/measurement.h"
@@ -26,6 +28,9 @@ int tg_library_open_kernel(const char *path, const char *name, struct tg_facts *
 
 /* The row of that name, or NULL. */
 const struct tg_kernel *tg_library_find(const struct tg_library *library, const char *name);
+
+/* Whether a file has another SHA-256 than that, or cannot be read. */
+bool tg_library_was_changed(const char *path, const char *digest);
 
 /* The path of the library that was built with this program: it lies beside it. */
 int tg_library_own_path(char *path, size_t size, struct tg_error *err);

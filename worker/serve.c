@@ -17,9 +17,11 @@
 #include "base/log.h"
 #include "base/pulse.h"
 #include "kernels/kernel.h"
+#include "results/digest.h"
 #include "results/store.h"
 #include "results/telegram.h"
 #include "worker/host.h"
+#include "worker/library.h"
 #include "worker/parcel.h"
 #include "worker/seat.h"
 #include "worker/survey.h"
@@ -36,9 +38,10 @@ struct tg_worker {
     char directory[4096];
     int64_t attempt;
     char *matrix, *policy, *plan;
-    struct tg_store *store; /* created by the first round */
-    bool is_closed;         /* it said bye */
-    int64_t broken;         /* rounds on its device that broke one after the other */
+    char digests[2][TG_DIGEST_SIZE]; /* of head and base, as they were announced */
+    struct tg_store *store;          /* created by the first round */
+    bool is_closed;                  /* it said bye */
+    int64_t broken;                  /* rounds on its device that broke one after the other */
     char left_out[300];   /* why it leaves out what is left for its device, "" while it does not */
     bool has_waited;      /* for another run, and said so */
     struct tg_wire *wire; /* to the coordinator, NULL if that is this process */
@@ -129,6 +132,7 @@ static char *announce(struct tg_worker *w, const struct tg_json *message)
             tg_json_add_text(root, "error", why.text);
             break;
         }
+        memcpy(w->digests[i], survey.digest, sizeof w->digests[i]);
         tg_seat_mark(&w->seat, &survey);
         tg_survey_mark_model(&survey, &w->bench.models);
         tg_survey_add(root, builds[i], &survey);
@@ -343,6 +347,17 @@ static void name_device(const struct tg_worker *w, struct tg_measurement *m)
         snprintf(m->facts.gpu_uuid, sizeof m->facts.gpu_uuid, "%s", w->seat.gpu.uuid);
 }
 
+/* What breaks while another file is put in its library's place, as by a build, was no library. */
+static void look_at_library(const struct tg_worker *w, struct tg_measurement *m)
+{
+    const int build = strcmp(m->cell.build, "base") == 0;
+    if (m->outcome == TG_MEASURED || m->outcome == TG_SKIPPED ||
+        !tg_library_was_changed(build ? w->bench.base : w->bench.head, w->digests[build]))
+        return;
+    m->outcome = TG_SKIPPED;
+    snprintf(m->reason, sizeof m->reason, "its library was changed since the run was begun");
+}
+
 static int give_up(struct tg_error *err)
 {
     return tg_fail(err, "the coordinator is lost");
@@ -364,6 +379,7 @@ static int run_round(struct tg_worker *w, const char *message, char **answer, st
     double took_s = tg_now() - taken_s;
     let_go(&holds);
     if (rc < 0) return -1;
+    for (size_t i = 0; i < order.block.cell_count; i++) look_at_library(w, &measurements[i]);
     if (tg_pulse())
         look_at_device(w, measurements, order.block.cell_count);
     else
