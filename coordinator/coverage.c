@@ -58,6 +58,7 @@ static void look_at_rule(const struct tg_plan *plan, const struct tg_verdict ver
         lacking++;
         if (!*why)
             *why = verdicts[i].answer == TG_SKIP ? verdicts[i].reason
+                   : plan->has_base              ? "its kernel is not in base"
                                                  : "there is no base to compare with";
     }
     const char *name = tg_policy_rule_name(&plan->policy.rules[r]), *before = used ? ", " : "";
@@ -115,6 +116,14 @@ bool tg_coverage_has_idle_patterns(const struct tg_plan *plan, char *out, size_t
         }
     }
     return *out != 0;
+}
+
+size_t tg_coverage_count_new(const struct tg_plan *plan)
+{
+    size_t count = 0;
+    for (size_t i = 0; plan->has_base && i < plan->spec.test_count; i++)
+        count += is_stand_in(plan, i);
+    return count;
 }
 
 static int by_cell(const void *a, const void *b)

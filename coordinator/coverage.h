@@ -39,6 +39,10 @@ bool tg_coverage_has_idle_base(const struct tg_plan *plan);
  */
 bool tg_coverage_has_idle_patterns(const struct tg_plan *plan, char *out, size_t size);
 
+/* How many tests are of kernels that base has not: head is measured beside its copy, as a shadow.
+ */
+size_t tg_coverage_count_new(const struct tg_plan *plan);
+
 /*
  * The cells of the matrix that the first worker of some class of hardware could run and no rule
  * asks for: they are in no test, and are not measured. `places` has room for as many as there are

@@ -152,6 +152,10 @@ static bool note_builds(const struct tg_plan *plan, const struct tg_run *run, st
         note(d, "cannot pass: there is a base, and not one test compares head with it");
         may_pass = false;
     }
+    size_t new = tg_coverage_count_new(plan);
+    if (new)
+        note(d, "%zu test%s of kernels that base has not: they are measured, not compared", new,
+             new == 1 ? "" : "s");
     if (tg_coverage_has_idle_patterns(plan, text, sizeof text))
         note(d, "nothing of this build matches %.300s", text);
     note_rates(d, limits);

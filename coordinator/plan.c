@@ -393,10 +393,6 @@ static void foresee(const struct tg_plan *p, const struct tg_test *test,
         prospect->fate = TG_TO_FAIL;
         return;
     }
-    if (test->has_to && strcmp(test->to.build, "base") == 0 &&
-        is_built(&p->workers[0].head, test->of.kernel) &&
-        !is_built(&p->workers[0].base, test->to.kernel))
-        snprintf(prospect->reason, sizeof prospect->reason, "not in base");
 }
 
 static int foresee_all(struct tg_plan *p, struct tg_error *err)

@@ -8,6 +8,7 @@
 
 #include "coordinator/rule.h"
 #include "kernels/kernel.h"
+#include "matrix/spec.h"
 #include "results/hardware.h"
 #include "results/metric.h"
 #include "worker/model/model.h"
@@ -83,6 +84,16 @@ static void add_tables(struct list *list)
     }
 }
 
+/* The kernels that head has and base has not. */
+static void add_new(struct list *list, const struct tg_survey *head, const struct tg_survey *base)
+{
+    for (size_t i = 0; i < head->count; i++) {
+        const struct tg_survey_kernel *k = tg_survey_find(base, head->kernels[i].name);
+        if (head->kernels[i].built && !(k && k->built))
+            add(list, TG_SPEC_NEW, head->kernels[i].name, "");
+    }
+}
+
 int tg_vocabulary_gather(const struct tg_survey *const surveys[], size_t count,
                          struct tg_words *words, struct tg_error *err)
 {
@@ -98,6 +109,7 @@ int tg_vocabulary_gather(const struct tg_survey *const surveys[], size_t count,
             add_kernel(&list, k->name, k->device, k->op, k->format, k->isa);
         }
     }
+    if (count > 1 && surveys[0] && surveys[1]) add_new(&list, surveys[0], surveys[1]);
     add_tables(&list);
     words->words = list.words;
     words->count = list.count;

@@ -10,8 +10,9 @@
 /* The names that matrices and policies may use here: those of the tables, and of the libraries. */
 
 /*
- * Gathers them; the kernels are those of this program and of the surveys (`count` of them). The
- * words are borrowed from the tables and surveys but for their traits; release frees those.
+ * Gathers them; the kernels are those of this program and of the surveys (`count` of them), which
+ * are head's and base's; those that only head has are new ones (spec.h), too. The words are
+ * borrowed from the tables and surveys but for their traits; release frees those.
  */
 int tg_vocabulary_gather(const struct tg_survey *const surveys[], size_t count,
                          struct tg_words *words, struct tg_error *err);

@@ -286,7 +286,8 @@ static int add_test(struct tg_spec *spec, const struct tg_test *test, bool is_ti
 }
 
 /* The other cell of a pair along the rule's axis. False if this cell has none. */
-static bool other_cell(const struct tg_rule *rule, bool has_base, struct tg_test *test)
+static bool other_cell(const struct tg_rule *rule, const struct tg_words *words, bool has_base,
+                       struct tg_test *test)
 {
     char value[TG_TEXT_SIZE];
     const char *to = rule->to;
@@ -294,7 +295,8 @@ static bool other_cell(const struct tg_rule *rule, bool has_base, struct tg_test
     if (fnmatch(rule->of, value, 0) != 0 || strcmp(value, rule->to) == 0) return false;
     test->has_to = true;
     test->to = test->of;
-    if (strcmp(rule->axis, "build") == 0 && strcmp(to, "base") == 0 && !has_base) to = "copy";
+    bool is_there = has_base && !tg_words_find(words, TG_SPEC_NEW, test->of.kernel);
+    if (strcmp(rule->axis, "build") == 0 && strcmp(to, "base") == 0 && !is_there) to = "copy";
     test->is_shadow = strcmp(rule->axis, "build") == 0 && strcmp(to, "copy") == 0;
     return tg_record_set(&tg_cell_type, &test->to, rule->axis, to, NULL) == 0;
 }
@@ -349,7 +351,7 @@ int tg_spec_plan(struct tg_spec *spec, const struct tg_policy *policy, const str
                 if (add_rivals(spec, rule, words, &test, is_timed, err) < 0) return -1;
                 continue;
             }
-            if (*rule->axis && !other_cell(rule, has_base, &test)) continue;
+            if (*rule->axis && !other_cell(rule, words, has_base, &test)) continue;
             if (add_test(spec, &test, is_timed, err) < 0) return -1;
         }
     }

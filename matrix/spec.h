@@ -81,9 +81,11 @@ size_t tg_spec_keep(struct tg_spec *spec, const char *const patterns[], size_t c
  * was measured on unlike machines is never compared. A rule with rivals (`against`) gives a test
  * for each cell of the matrix that matches, and is as the judged one but for the rule's axis and
  * the axes that the pattern names: to be better than each is to be better than the best. Without a
- * base, a rule from head to base compares head with its copy, as a shadow. Fails if no rule selects
- * any cell.
+ * base, and of kernels that are words of the axis TG_SPEC_NEW, which base has not, a rule from head
+ * to base compares head with its copy, as a shadow. Fails if no rule selects any cell.
  */
+#define TG_SPEC_NEW "new"
+
 int tg_spec_plan(struct tg_spec *spec, const struct tg_policy *policy, const struct tg_words *words,
                  bool has_base, size_t classes, struct tg_error *err);
 

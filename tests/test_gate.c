@@ -176,7 +176,7 @@ static void a_required_rule_that_selects_nothing_cannot_pass(void **state)
     assert_int_equal(decide_run(), TG_INCONCLUSIVE);
 }
 
-static void missing_in_head_fails_and_not_in_base_is_skipped(void **state)
+static void missing_in_head_fails_and_not_in_base_is_not_compared(void **state)
 {
     (void)state;
     struct tg_capability worker = made_worker("a", MADE_BASE);
@@ -185,8 +185,10 @@ static void missing_in_head_fails_and_not_in_base_is_skipped(void **state)
     run.is_sealed = 1;
     made_rounds(&run, &plan, 0, 0, 5, 0, 0.001);
     assert_int_equal(decide_run(), TG_PASS);
-    assert_int_equal(decision.skipped, 1);
-    assert_string_equal(decision.verdicts[1].reason, "not in base");
+    assert_int_equal(decision.shadows, 1);
+    assert_notes("1 test of kernels that base has not: they are measured, not compared", NULL);
+    made_broken(&run, &plan, 1, 0, TG_WRONG, TG_MEASURED, "3 is not 4"); /* but right it must be */
+    assert_int_equal(decide_run(), TG_FAIL);
 
     end(NULL);
     worker = made_worker("a", MADE_BASE);
@@ -468,7 +470,7 @@ int main(void)
         TEST(a_shadow_never_counts),
         TEST(a_shadow_that_is_wrong_or_crashes_fails),
         TEST(a_required_rule_that_selects_nothing_cannot_pass),
-        TEST(missing_in_head_fails_and_not_in_base_is_skipped),
+        TEST(missing_in_head_fails_and_not_in_base_is_not_compared),
         TEST(a_machine_that_is_required_must_be_there),
         TEST(a_policy_may_require_a_base),
         TEST(a_policy_may_require_kernels_without_assertions),

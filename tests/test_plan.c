@@ -113,7 +113,9 @@ static void what_nobody_can_run_is_skipped_with_the_reason(void **state)
     made_lose(&worker.base, "i2s_avx2");
     make(products, POLICY(BUILDS ", " RATIO), worker);
     assert_fate(0, "i2s_scalar", TG_TO_MEASURE, "");
-    assert_fate(0, "i2s_avx2", TG_TO_SKIP, "not in base");
+    assert_fate(0, "i2s_avx2", TG_TO_MEASURE, ""); /* beside its copy */
+    assert_true(plan.spec.tests[made_test(&plan, 0, "i2s_avx2", 1)].is_shadow);
+    assert_false(plan.spec.tests[made_test(&plan, 0, "i2s_scalar", 1)].is_shadow);
     assert_fate(1, "i2s_avx2", TG_TO_MEASURE, ""); /* head's two kernels are there */
     assert_fate(0, "i2s_avx512vnni", TG_TO_SKIP,
                 "instruction set 'avx512vnni' is not on this machine");
@@ -205,7 +207,8 @@ static void a_kernel_of_a_survey_may_be_named(void **state)
     struct tg_capability worker = made_worker("a", MADE_BASE);
     snprintf(worker.head.kernels[1].name, TG_TEXT_SIZE, "i2s_novel");
     make(MATRIX("\"i2s_n*\""), POLICY(BUILDS), worker);
-    assert_fate(0, "i2s_novel", TG_TO_SKIP, "not in base");
+    assert_fate(0, "i2s_novel", TG_TO_MEASURE, "");
+    assert_true(plan.spec.tests[made_test(&plan, 0, "i2s_novel", 1)].is_shadow);
     worker = made_worker("a", MADE_BASE);
     tg_plan_release(&plan);
     assert_int_equal(
