@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/pulse.h"
 #include "coordinator/family.h"
@@ -171,6 +172,17 @@ static int judge_test(struct tg_standing *s, size_t test, struct tg_error *err)
 }
 
 /*
+ * The rounds that a shadow gets at most. Of a kernel that base has not one is enough: nobody asks
+ * for its noise.
+ */
+static int64_t most_of_shadow(const struct tg_plan *plan, size_t test)
+{
+    const char *to = plan->policy.rules[plan->spec.tests[test].rule].to;
+    bool is_new = plan->has_base && strcmp(to, "copy") != 0;
+    return is_new ? 1 : plan->policy.limits.rounds_last;
+}
+
+/*
  * What a test still wants of a block, as an urgency: above 1 while it is open, 1 for its severity,
  * 0.5 for its family, 0.25 for what decides nothing; below 0 for nothing.
  */
@@ -183,7 +195,7 @@ static double wish_of(const struct tg_standing *s, size_t test, size_t block, do
     if (is_watching) return block == s->plan->lookouts[test].block ? urgency_of(v, cost_s) : -1;
     if (block != s->plan->spec.tests[test].block) return -1;
     if (s->plan->spec.tests[test].is_shadow && !tg_gate_counts(s->plan, test, v))
-        return v->wants_more && rounds < limits->rounds_last ? 0 : -1;
+        return v->wants_more && rounds < most_of_shadow(s->plan, test) ? 0 : -1;
     if (v->wants_more) return urgency_of(v, cost_s);
     if (rounds >= limits->rounds_max || v->answer == TG_SKIP) return -1;
     if (tg_family_wants(s->families, test)) return 0.5;

@@ -241,6 +241,37 @@ static void nothing_is_destroyed_too(void **state)
     tg_standing_destroy(NULL);
 }
 
+/* Beside its copy: whether it is right, and does not break, which takes a round, or a second. */
+static void a_kernel_that_base_has_not_is_measured_once(void **state)
+{
+    (void)state;
+    for (int breaks = 0; breaks < 2; breaks++) {
+        struct tg_capability worker = made_worker("a", MADE_BASE);
+        struct tg_run run = {0};
+        end(NULL);
+        made_lose(&worker.base, "i2s_avx2");
+        made_plan(matrix, POLICY(""), &worker, 1, &made_asked, &plan);
+        assert_int_equal(tg_standing_create(&plan, &standing, NULL), 0);
+        const size_t block = plan.spec.tests[0].block;
+        assert_int_equal(tg_standing_judge(standing, block, NULL), 0);
+        assert_true(urgency(0, 1) == 0);
+        if (!breaks) {
+            measure(0, 0);
+            assert_true(urgency(0, 1) < 0);
+            continue;
+        }
+        made_broken(&run, &plan, 0, 0, TG_CRASHED, TG_CRASHED, "");
+        for (size_t k = 0; k < 2; k++)
+            assert_int_equal(tg_standing_take(standing, tg_measurement_copy(&run.rows[k]), NULL),
+                             0);
+        tg_store_release(&run);
+        assert_int_equal(tg_standing_judge(standing, block, NULL), 0);
+        assert_true(urgency(0, 1) > 1);
+        measure(0, 0);
+        assert_true(urgency(0, 1) < 0);
+    }
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_teardown(name, end)
@@ -253,6 +284,7 @@ int main(void)
         TEST(with_families_the_block_before_is_named),
         TEST(an_alarm_names_the_block_of_the_pair),
         TEST(nothing_is_destroyed_too),
+        TEST(a_kernel_that_base_has_not_is_measured_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
