@@ -197,12 +197,20 @@ static void rounds_are_given_out_until_all_is_decided(void **state)
     tg_store_release(&stored);
 }
 
+/* A round of an earlier attempt, of the library that is measured. */
+static void put_earlier(int64_t round)
+{
+    made_fixed(&run, &plan, 0, round, 0.9);
+    memcpy(run.rows[run.count - 1].facts.library, worker.head.digest,
+           sizeof run.rows->facts.library);
+}
+
 static void an_earlier_attempt_is_gone_on_with(void **state)
 {
     (void)state;
     struct tg_run stored;
     ask(60);
-    made_fixed(&run, &plan, 0, 0, 0.9);
+    put_earlier(0);
     struct tg_dispatched dispatched = dispatch(run_directory, 2);
     assert_int_equal(dispatched.rounds, 1);
     read_back(&stored);
@@ -217,8 +225,8 @@ static void what_is_decided_already_is_not_measured(void **state)
 {
     (void)state;
     ask(60);
-    made_fixed(&run, &plan, 0, 0, 0.9);
-    made_fixed(&run, &plan, 0, 1, 0.9);
+    put_earlier(0);
+    put_earlier(1);
     assert_int_equal(dispatch(run_directory, 2).rounds, 0);
     assert_int_equal(access(run_path("worker-0000.2.h5"), F_OK), -1);
 }
@@ -251,6 +259,7 @@ static void what_broke_on_a_gpu_is_another_s_after_a_resume(void **state)
         ask(60);
         farm.count = 2;
         struct tg_measurement *m = made_row(&run, &plan, 0, 0, 0, outcomes[i]);
+        memcpy(m->facts.library, worker.head.digest, sizeof m->facts.library);
         snprintf(m->facts.host, TG_TEXT_SIZE, "nodea");
         snprintf(m->facts.gpu_uuid, TG_TEXT_SIZE, "GPU-0");
         dispatch(run_directory, 2);
