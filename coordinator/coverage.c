@@ -122,7 +122,7 @@ size_t tg_coverage_count_new(const struct tg_plan *plan)
 {
     size_t count = 0;
     for (size_t i = 0; plan->has_base && i < plan->spec.test_count; i++)
-        count += is_stand_in(plan, i);
+        count += is_stand_in(plan, i) && plan->prospects[i].fate != TG_TO_SKIP;
     return count;
 }
 

@@ -212,6 +212,23 @@ static void cells_that_no_rule_asks_for_are_found(void **state)
     }
 }
 
+/* Those that nobody can run here are not measured either. */
+static void kernels_that_base_has_not_are_counted(void **state)
+{
+    (void)state;
+    static const char policy[] = POLICY(
+        "{\"rule\": \"noninferior\", \"metric\": \"call_time\", \"axis\": \"build\", \"of\": "
+        "\"head\", \"to\": \"base\", \"tolerance\": 0.02, \"margin\": 0.05}");
+    for (int lost = 0; lost < 3; lost++) {
+        struct tg_capability worker = made_worker("a", MADE_BASE);
+        tg_plan_release(&plan);
+        if (lost > 0) made_lose(&worker.base, "i2s_avx512vnni");
+        if (lost > 1) made_lose(&worker.base, "i2s_avx2");
+        made_plan(MATRIX, policy, &worker, 1, &made_asked, &plan);
+        assert_int_equal(tg_coverage_count_new(&plan), lost > 1 ? 2 : 0); /* with 1 thread and 8 */
+    }
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_teardown(name, end)
@@ -225,6 +242,7 @@ int main(void)
         TEST(a_pattern_that_nothing_matches_is_named),
         TEST(builds_that_must_be_compared_need_a_base),
         TEST(cells_that_no_rule_asks_for_are_found),
+        TEST(kernels_that_base_has_not_are_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
