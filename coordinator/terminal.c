@@ -56,23 +56,28 @@ size_t tg_terminal_letters(const char *text)
     return letters(text, strlen(text));
 }
 
-void tg_terminal_wrap(FILE *out, const char *text, size_t at, size_t indent, size_t width)
+/* Behind so many blanks, which are left out where a line begins; returns where it ends. */
+static size_t wrap(FILE *out, size_t gap, const char *text, size_t at, size_t indent, size_t width)
 {
-    bool is_first = true; /* of its line */
-    while (width && *text) {
+    for (; width && *text; gap = 0) {
         size_t blanks = strspn(text, " "), word = strcspn(text + blanks, " ");
-        if (!is_first && at + blanks + letters(text + blanks, word) > width) {
+        if (at > indent && at + gap + blanks + letters(text + blanks, word) > width) {
             fprintf(out, "\n%*s", (int)indent, "");
             at = indent;
             text += blanks;
-            blanks = 0;
+            blanks = gap = 0;
         }
-        fprintf(out, "%.*s", (int)(blanks + word), text);
-        at += blanks + letters(text + blanks, word);
+        fprintf(out, "%*s%.*s", (int)gap, "", (int)(blanks + word), text);
+        at += gap + blanks + letters(text + blanks, word);
         text += blanks + word;
-        is_first = false;
     }
     fputs(text, out);
+    return at;
+}
+
+void tg_terminal_wrap(FILE *out, const char *text, size_t at, size_t indent, size_t width)
+{
+    wrap(out, 0, text, at, indent, width);
 }
 
 void tg_terminal_fit(FILE *out, struct tg_terminal_table *table)
@@ -87,6 +92,10 @@ void tg_terminal_fit(FILE *out, struct tg_terminal_table *table)
             table->split = c;
         at += table->widths[c] + 2;
     }
+    at = table->indent;
+    for (int c = table->split; c < table->columns - 1; c++) at += table->widths[c] + 2;
+    table->is_loose = table->split < table->columns - 1 &&
+                      at + table->widths[table->columns - 1] > table->terminal;
 }
 
 /* Whether anything stands from a column on. */
@@ -97,6 +106,17 @@ static bool has_more(const struct tg_terminal_table *table, const char *const te
     return false;
 }
 
+/* The columns from c on as a second line, where it is loose. */
+static void write_loose(FILE *out, const struct tg_terminal_table *table, const char *const texts[],
+                        int c)
+{
+    const size_t indent = table->indent;
+    size_t at = indent;
+    fprintf(out, "\n%*s", (int)indent, "");
+    for (; c < table->columns; c++)
+        at = wrap(out, at > indent ? 2 : 0, texts[c], at, indent, table->terminal);
+}
+
 void tg_terminal_row(FILE *out, const struct tg_terminal_table *table, const char *const texts[],
                      enum tg_terminal_color color)
 {
@@ -104,6 +124,10 @@ void tg_terminal_row(FILE *out, const struct tg_terminal_table *table, const cha
     for (int c = 0; c < table->columns; c++) {
         bool is_last = c == table->columns - 1, is_colored = c == 0 && color != TG_PLAIN;
         if (c == table->split && has_more(table, texts, c)) {
+            if (table->is_loose) {
+                write_loose(out, table, texts, c);
+                break;
+            }
             fputc('\n', out);
             owed = at = table->indent;
         }

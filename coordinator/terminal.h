@@ -2,6 +2,7 @@
 #ifndef TG_COORDINATOR_TERMINAL_H
 #define TG_COORDINATOR_TERMINAL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 
@@ -41,7 +42,9 @@ void tg_terminal_wrap(FILE *out, const char *text, size_t at, size_t indent, siz
  * one. Columns are two blanks apart, and no line ends with blanks.
  *
  * On a terminal on which a column is not whole (the last one: has not `least` letters), it and
- * those behind it are a second line of each row, but column `first` is the first that may be.
+ * those behind it are a second line of each row, but column `first` is the first that may be. Where
+ * the last one is not whole in its place there, second lines are loose: each column is two blanks
+ * behind the one before, and the line is broken like any text.
  */
 enum { TG_TERMINAL_COLUMNS = 8 };
 
@@ -52,6 +55,7 @@ struct tg_terminal_table {
     size_t widths[TG_TERMINAL_COLUMNS];
     size_t terminal; /* by fit: its columns, 0 for none */
     int split;       /* the first column of second lines, `columns` if there are none */
+    bool is_loose;
 };
 
 void tg_terminal_fit(FILE *out, struct tg_terminal_table *table);
