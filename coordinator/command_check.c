@@ -119,7 +119,7 @@ static int check_one(const struct options *o, const char *path, const char *name
     snprintf(text, sizeof text, "%s", got == TG_CHILD_LINE ? line : "");
     tg_child_stop(child, &end);
     if (got == TG_CHILD_LATE)
-        snprintf(text, sizeof text, "late: killed after %.3g s", o->deadline_s);
+        snprintf(text, sizeof text, "late: killed after %.15g s", o->deadline_s);
     else if (got == TG_CHILD_DIED && end.signal)
         snprintf(text, sizeof text, "crashed: signal %d (%s)", end.signal, strsignal(end.signal));
     else if (got == TG_CHILD_DIED)

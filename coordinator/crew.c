@@ -87,7 +87,7 @@ void tg_crew_loss(const struct tg_crew *crew, size_t worker, char *text, size_t 
     if (tg_crew_is_dead(crew, worker))
         snprintf(text, size, "is dead");
     else
-        snprintf(text, size, "has said nothing for %.3g s", crew->patience_s);
+        snprintf(text, size, "has said nothing for %.15g s", crew->patience_s);
 }
 
 double tg_crew_now(const struct tg_crew *crew)

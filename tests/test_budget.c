@@ -91,8 +91,8 @@ static void a_budget_that_cannot_cover_it_is_told(void **state)
         {9,
          "the budget of 9 s cannot cover the least number of rounds, which takes 60 s: give `run` "
          "--budget 120 or more, or fewer cells (--filter)"},
-        {59.5,
-         "the budget of 59.5 s cannot cover the least number of rounds, which takes 60 s: give "
+        {59.625,
+         "the budget of 59.625 s cannot cover the least number of rounds, which takes 60 s: give "
          "`run` --budget 120 or more, fewer cells (--filter), or 2 parts (--shard 1/2 to 2/2)"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {

@@ -93,7 +93,7 @@ static void bury(struct side *s, enum tg_child_answer answer, double waited_s)
     m->facts.end_signal = answer == TG_CHILD_DIED && end.by_us ? 0 : end.signal;
     const char *said = *end.tail ? "; it said: " : "";
     if (answer == TG_CHILD_LATE)
-        snprintf(m->reason, sizeof m->reason, "killed after %.3g s%s%s", waited_s, said, end.tail);
+        snprintf(m->reason, sizeof m->reason, "killed after %.15g s%s%s", waited_s, said, end.tail);
     else if (end.by_us)
         snprintf(m->reason, sizeof m->reason, "it stopped answering%s%s", said, end.tail);
     else if (end.signal)

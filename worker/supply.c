@@ -28,7 +28,7 @@ static int make(const struct tg_model_source *source, const char *model, int thr
     if (tg_child_start(argv, NULL, 0, 0, &child, err) < 0) return -1;
     tg_child_finish(child, begun + within_s, &end);
     if (end.by_us)
-        return tg_fail(err, "making the model '%s' took longer than %.3g s", model, within_s);
+        return tg_fail(err, "making the model '%s' took longer than %.15g s", model, within_s);
     if (end.signal || end.status)
         return tg_fail(err, "the model '%s' cannot be made; its process said: %s", model, end.tail);
     return 0;

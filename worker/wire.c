@@ -330,7 +330,7 @@ int tg_wire_receive(struct tg_wire *wire, double deadline_s, int *rank, char **t
         if (taken != 0) break;
         if (!beat(wire) && tg_wire_is_dead(wire, 0)) return tg_fail(err, "the coordinator is dead");
         if (wire->is_alone)
-            return tg_fail(err, "the coordinator has said nothing for %.3g s", wire->patience_s);
+            return tg_fail(err, "the coordinator has said nothing for %.15g s", wire->patience_s);
         if (tg_now() >= deadline_s) return 0;
         pause_for(&pause);
     }
@@ -378,7 +378,7 @@ int tg_wire_await_end(struct tg_wire *wire, struct tg_error *err)
         if (wire->is_dead) tg_ulfm_look(wire->is_dead);
         if (tg_wire_is_dead(wire, 0)) return tg_fail(err, "the coordinator has died");
         if (!beat(wire))
-            return tg_fail(err, "the coordinator has said nothing for %.3g s", wire->patience_s);
+            return tg_fail(err, "the coordinator has said nothing for %.15g s", wire->patience_s);
         pause_for(&pause);
     }
     return 0;
