@@ -289,7 +289,10 @@ const struct tg_survey_kernel *tg_survey_find(const struct tg_survey *survey, co
 
 static bool cannot(char *reason, size_t size, const char *axis, const char *value, const char *why)
 {
-    snprintf(reason, size, "%s '%s' %s", axis, value, why);
+    if (*value)
+        snprintf(reason, size, "%s '%s' %s", axis, value, why);
+    else
+        snprintf(reason, size, "axis '%s' is missing", axis);
     return false;
 }
 
