@@ -124,9 +124,10 @@ static int import(const struct options *o, const struct tg_lines *lines, struct 
     tg_plan_release(&plan);
     if (rc == 0 && access(o->out, F_OK) == 0)
         rc = tg_fail(err, "'%s' exists: a new directory is expected", o->out);
-    if (rc < 0 || tg_run_directory_make(o->out, texts, directory, sizeof directory, err) < 0)
-        return TG_STATUS_USAGE;
-    if (tg_import_store(lines, texts, directory, err) < 0) return TG_STATUS_STOPPED;
+    if (rc < 0) return TG_STATUS_USAGE;
+    if (tg_run_directory_make(o->out, texts, directory, sizeof directory, err) < 0 ||
+        tg_import_store(lines, texts, directory, err) < 0)
+        return TG_STATUS_STOPPED;
     printf("%zu measurements of %zu worker%s in %s\n", lines->count, workers,
            workers == 1 ? "" : "s", o->out);
     if (strays) printf("%zu of them belong to no test of the matrix and policy\n", strays);

@@ -209,5 +209,6 @@ spoiled "line 2: 'i2s_*' is a pattern, a cell is one" '2s/i2s_avx2/i2s_*/g'
 spoiled 'line 1: the other cell of its block has no line in this round; one that broke has a line, too' '2d'
 check 'no lines at all' refuses 'there is no measurement in it' "$TRITGATE" import /dev/null spoiled
 check 'no such file' refuses "cannot open 'nowhere'" "$TRITGATE" import nowhere spoiled
+check 'a place that is none: status 4' gives 4 "$TRITGATE" import noise.jsonl /dev/null/run --matrix one.json
 check 'a directory that is there' refuses "'noise' exists: a new directory is expected" "$TRITGATE" import noise.jsonl noise
 finish
