@@ -57,7 +57,7 @@ static const struct argp history_argp = {
     "Adds decided runs to the history in the directory STORE, one file for each class of hardware, "
     "and names what all runs together show: steps, slow creep, and how often the gate was wrong "
     "where a build was compared with itself. Nothing is gated by it.\v"
-    "Exit status: 0, or 3 for an unusable run or history.",
+    "Exit status: 0, or 3 for an unusable run, history or pattern.",
     NULL,
     NULL,
     NULL};
@@ -150,6 +150,15 @@ static int read_all(const struct options *o, const struct tg_watch *watch, struc
     return rc;
 }
 
+/* A pattern that no series matches is a slip. */
+static int check_chosen(const struct options *o, const struct shown *shown, struct tg_error *err)
+{
+    if (!o->test) return 0;
+    for (size_t i = 0; i < shown->count; i++)
+        if (shown->reports[i].count > 0) return 0;
+    return tg_fail(err, "no series of '%s' matches '%s'", o->store, o->test);
+}
+
 static void print_all(const struct shown *shown, const struct tg_watch *watch,
                       const struct tg_alarms *alarms)
 {
@@ -162,10 +171,12 @@ static void print_all(const struct shown *shown, const struct tg_watch *watch,
         found += tg_history_report_found(&shown->reports[i]);
         looks += tg_history_report_looks(&shown->reports[i], watch);
     }
-    printf("%zu of %zu series show a change; of %zu looks at a level of %.3g %%, %.2g would find "
-           "one by "
-           "chance\n",
-           found, series, looks, 100 * watch->level, (double)looks * watch->level);
+    printf("%zu of %zu series show a change; ", found, series);
+    if (looks)
+        printf("of %zu looks at a level of %.3g %%, %.2g would find one by chance\n", looks,
+               100 * watch->level, (double)looks * watch->level);
+    else
+        puts("none is long enough to be looked at");
     puts(tg_history_alarms_text(alarms, text, sizeof text));
 }
 
@@ -202,6 +213,7 @@ static int show(const struct options *o, const struct tg_watch *watch, struct tg
     struct shown shown;
     struct tg_alarms alarms;
     int rc = read_all(o, watch, &shown, err);
+    if (rc == 0) rc = check_chosen(o, &shown, err);
     if (rc == 0) rc = tg_history_alarms(o->store, &alarms, err);
     if (rc == 0 && o->json) rc = write_json(&shown, &alarms, o->json, err);
     if (rc == 0 && o->plot) rc = write_plot(&shown, o->plot, err);

@@ -24,11 +24,14 @@ check 'nothing compared a build with itself' says '^false alarms so far: none'
 check 'runs of a build against itself' gives 0 history same shadow
 check 'are counted' says '^false alarms so far: 0 of 2 runs \(at most 77.6 %\), 0 of 4 tests'
 check 'there is a series' says 'ratio call_time, stub_twice vs i2s_scalar, 64x256$'
+check 'too short to be looked at' says '^0 of [0-9]+ series show a change; none is long enough to be looked at$'
 check 'of two runs' says '^    2 runs, 20..-..-..T..:..:..Z to 20'
 
 check 'the same history, the same bytes' bash -c '"$1" history store >a && "$1" history store >b && cmp a b' - "$TRITGATE"
 check 'a chosen series' gives 0 history --test '32x512: head vs base' --json chosen.json
 check 'alone' bash -c 'grep -c "\"rule\"" chosen.json | grep -qx 1' -
+check 'none of that name' refuses "no series of 'store' matches 'nothing'" history --test nothing --plot none.svg
+check 'so that nothing is drawn' test ! -e none.svg
 check 'a plot' gives 0 history --plot plot.svg
 check 'has a panel for each course of two runs' bash -c 'grep -c "font-weight=.bold.>stub_twice vs" plot.svg | grep -qx 4' -
 check 'that cannot be written' refuses "cannot write 'no/plot.svg'" history --plot no/plot.svg
