@@ -56,7 +56,7 @@ static void check(struct argp_state *state, const struct options *o)
         argp_failure(state, TG_STATUS_USAGE, 0, "no such verb '%s': show, make or run", o->verb);
     if (!o->name) argp_failure(state, TG_STATUS_USAGE, 0, "%s needs %s", o->verb, needs);
     if (strcmp(o->verb, "make") == 0 && !o->out == !o->cache)
-        argp_failure(state, TG_STATUS_USAGE, 0, "make needs --out or --model-cache");
+        argp_failure(state, TG_STATUS_USAGE, 0, "make needs either --out or --model-cache");
 }
 
 static int threads_of(struct argp_state *state, const char *arg)

@@ -211,7 +211,9 @@ check 'model: an unknown one' refuses "no such verb 'walk'" "$TRITGATE" model wa
 check 'model show: no file' refuses "cannot open 'nowhere.gguf'" "$TRITGATE" model show nowhere.gguf
 check 'model show: another file' refuses "'good.json': is not a GGUF file" "$TRITGATE" model show good.json
 check 'model make: no such model' refuses "no such model 'x'" "$TRITGATE" model make x --out made
-check 'model make: where to' refuses 'make needs --out or --model-cache' "$TRITGATE" model make tiny
+check 'model make: where to' refuses 'make needs either --out or --model-cache' "$TRITGATE" model make tiny
+check 'model make: to two places' refuses 'make needs either --out or --model-cache' \
+    "$TRITGATE" model make tiny --out made --model-cache models
 check 'model make: a shape that a type cannot hold' refuses '8640 columns, which I2_S cannot hold' \
     "$TRITGATE" model make bitnet-3b --ternary I2_S --out made
 check 'model make' gives 0 "$TRITGATE" model make tiny --model-cache models --head Q8_0

@@ -61,7 +61,7 @@ check 'makes the model slower' says 'slower'
 rules real "$exact"
 models real '"i2s_scalar"' '"tiny", "gguf"' '"decode_32"'
 check 'without a model of others' gives 0 "$TRITGATE" run real.json --out real
-check 'its tests are skipped' says 'skipped .*there is no model file: neither --model nor BITNET_GGUF'
+check 'its tests are skipped' says 'skipped .*there is no model file: neither BITNET_GGUF nor --model of run'
 check 'and what stands for it is told' grep -q '"method": "synthetic model"' real/receipt.json
 cached=$(find cache -name '*.gguf')
 check 'a synthetic one is not taken for it' gives 2 env BITNET_GGUF="$cached" "$TRITGATE" run real.json --out fake

@@ -61,7 +61,7 @@ static void what_no_file_can_have_is_refused(void **state)
     tg_model_source_init(&source, "/nowhere", "");
     assert_int_equal(find("gguf"), -1);
     assert_string_equal(err.text,
-                        "there is no model file: neither --model nor BITNET_GGUF names one");
+                        "there is no model file: neither BITNET_GGUF nor --model of run names one");
     assert_int_equal(find("bitnet-9b"), -1);
     assert_string_equal(err.text, "no such model 'bitnet-9b'");
     tg_model_source_init(&source, "/nowhere", "/not/there.gguf");

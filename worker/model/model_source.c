@@ -25,8 +25,8 @@ int tg_model_source_find(const struct tg_model_source *source, const char *model
 {
     if (strcmp(model, TG_MODEL_FILE) == 0) {
         if (!*source->file)
-            return tg_fail(err,
-                           "there is no model file: neither --model nor BITNET_GGUF names one");
+            return tg_fail(
+                err, "there is no model file: neither BITNET_GGUF nor --model of run names one");
         snprintf(path, size, "%s", source->file);
         *is_there = access(path, R_OK) == 0;
         return 0;
