@@ -97,10 +97,6 @@ static int read_texts(struct tg_work *w, struct tg_error *err)
     int rc = 0;
     if (tg_command_policy(o->policy, &matrix, o->matrix, path, sizeof path, err) < 0)
         rc = -1;
-    else if (tg_json_number(tg_json_get(matrix.root, "tritgate_matrix")) != 1)
-        rc = tg_fail(err, "'%s' is not a matrix: \"tritgate_matrix\": 1 is missing", o->matrix);
-    else if (!*path)
-        rc = tg_fail(err, "matrix '%s' names no policy; give one with --policy", o->matrix);
     else if (tg_json_read(path, &policy, err) < 0)
         rc = tg_fail_in(err, "policy");
     if (rc == 0) {

@@ -88,9 +88,13 @@ int tg_command_policy(const char *given, const struct tg_json_file *matrix, cons
 {
     struct stat is;
     out[0] = 0;
+    if (matrix && tg_json_number(tg_json_get(matrix->root, "tritgate_matrix")) != 1)
+        return tg_fail(err, "'%s' is not a matrix: \"tritgate_matrix\": 1 is missing", path);
     if (!given) {
         if (matrix) tg_spec_policy_path(matrix, path, out, size);
-        return 0;
+        return *out || !matrix
+                   ? 0
+                   : tg_fail(err, "matrix '%s' names no policy; give one with --policy", path);
     }
     snprintf(out, size, "%s", given);
     if (strpbrk(given, "/.") || (stat(given, &is) == 0 && !S_ISDIR(is.st_mode))) return 0;

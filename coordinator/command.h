@@ -62,8 +62,8 @@ void tg_command_tie(struct argp_state *state, const char *arg);
 /*
  * The path of the policy to use: `given` if it is a file, or a name, NAME.json, of the folder
  * policy/ beside the matrix or beside the program's sources; without it, the one that the matrix
- * names, "" if it names none. `matrix` and its path may be NULL. Fails for a name that is none of
- * these, and says which there are.
+ * names. `matrix` and its path may be NULL: then it is "" if none is given. Fails for a name that
+ * is none of these, and says which there are; for a file that is no matrix; and if it names none.
  */
 int tg_command_policy(const char *given, const struct tg_json_file *matrix, const char *path,
                       char *out, size_t size, struct tg_error *err);

@@ -207,10 +207,9 @@ static int find_policy(const char *matrix, char *path, size_t size, struct tg_er
 {
     struct tg_json_file file;
     if (tg_json_read(matrix, &file, err) < 0) return tg_fail_in(err, "matrix");
-    tg_spec_policy_path(&file, matrix, path, size);
+    int rc = tg_command_policy(NULL, &file, matrix, path, size, err);
     tg_json_release(&file);
-    if (*path) return 0;
-    return tg_fail(err, "matrix '%s' names no policy; give one with --policy", matrix);
+    return rc;
 }
 
 /* The policy given, else the matrix's, else the one that was built in. */

@@ -30,7 +30,12 @@ check 'no such kernel' refuses "no such kernel 'i2s_neno'" run m.json
 json m.json "{\"tritgate_matrix\":1,\"policy\":\"good.json\",\"axes\":{\"probe\":[\"kernel\"],\"kernel\":[\"i2s_scalar\"],\"layer\":[\"64x256\"]}}"
 check 'rules that select nothing at all' refuses "no rule of policy 'review' selects a cell" run m.json
 json m.json "{\"tritgate_matrix\":1,$axes}"
-check 'no policy' refuses 'names no policy; give one with --policy' run m.json
+for command in run "$TRITGATE matrix" "$TRITGATE calibrate"; do
+    # shellcheck disable=SC2086
+    check "no policy: ${command##*/}" refuses "matrix 'm.json' names no policy; give one with --policy" $command m.json
+    # shellcheck disable=SC2086
+    check "no matrix: ${command##*/}" refuses "'good.json' is not a matrix: \"tritgate_matrix\": 1 is missing" $command good.json
+done
 json m.json "{\"tritgate_matrix\":1,\"policy\":\"nowhere.json\",$axes}"
 check 'a policy that is not there' refuses "policy: 'nowhere.json': cannot open" run m.json
 check 'a matrix that is not there' refuses "matrix: 'nowhere.json': cannot open" run nowhere.json
