@@ -52,7 +52,9 @@ static const struct argp_option option_list[] = {
     {"head", HEAD, "LIB", 0, "the build to judge (default: the one beside this program)", 0},
     {"model", MODEL, "FILE", 0, "the file of the model 'gguf' (default: BITNET_GGUF)", 0},
     {"model-cache", MODEL_CACHE, "DIR", 0,
-     "of each node, for synthetic models (default: /var/tmp/tritgate-<user>/models)", 0},
+     "absolute path on each node, for synthetic models (default: TRITGATE_MODEL_CACHE, or "
+     "/var/tmp/tritgate-<uid>/models)",
+     0},
     {"same", SAME, NULL, 0, "base and head are meant to be the same file (A/A)", 0},
     {"fail-fast", FAIL_FAST, NULL, 0, "measure no more once a test has failed the run", 0},
     {"budget", BUDGET, "SECONDS", 0, "measure no longer than this (default: the policy's)", 0},
