@@ -67,18 +67,19 @@ static void find_columns(hid_t file, struct tg_store_columns *columns)
     if (set >= 0) H5Dclose(set);
 }
 
+/* The sentence does not name the file: the place of a run is in no report. */
 static int read_shard(const char *path, struct shard *s, struct tg_error *err)
 {
     H5dont_atexit(); /* for a file that this process writes, see tg_store_close */
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
     hid_t file = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
-    if (file < 0) return tg_fail(err, "cannot read '%s': not a whole HDF5 file", path);
+    if (file < 0) return tg_fail(err, "not a whole HDF5 file");
     int schema = tg_store_file_read_number(file, "tritgate_schema");
     if (schema != TG_STORE_SCHEMA) {
         H5Fclose(file);
-        if (schema == -1) return tg_fail(err, "'%s' does not say its schema", path);
+        if (schema == -1) return tg_fail(err, "it does not say its schema");
         s->is_foreign = true;
-        return tg_fail(err, "'%s' has schema %d, this version reads schema %d", path, schema,
+        return tg_fail(err, "it has schema %d, this version reads schema %d", schema,
                        TG_STORE_SCHEMA);
     }
     find_columns(file, &s->columns);
@@ -110,8 +111,7 @@ static int read_shard(const char *path, struct shard *s, struct tg_error *err)
         return 0;
     free_shard(s);
     *s = (struct shard){.is_foreign = other};
-    return tg_fail(err, "'%s' %s", path,
-                   other ? "has other columns than this version's" : "is damaged");
+    return tg_fail(err, other ? "it has other columns than this version's" : "it is damaged");
 }
 
 /* Adds the series of row r; *next is the first series row not yet taken. */
@@ -216,7 +216,7 @@ static int read_into(const char *path, struct tg_run *run, struct tg_digest *evi
     struct tg_error why;
     size_t taken = 0;
     if (read_shard(path, &s, &why) < 0) {
-        if (s.is_foreign) return tg_fail(err, "%s", why.text);
+        if (s.is_foreign) return tg_fail(err, "'%s': %s", path, why.text);
         drop(run, path, why.text);
         return 0;
     }
