@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "matrix/flow.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,6 +21,16 @@ bool tg_flow_has_key(const char *key)
     return false;
 }
 
+/* And which there are, as far as they fit. */
+static int fail_no_step(const struct tg_flow *flow, const char *name, struct tg_error *err)
+{
+    char steps[256] = "";
+    for (size_t i = 0, used = 0; i < flow->step_count && used < sizeof steps; i++)
+        used += (size_t)snprintf(steps + used, sizeof steps - used, "%s%s", i ? ", " : "",
+                                 flow->steps[i].name);
+    return tg_fail(err, "the policy has no step '%s', it has %s", name, *steps ? steps : "none");
+}
+
 int tg_flow_find_step(const struct tg_flow *flow, const char *name, size_t *step,
                       struct tg_error *err)
 {
@@ -28,7 +39,7 @@ int tg_flow_find_step(const struct tg_flow *flow, const char *name, size_t *step
         *step = i;
         return 0;
     }
-    return *name ? tg_fail(err, "the policy has no step '%s'", name)
+    return *name ? fail_no_step(flow, name, err)
                  : tg_fail(err, "no step of the policy writes its gate; name one");
 }
 

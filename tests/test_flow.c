@@ -109,7 +109,7 @@ static void a_step_has_its_own_rules_and_limits(void **state)
     assert_string_equal(p.rules[1].metric, "call_time");
     assert_int_equal(p.limits.rounds_min, 5);
     assert_int_equal(tg_policy_choose(&p, "four", &err), -1);
-    assert_string_equal(err.text, "the policy has no step 'four'");
+    assert_string_equal(err.text, "the policy has no step 'four', it has one, two, three");
     tg_policy_release(&p);
 }
 
@@ -203,7 +203,8 @@ static const char *const refused[][2] = {
     {"\"targets\": [\"b\"], \"steps\": [{" ONE ", \"routes\": [{\"condition\": \"a\","
      " \"when\": \"fail\", \"to\": \"b\", \"retry\": \"all\"}]}]}",
      "line 2: steps[0].routes[0].retry: a bound of retries is tooling, gpu or statistical"},
-    {"\"steps\": [{\"name\": \"two\"}]}", "line 1: rules[1]: the policy has no step 'one'"},
+    {"\"steps\": [{\"name\": \"two\"}]}",
+     "line 1: rules[1]: the policy has no step 'one', it has two"},
 };
 
 static void what_a_flow_may_not_say_is_refused_with_its_place(void **state)

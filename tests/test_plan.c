@@ -353,7 +353,7 @@ static void a_plan_is_of_a_step_of_its_flow(void **state)
     struct tg_error err;
     snprintf(asked.step, sizeof asked.step, "three");
     assert_int_equal(made_try(products, policy, &worker, 1, &asked, &plan, &err), -1);
-    assert_string_equal(err.text, "policy: the policy has no step 'three'");
+    assert_string_equal(err.text, "policy: the policy has no step 'three', it has one, two");
 }
 
 static void texts_that_are_no_plan_are_refused(void **state)

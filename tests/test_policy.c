@@ -343,7 +343,7 @@ static const char *const refused_kinds[][2] = {
     {"\"floor\", \"metric\": \"kernel_accuracy\", \"limit\": 0.9, \"name\": \"I2S\"",
      "'name' must be of lower case letters, digits and '_'"},
     {"\"floor\", \"metric\": \"kernel_accuracy\", \"limit\": 0.9, \"step\": \"detect\"",
-     "the policy has no step 'detect'"},
+     "the policy has no step 'detect', it has none"},
     {"\"noninferior\", " SIDES "\"metric\": \"call_time\", \"also\": \"cycles\", " MARGINS,
      "no such metric 'cycles'"},
     {"\"noninferior\", " SIDES "\"metric\": \"call_time\", \"also\": \"call_time\", " MARGINS,
