@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "coordinator/command.h"
@@ -95,6 +96,14 @@ static int add_run(const char *store, const char *directory, size_t *added, stru
     tg_plan_release(&plan);
     tg_store_release(&run);
     return rc;
+}
+
+/* Who leaves STORE out names a run in its place, which nothing may be added to. */
+static int check_store(const char *store, struct tg_error *err)
+{
+    char path[4096 + 16];
+    snprintf(path, sizeof path, "%s/plan.json", store);
+    return access(path, F_OK) == 0 ? tg_fail(err, "'%s' is a run, and no history", store) : 0;
 }
 
 static int add_runs(const struct options *o, struct tg_error *err)
@@ -236,6 +245,7 @@ int tg_command_history(int argc, char **argv)
         if (!options.watch || tg_record_parse(&tg_watch_type, &watch, options.watch, &err) == 0)
             rc = tg_course_check(&watch, &err);
     }
+    if (rc == 0) rc = check_store(options.store, &err);
     if (rc == 0) rc = add_runs(&options, &err);
     if (rc == 0) rc = show(&options, &watch, &err);
     if (rc < 0) tg_log(TG_ERROR, "%s", err.text);

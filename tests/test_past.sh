@@ -61,6 +61,8 @@ check 'and changes nothing' test "$(runs)" = 5
 check 'a run that was not sealed' bash -c 'cp -r one open && rm open/digests.json'
 check 'is refused' refuses "run 'open' is not kept: it was not ended in order" history open
 check 'no run' refuses "cannot read run 'nowhere'" history nowhere
+check 'no store' refuses "'one' is a run, and no history" "$TRITGATE" history one two
+check 'so that nothing is added to a run' bash -c '! compgen -G "one/*.lock"'
 check 'unusable numbers' refuses 'permutations are not enough' history --watch 'level=0.0001'
 check 'unknown numbers' refuses "unknown watch 'levl'" history --watch 'levl=0.1'
 for file in store/*.h5; do echo text >"$file"; done
