@@ -44,7 +44,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     switch (key) {
     case 'p': o->policy = arg; return 0;
     case BASE: o->base = arg; return 0;
-    case FILTER: o->filter = arg; return 0;
+    case FILTER: tg_command_take(state, "filter", &o->filter, arg); return 0;
     case JSON: o->json = true; return 0;
     case GITHUB: o->github = true; return 0;
     case SHARDS:

@@ -87,7 +87,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case MODEL_CACHE: o->model_cache = arg; return 0;
     case SAME: o->is_same = true; return 0;
     case FAIL_FAST: o->is_fail_fast = true; return 0;
-    case FILTER: o->filter = arg; return 0;
+    case FILTER: tg_command_take(state, "filter", &o->filter, arg); return 0;
     case JSON: o->json = arg; return 0;
     case RESUME: o->resume = arg; return 0;
     case ACCEPT: o->accept = arg; return 0;

@@ -60,6 +60,8 @@ check 'negative budget in the policy' refuses "'budget_s' must be above 0" run "
 check 'negative budget' refuses "unusable budget '-1'" run "$data/quick.json" --budget=-1
 check 'a filter that matches nothing' refuses "no cell of the matrix matches 'batch=3'" \
     run "$data/quick.json" --filter batch=3
+check 'two filters' refuses "one filter is expected, 'batch=1' is a second" \
+    run "$data/quick.json" --filter 'kernel=*' --filter batch=1
 
 check 'a base that is not there' refuses "cannot open library 'nowhere.so'" \
     run "$data/quick.json" --base nowhere.so
