@@ -9,7 +9,8 @@
 
 /*
  * The tables on a terminal: what failed or is open first, then the rest, under a line for each rule
- * that says what it demands. Medians of both sides are in the other reports.
+ * that says what it demands. Medians of both sides are in the other reports, and each test of those
+ * that are skipped alike, by one rule and for one reason: here they have one line.
  *
  * Where the stream is a terminal, columns that go beyond its width are put on a second line for
  * each test, the last one is broken at blanks, and answers have colours.
@@ -44,6 +45,31 @@ static void fill_last(const struct tg_rule *rule, const struct tg_verdict *v, ch
         snprintf(out, size, "%s", v->reason);
 }
 
+/* Whether tests of one part are skipped alike. */
+static bool is_alike(const struct tg_plan *plan, const struct tg_decision *d, size_t a, size_t b)
+{
+    const struct tg_test *x = &plan->spec.tests[a], *y = &plan->spec.tests[b];
+    return d->verdicts[a].answer == TG_SKIP && d->verdicts[b].answer == TG_SKIP &&
+           x->rule == y->rule && x->hardware == y->hardware &&
+           strcmp(d->verdicts[a].reason, d->verdicts[b].reason) == 0 &&
+           tg_report_part(plan, d, a) == tg_report_part(plan, d, b);
+}
+
+/* Whether a test has no line, for an earlier one is alike; how many later ones are. */
+static bool is_told(const struct tg_plan *plan, const struct tg_decision *d, size_t i)
+{
+    for (size_t k = 0; k < i; k++)
+        if (is_alike(plan, d, k, i)) return true;
+    return false;
+}
+
+static size_t count_alike(const struct tg_plan *plan, const struct tg_decision *d, size_t i)
+{
+    size_t count = 0;
+    for (size_t k = i + 1; k < d->verdict_count; k++) count += is_alike(plan, d, i, k);
+    return count;
+}
+
 static void fill(const struct tg_plan *plan, const struct tg_decision *d, size_t i,
                  struct line *line)
 {
@@ -54,6 +80,8 @@ static void fill(const struct tg_plan *plan, const struct tg_decision *d, size_t
     bool is_shadow = strncmp(result, "shadow: ", 8) == 0; /* as the heading says */
     snprintf(line->cells[0], sizeof line->cells[0], "  %s", result + (is_shadow ? 8 : 0));
     tg_report_brief(plan, i, line->cells[1], sizeof line->cells[1]);
+    size_t used = strlen(line->cells[1]), more = count_alike(plan, d, i);
+    if (more) snprintf(line->cells[1] + used, sizeof line->cells[1] - used, ", and %zu more", more);
     tg_report_measured(rule, v, line->cells[2], sizeof line->cells[2]);
     fill_last(rule, v, line->cells[3], sizeof line->cells[3]);
 }
@@ -64,6 +92,7 @@ static struct tg_terminal_table lay_out(FILE *out, const struct tg_plan *plan,
     struct tg_terminal_table table = {.columns = COLUMNS, .first = 2, .least = 30};
     struct line line;
     for (size_t i = 0; i < d->verdict_count; i++) {
+        if (is_told(plan, d, i)) continue;
         fill(plan, d, i, &line);
         for (int c = 0; c < COLUMNS; c++) {
             size_t letters = tg_terminal_letters(line.cells[c]);
@@ -102,7 +131,9 @@ static void print_rule(FILE *out, const struct tg_plan *plan, const struct tg_de
     const char *texts[COLUMNS];
     struct line line;
     for (size_t i = 0; i < d->verdict_count; i++) {
-        if (plan->spec.tests[i].rule != rule || tg_report_part(plan, d, i) != part) continue;
+        if (plan->spec.tests[i].rule != rule || tg_report_part(plan, d, i) != part ||
+            is_told(plan, d, i))
+            continue;
         tg_report_heading(plan, i, heading, sizeof heading);
         if (strcmp(heading, last) != 0) {
             snprintf(whole, sizeof whole, "%s%s", heading, is_shadow ? shadow : "");

@@ -53,7 +53,7 @@ check 'with one in exclusive mode' gives 0 with mode=3 "$TRITGATE" matrix gpu.js
 check 'it is that' because 'gpu-exclusive-mode'
 check 'with one that is too small' gives 0 with mig=1 "$TRITGATE" matrix gpu.json
 check 'a run measures what it can' gives 0 with gpus=0 farm gpu.json --out without
-check 'and skips the rest' says '^  skipped +i2s_cuda vs i2s_scalar, 64x256 '
+check 'and skips the rest' says '^  skipped +i2s_cuda vs i2s_scalar, 64x256, and 1 more '
 check 'for that reason' says "the NVIDIA driver has no GPU|$unbuilt"
 
 # Recorded nodes: workers 0, 1, 2 beside a coordinator that is none.
