@@ -39,8 +39,8 @@ int tg_evidence_value(const struct tg_series *of, const struct tg_series *to, do
 {
     size_t next_of = 0, next_to = 0, count = 0;
     size_t most = of->count / 2 < to->count / 2 ? of->count / 2 : to->count / 2;
-    struct tg_quad *quads = calloc(most + 1, sizeof *quads);
-    double *values = calloc(most + 1, sizeof *values);
+    struct tg_quad *quads = malloc((most + 1) * sizeof *quads);
+    double *values = malloc((most + 1) * sizeof *values);
     int rc = -1;
     if (quads && values) {
         for (int64_t q = 0; q < (int64_t)most; q++) {
@@ -77,10 +77,13 @@ static bool is_copy(const struct tg_cell *to, const struct tg_cell *of)
     return strcmp(to->build, "copy") == 0 && strcmp(of->build, "head") == 0;
 }
 
-static void tell(struct tg_rounds *rounds, const struct tg_measurement *m)
+char *tg_evidence_reason(const struct tg_rounds *rounds, char out[TG_EVIDENCE_REASON_SIZE])
 {
+    const struct tg_measurement *m = rounds->broken;
+    *out = 0;
+    if (!m) return out;
     /* Of another engine there is no kernel. */
-    snprintf(rounds->reason, sizeof rounds->reason, "%s of %s %s: %.300s",
+    snprintf(out, TG_EVIDENCE_REASON_SIZE, "%s of %s %s: %.300s",
              *m->cell.kernel ? m->cell.kernel : m->cell.probe, m->cell.build,
              m->outcome == TG_WRONG     ? "is wrong"
              : m->outcome == TG_CRASHED ? "crashed"
@@ -88,8 +91,9 @@ static void tell(struct tg_rounds *rounds, const struct tg_measurement *m)
                                         : "was skipped",
              m->reason);
     /* One line, whoever wrote it: a report's other lines are the gate's. */
-    for (char *c = rounds->reason; *c; c++)
+    for (char *c = out; *c; c++)
         if ((unsigned char)*c < ' ' || *c == 0x7f) *c = ' ';
+    return out;
 }
 
 /*
@@ -135,6 +139,7 @@ static void take_value(const struct tg_whole_round *round, struct tg_rounds *rou
     rounds->count++;
     rounds->of_rows[n] = round->of;
     rounds->to_rows[n] = round->to;
+    rounds->is_known[n] = false;
     rounds->of_medians[n] = rounds->to_medians[n] = NAN;
     if (!isfinite(rounds->values[n])) return;
     const struct tg_series *s = tg_measurement_series(round->of, round->rule->metric);
@@ -199,10 +204,10 @@ static bool spare(const struct tg_measurement *odd, const struct tg_measurement 
     if (!odd || !broken || !tg_faults_failed_there(broken) || of->outcome == TG_WRONG ||
         is_wrong_head(to))
         return false;
-    tg_faults_device(odd, rounds->odd_device);
+    rounds->odd = odd;
     rounds->spared++;
     rounds->since_broken = 0;
-    tell(rounds, broken);
+    rounds->broken = broken;
     return true;
 }
 
@@ -214,7 +219,7 @@ static void take_own_break(const struct tg_measurement *of, const struct tg_meas
                       (!broke(to) || tg_faults_was_killed(to));
     rounds->of_broken++;
     rounds->of_killed += was_killed;
-    tell(rounds, broke(of) && (was_killed || !tg_faults_was_killed(of)) ? of : to);
+    rounds->broken = broke(of) && (was_killed || !tg_faults_was_killed(of)) ? of : to;
 }
 
 /* One round: both rows, or the one if the test has one cell. */
@@ -225,16 +230,16 @@ static void take_round(const struct tg_measurement *of, const struct tg_measurem
     if (of->outcome != TG_MEASURED || (to && to->outcome != TG_MEASURED)) rounds->since_broken = 0;
     if (of->outcome == TG_WRONG || is_wrong_head(to)) {
         rounds->wrong++;
-        tell(rounds, of->outcome == TG_WRONG ? of : to);
+        rounds->broken = of->outcome == TG_WRONG ? of : to;
     } else if (of->outcome == TG_SKIPPED || (to && to->outcome == TG_SKIPPED)) {
         const struct tg_measurement *skipped = of->outcome == TG_SKIPPED ? of : to;
         rounds->skipped++;
         rounds->unfit += tg_faults_is_on_device(skipped);
-        tell(rounds, skipped);
+        rounds->broken = skipped;
     } else if (broke(to) && !is_copy(&to->cell, &of->cell)) {
         rounds->else_broken++;
         rounds->else_heads += strcmp(to->cell.build, "base") != 0 && !tg_faults_was_killed(to);
-        tell(rounds, to);
+        rounds->broken = to;
     } else if (broke(of) || broke(to)) {
         take_own_break(of, to, rounds);
     } else if (of->unpaired || (to && to->unpaired)) {
@@ -292,7 +297,7 @@ static bool is_cell(const struct tg_measurement *m, const struct tg_cell *cell)
 static int make_room(struct tg_rounds *rounds, size_t count, struct tg_error *err)
 {
     const size_t each = 4 * sizeof(double) + 3 * sizeof(void *) + 2 * sizeof(int) + sizeof(bool);
-    void *room = calloc(count + 1, each);
+    void *room = malloc((count + 1) * each);
     if (!room) return tg_fail(err, "out of memory");
     rounds->values = room;
     rounds->also_values = rounds->values + count + 1;
@@ -392,7 +397,7 @@ static void take_rounds(const struct tg_measurement *const rows[], size_t count,
             if (!spare(odd, of, to, rounds)) take_round(of, to, rule, rounds);
         } else if (is_wrong_head(of) || is_wrong_head(to)) {
             rounds->wrong++;
-            tell(rounds, is_wrong_head(of) ? of : to);
+            rounds->broken = is_wrong_head(of) ? of : to;
         }
     }
 }

@@ -18,6 +18,8 @@
  * whole round, and what happened in those that broke.
  */
 
+enum { TG_EVIDENCE_REASON_SIZE = 800 };
+
 struct tg_rounds {
     double *values;      /* see round_value.h; the room that all lists here are in */
     double *also_values; /* likewise of the rule's second metric, NAN where a round lacks it */
@@ -36,8 +38,8 @@ struct tg_rounds {
     size_t skipped;     /* ... in which a cell was skipped, in the last attempt at the block */
     size_t unfit;       /* ... of those, what was to run on a device */
     size_t spared;      /* ... that only a broken device could not measure; in none of the above */
-    char odd_device[TG_DEVICE_NAME_SIZE]; /* its name, "" for none */
-    bool of_is_at_fault, to_is_at_fault;  /* the kernel of that side, in other blocks, too */
+    const struct tg_measurement *odd;    /* ... of which this row is; NULL for none; borrowed */
+    bool of_is_at_fault, to_is_at_fault; /* the kernel of that side, in other blocks, too */
     size_t apart;   /* ... whose sides two nodes or devices measured: nothing is compared */
     size_t hollow;  /* ... that were measured, but whose samples give no value */
     size_t lacking; /* ... of those, with a side that has no samples of the metric at all */
@@ -45,7 +47,7 @@ struct tg_rounds {
     struct tg_disturbed disturbed; /* ... or for what disturbed them, likewise */
     size_t since_broken;           /* whole rounds after the last that gave no value */
     int64_t last;                  /* the number of the last round, -1 if there is none */
-    char reason[800];              /* of the last round that broke */
+    const struct tg_measurement *broken; /* of the last round that broke, NULL for none; borrowed */
     const char **node_names; /* of the nodes, in the order in which they first appear; borrowed */
     size_t node_count;
     bool *is_known; /* each round in values: it was there before, and is not looked at again */
@@ -73,6 +75,9 @@ int tg_evidence_gather(const struct tg_measurement *const rows[], size_t count,
                        struct tg_rounds *rounds, struct tg_error *err);
 
 void tg_evidence_release(struct tg_rounds *rounds);
+
+/* What is said of the last round that broke, in one line; "" if none did. Returns out. */
+char *tg_evidence_reason(const struct tg_rounds *rounds, char out[TG_EVIDENCE_REASON_SIZE]);
 
 /*
  * The value of one round of a pair from the samples of both sides: whole quads only (turns 4k to

@@ -17,33 +17,33 @@
  */
 bool tg_judge_broken(const struct tg_rounds *rounds, struct tg_verdict *v)
 {
+    char reason[TG_EVIDENCE_REASON_SIZE];
     size_t own = rounds->of_broken - rounds->of_killed;
     bool is_heads = own > 0 && rounds->of_is_at_fault && !rounds->to_is_at_fault;
     bool is_both = own + rounds->else_broken > 0 && rounds->of_is_at_fault &&
                    rounds->to_is_at_fault;
+    tg_evidence_reason(rounds, reason);
     v->rounds = rounds->count;
     v->is_broken = rounds->wrong > 0 || own >= 2 || is_heads;
     if (rounds->wrong > 0)
-        tg_rule_say(v, TG_FAIL, "wrong", "%s", rounds->reason);
+        tg_rule_say(v, TG_FAIL, "wrong", "%s", reason);
     else if (own >= 2)
-        tg_rule_say(v, TG_FAIL, "crashed or late", "%zu times; last: %s", own, rounds->reason);
+        tg_rule_say(v, TG_FAIL, "crashed or late", "%zu times; last: %s", own, reason);
     else if (is_heads)
         tg_rule_say(v, TG_FAIL, "crashed or late",
-                    "here, and with another cell, which no one broken device explains: %s",
-                    rounds->reason);
+                    "here, and with another cell, which no one broken device explains: %s", reason);
     else if (is_both)
         tg_rule_say(v, TG_INCONCLUSIVE, "partner broke",
-                    "here, and with another cell, which no one broken device explains: %s",
-                    rounds->reason);
+                    "here, and with another cell, which no one broken device explains: %s", reason);
     else if (rounds->of_killed >= 2)
         tg_rule_say(v, TG_INCONCLUSIVE, "killed",
                     "%zu times from outside (out of memory, or stopped?); last: %s",
-                    rounds->of_killed, rounds->reason);
+                    rounds->of_killed, reason);
     else if (rounds->else_broken >= 2)
         tg_rule_say(v, TG_INCONCLUSIVE, "partner broke", "%zu times; last: %s", rounds->else_broken,
-                    rounds->reason);
+                    reason);
     else if (rounds->skipped > 0)
-        tg_rule_say(v, TG_INCONCLUSIVE, "not run", "%s", rounds->reason);
+        tg_rule_say(v, TG_INCONCLUSIVE, "not run", "%s", reason);
     else
         return false;
     return true;
@@ -58,15 +58,15 @@ static bool has_rounds_left(const struct tg_limits *limits, const struct tg_roun
 /* A pass in spite of rounds that broke says so; where a cell of head did, it is looked at. */
 static void tell_breaks(const struct tg_rounds *rounds, struct tg_verdict *v)
 {
-    char text[sizeof v->reason] = "";
+    char text[sizeof v->reason], reason[TG_EVIDENCE_REASON_SIZE];
     const size_t broken = rounds->of_broken + rounds->else_broken;
+    tg_evidence_reason(rounds, reason);
     if (broken)
         snprintf(text, sizeof text, "broken %s, and repeated: %s", broken == 1 ? "once" : "twice",
-                 rounds->reason);
-    else if (rounds->spared)
+                 reason);
+    else
         snprintf(text, sizeof text, "broken %zu time%s on a broken device: %s", rounds->spared,
-                 rounds->spared == 1 ? "" : "s", rounds->reason);
-    if (!*text) return;
+                 rounds->spared == 1 ? "" : "s", reason);
     char said[sizeof v->reason];
     memcpy(said, v->reason, sizeof said);
     snprintf(v->reason, sizeof v->reason, "%.150s%s%s", said, *said ? "; " : "", text);
@@ -77,10 +77,11 @@ static void tell_breaks(const struct tg_rounds *rounds, struct tg_verdict *v)
 void tg_judge_complete(const struct tg_limits *limits, const struct tg_rounds *rounds,
                        struct tg_verdict *v)
 {
+    char reason[TG_EVIDENCE_REASON_SIZE];
     bool broke = rounds->of_broken + rounds->else_broken + rounds->spared > 0;
     if (v->answer != TG_FAIL && broke && rounds->since_broken == 0) {
         tg_rule_say(v, TG_INCONCLUSIVE, "inconclusive", "broken once and not yet repeated: %s",
-                    rounds->reason);
+                    tg_evidence_reason(rounds, reason));
         v->is_unrepeated = rounds->of_broken > rounds->of_killed;
         v->wants_more = true;
     } else if (v->answer == TG_PASS && rounds->hollow + rounds->apart > rounds->count) {
@@ -89,27 +90,32 @@ void tg_judge_complete(const struct tg_limits *limits, const struct tg_rounds *r
                     rounds->hollow + rounds->apart, rounds->hollow + rounds->apart + rounds->count);
         v->is_clock_effect = v->wants_last = false;
         v->wants_more = true;
-    } else if (v->answer == TG_INCONCLUSIVE && !*v->reason && rounds->apart) {
+    }
+    if (v->answer == TG_PASS && broke) tell_breaks(rounds, v);
+    if (!has_rounds_left(limits, rounds)) v->wants_more = false;
+}
+
+/* Why a test is open, where nothing else was said. */
+static void tell_open(const struct tg_rounds *rounds, struct tg_verdict *v)
+{
+    if (v->answer != TG_INCONCLUSIVE || *v->reason) return;
+    if (rounds->apart)
         snprintf(v->reason, sizeof v->reason,
                  "not decided after %zu rounds; the sides of %zu others were measured on two nodes "
                  "or devices",
                  v->rounds, rounds->apart);
-    } else if (v->answer == TG_INCONCLUSIVE && !*v->reason && rounds->hollow > 0 &&
-               rounds->lacking == rounds->hollow) {
+    else if (rounds->hollow > 0 && rounds->lacking == rounds->hollow)
         snprintf(v->reason, sizeof v->reason,
                  "not decided after %zu rounds; in %zu others this metric was not measured",
                  v->rounds, rounds->lacking);
-    } else if (v->answer == TG_INCONCLUSIVE && !*v->reason && rounds->hollow) {
+    else if (rounds->hollow)
         snprintf(v->reason, sizeof v->reason,
                  "not decided after %zu rounds; the samples of %zu others give no value: they are "
                  "too few, or not two of each side in every four turns",
                  v->rounds, rounds->hollow);
-    } else if (v->answer == TG_INCONCLUSIVE && !*v->reason) {
+    else
         snprintf(v->reason, sizeof v->reason, "not decided after %zu round%s", v->rounds,
                  v->rounds == 1 ? "" : "s");
-    }
-    if (v->answer == TG_PASS) tell_breaks(rounds, v);
-    if (!has_rounds_left(limits, rounds)) v->wants_more = false;
 }
 
 int tg_judge_gather(const struct tg_plan *plan, size_t test, const struct tg_rows *rows,
@@ -263,9 +269,32 @@ static bool wants_another_device(const struct tg_plan *plan, const struct tg_tes
            has_rounds_left(&plan->policy.limits, rounds);
 }
 
-/* The verdict of the rounds of a test that was measured. */
-static struct tg_verdict judge_rounds(const struct tg_plan *plan, const struct tg_test *test,
-                                      const struct tg_rounds *rounds, bool is_brief)
+/*
+ * Makes what broke the verdict, and returns whether it did: what whole rounds have shown to fail
+ * stays so, whatever broke beside them.
+ */
+static bool take_breaks(const struct tg_plan *plan, const struct tg_test *test,
+                        const struct tg_rounds *rounds, struct tg_verdict *v)
+{
+    if (!rounds->broken) return false;
+    struct tg_verdict broken = tg_rule_no_verdict();
+    if (!tg_judge_broken(rounds, &broken)) return false;
+    if (broken.answer == TG_INCONCLUSIVE)
+        broken.wants_more = wants_another_device(plan, test, rounds);
+    if (broken.answer == TG_FAIL || v->answer != TG_FAIL) {
+        *v = broken;
+        return true;
+    }
+    v->wants_more = v->wants_last = false;
+    return false;
+}
+
+/*
+ * The verdict of the rounds of a test that was measured, into one on which nothing was seen. Brief:
+ * without what only a report needs.
+ */
+static void judge_rounds(const struct tg_plan *plan, const struct tg_test *test,
+                         const struct tg_rounds *rounds, bool is_brief, struct tg_verdict *v)
 {
     const struct tg_rule *rule = &plan->policy.rules[test->rule];
     const struct tg_evidence evidence = {
@@ -274,7 +303,7 @@ static struct tg_verdict judge_rounds(const struct tg_plan *plan, const struct t
         .metric = tg_metric_find(rule->metric),
         .required_count = plan->required_count ? plan->required_count : 1,
         .values = rounds->values,
-        .also = tg_metric_find(rule->also),
+        .also = *rule->also ? tg_metric_find(rule->also) : NULL,
         .also_values = rounds->count && rounds->also_count == rounds->count ? rounds->also_values
                                                                             : NULL,
         .nodes = rounds->nodes,
@@ -282,31 +311,24 @@ static struct tg_verdict judge_rounds(const struct tg_plan *plan, const struct t
         .count = rounds->count,
         .node_names = rounds->node_names,
         .is_brief = is_brief};
-    struct tg_verdict v = tg_rule_no_verdict(), seen = v;
-    tg_rule_find(rule->rule)->judge(&evidence, &seen);
-    bool broken = tg_judge_broken(rounds, &v);
-    if (broken && v.answer == TG_INCONCLUSIVE)
-        v.wants_more = wants_another_device(plan, test, rounds);
-    /* What whole rounds have shown to fail stays so, whatever broke beside them. */
-    if (!broken || (v.answer != TG_FAIL && seen.answer == TG_FAIL)) {
-        if (broken) seen.wants_more = seen.wants_last = false;
-        v = seen;
-        tg_judge_complete(&plan->policy.limits, rounds, &v);
+    tg_rule_find(rule->rule)->judge(&evidence, v);
+    if (!take_breaks(plan, test, rounds, v)) {
+        tg_judge_complete(&plan->policy.limits, rounds, v);
+        if (!is_brief) tell_open(rounds, v);
     }
-    if (test->has_to && isfinite(v.estimate)) { /* what is wrong has no speed */
-        v.of_median = tg_stats_median(rounds->of_medians, rounds->count);
-        v.to_median = tg_stats_median(rounds->to_medians, rounds->count);
-        if (rounds->of_bytes > 0) v.of_bytes = (double)rounds->of_bytes;
+    if (test->has_to && isfinite(v->estimate)) { /* what is wrong has no speed */
+        v->of_median = tg_stats_median(rounds->of_medians, rounds->count);
+        v->to_median = tg_stats_median(rounds->to_medians, rounds->count);
+        if (rounds->of_bytes > 0) v->of_bytes = (double)rounds->of_bytes;
     }
-    if (v.odd_node >= 0) tell_canaries(rounds, &v);
-    if (v.is_clock_effect) tell_clocks(rounds, &v);
-    if (!v.is_broken) tg_judge_limits(rule, test, rounds, &v);
-    look_at_clocks(&plan->policy.limits, rounds, &v);
-    look_at_disturbances(&plan->policy.limits, rounds, &v);
-    v.left_out = rounds->hollow;
-    v.spared = rounds->spared;
-    memcpy(v.odd_device, rounds->odd_device, sizeof v.odd_device);
-    return v;
+    if (v->odd_node >= 0) tell_canaries(rounds, v);
+    if (v->is_clock_effect) tell_clocks(rounds, v);
+    if (!v->is_broken) tg_judge_limits(rule, test, rounds, v);
+    look_at_clocks(&plan->policy.limits, rounds, v);
+    look_at_disturbances(&plan->policy.limits, rounds, v);
+    v->left_out = rounds->hollow;
+    v->spared = rounds->spared;
+    if (rounds->odd) tg_faults_device(rounds->odd, v->odd_device);
 }
 
 /*
@@ -395,21 +417,26 @@ static int judge_measured(const struct tg_plan *plan, size_t test, const struct 
                           struct tg_error *err)
 {
     struct tg_rounds gathered = {0};
-    struct tg_verdict quiet = {.answer = TG_FAIL};
+    struct tg_verdict quiet; /* by its baseline, where its own rounds may fail all the same */
+    bool is_quiet = false;
     if (plan->lookouts[test].cell) {
         int answered = tg_lookout_judge(plan, test, rows, verdict, err);
         if (answered < 0) return -1;
         size_t block = plan->spec.tests[test].block;
         bool has_own = block != plan->lookouts[test].block && has_rows(rows, block);
         if (answered && (verdict->answer != TG_PASS || !has_own)) return 0;
-        if (answered) quiet = *verdict;
+        if (answered) {
+            is_quiet = true;
+            quiet = *verdict;
+            *verdict = tg_rule_no_verdict();
+        }
     }
     bool is_brief = own != NULL;
     if (!own && tg_judge_gather(plan, test, rows, &gathered, err) < 0) return -1;
     if (!own) own = &gathered;
-    *verdict = judge_rounds(plan, &plan->spec.tests[test], own, is_brief);
+    judge_rounds(plan, &plan->spec.tests[test], own, is_brief, verdict);
     look_ahead(plan, &plan->spec.tests[test], own, verdict);
-    if (quiet.answer == TG_PASS && verdict->answer != TG_FAIL) *verdict = quiet;
+    if (is_quiet && verdict->answer != TG_FAIL) *verdict = quiet;
     tg_evidence_release(&gathered);
     return 0;
 }

@@ -322,7 +322,7 @@ int tg_lookout_judge(const struct tg_plan *plan, size_t test, const struct tg_ro
         const struct tg_test watched = watch_of(plan, test);
         tg_judge_limits(&plan->policy.rules[watched.rule], &watched, &rounds, &v);
         v.spared = rounds.spared;
-        memcpy(v.odd_device, rounds.odd_device, sizeof v.odd_device);
+        if (rounds.odd) tg_faults_device(rounds.odd, v.odd_device);
     }
     tg_evidence_release(&rounds);
     if (rc > 0) *verdict = v;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "coordinator/rule.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -157,20 +158,29 @@ struct tg_progress tg_rule_follow(const struct tg_evidence *evidence, double sig
     return progress;
 }
 
+/* What a verdict says, in a few words alone: this is said after every round. */
+static void say_word(struct tg_verdict *verdict, enum tg_answer answer, const char *word)
+{
+    assert(strlen(word) < sizeof verdict->word);
+    memcpy(verdict->word, word, strlen(word) + 1);
+    *verdict->reason = 0;
+    verdict->answer = answer;
+}
+
 void tg_rule_answer(const struct tg_evidence *evidence, const struct tg_progress *progress,
                     const char *over, const char *clean, struct tg_verdict *verdict)
 {
     verdict->wants_more = false;
     if (progress->is_over) {
-        tg_rule_say(verdict, TG_FAIL, over, "%s", "");
+        say_word(verdict, TG_FAIL, over);
     } else if (progress->is_clean) {
-        tg_rule_say(verdict, TG_PASS, clean, "%s", "");
+        say_word(verdict, TG_PASS, clean);
     } else if (progress->is_held) {
         tg_rule_say(verdict, TG_INCONCLUSIVE, "held",
                     "it would fail, but fewer than %lld runs or nodes saw it",
                     (long long)evidence->limits->min_sessions);
     } else {
-        tg_rule_say(verdict, TG_INCONCLUSIVE, "inconclusive", "%s", "");
+        say_word(verdict, TG_INCONCLUSIVE, "inconclusive");
         verdict->wants_more = true;
     }
 }
