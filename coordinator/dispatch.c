@@ -104,12 +104,10 @@ static bool is_apart(const struct dispatch *d, const struct tg_block *block)
 
 static char *order_text(struct dispatch *d, size_t block, int64_t round)
 {
-    const struct tg_block *b = &d->plan->spec.blocks[block];
-    struct tg_order order = {.block = *b, .round = round};
-    order.seed = tg_fill_next(&d->seeds) % SEEDS;
-    order.is_complete = tg_standing_is_unchecked(d->standing, block);
-    order.is_apart = d->apart[block];
-    return tg_serve_order_text(&order);
+    uint64_t seed = tg_fill_next(&d->seeds) % SEEDS;
+    bool is_complete = tg_standing_is_unchecked(d->standing, block);
+    return tg_serve_order_text(&d->plan->spec.blocks[block], round, seed, is_complete,
+                               d->apart[block]);
 }
 
 /*

@@ -200,10 +200,11 @@ BEFORE(bool, tg_family_wants, struct tg_families *families, size_t test)
     return wants;
 }
 
-BEFORE(char *, tg_serve_order_text, const struct tg_order *order)
+BEFORE(char *, tg_serve_order_text, const struct tg_block *block, int64_t round, uint64_t seed,
+       bool is_complete, bool is_apart)
 {
     int64_t since = enter();
-    char *text = __real_tg_serve_order_text(order);
+    char *text = __real_tg_serve_order_text(block, round, seed, is_complete, is_apart);
     leave(ORDER, since);
     return text;
 }

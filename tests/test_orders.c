@@ -68,7 +68,9 @@ static int end(void **state)
 static char *conduct(void)
 {
     struct tg_error err;
-    char *answer, *message = tg_serve_order_text(&order);
+    char *answer, *message;
+    message = tg_serve_order_text(&order.block, order.round, order.seed, order.is_complete,
+                                  order.is_apart);
     if (tg_serve_answer(worker, message, &answer, &err) < 0) fail_msg("%s", err.text);
     free(message);
     return answer;
@@ -91,6 +93,19 @@ static void an_order_is_understood_as_it_was_given(void **state)
     tg_measurement_free(m);
     free(m);
     free(answer);
+}
+
+static void an_order_is_one_line(void **state)
+{
+    (void)state;
+    struct tg_block block = {.is_fixed = true, .text = "a=1 | a=2"};
+    char *text = tg_serve_order_text(&block, 0, 0, false, false);
+    assert_string_equal(text, "round 0 0 -f-- a=1 | a=2");
+    free(text);
+    block.is_timed = true;
+    text = tg_serve_order_text(&block, INT64_MAX, UINT64_MAX, true, true);
+    assert_string_equal(text, "round 9223372036854775807 18446744073709551615 tfca a=1 | a=2");
+    free(text);
 }
 
 static bool is_wanted(void *beats)
@@ -122,6 +137,7 @@ int main(int argc, char **argv)
     if (is_cell(argc, argv)) return play_cell(argv);
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
     const struct CMUnitTest tests[] = {
+        TEST(an_order_is_one_line),
         TEST(an_order_is_understood_as_it_was_given),
         TEST(a_round_that_nobody_waits_for_is_given_up_and_not_stored),
     };

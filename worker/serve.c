@@ -275,18 +275,36 @@ static void let_go(struct holds *holds)
         if (holds->descriptors[--holds->count] >= 0) close(holds->descriptors[holds->count]);
 }
 
-char *tg_serve_order_text(const struct tg_order *order)
+static char *add_text(char *at, const char *text)
 {
-    const struct tg_block *b = &order->block;
-    char *text, flags[] = "----";
-    if (b->is_timed) flags[0] = 't';
-    if (b->is_fixed) flags[1] = 'f';
-    if (order->is_complete) flags[2] = 'c';
-    if (order->is_apart) flags[3] = 'a';
-    return asprintf(&text, "%s%" PRId64 " %" PRIu64 " %s %s", round_word, order->round, order->seed,
-                    flags, b->text) < 0
-               ? NULL
-               : text;
+    size_t length = strlen(text);
+    memcpy(at, text, length + 1);
+    return at + length;
+}
+
+static char *add_number(char *at, uint64_t number)
+{
+    char digits[24] = "", *first = digits + sizeof digits - 1;
+    *--first = ' ';
+    do *--first = (char)('0' + number % 10);
+    while (number /= 10);
+    return add_text(at, first);
+}
+
+/* By hand: all that printf has and reads would be driven out of the caches from round to round. */
+char *tg_serve_order_text(const struct tg_block *block, int64_t round, uint64_t seed,
+                          bool is_complete, bool is_apart)
+{
+    char flags[] = "---- ";
+    if (block->is_timed) flags[0] = 't';
+    if (block->is_fixed) flags[1] = 'f';
+    if (is_complete) flags[2] = 'c';
+    if (is_apart) flags[3] = 'a';
+    char *text = malloc(strlen(round_word) + 2 * 24 + sizeof flags + strlen(block->text));
+    if (!text) return NULL;
+    char *at = add_number(add_text(text, round_word), (uint64_t)round);
+    add_text(add_text(add_number(at, seed), flags), block->text);
+    return text;
 }
 
 static int read_order(const struct tg_worker *w, const char *message, struct tg_order *order,

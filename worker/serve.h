@@ -44,8 +44,9 @@ struct tg_identity {
 int tg_serve_open(int rank, int index, int count, const struct tg_identity *identity,
                   struct tg_worker **worker, struct tg_error *err);
 
-/* The message that orders a round; the caller frees. Its attempt is that of the run. */
-char *tg_serve_order_text(const struct tg_order *order);
+/* The message that orders a round of a block (conduct.h); the caller frees. */
+char *tg_serve_order_text(const struct tg_block *block, int64_t round, uint64_t seed,
+                          bool is_complete, bool is_apart);
 
 /* Answers one message, as above; *answer is the caller's to free, or NULL where nothing is said. */
 int tg_serve_answer(struct tg_worker *worker, const char *message, char **answer,
