@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "results/measurement.h"
 
+#include <assert.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdbool.h>
@@ -27,20 +28,31 @@ const char *tg_measurement_outcome(enum tg_outcome outcome)
     return outcomes[outcome];
 }
 
-static struct tg_measurement blank;
+static struct tg_cell blank_cell;
+static struct tg_facts blank_facts;
 
-static void fill_blank(void)
+static void fill_blanks(void)
 {
-    tg_record_init(&tg_cell_type, &blank.cell);
-    tg_record_init(&tg_facts_type, &blank.facts);
-    blank.attempt = 1;
+    tg_record_init(&tg_cell_type, &blank_cell);
+    tg_record_init(&tg_facts_type, &blank_facts);
 }
 
 void tg_measurement_init(struct tg_measurement *m)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, fill_blank);
-    *m = blank;
+    pthread_once(&once, fill_blanks);
+    /* The two long texts, which are half of it, are not filled with zeros. */
+    m->cell = blank_cell;
+    m->block[0] = 0;
+    m->round = 0;
+    m->attempt = 1;
+    m->session = 0;
+    m->outcome = TG_MEASURED;
+    m->unpaired = 0;
+    m->reason[0] = 0;
+    m->facts = blank_facts;
+    m->series = NULL;
+    m->series_count = 0;
 }
 
 void tg_measurement_free(struct tg_measurement *m)
@@ -57,8 +69,9 @@ struct tg_series *tg_measurement_add(struct tg_measurement *m, const char *metri
     if (!series) return NULL;
     m->series = series;
     struct tg_series *added = &series[m->series_count];
+    assert(strlen(metric) < sizeof added->metric);
     memset(added, 0, sizeof *added);
-    snprintf(added->metric, sizeof added->metric, "%s", metric);
+    memcpy(added->metric, metric, strlen(metric) + 1);
     added->count = count;
     added->samples = calloc(count + !count, sizeof *added->samples + 2 * sizeof *added->turns);
     if (!added->samples) return NULL;

@@ -81,6 +81,7 @@ static void long_texts_and_many_samples_come_back(void **state)
     run_measurement(1, &m);
     memset(m.reason, 'r', sizeof m.reason - 1);
     memset(m.block, 'b', sizeof m.block - 1);
+    m.reason[sizeof m.reason - 1] = m.block[sizeof m.block - 1] = 0;
     memset(m.facts.host, 'h', sizeof m.facts.host - 1);
     memset(m.cell.kernel, 'k', sizeof m.cell.kernel - 1);
     struct tg_series *s = tg_measurement_add(&m, "codec_exact", 5000);
