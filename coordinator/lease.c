@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct lease {
     size_t block;
@@ -12,6 +13,7 @@ struct lease {
 
 struct tg_leases {
     struct lease *leases; /* one for each worker */
+    bool *is_idle;        /* likewise: neither out nor lost, which every answer asks of all */
     int *times;           /* for each block: how often it was lost */
     size_t block_count, lost_count;
 };
@@ -21,9 +23,11 @@ struct tg_leases *tg_lease_create(size_t worker_count, size_t block_count)
     struct tg_leases *l = calloc(1, sizeof *l);
     if (!l) return NULL;
     l->leases = calloc(worker_count + 1, sizeof *l->leases);
+    l->is_idle = malloc((worker_count + 1) * sizeof *l->is_idle);
     l->times = calloc(block_count + 1, sizeof *l->times);
     l->block_count = block_count;
-    if (l->leases && l->times) return l;
+    if (l->is_idle) memset(l->is_idle, true, worker_count + 1);
+    if (l->leases && l->is_idle && l->times) return l;
     tg_lease_destroy(l);
     return NULL;
 }
@@ -32,6 +36,7 @@ void tg_lease_destroy(struct tg_leases *leases)
 {
     if (!leases) return;
     free(leases->leases);
+    free(leases->is_idle);
     free(leases->times);
     free(leases);
 }
@@ -50,6 +55,7 @@ void tg_lease_give(struct tg_leases *leases, size_t worker, size_t block, double
 {
     struct lease *l = &leases->leases[worker];
     *l = (struct lease){block, now_s, length_s, now_s + length_s, true, l->is_lost};
+    leases->is_idle[worker] = false;
 }
 
 void tg_lease_hold(struct tg_leases *leases, size_t worker)
@@ -70,6 +76,7 @@ bool tg_lease_return(struct tg_leases *leases, size_t worker, double now_s, size
     struct lease *l = &leases->leases[worker];
     if (!l->is_out) return false;
     l->is_out = false;
+    leases->is_idle[worker] = !l->is_lost;
     *block = l->block;
     *took_s = now_s - l->since_s;
     return true;
@@ -77,7 +84,7 @@ bool tg_lease_return(struct tg_leases *leases, size_t worker, double now_s, size
 
 bool tg_lease_is_idle(const struct tg_leases *leases, size_t worker)
 {
-    return !leases->leases[worker].is_out && !leases->leases[worker].is_lost;
+    return leases->is_idle[worker];
 }
 
 bool tg_lease_is_over(const struct tg_leases *leases, size_t worker, double now_s)
@@ -91,6 +98,7 @@ bool tg_lease_lose(struct tg_leases *leases, size_t worker, size_t *block, int *
     struct lease *l = &leases->leases[worker];
     if (l->is_lost) return false;
     l->is_lost = true;
+    leases->is_idle[worker] = false;
     leases->lost_count++;
     *block = l->is_out ? l->block : leases->block_count;
     *times = l->is_out ? ++leases->times[l->block] : 0;
