@@ -7,6 +7,8 @@
 # plain data; then so many ranks (default 64) work on this machine, each with a host name and a
 # recorded topology of its own, whose children sleep for rounds of so many seconds (default 1): on
 # single cells, then on pairs of builds.
+# SCALE_COLD=MB: before each answer so much memory is walked through, so that the coordinator finds
+# nothing in the caches; fewer ranks do then (16).
 # Status 1 if less than 95 % of the workers' time was inside rounds.
 # shellcheck disable=SC1091,SC2154
 . "$(dirname "$0")/lib.sh"

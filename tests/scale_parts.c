@@ -47,6 +47,15 @@ void tg_parts_begin(void)
     count = 0;
 }
 
+void tg_parts_cool(void)
+{
+    static volatile char *room;
+    const char *megabytes = getenv("SCALE_COLD");
+    const size_t size = megabytes ? strtoul(megabytes, NULL, 10) << 20 : 0;
+    if (size && !room && !(room = calloc(size, 1))) abort();
+    for (size_t i = 0; i < size; i += 64) room[i]++;
+}
+
 void tg_parts_heard(void)
 {
     if (count == ANSWERS_MOST || !answers) return;

@@ -14,6 +14,12 @@
 /* The answers to come are counted, those before are forgotten. */
 void tg_parts_begin(void);
 
+/*
+ * Drives all that is cached out by so many MB as SCALE_COLD says, so that what comes next finds
+ * nothing there; without it nothing.
+ */
+void tg_parts_cool(void);
+
 /* An answer was heard; it is done with. */
 void tg_parts_heard(void);
 void tg_parts_done(void);

@@ -73,6 +73,7 @@ int __wrap_tg_crew_hear(struct tg_crew *crew, double deadline_s, size_t *worker,
     double since_s = used_s();
     if (started_s == 0) started_s = since_s;
     int rc = __real_tg_crew_hear(crew, deadline_s, worker, answer, err);
+    if (rc == 1) tg_parts_cool();
     waited_s += used_s() - since_s;
     if (rc == 1) tg_parts_heard();
     return rc;
