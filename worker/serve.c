@@ -26,9 +26,6 @@
 #include "worker/seat.h"
 #include "worker/survey.h"
 
-/* What an order begins with, as other messages do not: they are JSON. */
-static const char round_word[] = "round ";
-
 struct tg_worker {
     struct tg_bench bench;
     struct tg_node node;
@@ -275,61 +272,6 @@ static void let_go(struct holds *holds)
         if (holds->descriptors[--holds->count] >= 0) close(holds->descriptors[holds->count]);
 }
 
-static char *add_text(char *at, const char *text)
-{
-    size_t length = strlen(text);
-    memcpy(at, text, length + 1);
-    return at + length;
-}
-
-static char *add_number(char *at, uint64_t number)
-{
-    char digits[24] = "", *first = digits + sizeof digits - 1;
-    *--first = ' ';
-    do *--first = (char)('0' + number % 10);
-    while (number /= 10);
-    return add_text(at, first);
-}
-
-/* By hand: all that printf has and reads would be driven out of the caches from round to round. */
-char *tg_serve_order_text(const struct tg_block *block, int64_t round, uint64_t seed,
-                          bool is_complete, bool is_apart)
-{
-    char flags[] = "---- ";
-    if (block->is_timed) flags[0] = 't';
-    if (block->is_fixed) flags[1] = 'f';
-    if (is_complete) flags[2] = 'c';
-    if (is_apart) flags[3] = 'a';
-    char *text = malloc(strlen(round_word) + 2 * 24 + sizeof flags + strlen(block->text));
-    if (!text) return NULL;
-    char *at = add_number(add_text(text, round_word), (uint64_t)round);
-    add_text(add_text(add_number(at, seed), flags), block->text);
-    return text;
-}
-
-static int read_order(const struct tg_worker *w, const char *message, struct tg_order *order,
-                      struct tg_error *err)
-{
-    struct tg_block *block = &order->block;
-    char flags[5];
-    int at = 0;
-    if (sscanf(message + strlen(round_word), "%" SCNd64 " %" SCNu64 " %4[-tfca] %n", &order->round,
-               &order->seed, flags, &at) < 3 ||
-        at == 0)
-        return tg_fail(err, "an order that means nothing: '%.100s'", message);
-    const char *text = message + strlen(round_word) + at;
-    int count = tg_block_parse(text, block->cells, err);
-    if (count < 0) return -1;
-    memcpy(block->text, text, strlen(text) + 1);
-    block->cell_count = (size_t)count;
-    block->is_timed = strchr(flags, 't') != NULL;
-    block->is_fixed = strchr(flags, 'f') != NULL;
-    order->is_complete = strchr(flags, 'c') != NULL;
-    order->is_apart = strchr(flags, 'a') != NULL;
-    order->attempt = w->attempt;
-    return 0;
-}
-
 static bool is_on_device(const struct tg_cell *cell)
 {
     const struct tg_kernel *kernel = tg_kernel_find(cell->kernel);
@@ -386,7 +328,8 @@ static int run_round(struct tg_worker *w, const char *message, char **answer, st
 {
     struct tg_order order = {0};
     struct tg_measurement measurements[2];
-    if (read_order(w, message, &order, err) < 0 || open_store(w, err) < 0) return -1;
+    order.attempt = w->attempt;
+    if (tg_serve_order_read(message, &order, err) < 0 || open_store(w, err) < 0) return -1;
     for (size_t i = 0; *w->left_out && i < order.block.cell_count; i++)
         if (is_on_device(&order.block.cells[i])) order.left_out = w->left_out;
     double begun_s = tg_now();
@@ -465,7 +408,7 @@ int tg_serve_answer(struct tg_worker *worker, const char *message, char **answer
 {
     struct tg_json_file file;
     int rc = 0;
-    if (strncmp(message, round_word, strlen(round_word)) == 0) {
+    if (tg_serve_is_order(message)) {
         *answer = conduct_round(worker, message);
         return 0;
     }

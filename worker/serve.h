@@ -48,6 +48,10 @@ int tg_serve_open(int rank, int index, int count, const struct tg_identity *iden
 char *tg_serve_order_text(const struct tg_block *block, int64_t round, uint64_t seed,
                           bool is_complete, bool is_apart);
 
+/* Whether a message is an order; reads one, but for its attempt. */
+bool tg_serve_is_order(const char *message);
+int tg_serve_order_read(const char *message, struct tg_order *order, struct tg_error *err);
+
 /* Answers one message, as above; *answer is the caller's to free, or NULL where nothing is said. */
 int tg_serve_answer(struct tg_worker *worker, const char *message, char **answer,
                     struct tg_error *err);
