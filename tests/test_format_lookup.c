@@ -64,15 +64,15 @@ static void tl1_packs_to_the_bytes_of_its_drawing(void **state)
 }
 
 /*
- * 1024 x 4096 is published, in tiles of 128 x 64 and stripes of 64 rows: a block has 4 columns, a
- * stripe of a tile 16 blocks, a tile two stripes, and 64 tiles lie side by side.
+ * 1024 x 4096 is published, in tiles of 256 x 128 and stripes of 32 rows: a block has 8 columns, a
+ * stripe of a tile 16 blocks, a tile eight stripes, and 32 tiles lie side by side.
  */
 static void a_published_shape_of_tl1_has_the_tiles_of_its_files(void **state)
 {
     static const struct weight weights[] = {{70, 66, 1}, {200, 5, 1}, {1023, 4095, -1}};
     static const struct byte bytes[] = {
-        {((1 * 2 + 1) * 16 + 0) * 64 + 6, 0x47},  /* tile 1, its stripe 1, row 70 - 64 */
-        {((64 * 2 + 1) * 16 + 1) * 64 + 8, 0x54}, /* tile 64, stripe 1, row 200 - 128 - 64 */
+        {(2 * 16 + 8) * 64 + 6, 0x47},      /* stripe 2, block 8, row 70 - 64 */
+        {(6 * 16 + 0) * 64 + 16 + 8, 0x54}, /* stripe 6, columns 4 to 7, row 200 - 192 */
         {1024 * 1024 - 1, 0x43},
     };
 
