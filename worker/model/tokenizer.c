@@ -195,7 +195,7 @@ bool tg_tokenizer_is_end(const struct tg_tokenizer *t, int32_t id)
     if (id == t->eos || id == t->eot) return true;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (tg_gguf_is(t->list.tokens[id].text, names[i]))
-            return t->list.tokens[id].kind == TG_TOKEN_CONTROL;
+            return t->list.tokens[id].kind != TG_TOKEN_NORMAL;
     return false;
 }
 

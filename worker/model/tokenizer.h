@@ -39,8 +39,8 @@ int32_t tg_tokenizer_bos(const struct tg_tokenizer *tokenizer);
 int32_t tg_tokenizer_eos(const struct tg_tokenizer *tokenizer);
 
 /*
- * Whether a token ends what is generated, the last of a text or of a turn: by its id, or a control
- * token by one of the names that models have for it.
+ * Whether a token ends what is generated, the last of a text or of a turn: by its id, or by
+ * one of the names that models have for it, if it is no word.
  */
 bool tg_tokenizer_is_end(const struct tg_tokenizer *tokenizer, int32_t id);
 
