@@ -33,6 +33,11 @@ static bool is_stand_in(const struct tg_plan *plan, size_t test)
     return t->is_shadow && strcmp(t->to.build, plan->policy.rules[t->rule].to) != 0;
 }
 
+bool tg_coverage_is_new(const struct tg_plan *plan, size_t test)
+{
+    return plan->has_base && is_stand_in(plan, test);
+}
+
 static bool is_measured(const struct tg_plan *plan, const struct tg_verdict verdicts[], size_t test)
 {
     return verdicts[test].answer != TG_SKIP && !is_stand_in(plan, test);
@@ -121,8 +126,8 @@ bool tg_coverage_has_idle_patterns(const struct tg_plan *plan, char *out, size_t
 size_t tg_coverage_count_new(const struct tg_plan *plan)
 {
     size_t count = 0;
-    for (size_t i = 0; plan->has_base && i < plan->spec.test_count; i++)
-        count += is_stand_in(plan, i) && plan->prospects[i].fate != TG_TO_SKIP;
+    for (size_t i = 0; i < plan->spec.test_count; i++)
+        count += tg_coverage_is_new(plan, i) && plan->prospects[i].fate != TG_TO_SKIP;
     return count;
 }
 

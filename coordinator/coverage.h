@@ -39,8 +39,11 @@ bool tg_coverage_has_idle_base(const struct tg_plan *plan);
  */
 bool tg_coverage_has_idle_patterns(const struct tg_plan *plan, char *out, size_t size);
 
-/* How many tests are of kernels that base has not: head is measured beside its copy, as a shadow.
+/* Whether a test is of a kernel that base has not: head is measured beside its copy, as a shadow.
  */
+bool tg_coverage_is_new(const struct tg_plan *plan, size_t test);
+
+/* How many there are of them that can be measured. */
 size_t tg_coverage_count_new(const struct tg_plan *plan);
 
 /*

@@ -311,7 +311,8 @@ static int run_rounds(struct dispatch *d, struct tg_error *err)
             d->result->is_lost = true;
             snprintf(d->result->reason, sizeof d->result->reason, "stopped by a signal");
         }
-        if (!is_stopped && !d->tally.has_failed && give_out(d, err) < 0) return -1;
+        bool is_enough = d->tally.has_failed || tg_standing_is_spoiled(d->standing);
+        if (!is_stopped && !is_enough && give_out(d, err) < 0) return -1;
         if (!tg_queue_is_out(d->queue)) break;
         show_progress(d, false);
         int heard = tg_crew_hear(d->crew, tg_now() + 1, &worker, &answer, err);

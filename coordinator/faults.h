@@ -30,8 +30,8 @@ int tg_faults_take(struct tg_faults *faults, const struct tg_measurement *const 
                    size_t count);
 
 /*
- * Whether it is the fault of this cell's kernel, of its build; and whether what it did on devices
- * says so. False without `faults`.
+ * Whether it is the fault of this cell's kernel, of base or of head (a copy is head); and whether
+ * what it did on devices says so. False without `faults`.
  */
 bool tg_faults_is_kernels(const struct tg_faults *faults, const struct tg_cell *cell);
 bool tg_faults_is_kernels_there(const struct tg_faults *faults, const struct tg_cell *cell);

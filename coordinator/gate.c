@@ -56,26 +56,28 @@ static void note_build(struct tg_decision *d, const char *name, const struct tg_
     if (survey->is_debug) note(d, "%s was built with assertions in it", name);
 }
 
-/* Whether every measured row came from the libraries that the run was begun with. */
+/* Whether every row that says it, as those measured do, is of the libraries of the run's begin. */
 static bool has_its_libraries(const struct tg_plan *plan, const struct tg_run *run)
 {
     const struct tg_capability *first = &plan->workers[0];
     for (size_t i = 0; i < run->count; i++) {
         const struct tg_measurement *m = &run->rows[i];
         bool is_base = strcmp(m->cell.build, "base") == 0;
-        if (m->outcome == TG_MEASURED &&
+        bool is_told = m->outcome == TG_MEASURED || strcmp(m->facts.library, "unknown") != 0;
+        if (is_told &&
             strcmp(m->facts.library, is_base ? first->base.digest : first->head.digest) != 0)
             return false;
     }
     return true;
 }
 
-/* Whether every measured row of the run's own model came from the file that it was begun with. */
+/* The same of the rows of the run's own model, and its file. */
 static bool has_its_model(const struct tg_plan *plan, const struct tg_run *run)
 {
     for (size_t i = 0; i < run->count; i++) {
         const struct tg_measurement *m = &run->rows[i];
-        if (m->outcome == TG_MEASURED && strcmp(m->cell.model, TG_MODEL_FILE) == 0 &&
+        bool is_told = m->outcome == TG_MEASURED || strcmp(m->facts.model_digest, "unknown") != 0;
+        if (is_told && strcmp(m->cell.model, TG_MODEL_FILE) == 0 &&
             strcmp(m->facts.model_digest, plan->workers[0].head.model_digest) != 0)
             return false;
     }
@@ -154,7 +156,7 @@ static bool note_builds(const struct tg_plan *plan, const struct tg_run *run, st
     }
     size_t new = tg_coverage_count_new(plan);
     if (new)
-        note(d, "%zu test%s of kernels that base has not: they are measured, not compared", new,
+        note(d, "%zu test%s of kernels that base has not: nothing is compared", new,
              new == 1 ? "" : "s");
     if (tg_coverage_has_idle_patterns(plan, text, sizeof text))
         note(d, "nothing of this build matches %.300s", text);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "coordinator/coverage.h"
 #include "results/digest.h"
 
 static const double BOUND = 0.95; /* of the one-sided bounds */
@@ -30,7 +31,8 @@ int tg_history_accept(const struct tg_plan *plan, const struct tg_run *run, stru
     for (size_t i = 0; i < run->count; i++) {
         const struct tg_measurement *m = &run->rows[i];
         bool is_base = strcmp(m->cell.build, "base") == 0;
-        if (m->outcome == TG_MEASURED &&
+        bool is_told = m->outcome == TG_MEASURED || strcmp(m->facts.library, "unknown") != 0;
+        if (is_told &&
             strcmp(m->facts.library, is_base ? first->base.digest : first->head.digest) != 0)
             return tg_fail(err, "a library was changed while it was measured");
     }
@@ -171,7 +173,8 @@ int tg_history_take(const struct tg_plan *plan, const struct tg_run *run,
     snprintf(h.hardware, sizeof h.hardware, "%s", plan->classes[hardware]);
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < plan->spec.test_count; i++)
-        if (plan->spec.tests[i].hardware == hardware && isfinite(decision->verdicts[i].estimate))
+        if (plan->spec.tests[i].hardware == hardware && isfinite(decision->verdicts[i].estimate) &&
+            !tg_coverage_is_new(plan, i))
             rc = take_verdict(plan, run, decision, i, &h, err);
     if (rc == 0 && h.verdict_count > 0) {
         rc = take_run(plan, run, decision, hardware, h.runs, err);

@@ -56,7 +56,8 @@ static void tell_part(const struct tg_plan *plan, char *out, size_t size)
 {
     const struct tg_capability *first = &plan->workers[0];
     char changed[200];
-    bool is_same = plan->has_base && strcmp(first->head.digest, first->base.digest) == 0;
+    bool is_same = plan->has_base && strcmp(first->head.digest, "unknown") != 0 &&
+                   strcmp(first->head.digest, first->base.digest) == 0;
     tg_changed_note(&plan->asked.changed, changed, sizeof changed);
     bool is_changed = *changed && !*plan->asked.changed.unknown;
     int used = snprintf(out, size, "%s", is_same ? "A/A" : "");

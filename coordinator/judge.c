@@ -12,8 +12,9 @@
 
 /*
  * What broken rounds say. A kernel of head that is wrong fails at once; what crashed or was late is
- * tried once more and then fails, unless the other side broke too or the process was killed from
- * outside, which say nothing about head. On devices the second time may be another cell's.
+ * tried once more and then fails, unless the other side, which is not head's copy, broke too or the
+ * process was killed from outside, which say nothing about head. On devices the second time may be
+ * another cell's.
  */
 bool tg_judge_broken(const struct tg_rounds *rounds, struct tg_verdict *v)
 {
@@ -62,7 +63,10 @@ static void tell_breaks(const struct tg_rounds *rounds, struct tg_verdict *v)
     const size_t broken = rounds->of_broken + rounds->else_broken;
     tg_evidence_reason(rounds, reason);
     if (broken)
-        snprintf(text, sizeof text, "broken %s, and repeated: %s", broken == 1 ? "once" : "twice",
+        snprintf(text, sizeof text, "broken %s, and repeated: %s",
+                 broken == 1   ? "once"
+                 : broken == 2 ? "twice"
+                               : "three times",
                  reason);
     else
         snprintf(text, sizeof text, "broken %zu time%s on a broken device: %s", rounds->spared,
@@ -82,7 +86,8 @@ void tg_judge_complete(const struct tg_limits *limits, const struct tg_rounds *r
     if (v->answer != TG_FAIL && broke && rounds->since_broken == 0) {
         tg_rule_say(v, TG_INCONCLUSIVE, "inconclusive", "broken once and not yet repeated: %s",
                     tg_evidence_reason(rounds, reason));
-        v->is_unrepeated = rounds->of_broken > rounds->of_killed;
+        v->is_unrepeated = rounds->of_broken > rounds->of_killed &&
+                           strcmp(rounds->broken->cell.build, "base") != 0;
         v->wants_more = true;
     } else if (v->answer == TG_PASS && rounds->hollow + rounds->apart > rounds->count) {
         /* The few that have one may be those that it suits. */
@@ -98,8 +103,12 @@ void tg_judge_complete(const struct tg_limits *limits, const struct tg_rounds *r
 /* Why a test is open, where nothing else was said. */
 static void tell_open(const struct tg_rounds *rounds, struct tg_verdict *v)
 {
+    char reason[TG_EVIDENCE_REASON_SIZE];
     if (v->answer != TG_INCONCLUSIVE || *v->reason) return;
-    if (rounds->apart)
+    if (rounds->of_broken + rounds->else_broken > 0)
+        snprintf(v->reason, sizeof v->reason, "not decided after %zu round%s; one broke: %.300s",
+                 v->rounds, v->rounds == 1 ? "" : "s", tg_evidence_reason(rounds, reason));
+    else if (rounds->apart)
         snprintf(v->reason, sizeof v->reason,
                  "not decided after %zu rounds; the sides of %zu others were measured on two nodes "
                  "or devices",

@@ -9,8 +9,8 @@
 
 /*
  * The tables on a terminal: what failed or is open first, then the rest, under a line for each rule
- * that says what it demands. Medians of both sides are in the other reports, and each test of those
- * that are skipped alike, by one rule and for one reason: here they have one line.
+ * that says what it demands. Medians of both sides are in the other reports. Tests that are skipped
+ * by one rule and for one reason share a line; the other reports have each.
  *
  * Where the stream is a terminal, columns that go beyond its width are put on a second line for
  * each test, the last one is broken at blanks, and answers have colours.

@@ -19,7 +19,7 @@ struct tg_rows {
     const struct tg_block **sorted; /* the blocks, by their texts */
     struct tg_faults *faults;
     size_t last; /* block of the row that came last: the next is often its neighbour */
-    size_t strays;
+    size_t strays, others;
 };
 
 static int by_text(const void *a, const void *b)
@@ -106,7 +106,10 @@ static bool is_of_others(const struct tg_plan *plan, const struct tg_measurement
 
 int tg_rows_add(struct tg_rows *rows, const struct tg_measurement *row, struct tg_error *err)
 {
-    if (is_of_others(rows->plan, row)) return 0;
+    if (is_of_others(rows->plan, row)) {
+        rows->others++;
+        return 0;
+    }
     size_t block = find(rows, row);
     if (block == rows->plan->spec.block_count) {
         rows->strays++;
@@ -166,6 +169,11 @@ int64_t tg_rows_rounds(const struct tg_rows *rows, size_t block)
 const struct tg_faults *tg_rows_faults(const struct tg_rows *rows)
 {
     return rows->faults;
+}
+
+bool tg_rows_has_others(const struct tg_rows *rows)
+{
+    return rows->others > 0;
 }
 
 size_t tg_rows_strays(const struct tg_rows *rows)

@@ -2,6 +2,7 @@
 #ifndef TG_COORDINATOR_ROWS_H
 #define TG_COORDINATOR_ROWS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/error.h"
@@ -43,6 +44,9 @@ int64_t tg_rows_rounds(const struct tg_rows *rows, size_t block);
 
 /* What broke on devices, in all blocks together. */
 const struct tg_faults *tg_rows_faults(const struct tg_rows *rows);
+
+/* Whether a row was of another library or model file, so that no pass is possible any more. */
+bool tg_rows_has_others(const struct tg_rows *rows);
 
 /* How many rows belong to no block: of other cells, or of hardware that the plan does not know. */
 size_t tg_rows_strays(const struct tg_rows *rows);

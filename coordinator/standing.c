@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/pulse.h"
+#include "coordinator/coverage.h"
 #include "coordinator/family.h"
 #include "coordinator/gate.h"
 #include "coordinator/judge.h"
@@ -177,9 +178,7 @@ static int judge_test(struct tg_standing *s, size_t test, struct tg_error *err)
  */
 static int64_t most_of_shadow(const struct tg_plan *plan, size_t test)
 {
-    const char *to = plan->policy.rules[plan->spec.tests[test].rule].to;
-    bool is_new = plan->has_base && strcmp(to, "copy") != 0;
-    return is_new ? 1 : plan->policy.limits.rounds_last;
+    return tg_coverage_is_new(plan, test) ? 1 : plan->policy.limits.rounds_last;
 }
 
 /*
@@ -274,6 +273,11 @@ bool tg_standing_is_unchecked(const struct tg_standing *standing, size_t block)
     for (size_t i = 0; i < count; i++)
         if (rows[i]->outcome == TG_MEASURED && !rows[i]->unpaired) return false;
     return true;
+}
+
+bool tg_standing_is_spoiled(const struct tg_standing *s)
+{
+    return tg_rows_has_others(s->rows);
 }
 
 struct tg_tally tg_standing_tally(const struct tg_standing *standing)

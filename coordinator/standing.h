@@ -61,6 +61,9 @@ int64_t tg_standing_rounds(const struct tg_standing *standing, size_t block);
 /* Whether no round of a block was whole yet: then every result is compared. */
 bool tg_standing_is_unchecked(const struct tg_standing *standing, size_t block);
 
+/* Whether a library or model file was changed meanwhile: nothing more is worth to be measured. */
+bool tg_standing_is_spoiled(const struct tg_standing *standing);
+
 struct tg_tally tg_standing_tally(const struct tg_standing *standing);
 
 #endif

@@ -69,8 +69,8 @@ void tg_measurement_init(struct tg_measurement *m);
 void tg_measurement_free(struct tg_measurement *m);
 
 /*
- * Adds a series of `count` samples that are all 0 and returns it, to be filled. NULL when there is
- * no memory. It may move the series added before.
+ * Adds a series of `count` samples that are all 0 and returns it, to be filled. The name is shorter
+ * than TG_TEXT_SIZE. NULL when there is no memory. It may move the series added before.
  */
 struct tg_series *tg_measurement_add(struct tg_measurement *m, const char *metric, size_t count);
 

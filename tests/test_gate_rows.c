@@ -108,6 +108,11 @@ static void what_crashed_last_is_open_where_nothing_else_would_count(void **stat
         made_round(&run, &plan, 0, 1, 0);
         decide_run();
         assert_int_equal(decision.inconclusive, 0);
+        assert_non_null(strstr(decision.verdicts[0].reason, "after 1 round; one broke: "));
+        if (!optional) continue;
+        made_broken(&run, &plan, 0, 2, TG_MEASURED, TG_CRASHED, ""); /* base: nothing of head */
+        decide_run();
+        assert_int_equal(decision.inconclusive, 0);
     }
 }
 
@@ -154,6 +159,21 @@ static void rows_of_another_library_fail_nothing(void **state)
     }
 }
 
+/* What only broke or was wrong in the other library is not judged, and lets no run pass. */
+static void a_row_of_another_library_cannot_pass(void **state)
+{
+    (void)state;
+    static const enum tg_outcome outcomes[] = {TG_WRONG, TG_CRASHED, TG_LATE, TG_SKIPPED};
+    for (size_t i = 0; i < sizeof outcomes / sizeof *outcomes; i++) {
+        begin_run(one, builds);
+        made_rounds(&run, &plan, 0, 0, 6, 0, 0.001);
+        assert_int_equal(decide_run(), TG_PASS);
+        made_row(&run, &plan, 0, 0, 6, outcomes[i])->facts.library[9] = 'f';
+        assert_int_equal(decide_run(), TG_INCONCLUSIVE);
+        assert_non_null(strstr(decision.notes[0], "a library was changed while it was measured"));
+    }
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_teardown(name, end)
@@ -163,6 +183,7 @@ int main(void)
         TEST(rows_of_another_model_file_cannot_pass),
         TEST(what_crashed_last_is_open_where_nothing_else_would_count),
         TEST(rows_of_another_library_fail_nothing),
+        TEST(a_row_of_another_library_cannot_pass),
         TEST(a_base_that_was_slowed_on_purpose_lets_nothing_pass),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
