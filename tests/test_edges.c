@@ -23,9 +23,12 @@ static void every_kernel_is_right_at_every_edge(void **state)
         char reason[256] = "";
         if (!k->run || !k->here()) continue;
         if (strcmp(k->isa, "stub") == 0 && strcmp(k->name, "stub_twice") != 0) continue;
-        int edges = tg_edges_check(k, reason, sizeof reason);
         int kinds = tg_op_find(k->op)->activations->is_float ? 9 : 6;
         bool is_for_large = strcmp(k->device, "cpu") != 0 && strcmp(k->op, "product") == 0;
+#ifdef TG_SANITIZED
+        if (is_for_large) continue; /* 157 million weights: in the other build */
+#endif
+        int edges = tg_edges_check(k, reason, sizeof reason);
         if (edges != SHAPES * kinds + (is_for_large ? LARGE : 0))
             fail_msg("%s: %d edges: %s", k->name, edges, reason);
         assert_string_equal(reason, "");
