@@ -56,8 +56,7 @@ static void note_build(struct tg_decision *d, const char *name, const struct tg_
     if (survey->is_debug) note(d, "%s was built with assertions in it", name);
 }
 
-/* Whether every row that says it, as those measured do, is of the libraries of the run's begin. */
-static bool has_its_libraries(const struct tg_plan *plan, const struct tg_run *run)
+bool tg_gate_has_its_libraries(const struct tg_plan *plan, const struct tg_run *run)
 {
     const struct tg_capability *first = &plan->workers[0];
     for (size_t i = 0; i < run->count; i++) {
@@ -71,7 +70,7 @@ static bool has_its_libraries(const struct tg_plan *plan, const struct tg_run *r
     return true;
 }
 
-/* The same of the rows of the run's own model, and its file. */
+/* Whether every row of the run's own model that says it is of the file of the run's begin. */
 static bool has_its_model(const struct tg_plan *plan, const struct tg_run *run)
 {
     for (size_t i = 0; i < run->count; i++) {
@@ -173,7 +172,7 @@ static bool note_builds(const struct tg_plan *plan, const struct tg_run *run, st
     }
     if (*run->dropped)
         note(d, "left out, still being written or damaged by a kill: %.300s", run->dropped);
-    if (!has_its_libraries(plan, run)) {
+    if (!tg_gate_has_its_libraries(plan, run)) {
         note(d, "cannot pass: a library was changed while it was measured");
         may_pass = false;
     }

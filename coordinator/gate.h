@@ -59,6 +59,12 @@ struct tg_decision {
 bool tg_gate_is_required(const struct tg_plan *plan, size_t test);
 
 /*
+ * Whether every row that says of which library it is, as those measured do, is of those that the
+ * run was begun with.
+ */
+bool tg_gate_has_its_libraries(const struct tg_plan *plan, const struct tg_run *run);
+
+/*
  * Whether a verdict counts for the decision: the test is required, or it saw head's kernel be wrong
  * or crash, which fails, or is open until it is repeated, as a shadow and under an optional rule,
  * too.

@@ -28,14 +28,8 @@ int tg_history_accept(const struct tg_plan *plan, const struct tg_run *run, stru
     if (accept_library("head", &first->head, err) < 0 ||
         (plan->has_base && accept_library("base", &first->base, err) < 0))
         return -1;
-    for (size_t i = 0; i < run->count; i++) {
-        const struct tg_measurement *m = &run->rows[i];
-        bool is_base = strcmp(m->cell.build, "base") == 0;
-        bool is_told = m->outcome == TG_MEASURED || strcmp(m->facts.library, "unknown") != 0;
-        if (is_told &&
-            strcmp(m->facts.library, is_base ? first->base.digest : first->head.digest) != 0)
-            return tg_fail(err, "a library was changed while it was measured");
-    }
+    if (!tg_gate_has_its_libraries(plan, run))
+        return tg_fail(err, "a library was changed while it was measured");
     return 0;
 }
 
