@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Whole runs over three ranks with stub kernels, whose manners are known: every exit status, and
-# every way in which a kernel can go wrong.
+# every way in which a kernel can go wrong. In a session of its own, where its children are found.
+[[ $(ps -o sid= $$) -eq $$ ]] || exec setsid -w "$0"
 # shellcheck disable=SC1091
 . "$(dirname "$0")/lib.sh"
 
@@ -103,7 +104,7 @@ shares() { "$TRITGATE" report cores --format lines | grep -o '"share":"[a-z0-9]*
 check 'and each keeps its own' diff <(shares) <(printf '"share":"cores%d"\n' 1 2 3)
 
 # Children are in this script's session; while a run goes on, the same look must find some.
-left() { pgrep -s 0 -cf 'cell --conducted'; }
+left() { pgrep -s "$$" -cf 'cell --conducted'; }
 check 'nothing of it is left running' test "$(left)" = 0
 farm slow.json --out slow >/dev/null 2>&1 </dev/null &
 for _ in $(seq 100); do
