@@ -22,10 +22,8 @@ double tg_dense_unit(float value)
 {
     int exponent;
     if (value == 0 || !isfinite(value)) return INFINITY;
-    double whole = fabs(ldexp(frexp((double)value, &exponent), FLT_MANT_DIG));
-    double unit = ldexp(1, exponent - FLT_MANT_DIG);
-    for (; fmod(whole, 2) == 0; whole /= 2) unit *= 2;
-    return unit;
+    int32_t whole = (int32_t)ldexp(frexp(fabs((double)value), &exponent), FLT_MANT_DIG);
+    return ldexp(whole & -whole, exponent - FLT_MANT_DIG); /* its lowest bit */
 }
 
 double tg_dense_bound(const struct tg_number *number, int64_t n, double magnitudes, double unit)
