@@ -38,6 +38,14 @@ bool tg_coverage_is_new(const struct tg_plan *plan, size_t test)
     return plan->has_base && is_stand_in(plan, test);
 }
 
+bool tg_coverage_is_unseen(const struct tg_plan *plan, size_t test,
+                           const struct tg_verdict *verdict)
+{
+    return verdict->answer == TG_INCONCLUSIVE && verdict->rounds == 0 &&
+           tg_coverage_is_new(plan, test) && !tg_plan_is_optional(plan, test) &&
+           plan->prospects[test].fate == TG_TO_MEASURE;
+}
+
 static bool is_measured(const struct tg_plan *plan, const struct tg_verdict verdicts[], size_t test)
 {
     return verdicts[test].answer != TG_SKIP && !is_stand_in(plan, test);

@@ -43,6 +43,10 @@ bool tg_coverage_has_idle_patterns(const struct tg_plan *plan, char *out, size_t
  */
 bool tg_coverage_is_new(const struct tg_plan *plan, size_t test);
 
+/* Whether such a kernel was to run, and did not: it is not compared, but it must have run. */
+bool tg_coverage_is_unseen(const struct tg_plan *plan, size_t test,
+                           const struct tg_verdict *verdict);
+
 /* How many there are of them that can be measured. */
 size_t tg_coverage_count_new(const struct tg_plan *plan);
 

@@ -121,7 +121,7 @@ static double also_value(const struct tg_whole_round *round)
     return tg_round_value(&same, &value) < 0 ? NAN : value;
 }
 
-/* The value of a whole round; no value is a break. */
+/* The value of a whole round; one without a value is hollow. */
 static void take_value(const struct tg_whole_round *round, struct tg_rounds *rounds)
 {
     size_t n = rounds->count;
@@ -129,7 +129,6 @@ static void take_value(const struct tg_whole_round *round, struct tg_rounds *rou
         const char *metric = round->rule->metric;
         bool lacks = !tg_measurement_series(round->of, metric) ||
                      (round->to && !tg_measurement_series(round->to, metric));
-        rounds->since_broken = 0;
         rounds->hollow++;
         rounds->lacking += lacks;
         return;
@@ -137,6 +136,7 @@ static void take_value(const struct tg_whole_round *round, struct tg_rounds *rou
     rounds->also_values[n] = also_value(round);
     rounds->also_count += !isnan(rounds->also_values[n]);
     rounds->count++;
+    rounds->since_broken++;
     rounds->of_rows[n] = round->of;
     rounds->to_rows[n] = round->to;
     rounds->is_known[n] = false;
@@ -226,7 +226,6 @@ static void take_own_break(const struct tg_measurement *of, const struct tg_meas
 static void take_round(const struct tg_measurement *of, const struct tg_measurement *to,
                        const struct tg_rule *rule, struct tg_rounds *rounds)
 {
-    rounds->since_broken++;
     if (of->outcome != TG_MEASURED || (to && to->outcome != TG_MEASURED)) rounds->since_broken = 0;
     if (of->outcome == TG_WRONG || is_wrong_head(to)) {
         rounds->wrong++;
@@ -243,10 +242,8 @@ static void take_round(const struct tg_measurement *of, const struct tg_measurem
     } else if (broke(of) || broke(to)) {
         take_own_break(of, to, rounds);
     } else if (of->unpaired || (to && to->unpaired)) {
-        rounds->since_broken = 0;
         rounds->hollow++;
     } else if (to && is_apart(of, to)) {
-        rounds->since_broken = 0;
         rounds->apart++;
     } else {
         const struct tg_whole_round round = {rule, of, to};
@@ -371,6 +368,15 @@ static bool is_wrong(const struct tg_measurement *m)
     return m && m->outcome == TG_WRONG;
 }
 
+/* Whether a row was skipped in an attempt after which another one had rows of its block. */
+static bool was_tried_again(const struct tg_measurement *const rows[], size_t count,
+                            const struct tg_measurement *m)
+{
+    for (size_t i = 0; m->outcome == TG_SKIPPED && i < count; i++)
+        if (rows[i]->session == m->session && rows[i]->attempt > m->attempt) return true;
+    return false;
+}
+
 /*
  * Takes the rounds out of rows that are in order; `odd` is of the device that alone is broken, and
  * `before` what was gathered of fewer rows.
@@ -384,11 +390,9 @@ static void take_rounds(const struct tg_measurement *const rows[], size_t count,
         const struct tg_measurement *of = NULL, *to = NULL;
         for (next = i + 1; next < count && by_round(&rows[next], &rows[i]) == 0;) next++;
         rounds->last = rows[i]->round;
-        bool is_tried_again = i > 0 && rows[i]->session == rows[i - 1]->session &&
-                              rows[i]->attempt > rows[i - 1]->attempt;
-        if (is_tried_again) rounds->skipped = rounds->unfit = 0;
         if (take_again(before, &known, rows + i, next - i, test->has_to, rounds)) continue;
         for (size_t k = i; k < next; k++) {
+            if (was_tried_again(rows, count, rows[k])) continue;
             /* Of two rows of one cell, which files that met later may have, a wrong one stands. */
             if (is_cell(rows[k], &test->of) && !is_wrong(of)) of = rows[k];
             if (test->has_to && is_cell(rows[k], &test->to) && !is_wrong(to)) to = rows[k];

@@ -45,7 +45,7 @@ struct tg_rounds {
     size_t lacking; /* ... of those, with a side that has no samples of the metric at all */
     struct tg_discards discards;   /* ... for the clock of their device; they are not in values */
     struct tg_disturbed disturbed; /* ... or for what disturbed them, likewise */
-    size_t since_broken;           /* whole rounds after the last that gave no value */
+    size_t since_broken;           /* whole rounds after the last that broke */
     int64_t last;                  /* the number of the last round, -1 if there is none */
     const struct tg_measurement *broken; /* of the last round that broke, NULL for none; borrowed */
     const char **node_names; /* of the nodes, in the order in which they first appear; borrowed */

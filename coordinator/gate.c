@@ -34,7 +34,8 @@ bool tg_gate_is_required(const struct tg_plan *plan, size_t test)
 
 bool tg_gate_counts(const struct tg_plan *plan, size_t test, const struct tg_verdict *verdict)
 {
-    return tg_gate_is_required(plan, test) || verdict->is_broken || verdict->is_unrepeated;
+    return tg_gate_is_required(plan, test) || verdict->is_broken || verdict->is_unrepeated ||
+           tg_coverage_is_unseen(plan, test, verdict);
 }
 
 static void note(struct tg_decision *d, const char *format, ...)

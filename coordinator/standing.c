@@ -146,13 +146,15 @@ static int judge_rounds(struct tg_standing *s, size_t test, const struct tg_roun
 
 /*
  * Whether a test is open and has had one round, in which nothing broke, where several are demanded:
- * that decides nothing, and says nothing of noise.
+ * that decides nothing, and says nothing of noise. Of a kernel that base has not it says that it
+ * ran.
  */
 static bool is_too_early(const struct tg_standing *s, size_t test, const struct tg_rounds *rounds)
 {
     const struct tg_verdict *v = &s->verdicts[test];
     return s->plan->policy.limits.rounds_min > 1 && rounds->count == 1 && rounds->last == 0 &&
-           rounds->since_broken == 1 && v->wants_more && !v->wants_head;
+           rounds->since_broken == 1 && v->wants_more && !v->wants_head &&
+           !tg_coverage_is_new(s->plan, test);
 }
 
 /* Judges a test again, and tells its family of it. Rounds that it had are not looked at again. */

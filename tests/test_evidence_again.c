@@ -13,8 +13,8 @@
 #include "tests/made_run.h"
 
 /*
- * What was gathered of fewer rows and is gathered again must be as if it were gathered anew; and
- * what breaks where there is no base.
+ * What was gathered of fewer rows and is gathered again must be as if it were gathered anew; what
+ * breaks where there is no base; and what is measured after something broke or was lost.
  */
 
 enum { ROUNDS = 24, ROWS_MOST = 2 * ROUNDS + 8 };
@@ -214,11 +214,67 @@ static void what_breaks_in_head_s_copy_breaks_in_head(void **state)
     tg_evidence_release(&rounds);
 }
 
+/* Of the pair, what all rows of the run say. */
+static void gather_all(struct tg_rounds *rounds)
+{
+    const struct tg_measurement *rows[ROWS_MOST];
+    assert_true(run.count <= ROWS_MOST);
+    for (size_t i = 0; i < run.count; i++) rows[i] = &run.rows[i];
+    gather(0, rows, run.count, rounds);
+}
+
+/* Workers that were lost with their rounds: what is skipped has a number behind theirs. */
+static void a_skip_is_behind_what_another_attempt_measured_before_it(void **state)
+{
+    (void)state;
+    struct tg_rounds rounds = {0};
+    made_round(&run, &plan, 0, 0, 0.01);
+    made_broken(&run, &plan, 0, 3, TG_SKIPPED, TG_SKIPPED, "why");
+    gather_all(&rounds);
+    assert_int_equal(rounds.skipped, 1);
+    for (int64_t again = 1; again < 3; again++) {
+        made_round(&run, &plan, 0, again, 0.01);
+        run.rows[run.count - 2].attempt = run.rows[run.count - 1].attempt = 2;
+        gather_all(&rounds);
+        assert_int_equal(rounds.skipped, 0);
+        assert_int_equal(rounds.count, again + 1);
+        assert_int_equal(rounds.last, 3);
+    }
+    tg_evidence_release(&rounds);
+}
+
+static void add_hollow(int64_t round)
+{
+    made_row(&run, &plan, 0, 0, round, TG_MEASURED);
+    made_row(&run, &plan, 0, 1, round, TG_MEASURED);
+}
+
+/* A round without a value neither repeats what broke nor undoes its repetition. */
+static void a_hollow_round_says_nothing_of_what_broke(void **state)
+{
+    (void)state;
+    struct tg_rounds rounds = {0};
+    made_broken(&run, &plan, 0, 0, TG_CRASHED, TG_MEASURED, "why");
+    add_hollow(1);
+    gather_all(&rounds);
+    assert_int_equal(rounds.hollow, 1);
+    assert_int_equal(rounds.since_broken, 0);
+    made_round(&run, &plan, 0, 2, 0.01);
+    add_hollow(3);
+    gather_all(&rounds);
+    assert_int_equal(rounds.hollow, 2);
+    assert_int_equal(rounds.since_broken, 1);
+    tg_evidence_release(&rounds);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(gathered_again_is_as_gathered_anew, begin, end),
         cmocka_unit_test_setup_teardown(what_breaks_in_head_s_copy_breaks_in_head, begin, end),
+        cmocka_unit_test_setup_teardown(a_skip_is_behind_what_another_attempt_measured_before_it,
+                                        begin, end),
+        cmocka_unit_test_setup_teardown(a_hollow_round_says_nothing_of_what_broke, begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -116,6 +116,29 @@ static void what_crashed_last_is_open_where_nothing_else_would_count(void **stat
     }
 }
 
+/* Nothing of it is compared, but it must have run. */
+static void a_kernel_that_base_has_not_must_have_run(void **state)
+{
+    (void)state;
+    for (int optional = 0; optional < 2; optional++) {
+        struct tg_capability worker = made_worker("a", MADE_BASE);
+        end(NULL);
+        made_lose(&worker.base, "i2s_avx2");
+        made_plan(one,
+                  optional ? POLICY("", BUILDS(", \"optional\": true") ", " FLOOR)
+                           : POLICY("", BUILDS("") ", " FLOOR),
+                  &worker, 1, &made_asked, &plan);
+        run.is_sealed = 1;
+        made_fixed(&run, &plan, 1, 0, 1);
+        made_fixed(&run, &plan, 1, 1, 1);
+        decide_run();
+        assert_int_equal(decision.inconclusive, !optional);
+        made_round(&run, &plan, 0, 0, 0);
+        decide_run();
+        assert_int_equal(decision.inconclusive, 0);
+    }
+}
+
 /* Beside it anything is fast. */
 static void a_base_that_was_slowed_on_purpose_lets_nothing_pass(void **state)
 {
@@ -182,6 +205,7 @@ int main(void)
         TEST(wrong_beside_a_skipped_partner_fails),
         TEST(rows_of_another_model_file_cannot_pass),
         TEST(what_crashed_last_is_open_where_nothing_else_would_count),
+        TEST(a_kernel_that_base_has_not_must_have_run),
         TEST(rows_of_another_library_fail_nothing),
         TEST(a_row_of_another_library_cannot_pass),
         TEST(a_base_that_was_slowed_on_purpose_lets_nothing_pass),
