@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/pulse.h"
 
+#include <signal.h>
 #include <stddef.h>
 
 static bool (*beat_of)(void *whom);
 static void *beaten;
+static volatile sig_atomic_t is_ending;
 
 void tg_pulse_set(bool (*beat)(void *whom), void *whom)
 {
@@ -15,4 +17,14 @@ void tg_pulse_set(bool (*beat)(void *whom), void *whom)
 bool tg_pulse(void)
 {
     return !beat_of || beat_of(beaten);
+}
+
+void tg_pulse_end(void)
+{
+    is_ending = 1;
+}
+
+bool tg_pulse_is_ending(void)
+{
+    return is_ending != 0;
 }

@@ -16,4 +16,13 @@ void tg_pulse_set(bool (*beat)(void *whom), void *whom);
 /* Does it. False: whoever waits is to give up, soon. True where nothing was set. */
 bool tg_pulse(void);
 
+/*
+ * Asks for the end, as a signal handler may: what is under way comes to its own, what still waits
+ * to begin gives up.
+ */
+void tg_pulse_end(void);
+
+/* Whether the end was asked for. */
+bool tg_pulse_is_ending(void);
+
 #endif

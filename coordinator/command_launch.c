@@ -246,6 +246,28 @@ static bool is_begun(const struct launch *l)
     return false;
 }
 
+/*
+ * Whether the try that was lost had sealed its run: it has a seal that is not of an earlier one,
+ * which is removed where a run is gone on with.
+ */
+static bool is_sealed(const struct launch *l, int mark, bool was_there)
+{
+    char path[sizeof l->directory + 32];
+    snprintf(path, sizeof path, "%s/digests.json", l->directory);
+    return (mark == TG_MARK_BEGUN || (!l->wishes.resume && !was_there)) && access(path, F_OK) == 0;
+}
+
+/* Decides a run that has all its rows, without another try to measure. */
+static int decide(struct launch *l)
+{
+    char name[] = "tritgate gate", option[] = "--json", json[4096];
+    char *argv[] = {name, l->directory, NULL, json, NULL};
+    if (!l->wishes.json) return tg_command_gate(2, argv);
+    argv[2] = option;
+    snprintf(json, sizeof json, "%s", l->wishes.json);
+    return tg_command_gate(4, argv);
+}
+
 /* Tries until one has come to its end. Returns the exit status. */
 static int launch(struct launch *l, struct tg_error *err)
 {
@@ -265,6 +287,11 @@ static int launch(struct launch *l, struct tg_error *err)
         if (tg_launcher_try(&each, &launched, err) < 0) return TG_STATUS_STOPPED;
         if (launched.mark >= 0 && launched.mark < TG_STATUS_STOPPED) return launched.mark;
         if (launched.signal) break;
+        if (is_sealed(l, launched.mark, was_there)) {
+            tg_log(TG_WARN, "try %d of %g was lost (mpirun ended with %s) when all was measured", i,
+                   o->tries, launched.how);
+            return decide(l);
+        }
         /* What could not even begin, since a node is away, may be able to somewhat later. */
         each.wait_s = launched.mark == TG_MARK_NONE ? o->patience_s : 0;
         if (i < (int)o->tries)

@@ -286,13 +286,11 @@ static int take_answer(struct dispatch *d, size_t worker, char *answer, struct t
     return rc;
 }
 
-/* Set by the first SIGINT or SIGTERM: what is under way is ended, nothing more is begun. */
-static volatile sig_atomic_t is_stopped;
-
+/* The first SIGINT or SIGTERM: what is under way is ended, nothing more is begun. */
 static void stop(int signal)
 {
     (void)signal;
-    is_stopped = 1;
+    tg_pulse_end();
 }
 
 static void heed_signals(void)
@@ -307,6 +305,7 @@ static int run_rounds(struct dispatch *d, struct tg_error *err)
     for (;;) {
         size_t worker;
         char *answer;
+        bool is_stopped = tg_pulse_is_ending();
         if (is_stopped && !d->result->is_lost) {
             d->result->is_lost = true;
             snprintf(d->result->reason, sizeof d->result->reason, "stopped by a signal");
@@ -316,11 +315,10 @@ static int run_rounds(struct dispatch *d, struct tg_error *err)
         if (!tg_queue_is_out(d->queue)) break;
         show_progress(d, false);
         int heard = tg_crew_hear(d->crew, tg_now() + 1, &worker, &answer, err);
-        if (heard < 0 || look_after_workers(d, err) < 0) return -1;
-        if (heard == 0) continue;
-        int rc = take_answer(d, worker, answer, err);
-        free(answer);
-        if (rc < 0) return -1;
+        /* What was heard first: a run of one process hears nothing while its round goes on. */
+        int rc = heard > 0 ? take_answer(d, worker, answer, err) : heard;
+        if (heard > 0) free(answer);
+        if (rc < 0 || look_after_workers(d, err) < 0) return -1;
     }
     /* What is open while there is time is open for want of those that were lost. */
     if (tg_lease_lost_count(d->leases) && d->tally.decided < d->tally.required &&

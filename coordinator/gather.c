@@ -99,7 +99,7 @@ static int take_one(struct tg_crew *crew, size_t worker, const char *directory,
     if (there >= 0)
         return tg_fail(err, "'%s' of worker %zu is another than the one here", path, worker + 1);
     int rc = take_file(crew, worker, directory, name, part, err);
-    if (rc == 0) rc = tg_store_check_plan(part, run, err);
+    if (rc == 0 && tg_store_check_plan(part, run, err) < 0) rc = -1;
     if (rc == 0 && (tg_store_file_sync(part) < 0 || rename(part, path) < 0))
         rc = tg_fail(err, "%s", strerror(errno));
     if (rc == 0) return 1;

@@ -93,7 +93,8 @@ exec 9<>pipe
 check 'a coordinator that is stopped while it decides is lost' ends 1 deciding
 exec 9<&-
 check 'to its workers' grep -q 'error: the coordinator has said nothing for 3 s' deciding.err
-check 'so that another try decides' grep -q 'warning: try 1 of 3 was lost' deciding.err
+check 'so that the launch decides' grep -qE 'warning: try 1 of 3 was lost .* when all was measured$' deciding.err
+check 'and is no other try' test ! -e deciding/tries.json
 check 'on what was measured' test -s deciding/digests.json -a -z "$(ls deciding/worker-000?.2.h5 2>/dev/null)"
 check 'nothing is left running of that' alone deciding
 

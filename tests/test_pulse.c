@@ -39,11 +39,22 @@ static void who_waits_hears_whether_to_go_on(void **state)
     assert_int_equal(w.beats, 3);
 }
 
+/* Last: nothing takes it back. */
+static void an_end_that_was_asked_for_is_seen(void **state)
+{
+    (void)state;
+    assert_false(tg_pulse_is_ending());
+    tg_pulse_end();
+    assert_true(tg_pulse_is_ending());
+    assert_true(tg_pulse()); /* what is under way goes on */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(without_a_watcher_waiting_goes_on),
         cmocka_unit_test(who_waits_hears_whether_to_go_on),
+        cmocka_unit_test(an_end_that_was_asked_for_is_seen),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

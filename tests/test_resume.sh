@@ -84,6 +84,21 @@ check 'and once more' stops --resume stopped
 check 'it goes on' gives 0 "$TRITGATE" run --resume stopped
 check 'no process that was asked to end counts as crashed' says '^PASS  [^,]*$'
 
+# What another run holds, as a node of a name that no other has.
+held=/tmp/tritgate-$(id -u)-held$$-numa0.lock
+flock -F "$held" sleep 60 &
+holder=$!
+"$TRITGATE" run slow.json --host "held$$" --out held >/dev/null 2>held.err </dev/null &
+waiting=$!
+for _ in $(seq 200); do grep -q 'waiting for another run' held.err && break || sleep 0.05; done
+kill -TERM "$waiting"
+begun=$SECONDS
+wait "$waiting"
+check 'a run that waits for another ends when it is asked to' test $? = 4 -a $((SECONDS - begun)) -lt 20
+check 'and says so' grep -q 'was stopped before its round began; --resume [^;]* goes on$' held.err
+kill "$holder"
+rm -f "$held"
+
 ask brief '"stub_twice"' rounds_min=20 budget_s=0.001
 check 'a run whose budget is spent is open' gives 2 "$TRITGATE" run brief.json --out brief
 check 'and says what goes on' says '^evidence in (.*brief); to go on measuring: tritgate run --resume \1$'

@@ -200,7 +200,8 @@ static void wait_for(struct tg_worker *w, int held, int how)
     const struct timespec nap = {.tv_nsec = 100000000};
     struct tg_error why;
     if (w->wire) tg_wire_send(w->wire, 0, "{\"waits\":\"\"}", &why);
-    while (tg_pulse() && flock(held, how | LOCK_NB) < 0 && (errno == EWOULDBLOCK || errno == EINTR))
+    while (tg_pulse() && !tg_pulse_is_ending() && flock(held, how | LOCK_NB) < 0 &&
+           (errno == EWOULDBLOCK || errno == EINTR))
         nanosleep(&nap, NULL);
     if (w->wire) tg_wire_send(w->wire, 0, "{\"begun\":\"\"}", &why);
 }
@@ -320,7 +321,8 @@ static void look_at_library(const struct tg_worker *w, struct tg_measurement *m)
 
 static int give_up(struct tg_error *err)
 {
-    return tg_fail(err, "the coordinator is lost");
+    return tg_fail(err, tg_pulse_is_ending() ? "was stopped before its round began"
+                                             : "the coordinator is lost");
 }
 
 /* Has a round conducted and stored; *answer is what is said of it, to be freed. */
@@ -336,7 +338,8 @@ static int run_round(struct tg_worker *w, const char *message, char **answer, st
     struct holds holds;
     take(w, order.is_apart, &holds);
     double taken_s = tg_now(), waited_s = taken_s - begun_s;
-    int rc = tg_pulse() ? tg_conduct(&w->bench, &order, measurements, err) : give_up(err);
+    bool may_begin = tg_pulse() && !tg_pulse_is_ending();
+    int rc = may_begin ? tg_conduct(&w->bench, &order, measurements, err) : give_up(err);
     double took_s = tg_now() - taken_s;
     let_go(&holds);
     if (rc < 0) return -1;
