@@ -10,7 +10,9 @@
 #include "base/log.h"
 #include "coordinator/begin.h"
 #include "coordinator/command.h"
+#include "coordinator/join.h"
 #include "coordinator/launcher.h"
+#include "coordinator/report.h"
 #include "coordinator/run_directory.h"
 #include "coordinator/terminal.h"
 #include "worker/ulfm.h"
@@ -253,19 +255,32 @@ static bool is_begun(const struct launch *l)
 static bool is_sealed(const struct launch *l, int mark, bool was_there)
 {
     char path[sizeof l->directory + 32];
+    bool has_begun = mark == TG_MARK_BEGUN ||
+                     (mark == TG_STATUS_STOPPED && !l->wishes.resume && !was_there);
     snprintf(path, sizeof path, "%s/digests.json", l->directory);
-    return (mark == TG_MARK_BEGUN || (!l->wishes.resume && !was_there)) && access(path, F_OK) == 0;
+    return has_begun && access(path, F_OK) == 0;
 }
 
-/* Decides a run that has all its rows, without another try to measure. */
-static int decide(struct launch *l)
+/* Decides a run that has all its rows as the run would have, and writes its reports. */
+static int decide(struct launch *l, struct tg_error *err)
 {
-    char name[] = "tritgate gate", option[] = "--json", json[4096];
-    char *argv[] = {name, l->directory, NULL, json, NULL};
-    if (!l->wishes.json) return tg_command_gate(2, argv);
-    argv[2] = option;
-    snprintf(json, sizeof json, "%s", l->wishes.json);
-    return tg_command_gate(4, argv);
+    const char *directories[] = {l->directory};
+    struct tg_run run;
+    struct tg_plan plan;
+    struct tg_decision decision;
+    int status = TG_STATUS_STOPPED;
+    if (tg_join_open(directories, 1, NULL, &run, &plan, err) < 0) return status;
+    if (tg_gate_decide(&plan, &run, &decision, err) == 0) {
+        if (tg_report_write_all(l->directory, &plan, &decision, err) == 0 &&
+            tg_run_directory_copy_receipt(l->wishes.json, &plan, &decision, err) == 0)
+            status = tg_gate_status(&decision);
+        tg_report_find("terminal")->write(stdout, &plan, &decision);
+        printf("evidence in %s\n", l->directory);
+        tg_gate_release(&decision);
+    }
+    tg_plan_release(&plan);
+    tg_store_release(&run);
+    return status;
 }
 
 /* Tries until one has come to its end. Returns the exit status. */
@@ -290,7 +305,7 @@ static int launch(struct launch *l, struct tg_error *err)
         if (is_sealed(l, launched.mark, was_there)) {
             tg_log(TG_WARN, "try %d of %g was lost (mpirun ended with %s) when all was measured", i,
                    o->tries, launched.how);
-            return decide(l);
+            return decide(l, err);
         }
         /* What could not even begin, since a node is away, may be able to somewhat later. */
         each.wait_s = launched.mark == TG_MARK_NONE ? o->patience_s : 0;

@@ -70,8 +70,8 @@ int tg_store_read(const char *directory, struct tg_run *run, struct tg_error *er
 void tg_store_release(struct tg_run *run);
 
 /*
- * Whether a worker's file is of what was asked: 0 if it is, 1 if a kill left too little of it to
- * tell (tg_store_read leaves such out, and names them), -1 if it is of another run.
+ * Whether a worker's file is of what was asked: 0 if it is, 1 if a kill left it so that HDF5 cannot
+ * open it (tg_store_read leaves it out, and names it), -1 if it is of another run.
  */
 int tg_store_check_plan(const char *path, const struct tg_store_plan *plan, struct tg_error *err);
 

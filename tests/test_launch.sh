@@ -17,7 +17,7 @@ begin() {
     shift
     setsid "$TRITGATE" launch "$@" >"$run.out" 2>"$run.err" </dev/null 9<&- &
     launcher=$!
-    for _ in $(seq 200); do
+    for _ in $(seq 600); do
         [[ -s $run/worker-0001.1.h5 || -s $run/worker-0002.1.h5 ]] && return 0
         sleep 0.05
     done
@@ -87,6 +87,7 @@ exec 9<&-
 for _ in $(seq 600); do [[ -s deciding/receipt.json ]] && break || sleep 0.05; done
 victim=$(rank 0)
 kill -STOP "$victim"
+rm deciding/report.md deciding/receipt.json
 for _ in $(seq 1200); do kill -0 "$victim" 2>/dev/null && sleep 0.05 || break; done
 kill -9 "$victim" 2>/dev/null # nobody else did
 exec 9<>pipe
@@ -95,6 +96,7 @@ exec 9<&-
 check 'to its workers' grep -q 'error: the coordinator has said nothing for 3 s' deciding.err
 check 'so that the launch decides' grep -qE 'warning: try 1 of 3 was lost .* when all was measured$' deciding.err
 check 'and is no other try' test ! -e deciding/tries.json
+check 'and reports are written' test -s deciding/report.md -a -s deciding/receipt.json
 check 'on what was measured' test -s deciding/digests.json -a -z "$(ls deciding/worker-000?.2.h5 2>/dev/null)"
 check 'nothing is left running of that' alone deciding
 

@@ -29,7 +29,7 @@ start() {
     setsid mpirun "$@" >"$run.out" 2>"$run.err" </dev/null &
     launcher=$!
     launchers+=("$launcher")
-    for _ in $(seq 200); do
+    for _ in $(seq 600); do
         if (($(rows "$run") >= 4)); then return 0; fi
         sleep 0.05
     done

@@ -197,7 +197,7 @@ static int open_store(struct tg_worker *w, struct tg_error *err)
 /* Waits for a lock as long as the coordinator does. */
 static void wait_for(struct tg_worker *w, int held, int how)
 {
-    const struct timespec nap = {.tv_nsec = 100000000};
+    const struct timespec nap = {.tv_nsec = 10000000}; /* the other lets go of it between rounds */
     struct tg_error why;
     if (w->wire) tg_wire_send(w->wire, 0, "{\"waits\":\"\"}", &why);
     while (tg_pulse() && !tg_pulse_is_ending() && flock(held, how | LOCK_NB) < 0 &&
