@@ -21,7 +21,8 @@
 #include "results/digest.h"
 #include "worker/library.h"
 
-#define PROGRAM "/proc/self/exe" /* as it was started, also where its file was replaced since */
+#define PROGRAM             "/proc/self/exe" /* as it was started, also where its file was replaced since */
+#define LAUNCHED_PATIENCE_S 20.0
 
 /* Has every worker say what it can do with the libraries. */
 static int hear_announcements(struct tg_work *w, struct tg_error *err)
@@ -266,7 +267,10 @@ static int ask_once_more(const struct tg_work *w, struct tg_retry *retry, struct
     return rc;
 }
 
-/* Rows that earlier attempts left on nodes with file systems of their own. */
+/*
+ * Rows that earlier attempts left on nodes with file systems of their own. Where they cannot be had
+ * others may be measured, but the run is not whole.
+ */
 static int bring_rows(struct tg_work *w, struct tg_error *err)
 {
     size_t count;
@@ -274,7 +278,7 @@ static int bring_rows(struct tg_work *w, struct tg_error *err)
     const struct tg_store_plan asked = {w->run.matrix, w->run.policy, w->run.plan};
     if (w->run.is_sealed) return 0; /* it has all */
     if (tg_gather(w->crew, w->directory, &asked, &count, &why) < 0)
-        tg_log(TG_WARN, "%s; it is left out", why.text);
+        snprintf(w->missing, sizeof w->missing, "%.599s", why.text);
     if (count == 0) return 0;
     tg_store_release(&w->run);
     return tg_store_read(w->directory, &w->run, err);
@@ -320,7 +324,8 @@ static int read_again(struct tg_work *w, struct tg_retry *retry, struct tg_error
     if (tg_run_directory_can_write(o->json, err) < 0) return -1;
     if (!realpath(o->resume, w->directory))
         return tg_fail(err, "cannot read run '%s': %s", o->resume, strerror(errno));
-    if (tg_run_directory_lock(w->directory, err) < 0) return -1;
+    /* Of a try that was lost the first rank may still be ending, on another host. */
+    if (tg_run_directory_lock(w->directory, o->mark ? LAUNCHED_PATIENCE_S : 0, err) < 0) return -1;
     if (tg_store_read(w->directory, &w->run, err) < 0 || ask_guard(w, err) < 0) return -1;
     if (tg_plan_make(w->run.matrix, "matrix.json", w->run.policy, w->run.plan, &w->plan, err) < 0 ||
         tg_run_directory_accept(NULL, &w->run, &w->plan, err) < 0)
@@ -345,9 +350,9 @@ int tg_begin_again(struct tg_work *w, struct tg_error *err)
     if (hear_announcements(w, err) < 0 || check_files(w, err) < 0) return -1;
     if (w->wishes->budget_s > 0) w->plan.asked.budget_s = w->wishes->budget_s;
     if (bring_rows(w, err) < 0) return -1;
-    if (tg_run_directory_attempt(w->directory, &w->run, &w->attempt, err) < 0) return -1;
-    retry.attempt = w->attempt;
-    return tg_run_directory_add_try(w->directory, &w->run, &retry, err);
+    if (tg_run_directory_go_on(w->directory, &w->run, &retry, err) < 0) return -1;
+    w->attempt = retry.attempt;
+    return 0;
 }
 
 int tg_begin_check(const struct tg_wishes *wishes, struct tg_error *err)

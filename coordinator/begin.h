@@ -47,6 +47,7 @@ struct tg_work {
     bool is_idle;               /* nothing that can be measured was changed */
     struct tg_guard_word guard; /* what the flow's guard says, if it stops the run; else empty */
     bool only_checks;           /* nothing is to be made */
+    char missing[600];          /* rows of earlier attempts that may be on nodes, and why; or "" */
 };
 
 /*

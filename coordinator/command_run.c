@@ -261,6 +261,14 @@ static int look_for_rows(const struct tg_work *w, bool has_ranks, const size_t *
     return rc;
 }
 
+static void add_loss(struct tg_dispatched *dispatched, const char *why)
+{
+    size_t length = strlen(dispatched->reason); /* of what came first */
+    dispatched->is_lost = true;
+    snprintf(dispatched->reason + length, sizeof dispatched->reason - length, "%s%.400s",
+             length ? "; " : "", why);
+}
+
 /* The workers' files, where they wrote them elsewhere. */
 static void gather(struct tg_work *w, bool has_ranks, struct tg_dispatched *dispatched)
 {
@@ -270,11 +278,8 @@ static void gather(struct tg_work *w, bool has_ranks, struct tg_dispatched *disp
     int rc = tg_gather(w->crew, w->directory, &asked, &count, &why);
     if (count) tg_log(TG_INFO, "%zu file%s brought here", count, count == 1 ? "" : "s");
     if (rc == 0) rc = look_for_rows(w, has_ranks, dispatched->rows, &why);
-    if (rc == 0) return;
-    size_t length = strlen(dispatched->reason); /* of what came first */
-    dispatched->is_lost = true;
-    snprintf(dispatched->reason + length, sizeof dispatched->reason - length, "%s%.400s",
-             length ? "; " : "", why.text);
+    if (rc < 0) add_loss(dispatched, why.text);
+    if (*w->missing) add_loss(dispatched, w->missing);
 }
 
 static bool has_dead(const struct tg_work *w)

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "results/digest.h"
 #include "results/store_file.h"
 #include "worker/parcel.h"
@@ -84,27 +85,30 @@ static double bytes_there(const char *path)
     return rc < 0 ? -1 : (double)is.st_size;
 }
 
-/* A file that a worker tells of. Returns 1 if it came, 0 if it was there. */
+/* A file that a worker tells of. Returns 1 if it came, 0 if it was there or is of another run. */
 static int take_one(struct tg_crew *crew, size_t worker, const char *directory,
                     const struct tg_json *told, const struct tg_store_plan *run,
                     struct tg_error *err)
 {
     char path[4096 + 300], part[4096 + 310];
+    struct tg_error why;
     const char *name = tg_json_text(tg_json_get(told, "name"));
     if (!tg_parcel_is_name(name)) return tg_fail(err, "no worker has a file '%s'", name);
     snprintf(path, sizeof path, "%s/%s", directory, name);
     snprintf(part, sizeof part, "%s.part", path);
     double there = bytes_there(path);
     if (there == tg_json_number(tg_json_get(told, "bytes"))) return 0;
-    if (there >= 0)
-        return tg_fail(err, "'%s' of worker %zu is another than the one here", path, worker + 1);
-    int rc = take_file(crew, worker, directory, name, part, err);
-    if (rc == 0 && tg_store_check_plan(part, run, err) < 0) rc = -1;
-    if (rc == 0 && (tg_store_file_sync(part) < 0 || rename(part, path) < 0))
+    int rc = take_file(crew, worker, directory, name, part, err), came = 1;
+    if (rc == 0 && tg_store_check_plan(part, run, &why) < 0) {
+        tg_log(TG_WARN, "'%s' of worker %zu is left out: %s", path, worker + 1, why.text);
+        came = 0;
+    } else if (rc == 0 && there >= 0) {
+        rc = tg_fail(err, "it is another than the one here");
+    } else if (rc == 0 && (tg_store_file_sync(part) < 0 || rename(part, path) < 0)) {
         rc = tg_fail(err, "%s", strerror(errno));
-    if (rc == 0) return 1;
-    remove(part);
-    return tg_fail_in(err, "cannot bring '%s' from worker %zu", path, worker + 1);
+    }
+    if (rc < 0 || !came) remove(part);
+    return rc == 0 ? came : tg_fail_in(err, "cannot bring '%s' from worker %zu", path, worker + 1);
 }
 
 static int take_all(struct tg_crew *crew, size_t worker, const char *message, const char *directory,

@@ -22,6 +22,7 @@
 /*
  * Brings what `directory` lacks of the files of this run's workers, and sets *count to how many
  * came. What one worker cannot give keeps no other from giving: the last such failure is returned.
+ * A file of another run, which a node may have kept by the same path, is left out with a warning.
  * A worker that is lost is not asked, and is such a failure: what it wrote may be elsewhere, and it
  * may wake and leave in order before the run is sealed. Nor is one that is dead, which is none:
  * what it told of is looked for before that.

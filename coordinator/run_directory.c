@@ -13,20 +13,40 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "coordinator/report.h"
+
+#define LOCK_LOOK_US 50000 /* between two looks at a lock that another process has */
+
+/* A file of the run on its way: it is written beside its place, and then put there. */
+struct text_file {
+    char path[4096 + 64], beside[4096 + 80];
+};
+
+static int write_beside(const char *directory, const char *name, const char *text,
+                        struct text_file *file, struct tg_error *err)
+{
+    snprintf(file->path, sizeof file->path, "%s/%s", directory, name);
+    snprintf(file->beside, sizeof file->beside, "%s.new", file->path);
+    FILE *f = fopen(file->beside, "w");
+    int good = f && fputs(text, f) >= 0 && fflush(f) == 0 && fsync(fileno(f)) == 0;
+    if (f && fclose(f) != 0) good = 0;
+    return good ? 0 : tg_fail(err, "cannot write '%s': %s", file->path, strerror(errno));
+}
+
+static int put_in_place(const struct text_file *file, struct tg_error *err)
+{
+    if (rename(file->beside, file->path) == 0) return 0;
+    return tg_fail(err, "cannot write '%s': %s", file->path, strerror(errno));
+}
 
 /* Whole, or not at all, also where the machine stops. */
 static int write_text(const char *directory, const char *name, const char *text,
                       struct tg_error *err)
 {
-    char path[4096 + 64], beside[4096 + 80];
-    snprintf(path, sizeof path, "%s/%s", directory, name);
-    snprintf(beside, sizeof beside, "%s.new", path);
-    FILE *f = fopen(beside, "w");
-    int good = f && fputs(text, f) >= 0 && fflush(f) == 0 && fsync(fileno(f)) == 0;
-    if (f && fclose(f) != 0) good = 0;
-    if (good && rename(beside, path) == 0) return 0;
-    return tg_fail(err, "cannot write '%s': %s", path, strerror(errno));
+    struct text_file file;
+    if (write_beside(directory, name, text, &file, err) < 0) return -1;
+    return put_in_place(&file, err);
 }
 
 int tg_run_directory_date(int number, char *path, size_t size, struct tg_error *err)
@@ -78,7 +98,7 @@ int tg_run_directory_make(const char *wanted, const struct tg_run *texts, char *
     if (!resolved) return tg_fail(err, "cannot find '%s': %s", made, strerror(errno));
     snprintf(path, size, "%s", resolved);
     free(resolved);
-    if (tg_run_directory_lock(path, err) < 0) return -1;
+    if (tg_run_directory_lock(path, 0, err) < 0) return -1;
     if (texts->acceptance && write_text(path, "acceptance.json", texts->acceptance, err) < 0)
         return -1;
     if (write_text(path, "matrix.json", texts->matrix, err) < 0 ||
@@ -106,12 +126,15 @@ char *tg_run_directory_word(const char *directory, char *out, size_t size)
     return out;
 }
 
-int tg_run_directory_lock(const char *path, struct tg_error *err)
+int tg_run_directory_lock(const char *path, double patience_s, struct tg_error *err)
 {
-    int directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), why;
     if (directory < 0) return tg_fail(err, "cannot read run '%s': %s", path, strerror(errno));
-    if (flock(directory, LOCK_EX | LOCK_NB) == 0) return 0; /* held until the process ends */
-    int why = errno;
+    const double end_s = tg_now() + patience_s;
+    do {
+        if (flock(directory, LOCK_EX | LOCK_NB) == 0) return 0; /* held until the process ends */
+        why = errno;
+    } while (why == EWOULDBLOCK && tg_now() < end_s && usleep(LOCK_LOOK_US) == 0);
     close(directory);
     return why == EWOULDBLOCK ? tg_fail(err, "run '%s' is still going on", path) : 0;
 }
@@ -129,10 +152,10 @@ static int last_try(const struct tg_run *run, long long *last, struct tg_error *
     return 0;
 }
 
-int tg_run_directory_attempt(const char *path, const struct tg_run *run, int64_t *attempt,
-                             struct tg_error *err)
+/* One more than any worker file and any try has. */
+static int next_attempt(const char *path, const struct tg_run *run, int64_t *attempt,
+                        struct tg_error *err)
 {
-    char name[4096 + 64];
     long long rank, last, number;
     if (last_try(run, &last, err) < 0) return -1;
     DIR *directory = opendir(path);
@@ -141,24 +164,33 @@ int tg_run_directory_attempt(const char *path, const struct tg_run *run, int64_t
         if (sscanf(e->d_name, "worker-%lld.%lld.h5", &rank, &number) == 2 && number > last)
             last = number;
     closedir(directory);
-    snprintf(name, sizeof name, "%s/digests.json", path);
-    if (remove(name) < 0 && errno != ENOENT)
-        return tg_fail(err, "cannot write '%s': %s", name, strerror(errno));
-    /* What was decided before is not what will be. */
-    for (size_t i = 0; i < tg_report_count(); i++) {
-        snprintf(name, sizeof name, "%s/%s", path, tg_report_at(i)->file);
-        if (*tg_report_at(i)->file) remove(name);
-    }
     *attempt = last + 1;
     return 0;
 }
 
-int tg_run_directory_add_try(const char *path, const struct tg_run *run,
-                             const struct tg_retry *retry, struct tg_error *err)
+/* What was decided before is not what will be. */
+static int break_seal(const char *path, struct tg_error *err)
 {
+    char name[4096 + 64];
+    snprintf(name, sizeof name, "%s/digests.json", path);
+    if (remove(name) < 0 && errno != ENOENT)
+        return tg_fail(err, "cannot write '%s': %s", name, strerror(errno));
+    for (size_t i = 0; i < tg_report_count(); i++) {
+        snprintf(name, sizeof name, "%s/%s", path, tg_report_at(i)->file);
+        if (*tg_report_at(i)->file) remove(name);
+    }
+    return 0;
+}
+
+int tg_run_directory_go_on(const char *path, const struct tg_run *run, struct tg_retry *retry,
+                           struct tg_error *err)
+{
+    struct text_file file;
     struct tg_retry *list;
     size_t count;
-    if (tg_retry_read(run->tries, &list, &count, err) < 0) return -1;
+    if (next_attempt(path, run, &retry->attempt, err) < 0 ||
+        tg_retry_read(run->tries, &list, &count, err) < 0)
+        return -1;
     struct tg_retry *grown = realloc(list, (count + 1) * sizeof *grown);
     if (!grown) {
         free(list);
@@ -166,9 +198,12 @@ int tg_run_directory_add_try(const char *path, const struct tg_run *run,
     }
     grown[count] = *retry;
     char *text = tg_retry_text(grown, count + 1);
-    int rc = write_text(path, "tries.json", text, err);
-    free(text);
     free(grown);
+    /* The seal speaks for the list: where there is no room for a new one, both stay. */
+    int rc = write_beside(path, "tries.json", text, &file, err);
+    if (rc == 0) rc = break_seal(path, err);
+    if (rc == 0) rc = put_in_place(&file, err);
+    free(text);
     return rc;
 }
 

@@ -31,19 +31,19 @@ int tg_run_directory_make(const char *wanted, const struct tg_run *texts, char *
 /* A directory as a word of a shell's line, to be pasted: in quotes where it must be. */
 char *tg_run_directory_word(const char *directory, char *out, size_t size);
 
-/* Keeps other coordinators off the directory until this process ends; fails if one is at work. */
-int tg_run_directory_lock(const char *path, struct tg_error *err);
+/*
+ * Keeps other coordinators off the directory until this process ends; fails if one is at work, and
+ * still is after patience_s.
+ */
+int tg_run_directory_lock(const char *path, double patience_s, struct tg_error *err);
 
 /*
- * The number of the next attempt: one more than any worker file has. Breaks the seal and removes
- * the reports, if any.
+ * Makes the directory ready for one attempt more: sets its number, which is one more than any
+ * worker file has, adds it with its reason to tries.json, whose text of before `run` has, breaks
+ * the seal and removes the reports, if any. A full disk leaves all as it was.
  */
-int tg_run_directory_attempt(const char *path, const struct tg_run *run, int64_t *attempt,
-                             struct tg_error *err);
-
-/* Adds to tries.json, whose text of before the run has, why one attempt more is made. */
-int tg_run_directory_add_try(const char *path, const struct tg_run *run,
-                             const struct tg_retry *retry, struct tg_error *err);
+int tg_run_directory_go_on(const char *path, const struct tg_run *run, struct tg_retry *retry,
+                           struct tg_error *err);
 
 /* Fails if `file` (NULL: none) cannot be written; before anything is measured. */
 int tg_run_directory_can_write(const char *file, struct tg_error *err);

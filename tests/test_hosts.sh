@@ -88,7 +88,14 @@ rm nodeb/killed/*.json
 head -c 1000 "$(files nodeb/killed | head -n 1)" >nodeb/killed/worker-0009.1.h5 # of one that a kill left so
 check 'a run that is killed leaves rows where they were written' test "$before" -ge 2
 check 'and none at the coordinator' bash -c '! compgen -G "nodea/killed/worker-*.h5"'
+cp shared/worker-0003.1.h5 nodeb/killed/worker-0007.1.h5 # of another run that had this folder
+ln -s /proc/self/mem nodeb/killed/worker-0008.1.h5       # which nobody can read
+check 'what a host cannot give leaves the run open' gives 4 farm_of "$TRITGATE" --resume own/killed
+check 'by name' grep -q "error: cannot bring '.*worker-0008.1.h5' from worker [34]: .*Input/output error" err
+check 'though all is measured' says '^INCONCLUSIVE '
+rm nodeb/killed/worker-0008.1.h5
 check 'it goes on' gives 0 farm_of "$TRITGATE" --resume own/killed
+check 'without what is of another run' grep -q "warning: '.*worker-0007.1.h5' of worker [34] is left out: " err
 check 'with those rows, as they are' bash -c 'for file in nodeb/killed/worker-000[129].1.h5; do
     cmp "$file" "nodea/killed/${file##*/}" || exit; done'
 check 'and more' test "$(rows nodea/killed)" -gt "$before"

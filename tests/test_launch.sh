@@ -76,6 +76,7 @@ kill -TERM "$launcher" # a script has what it leaves behind ignore SIGINT
 check 'who interrupts it ends it' ends 4 interrupted
 check 'and is told how to go on' grep -q 'error: stopped by a signal; --resume .*interrupted goes on' interrupted.err
 check 'nothing is left running then' alone interrupted
+flock interrupted sleep 3 & # as a first rank on another host that is still ending
 check 'which can be done' gives 0 "$TRITGATE" launch -n 2 -- run --resume interrupted
 
 # It decides as long as nobody reads its receipt (it is read when it sees whether it can write): all

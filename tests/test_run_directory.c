@@ -155,29 +155,56 @@ static void a_run_without_a_name_is_named_for_its_date(void **state)
     free(asked.plan);
 }
 
+static int64_t next_attempt(const struct tg_run *before)
+{
+    struct tg_error err;
+    struct tg_retry retry = {.kind = TG_TRY_ENDED, .reason = "why"};
+    if (tg_run_directory_go_on(run_directory, before, &retry, &err) < 0) fail_msg("%s", err.text);
+    return retry.attempt;
+}
+
 static void the_next_attempt_is_after_the_last_of_any_worker(void **state)
 {
     (void)state;
-    int64_t attempt = 0;
     struct tg_error err;
     struct tg_run before = {0};
-    assert_int_equal(tg_run_directory_attempt(run_directory, &before, &attempt, &err), -1);
+    struct tg_retry retry = {.kind = TG_TRY_ENDED, .reason = "why"};
+    assert_int_equal(tg_run_directory_go_on(run_directory, &before, &retry, &err), -1);
     assert_int_equal(mkdir(run_directory, 0777), 0);
-    assert_int_equal(tg_run_directory_attempt(run_directory, &before, &attempt, &err), 0);
-    assert_int_equal(attempt, 2); /* the first may have left its files on other nodes */
+    assert_int_equal(next_attempt(&before), 2); /* the first may have left files on other nodes */
     run_write("worker-0001.3.h5", "", 0);
     run_write("worker-0002.11.h5", "", 0);
     run_write("worker-0003.2.h5", "", 0);
     run_write("digests.json", "{}", 2);
-    assert_int_equal(tg_run_directory_attempt(run_directory, &before, &attempt, &err), 0);
-    assert_int_equal(attempt, 12);
+    assert_int_equal(next_attempt(&before), 12);
     assert_int_equal(access(run_path("digests.json"), F_OK), -1); /* the seal is broken */
     /* Files of the last attempt that are on other hosts have its number, too. */
     const struct tg_retry tries[] = {{.attempt = 15, .kind = TG_TRY_ENDED, .reason = "x"}};
     before.tries = tg_retry_text(tries, 1);
-    assert_int_equal(tg_run_directory_attempt(run_directory, &before, &attempt, &err), 0);
-    assert_int_equal(attempt, 16);
+    assert_int_equal(next_attempt(&before), 16);
     free(before.tries);
+}
+
+/* As where the disk is full: a list that cannot be written leaves what it would have replaced. */
+static void a_seal_is_not_broken_by_an_attempt_that_cannot_be_written(void **state)
+{
+    (void)state;
+    struct tg_error err;
+    struct tg_run before = {0};
+    struct tg_retry retry = {.kind = TG_TRY_ENDED, .reason = "why"};
+    assert_int_equal(mkdir(run_directory, 0777), 0);
+    assert_int_equal(mkdir(run_path("tries.json.new"), 0777), 0);
+    run_write("digests.json", "{}", 2);
+    run_write("report.md", "", 0);
+    assert_int_equal(tg_run_directory_go_on(run_directory, &before, &retry, &err), -1);
+    assert_non_null(strstr(err.text, "tries.json': "));
+    assert_int_equal(access(run_path("digests.json"), F_OK), 0);
+    assert_int_equal(access(run_path("report.md"), F_OK), 0);
+    assert_int_equal(rmdir(run_path("tries.json.new")), 0);
+    assert_int_equal(next_attempt(&before), 2);
+    assert_int_equal(access(run_path("digests.json"), F_OK), -1);
+    assert_int_equal(access(run_path("report.md"), F_OK), -1);
+    assert_int_equal(access(run_path("tries.json"), F_OK), 0);
 }
 
 static void a_stored_run_is_decided_again_under_either_policy(void **state)
@@ -274,6 +301,7 @@ int main(void)
         cmocka_unit_test(a_directory_can_be_pasted),
         TEST(a_run_without_a_name_is_named_for_its_date),
         TEST(the_next_attempt_is_after_the_last_of_any_worker),
+        TEST(a_seal_is_not_broken_by_an_attempt_that_cannot_be_written),
         TEST(a_stored_run_is_decided_again_under_either_policy),
         TEST(an_older_receipt_does_not_stay),
         TEST(what_cannot_be_read_is_refused),
