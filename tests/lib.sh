@@ -76,14 +76,23 @@ ask() {
 }
 
 # library NAME OPTION...: the kernel library of a build of its own in the folder NAME, with these
-# options of CMake. What this build compiled by the same command is taken from it: ninja sees that.
+# options of CMake; of the source in $from, if that is set. What this build compiled by the same
+# command is taken from it: ninja sees that.
 library() {
     local objects=CMakeFiles/kernel-objects.dir
     mkdir -p "$1/CMakeFiles" && cp -pr "$TG_BUILD/$objects" "$1/CMakeFiles/" &&
         cp -p "$TG_BUILD/.ninja_deps" "$1/" &&
         grep -e '^#' -e "$objects" "$TG_BUILD/.ninja_log" >"$1/.ninja_log"
-    cmake -S "$TG_SOURCE" -B "$1" -G Ninja -DTRITGATE_STUBS=ON -DBUILD_TESTING=OFF \
+    cmake -S "${from:-$TG_SOURCE}" -B "$1" -G Ninja -DTRITGATE_STUBS=ON -DBUILD_TESTING=OFF \
         -DTRITGATE_CUDA=OFF "${@:2}" && cmake --build "$1" --target tritgate-kernels
+}
+
+# few NAME: the source as it is here, without what was built or measured, and of the kernels only
+# those that a compiler has soon done, or is not given.
+few() {
+    mkdir "$1" && tar -C "$TG_SOURCE" --exclude=./build --exclude=./runs --exclude=./.git -cf - . |
+        tar -C "$1" -xf - &&
+        sed -i -E '/^KERNEL/{/, (SCALAR|CUDA|STUB|STUB_WIDE), |, product, i2s, /!d}' "$1/kernels/kernels.def"
 }
 
 # Whether the MPI of the build goes on without a rank that died.

@@ -67,7 +67,8 @@ echo "$shadow" >aa.json
 check 'A/A is said to be A/A' gives 0 "$TRITGATE" run "$quick" --policy aa.json --base same.so --same --out aa
 check 'first' bash -c 'head -n 1 "$1" | grep -qx "A/A: base and head are the same file"' - out
 
-check 'a debug library is built' library debug -DCMAKE_BUILD_TYPE=Debug
+few source
+from=$PWD/source check 'a debug library is built' library debug -DCMAKE_BUILD_TYPE=Debug
 check 'a slow library is built' library slow -DCMAKE_BUILD_TYPE=Release -DTRITGATE_INJECT_SLOWDOWN=300
 sed 's/"budget_s": 20/"budget_s": 20, "require_release": true/' "$data/quick_policy.json" >release.json
 check 'a debug build is never passed where a release is required' gives 2 \
