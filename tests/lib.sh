@@ -92,7 +92,8 @@ library() {
 few() {
     mkdir "$1" && tar -C "$TG_SOURCE" --exclude=./build --exclude=./runs --exclude=./.git -cf - . |
         tar -C "$1" -xf - &&
-        sed -i -E '/^KERNEL/{/, (SCALAR|CUDA|STUB|STUB_WIDE), |, product, i2s, /!d}' "$1/kernels/kernels.def"
+        sed -i -E '/^KERNEL/{/, (SCALAR|CUDA|STUB|STUB_WIDE), |, product, i2s, /!d}' \
+            "$1/kernels/kernels.def"
 }
 
 # Whether the MPI of the build goes on without a rank that died.

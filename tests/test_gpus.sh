@@ -96,6 +96,18 @@ END
     check "on one core, with beside_gpu=$beside" test "$(wc -l <"cores$beside")" = 1
 done
 check 'which the ranks may use, too' says '"shared_core":1'
+# But not beside those of a run that has the node, or the memory domain, for itself.
+for part in node numa0-gpus; do
+    flock -F "/tmp/tritgate-$(id -u)-apart$$-$part.lock" sleep 60 &
+    holder=$!
+    "$TRITGATE" run beside.json --host "apart$$" --out "apart-$part" >/dev/null 2>apart.err </dev/null &
+    waiting=$!
+    for _ in $(seq 100); do grep -q 'waiting for' apart.err && break || sleep 0.05; done
+    check "it waits for another run ($part)" grep -q "waiting for another run on $part\$" apart.err
+    kill "$holder"
+    check "and then goes on ($part)" wait "$waiting"
+done
+rm -f /tmp/tritgate-"$(id -u)-apart$$"-*.lock
 if (($(nproc) > 1)); then
     check 'and which is another' bash -c '! diff cores0 cores1'
 fi

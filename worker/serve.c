@@ -237,9 +237,21 @@ struct holds {
 };
 
 /*
+ * What is timed on GPUs of a memory domain and what is timed on its cores, of runs that may not be
+ * beside each other: shared by the former, for itself for the latter.
+ */
+static int lock_beside(struct tg_worker *w, int how)
+{
+    char name[TG_TEXT_SIZE + 8];
+    snprintf(name, sizeof name, "%s-gpus", w->bench.place.shares[TG_EXCLUSIVE_MEMORY]);
+    return lock(w, name, how);
+}
+
+/*
  * Takes what a round has for itself: its GPU; and its part of the node, within others that may hold
- * other parts. Of cores each is held, since other runs may have dealt them otherwise, within each
- * cache that they see. All take them in the same order, from the node down to cores in rising
+ * other parts. What is apart has no part, but keeps off a node or a memory domain that another run
+ * has for itself. Of cores each is held, since other runs may have dealt them otherwise, within
+ * each cache that they see. All take them in the same order, from the node down to cores in rising
  * order. What has the name of what it is in, as a cache that is not known has, is held once: a
  * second lock would wait for the first.
  */
@@ -248,12 +260,18 @@ static void take(struct tg_worker *w, bool is_apart, struct holds *holds)
     const struct tg_place *place = &w->bench.place;
     holds->count = 0;
     if (*own_gpu(w)) holds->descriptors[holds->count++] = lock(w, own_gpu(w), LOCK_EX);
-    if (is_apart) return;
+    if (is_apart) {
+        holds->descriptors[holds->count++] = lock(w, place->shares[TG_EXCLUSIVE_NODE], LOCK_SH);
+        holds->descriptors[holds->count++] = lock_beside(w, LOCK_SH);
+        return;
+    }
     for (int i = 0; i <= (int)place->exclusive && i < TG_EXCLUSIVE_CORE; i++) {
         bool is_own = i == (int)place->exclusive;
         if (!is_own && strcmp(place->shares[i], place->shares[i + 1]) == 0) continue;
         holds->descriptors[holds->count++] = lock(w, place->shares[i], is_own ? LOCK_EX : LOCK_SH);
     }
+    if (place->exclusive == TG_EXCLUSIVE_MEMORY && !w->bench.limits.beside_gpu)
+        holds->descriptors[holds->count++] = lock_beside(w, LOCK_EX);
     if (place->exclusive != TG_EXCLUSIVE_CORE) return;
     char name[32];
     for (int i = 1; i < place->core_count; i++) {
