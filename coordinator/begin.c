@@ -21,7 +21,8 @@
 #include "results/digest.h"
 #include "worker/library.h"
 
-#define PROGRAM             "/proc/self/exe" /* as it was started, also where its file was replaced since */
+#define PROGRAM "/proc/self/exe" /* as it was started, also where its file was replaced since */
+
 #define LAUNCHED_PATIENCE_S 20.0
 
 /* Has every worker say what it can do with the libraries. */
