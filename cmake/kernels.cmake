@@ -147,6 +147,10 @@ set_target_properties(kernel-objects PROPERTIES C_VISIBILITY_PRESET hidden
 # the same source must not differ in that.
 target_compile_options(kernel-objects PRIVATE $<$<COMPILE_LANGUAGE:C>:-falign-functions=64>
   "$<$<AND:$<COMPILE_LANGUAGE:C>,$<C_COMPILER_ID:GNU>>:-falign-loops=64;-falign-jumps=32>")
+if(TRITGATE_SANITIZE)
+  # Lines are enough: what a debugger wants of each vector is a quarter of the compiler's time.
+  target_compile_options(kernel-objects PRIVATE $<$<COMPILE_LANGUAGE:C>:-g1>)
+endif()
 
 add_library(kernels STATIC $<TARGET_OBJECTS:kernel-objects>)
 target_include_directories(kernels PUBLIC ${PROJECT_SOURCE_DIR})
