@@ -354,7 +354,7 @@ static int check_results(struct state *s, struct tg_measurement *m, struct tg_er
     return 0;
 }
 
-/* What the timed calls left must be what the check saw, bit for bit. */
+/* What the timed calls left must be what the check saw: bit for bit, or floats in their bound. */
 static void kernel_recheck(void *opaque, struct tg_measurement *m)
 {
     struct state *s = opaque;
