@@ -97,6 +97,19 @@ static void a_set_is_the_first_over_its_size_and_not_over_the_most(void **state)
     }
 }
 
+/* Matrices of a byte are as many as there are cache lines in what the set is to be over. */
+static void small_matrices_take_a_cache_line_each(void **state)
+{
+    (void)state;
+    const int64_t over = 1 << 20;
+    struct tg_operands o = set_of(over, 2 * over);
+    o.packed_bytes = 1;
+    open_from(&o, -1, true, false);
+    assert_int_equal(o.count, over / 64 + 1);
+    assert_true(o.mapped_bytes <= (size_t)over + 4 * 4096);
+    tg_operands_close(&o);
+}
+
 static void the_walk_is_the_seed_s_and_not_the_order_in_memory(void **state)
 {
     (void)state;
@@ -198,6 +211,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_set_is_the_first_over_its_size_and_not_over_the_most),
+        cmocka_unit_test(small_matrices_take_a_cache_line_each),
         cmocka_unit_test(the_walk_is_the_seed_s_and_not_the_order_in_memory),
         cmocka_unit_test(the_other_side_reads_what_the_maker_made),
         cmocka_unit_test(what_is_not_the_same_is_made_anew),

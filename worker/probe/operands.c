@@ -34,11 +34,15 @@ static int64_t activations_at(const struct tg_operands *o)
     return up_to(o->offset + stride(o) * o->count, PAGE) + o->offset;
 }
 
-/* How many matrices the set has: no fewer than two, or it would be none. */
+/*
+ * How many matrices the set has: no fewer than two, or it would be none. A matrix smaller than a
+ * cache line fills one all the same.
+ */
 static int64_t count_of(const struct tg_operands *o)
 {
     if (o->over_bytes <= 0) return 1;
-    int64_t wanted = o->over_bytes / o->packed_bytes + 1, most = o->most_bytes / o->packed_bytes;
+    int64_t each = o->packed_bytes > LINE ? o->packed_bytes : LINE;
+    int64_t wanted = o->over_bytes / each + 1, most = o->most_bytes / each;
     int64_t count = wanted < most ? wanted : most;
     return count < 2 ? 2 : count;
 }

@@ -32,7 +32,7 @@ int tg_upload_copy(struct tg_upload *u, const struct tg_upload_from *from, struc
     u->packed_bytes = from->packed_bytes;
     u->activation_bytes = from->activation_bytes;
     u->result_bytes = from->result_bytes;
-    u->count = from->over_bytes > 0 ? from->over_bytes / from->packed_bytes + 1 : 1;
+    u->count = from->over_bytes > 0 ? from->over_bytes / stride + 1 : 1;
     if (from->over_bytes > 0 && u->count < 2) u->count = 2;
     u->walk = calloc((size_t)u->count, sizeof *u->walk);
     if (!u->walk) return tg_fail(err, "out of memory");
