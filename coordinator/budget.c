@@ -184,6 +184,7 @@ char *tg_budget_say(const struct tg_plan *plan, char *out, size_t size)
                         "the budget of %.15g s cannot cover the least number of rounds, which "
                         "takes %.0f s: give `run` --budget %.0f or more",
                         budget_s, ceil(needed_s), ceil(tg_report_round(2 * needed_s, true)));
+    if (used < 0 || (size_t)used >= size) return out;
     if (load.longest_s > budget_s || split > (double)load.blocks)
         snprintf(out + used, size - (size_t)used, ", or fewer cells (--filter)");
     else

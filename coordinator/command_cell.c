@@ -119,7 +119,7 @@ static int run_by_hand(const struct options *o, struct tg_error *err)
     if (tg_seat_find(&here, &tg_place_alone, &seat, err) < 0) return TG_STATUS_USAGE;
     setup.core_count = seat.place.core_count;
     memcpy(setup.cores, seat.place.cores, sizeof setup.cores);
-    if (setup.cell.threads <= seat.place.core_count)
+    if (setup.cell.threads >= 1 && setup.cell.threads <= seat.place.core_count)
         setup.cache_bytes = seat.place.cache_bytes[setup.cell.threads - 1];
     struct tg_model_source models;
     struct tg_limits limits;

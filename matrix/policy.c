@@ -71,6 +71,10 @@ static int check_times(const struct tg_limits *l, struct tg_error *err)
                        "'warmup_min_s' must not be negative, and 'warmup_max_s' at least that");
     if (!(l->deadline_s > 0 && l->make_s > 0 && l->budget_s > 0))
         return tg_fail(err, "'deadline_s', 'make_s' and 'budget_s' must be above 0");
+    const double times[] = {l->round_s, l->warmup_max_s, l->deadline_s,
+                            l->make_s,  l->budget_s,     l->silence_s};
+    for (size_t i = 0; i < sizeof times / sizeof *times; i++)
+        if (!(times[i] < 1e9)) return tg_fail(err, "no limit in seconds may be 1e9 or more");
     /* Else a kernel in order would be called late, which fails. */
     if (!(l->deadline_s > l->warmup_max_s && l->deadline_s > l->round_s))
         return tg_fail(err, "'deadline_s' must be longer than 'warmup_max_s' and 'round_s'");
@@ -101,13 +105,14 @@ static int check_limits(const struct tg_limits *l, struct tg_error *err)
                             "at least 3, and 'rounds_last' not negative");
     if (l->quads_min < 1 || l->quads_max < l->quads_min || l->quads_max > 100000)
         return tg_fail(err, "'quads_min' must be at least 1, and 'quads_max' from that to 100000");
+    if (l->broken_most < 0) return tg_fail(err, "'broken_most' must not be negative");
     if (l->stream_bytes < 1) return tg_fail(err, "'stream_bytes' must be at least 1");
     const int64_t switches[] = {l->require_release, l->require_base, l->family_watch,
-                                l->family_fail, l->fail_fast};
+                                l->family_fail,     l->fail_fast,    l->beside_gpu};
     for (size_t i = 0; i < sizeof switches / sizeof *switches; i++)
         if (switches[i] / 2 || switches[i] < 0)
-            return tg_fail(err, "'require_release', 'require_base', 'family_watch', 'family_fail' "
-                                "and 'fail_fast' must be true or false");
+            return tg_fail(err, "'require_release', 'require_base', 'family_watch', 'family_fail', "
+                                "'fail_fast' and 'beside_gpu' must be true or false");
     return check_times(l, err) < 0 || check_exclusive(l, err) < 0 ? -1 : check_disturbances(l, err);
 }
 

@@ -54,6 +54,8 @@ static int read_values(const struct tg_json_file *file, const struct tg_json *li
         return tg_json_fail(file, list, err, "unknown axis '%s'", axis);
     if (tg_json_kind(list) != TG_JSON_ARRAY || tg_json_count(list) == 0)
         return tg_json_fail(file, list, err, "a list of at least one value is expected");
+    if (tg_json_count(list) > CELLS_MOST)
+        return tg_json_fail(file, list, err, "more than %u cells", CELLS_MOST);
     for (size_t i = 0; i < tg_json_count(list); i++) {
         const struct tg_json *value = tg_json_at(list, i);
         char number[32];

@@ -104,6 +104,22 @@ static void a_budget_that_cannot_cover_it_is_told(void **state)
     }
 }
 
+/* However little room there is for the sentence, nothing is written behind it. */
+static void a_sentence_ends_in_its_room(void **state)
+{
+    (void)state;
+    struct tg_plan plan;
+    char text[250];
+    make(9, 0, POLICY(""), apart, 1, false, &plan);
+    for (size_t size = 1; size <= 200; size++) {
+        memset(text, '#', sizeof text);
+        tg_budget_say(&plan, text, size);
+        assert_true(strlen(text) < size);
+        for (size_t i = size; i < sizeof text; i++) assert_int_equal(text[i], '#');
+    }
+    tg_plan_release(&plan);
+}
+
 static void a_part_is_split_further(void **state)
 {
     (void)state;
@@ -276,6 +292,7 @@ int main(void)
         cmocka_unit_test(what_can_be_run_takes_its_least_rounds),
         cmocka_unit_test(what_is_apart_waits_for_its_gpu),
         cmocka_unit_test(a_budget_that_cannot_cover_it_is_told),
+        cmocka_unit_test(a_sentence_ends_in_its_room),
         cmocka_unit_test(a_part_is_split_further),
         cmocka_unit_test(a_whole_model_takes_what_its_size_makes_it_take),
         cmocka_unit_test(a_first_round_compares_every_matrix_of_each_side),

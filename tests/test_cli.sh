@@ -57,6 +57,10 @@ check 'a meaning that is no text' refuses 'line 1: meaning: a line of text is ex
     run "$data/quick.json" --policy p.json
 json p.json "{\"tritgate_policy\":1,\"flow\":\"review\",\"limits\":{\"budget_s\":-1},\"rules\":[$rule]}"
 check 'negative budget in the policy' refuses "'budget_s' must be above 0" run "$data/quick.json" --policy p.json
+for threads in 0 -5 -9000000000000 -9223372036854775808; do
+    check "threads=$threads of a cell" refuses 'it is less than 1' "$TRITGATE" cell \
+        "probe=kernel kernel=i2s_scalar layer=64x256 threads=$threads"
+done
 check 'negative budget' refuses "unusable budget '-1'" run "$data/quick.json" --budget=-1
 check 'a filter that matches nothing' refuses "no cell of the matrix matches 'batch=3'" \
     run "$data/quick.json" --filter batch=3

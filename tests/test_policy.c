@@ -115,6 +115,14 @@ static void a_file_that_is_no_policy_is_refused(void **state)
     "'clock_share' and 'throttled_share' must be from 0 to below 1, and 'throttle_reasons' must "  \
     "not be negative"
 
+static void assert_limit(const char *limit, const char *why)
+{
+    char text[400], sentence[200];
+    snprintf(text, sizeof text, BEGIN "\n\"limits\": {%s}, " RULES "}", limit);
+    snprintf(sentence, sizeof sentence, "line 2: limits: %s", why);
+    assert_refused(text, sentence);
+}
+
 static void a_limit_out_of_its_range_is_refused(void **state)
 {
     (void)state;
@@ -156,24 +164,33 @@ static void a_limit_out_of_its_range_is_refused(void **state)
         {"\"budget_s\": -1", "'deadline_s', 'make_s' and 'budget_s' must be above 0"},
         {"\"round_s\": 60", "'deadline_s' must be longer than 'warmup_max_s' and 'round_s'"},
         {"\"deadline_s\": 1", "'deadline_s' must be longer than 'warmup_max_s' and 'round_s'"},
+        {"\"deadline_s\": 1e9", "no limit in seconds may be 1e9 or more"},
+        {"\"warmup_max_s\": 1e300, \"deadline_s\": 1e301",
+         "no limit in seconds may be 1e9 or more"},
+        {"\"broken_most\": -5", "'broken_most' must not be negative"},
+        {"\"beside_gpu\": 7", "'require_release', 'require_base', 'family_watch', 'family_fail', "
+                              "'fail_fast' and 'beside_gpu' must be true or false"},
         {"\"stream_bytes\": 0", "'stream_bytes' must be at least 1"},
-        {"\"exclusive\": \"socket\"", "'exclusive' must be node, memory, cache or core"},
-        {"\"exclusive\": \"\"", "'exclusive' must be node, memory, cache or core"},
-        {"\"exclusive\": \"node\", \"beside_gpu\": true",
-         "'beside_gpu' lets blocks share a node, 'exclusive' does not"},
     };
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        char text[400], sentence[200];
-        snprintf(text, sizeof text, BEGIN "\n\"limits\": {%s}, " RULES "}", rows[i][0]);
-        snprintf(sentence, sizeof sentence, "line 2: limits: %s", rows[i][1]);
-        assert_refused(text, sentence);
-    }
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) assert_limit(rows[i][0], rows[i][1]);
     assert_refused(BEGIN "\"limits\": {\n\"alpha\": 0.1}, " RULES "}",
                    "line 2: limits.alpha: unknown limit 'alpha'");
     assert_refused(BEGIN "\"limits\": {\"rounds_min\": 5.5}, " RULES "}",
                    "line 1: limits.rounds_min: a whole number is expected");
     assert_refused(BEGIN "\"limits\": {\"budget_s\": 1e999}, " RULES "}",
                    "line 1: limits.budget_s: number out of range");
+}
+
+static void what_blocks_may_not_share_is_a_word(void **state)
+{
+    (void)state;
+    static const char *const rows[][2] = {
+        {"\"exclusive\": \"socket\"", "'exclusive' must be node, memory, cache or core"},
+        {"\"exclusive\": \"\"", "'exclusive' must be node, memory, cache or core"},
+        {"\"exclusive\": \"node\", \"beside_gpu\": true",
+         "'beside_gpu' lets blocks share a node, 'exclusive' does not"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) assert_limit(rows[i][0], rows[i][1]);
 }
 
 /* Workers are placed by it, before anything else of the policy is known. */
@@ -424,6 +441,7 @@ int main(void)
         cmocka_unit_test(a_number_that_is_absent_is_none_and_never_0),
         cmocka_unit_test(a_file_that_is_no_policy_is_refused),
         cmocka_unit_test(a_limit_out_of_its_range_is_refused),
+        cmocka_unit_test(what_blocks_may_not_share_is_a_word),
         cmocka_unit_test(what_blocks_may_not_share_is_read_by_itself),
         cmocka_unit_test(a_rule_names_only_what_there_is),
         cmocka_unit_test(a_pair_has_two_different_sides_that_exist),

@@ -231,6 +231,24 @@ static void too_many_cells_are_refused(void **state)
     free(text);
 }
 
+/* Also in one list, before its values are compared with each other. */
+static void too_many_values_are_refused(void **state)
+{
+    (void)state;
+    const int count = 500000;
+    size_t size = 8 * (size_t)count + 200, used;
+    struct tg_spec spec;
+    struct tg_error err;
+    char *text = malloc(size);
+    assert_non_null(text);
+    used = (size_t)snprintf(text, size, HEAD "\"axes\": {" PROBE ", \"batch\": [1");
+    for (int i = 2; i <= count; i++) used += (size_t)snprintf(text + used, size - used, ",%d", i);
+    snprintf(text + used, size - used, "]}}");
+    assert_int_equal(parse(text, &spec, &err), -1);
+    assert_string_equal(err.text, "line 1: axes.batch: more than 20000 cells");
+    free(text);
+}
+
 static struct tg_policy policy_of(const char *rules)
 {
     char text[2000];
@@ -417,6 +435,7 @@ int main(void)
         cmocka_unit_test(the_policy_lies_beside_its_matrix),
         cmocka_unit_test(what_is_no_matrix_is_refused),
         cmocka_unit_test(too_many_cells_are_refused),
+        cmocka_unit_test(too_many_values_are_refused),
         cmocka_unit_test(a_rule_along_build_pairs_head_with_base),
         cmocka_unit_test(without_a_base_head_is_paired_with_its_copy_as_a_shadow),
         cmocka_unit_test(a_rule_along_kernel_pairs_those_that_match_with_one),
