@@ -99,4 +99,34 @@ check 'and is told' \
     grep -qE 'error: .*of [0-9]+ rows of worker 1, which is dead, 0 are here; --resume .* goes on$' gone.err
 check 'it is not sealed' test ! -e gone/digests.json
 check 'it is gone on with' gives 0 farm --resume gone
+
+# A node: its daemon and its ranks at once. Open MPI 5.0 ends all ranks then, also with ULFM, and its
+# mpirun with 0; launch goes on.
+if ! unshare --uts --mount --pid --fork true 2>/dev/null; then finish; fi
+cat >host <<END
+#!/bin/sh
+# HOST COMMAND: runs it there; what it starts ends with it.
+name=\$1
+shift
+mkdir -p '$work'/tmp.\$name.\$\$ && export TMPDIR='$work'/tmp.\$name.\$\$
+exec unshare --uts --mount --pid --fork --kill-child --mount-proc sh -c "hostname \$name &&
+    mount -t tmpfs none /dev/shm && cd '$work' && \$*"
+END
+chmod +x host
+export PRTE_MCA_plm_ssh_agent=$work/host OMPI_MCA_btl_tcp_if_include=lo
+./host nodea "$TRITGATE" launch -n 3 --host nodea:2,nodeb -- run two.json --out node >node.out 2>node.err </dev/null &
+launcher=$!
+for _ in $(seq 300); do
+    if [[ -n $(rows node/worker-0001.1.h5) && -n $(rows node/worker-0002.1.h5) ]]; then break; fi
+    sleep 0.1
+done
+rows node/worker-*.h5 >before
+kill -9 $(pgrep -f "^unshare .* hostname nodeb ")
+status=0
+wait "$launcher" || status=$?
+check 'a node that is lost ends a try, and no run' test "$status" = 0
+check 'whatever mpirun says' grep -q 'warning: try 1 of 3 was lost (mpirun ended with ' node.err
+check 'rows were there' test -s before
+check 'none is lost' test -z "$(rows node/worker-*.h5 | comm -13 - before)"
+check 'and the run is sealed' gives 0 "$TRITGATE" gate node
 finish
