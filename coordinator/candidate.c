@@ -11,6 +11,8 @@
 #include "coordinator/rule.h"
 #include "results/metric.h"
 #include "results/stats.h"
+#include "worker/model/model_source.h"
+#include "worker/probe/probe.h"
 
 static int by_round(const void *a, const void *b)
 {
@@ -206,6 +208,23 @@ static int name_models(const struct tg_plan *plan, char *out, size_t size, struc
     return used < size ? 0 : tg_fail(err, "too many models for one baseline");
 }
 
+const char *tg_candidate_program(const struct tg_plan *plan)
+{
+    for (size_t i = 0; i < plan->spec.test_count; i++) {
+        const struct tg_probe *probe = tg_probe_find(plan->spec.tests[i].of.probe);
+        if (probe && probe->has_model) return plan->asked.program;
+    }
+    return "";
+}
+
+const char *tg_candidate_model(const struct tg_plan *plan)
+{
+    for (size_t i = 0; i < plan->spec.test_count; i++)
+        if (strcmp(plan->spec.tests[i].of.model, TG_MODEL_FILE) == 0)
+            return plan->workers[0].head.model_digest;
+    return "";
+}
+
 int tg_candidate_key(const struct tg_plan *plan, size_t hardware, struct tg_baseline_key *key,
                      struct tg_error *err)
 {
@@ -215,7 +234,9 @@ int tg_candidate_key(const struct tg_plan *plan, size_t hardware, struct tg_base
         if (strcmp(plan->workers[w].hardware, made.hardware) == 0)
             snprintf(made.machine, sizeof made.machine, "%s", plan->workers[w].machine);
     snprintf(made.version, sizeof made.version, "%s", plan->version);
+    snprintf(made.program, sizeof made.program, "%s", tg_candidate_program(plan));
     snprintf(made.build, sizeof made.build, "%s", plan->workers[0].head.build);
+    snprintf(made.model, sizeof made.model, "%s", tg_candidate_model(plan));
     snprintf(made.step, sizeof made.step, "%s", plan->asked.step);
     snprintf(made.policy, sizeof made.policy, "%s", plan->policy_digest);
     snprintf(made.matrix, sizeof made.matrix, "%s", plan->matrix_digest);

@@ -46,6 +46,14 @@ size_t tg_candidate_block(const struct tg_plan *plan, size_t test);
 bool tg_candidate_is_of(const struct tg_plan *plan, size_t test);
 
 /*
+ * What must be the same in two runs beside their texts and libraries, "" where nothing depends on
+ * it: the SHA-256 of the program, whose own code measures whole models, and that of the file of
+ * --model. Borrowed from the plan.
+ */
+const char *tg_candidate_program(const struct tg_plan *plan);
+const char *tg_candidate_model(const struct tg_plan *plan);
+
+/*
  * The key of what a run measures on one class of hardware; its canary is "", since only rows know
  * that.
  */

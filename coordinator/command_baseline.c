@@ -82,8 +82,10 @@ static const struct argp argp = {
     "--baseline` to compare with. Only runs that were ended in order, did not fail, and agree with "
     "each other within their policy's margins are promoted; no other command writes a store.\v"
     "Promote runs without --base: rounds of head alone or beside its copy are what is kept. "
-    "A baseline holds for one machine, policy, matrix and way of building, and expires. To take it "
-    "back, remove its file in the store. Exit status: 0, or 3 for what cannot be promoted or read.",
+    "A baseline holds for one machine, policy, matrix and way of building, one of whole models "
+    "also "
+    "for one build of tritgate and one --model file, and it expires. To take it back, remove its "
+    "file in the store. Exit status: 0, or 3 for what cannot be promoted or read.",
     NULL,
     NULL,
     NULL};

@@ -9,11 +9,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "coordinator/candidate.h"
 #include "coordinator/run_directory.h"
 #include "coordinator/shard.h"
 #include "results/digest.h"
-#include "worker/model/model_source.h"
-#include "worker/probe/probe.h"
 
 /* One of the runs, as it was read. */
 struct session {
@@ -41,32 +40,15 @@ static int read_session(const char *path, struct session *s, struct tg_error *er
     return 0;
 }
 
-/* Whether whole models are measured, which is done by this program's own code. */
-static bool has_models(const struct tg_plan *plan)
-{
-    for (size_t i = 0; i < plan->spec.test_count; i++) {
-        const struct tg_probe *probe = tg_probe_find(plan->spec.tests[i].of.probe);
-        if (probe && probe->has_model) return true;
-    }
-    return false;
-}
-
-/* Whether the file of --model is measured. */
-static bool measures_file(const struct tg_plan *plan)
-{
-    for (size_t i = 0; i < plan->spec.test_count; i++)
-        if (strcmp(plan->spec.tests[i].of.model, TG_MODEL_FILE) == 0) return true;
-    return false;
-}
-
 static int check_same(const struct session *first, const struct session *s, struct tg_error *err)
 {
     const struct tg_capability *a = &first->plan.workers[0], *b = &s->plan.workers[0];
     const struct tg_asked *asked = &first->plan.asked, *other = &s->plan.asked;
     char shards[32], other_shards[32];
     bool is_sharded = asked->shard_count > 0,
-         needs_program = is_sharded || has_models(&first->plan) || has_models(&s->plan),
-         has_file = *a->head.model_digest && *b->head.model_digest && measures_file(&first->plan);
+         has_file = *tg_candidate_model(&first->plan) && *tg_candidate_model(&s->plan);
+    const char *program = is_sharded ? asked->program : tg_candidate_program(&first->plan);
+    const char *other_program = is_sharded ? other->program : tg_candidate_program(&s->plan);
     snprintf(shards, sizeof shards, "%zu", asked->shard_count);
     snprintf(other_shards, sizeof other_shards, "%zu", other->shard_count);
     const struct {
@@ -81,8 +63,7 @@ static int check_same(const struct session *first, const struct session *s, stru
         {"number of shards", shards, other_shards},
         {"version of the program", is_sharded ? first->plan.version : "",
          is_sharded ? s->plan.version : ""},
-        {"build of the program", needs_program ? asked->program : "",
-         needs_program ? other->program : ""},
+        {"build of the program", program, other_program},
         {"model", has_file ? a->head.model_digest : "", has_file ? b->head.model_digest : ""},
         {"head", a->head.digest, b->head.digest},
         {"base", a->has_base ? a->base.digest : "", b->has_base ? b->base.digest : ""}};

@@ -72,7 +72,9 @@ static const struct tg_baseline *baseline_of(const struct tg_plan *plan, size_t 
         const struct tg_baseline *b = &plan->asked.baselines[i];
         if (strcmp(b->key.hardware, class) == 0 && strcmp(b->key.step, plan->asked.step) == 0 &&
             strcmp(b->key.policy, plan->policy_digest) == 0 &&
-            strcmp(b->key.matrix, plan->matrix_digest) == 0)
+            strcmp(b->key.matrix, plan->matrix_digest) == 0 &&
+            strcmp(b->key.program, tg_candidate_program(plan)) == 0 &&
+            strcmp(b->key.model, tg_candidate_model(plan)) == 0)
             return b;
     }
     return NULL;

@@ -11,21 +11,27 @@ enum { NAME_DIGITS = 16 };
 
 #define TIE 1e-9 /* of logarithms: what lies so close to a line is on its worse side */
 
-/* Texts of a struct, by name. */
+/* Texts of a struct, by name. One that need not be there is left out where it is empty. */
 struct text {
     const char *name;
     size_t offset, size;
+    bool is_optional;
 };
 
-#define TEXT(type, name)                                                                           \
+#define TEXT_OF(type, name, is_optional)                                                           \
     {                                                                                              \
-#name, offsetof(struct type, name), sizeof(((struct type *)0)->name)                       \
+#name, offsetof(struct type, name), sizeof(((struct type *)0)->name), is_optional          \
     }
+#define TEXT(type, name)     TEXT_OF(type, name, false)
+#define OPTIONAL(type, name) TEXT_OF(type, name, true)
 
 static const struct text key_texts[] = {
-    TEXT(tg_baseline_key, hardware), TEXT(tg_baseline_key, machine), TEXT(tg_baseline_key, version),
-    TEXT(tg_baseline_key, build),    TEXT(tg_baseline_key, models),  TEXT(tg_baseline_key, canary),
-    TEXT(tg_baseline_key, step),     TEXT(tg_baseline_key, policy),  TEXT(tg_baseline_key, matrix)};
+    TEXT(tg_baseline_key, hardware), TEXT(tg_baseline_key, machine),
+    TEXT(tg_baseline_key, version),  TEXT(tg_baseline_key, build),
+    TEXT(tg_baseline_key, models),   TEXT(tg_baseline_key, canary),
+    TEXT(tg_baseline_key, step),     TEXT(tg_baseline_key, policy),
+    TEXT(tg_baseline_key, matrix),   OPTIONAL(tg_baseline_key, program),
+    OPTIONAL(tg_baseline_key, model)};
 static const struct text own_texts[] = {TEXT(tg_baseline, library), TEXT(tg_baseline, created),
                                         TEXT(tg_baseline, expires)};
 static const struct text session_texts[] = {TEXT(tg_baseline_session, run),
@@ -39,6 +45,11 @@ static const struct text cell_texts[] = {
 static const char *text_of(const void *holder, const struct text *t)
 {
     return (const char *)holder + t->offset;
+}
+
+static bool is_left_out(const void *holder, const struct text *t)
+{
+    return t->is_optional && !*text_of(holder, t);
 }
 
 /* Makes room for one more element, which is all zero. */
@@ -108,6 +119,7 @@ int tg_baseline_name(const struct tg_baseline *b, char name[TG_TEXT_SIZE], struc
     if (!digest) return -1;
     for (size_t i = 0; i < COUNT(key_texts); i++) {
         const char *text = text_of(&b->key, &key_texts[i]);
+        if (is_left_out(&b->key, &key_texts[i])) continue;
         tg_digest_update(digest, text, strlen(text) + 1);
     }
     tg_digest_update(digest, b->library, strlen(b->library));
@@ -153,7 +165,7 @@ char *tg_baseline_difference(const struct tg_baseline_key *here,
             bool is_long = t->size == TG_DIGEST_SIZE && strncmp(a, b, NAME_DIGITS) != 0;
             int shown = is_long ? NAME_DIGITS : (int)t->size;
             used += (size_t)snprintf(out + used, size - used, "%s%s %.*s here, %.*s there", between,
-                                     t->name, shown, a, shown, b);
+                                     t->name, shown, *a ? a : "none", shown, *b ? b : "none");
         }
     }
     return out;
@@ -235,7 +247,8 @@ static void add_texts(struct tg_json *object, const void *holder, const struct t
                       size_t count)
 {
     for (size_t i = 0; i < count; i++)
-        tg_json_add_text(object, texts[i].name, text_of(holder, &texts[i]));
+        if (!is_left_out(holder, &texts[i]))
+            tg_json_add_text(object, texts[i].name, text_of(holder, &texts[i]));
 }
 
 static struct tg_json *without_digest(const struct tg_baseline *b)
@@ -293,6 +306,7 @@ static int read_texts(const struct tg_json_file *file, const struct tg_json *obj
     for (size_t i = 0; i < count; i++) {
         const struct tg_json *value = tg_json_get(object, texts[i].name);
         const char *text = tg_json_text(value);
+        if (!value && texts[i].is_optional) continue;
         if (!value || tg_json_kind(value) != TG_JSON_TEXT)
             return tg_json_fail(file, object, err, "'%s' is missing", texts[i].name);
         if (strlen(text) >= texts[i].size)

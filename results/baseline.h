@@ -36,6 +36,8 @@ struct tg_baseline_key {
     char canary[TG_TEXT_SIZE];  /* which canaries, "unknown" if none ran */
     char step[TG_TEXT_SIZE];    /* of the flow, which has limits of its own */
     char policy[TG_DIGEST_SIZE], matrix[TG_DIGEST_SIZE];
+    char program[TG_DIGEST_SIZE]; /* whose own code measures whole models, "" if there are none */
+    char model[TG_DIGEST_SIZE];   /* the file that is one of the models, "" if none is */
 };
 
 struct tg_baseline_session {

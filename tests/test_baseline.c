@@ -37,6 +37,7 @@ static void what_is_written_is_read_to_the_last_bit(void **state)
     struct tg_error err;
     made_session(&before, 'c', log(1e-4) + 1e-15);
     made_session(&before, 'd', -9.2 / 3);
+    memset(before.key.model, 'e', sizeof before.key.model - 1);
     char *text = text_of(&before);
     if (read_text(text, &after, &err) < 0) fail_msg("%s", err.text);
     char *again = text_of(&after);
@@ -97,6 +98,10 @@ static void its_name_is_of_its_key_and_its_library(void **state)
     assert_string_not_equal(first, second);
     b.library[0] = '1';
     b.key.policy[0] = 'c';
+    assert_int_equal(tg_baseline_name(&b, second, NULL), 0);
+    assert_string_not_equal(first, second);
+    b.key.policy[0] = 'a';
+    memset(b.key.program, 'd', sizeof b.key.program - 1);
     assert_int_equal(tg_baseline_name(&b, second, NULL), 0);
     assert_string_not_equal(first, second);
     tg_baseline_release(&a);

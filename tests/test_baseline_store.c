@@ -291,6 +291,33 @@ static void what_cannot_be_used_is_named_with_its_reason(void **state)
     assert_none(&key, NOW, "the store is empty");
 }
 
+/* Whole models are measured by the program's own code, and one may be any file. */
+static void one_of_another_model_or_program_is_not_chosen(void **state)
+{
+    (void)state;
+    struct tg_baseline b = made_of('c', 'd');
+    memset(b.key.program, 'd', sizeof b.key.program - 1);
+    memset(b.key.model, 'e', sizeof b.key.model - 1);
+    struct tg_baseline_key key = b.key;
+    promote(b);
+    key.model[0] = '0';
+    assert_none(&key, NOW, " differs: model 0eeeeeeeeeeeeeee here, eeeeeeeeeeeeeeee there");
+    key.model[0] = 'e';
+    key.program[0] = '0';
+    assert_none(&key, NOW, " differs: program 0ddddddddddddddd here, dddddddddddddddd there");
+}
+
+/* As those are that were stored before keys had them. */
+static void one_that_names_no_program_is_not_of_whole_models(void **state)
+{
+    (void)state;
+    struct tg_baseline b = made_of('c', 'd');
+    struct tg_baseline_key key = b.key;
+    promote(b);
+    memset(key.program, 'd', sizeof key.program - 1);
+    assert_none(&key, NOW, " differs: program dddddddddddddddd here, none there");
+}
+
 static void of_several_the_newest_is_chosen(void **state)
 {
     (void)state;
@@ -333,6 +360,8 @@ int main(void)
         TEST(promotions_at_once_lose_nothing),
         TEST(a_promotion_waits_for_the_lock),
         TEST(what_cannot_be_used_is_named_with_its_reason),
+        TEST(one_of_another_model_or_program_is_not_chosen),
+        TEST(one_that_names_no_program_is_not_of_whole_models),
         TEST(of_several_the_newest_is_chosen),
         TEST(a_store_that_is_not_there_is_said_so),
     };

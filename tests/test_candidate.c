@@ -227,6 +227,53 @@ static void a_run_becomes_a_baseline_of_one_session(void **state)
     tg_baseline_release(&b);
 }
 
+/* A plan of whole models, one of them the file of that digest, by the program of that digest. */
+static void plan_models(const char *file, const char *program)
+{
+    static const char matrix[] =
+        "{\"tritgate_matrix\": 1, \"axes\": {\"probe\": [\"model\"], \"kernel\": "
+        "[\"i2s_avx2\"], \"model\": [\"bitnet-2b\", \"gguf\"], \"profile\": [\"decode_128\"]}}";
+    struct tg_capability worker = made_worker("a", NULL);
+    struct tg_asked asked = made_asked;
+    memset(worker.head.model_digest, *file, sizeof worker.head.model_digest - 1);
+    memset(asked.program, *program, sizeof asked.program - 1);
+    tg_plan_release(&plan);
+    made_plan(matrix, POLICY(SLOWER("0.05", "")), &worker, 1, &asked, &plan);
+}
+
+static void whole_models_are_of_one_file_and_one_build_of_the_program(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *file, *program, *words;
+    } others[] = {{"a", "c", ""},
+                  {"b", "c", "model bbbbbbbbbbbbbbbb here, aaaaaaaaaaaaaaaa there"},
+                  {"a", "d", "program dddddddddddddddd here, cccccccccccccccc there"}};
+    struct tg_baseline_key first, other;
+    char difference[400];
+    plan_models("a", "c");
+    assert_int_equal(tg_candidate_key(&plan, 0, &first, NULL), 0);
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        plan_models(others[i].file, others[i].program);
+        assert_int_equal(tg_candidate_key(&plan, 0, &other, NULL), 0);
+        tg_baseline_difference(&other, &first, difference, sizeof difference);
+        assert_string_equal(difference, others[i].words);
+    }
+}
+
+/* Which the library measures, and a model whose weights are of a seed. */
+static void kernels_are_of_any_file_and_program(void **state)
+{
+    (void)state;
+    struct tg_baseline_key key;
+    plan_for(POLICY(SLOWER("0.05", "")), NULL);
+    memset(plan.asked.program, 'c', sizeof plan.asked.program - 1);
+    memset(plan.workers[0].head.model_digest, 'a', sizeof plan.workers[0].head.model_digest - 1);
+    assert_int_equal(tg_candidate_key(&plan, 0, &key, NULL), 0);
+    assert_string_equal(key.program, "");
+    assert_string_equal(key.model, "");
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_teardown(name, end)
@@ -237,6 +284,8 @@ int main(void)
         TEST(canaries_are_taken_along),
         TEST(head_alone_is_preferred_to_head_with_its_copy),
         TEST(a_run_becomes_a_baseline_of_one_session),
+        TEST(whole_models_are_of_one_file_and_one_build_of_the_program),
+        TEST(kernels_are_of_any_file_and_program),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -240,7 +240,7 @@ static void a_value_of_another_block_is_not_used(void **state)
     assert_null(plan.lookouts[0].cell);
 }
 
-static void nor_is_one_of_another_policy_or_machine(void **state)
+static void nor_is_one_of_another_policy_machine_or_program(void **state)
 {
     (void)state;
     store(POLICY(SLOWER), PAIR, steady, 5);
@@ -251,6 +251,11 @@ static void nor_is_one_of_another_policy_or_machine(void **state)
     plan_with(POLICY(SLOWER), NULL);
     assert_null(plan.lookouts[0].cell);
     assert_true(plan.spec.tests[0].is_shadow);
+    tg_plan_release(&plan);
+    snprintf(baseline.key.hardware, sizeof baseline.key.hardware, "unknown");
+    snprintf(baseline.key.program, sizeof baseline.key.program, "another");
+    plan_with(POLICY(SLOWER), NULL);
+    assert_null(plan.lookouts[0].cell);
 }
 
 static void times_of_other_canaries_say_nothing(void **state)
@@ -395,7 +400,7 @@ int main(void)
         TEST(too_few_sessions_without_the_library_say_nothing),
         TEST(head_alone_is_watched_where_the_plan_has_that_block),
         TEST(a_value_of_another_block_is_not_used),
-        TEST(nor_is_one_of_another_policy_or_machine),
+        TEST(nor_is_one_of_another_policy_machine_or_program),
         TEST(times_of_other_canaries_say_nothing),
         TEST(a_wrong_head_fails_while_it_is_watched),
         TEST(a_head_that_crashes_while_it_is_watched_is_told),
