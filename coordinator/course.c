@@ -162,6 +162,21 @@ static void take_line(const struct tg_history *h, const struct entry *entries, s
     course->count = made;
 }
 
+/* How many heads were compared with that base. */
+static size_t heads_against(const struct entry *entries, size_t count, const char *base)
+{
+    size_t heads = 0;
+    for (size_t i = 0; i < count; i++) {
+        size_t k = 0;
+        if (strcmp(entries[i].run->base, base) != 0) continue;
+        while (strcmp(entries[k].run->base, base) != 0 ||
+               strcmp(entries[k].run->head, entries[i].run->head) != 0)
+            k++;
+        heads += k == i; /* the first run of that head */
+    }
+    return heads;
+}
+
 /* The last runs_max points. */
 static void keep_last(struct tg_course *course, const struct tg_watch *watch)
 {
@@ -269,8 +284,10 @@ int tg_course_compare(const struct tg_history *history, size_t test, const struc
     if (rc == 0 && count > 0 && is_of_builds(history, &entries[count - 1])) {
         const char *base = entries[count - 1].run->base;
         take_line(history, entries, count, &made);
-        if (made.count > 1) made.kind = TG_COURSE_SUMMED;
-        if (made.count == 1) made.count = 0;
+        if (made.count > 1 && made.count >= heads_against(entries, count, base))
+            made.kind = TG_COURSE_SUMMED;
+        else
+            made.count = 0;
         for (size_t i = 0; made.kind == TG_COURSE_COMPARED && i < count; i++)
             if (strcmp(entries[i].run->base, base) == 0)
                 made.points[made.count++] = point_of(history, &entries[i]);

@@ -98,6 +98,35 @@ static void a_line_of_builds_is_summed_and_its_creep_is_found(void **state)
     tg_course_release(&c);
 }
 
+/* A release that was once a head itself: what was compared with it since is more than its line. */
+static void heads_against_a_base_that_was_judged_itself_are_levels(void **state)
+{
+    struct tg_history *h = *state;
+    struct tg_course c;
+    made_past(h, 1, 99, 0.001, 0.01, 1e-4);
+    for (int i = 0; i < 30; i++)
+        made_past(h, 100 + i, 1, 0.001 * i + 0.002 * made_noise(i), 0.03, 1e-4);
+    compare(h, &c);
+    assert_int_equal(c.kind, TG_COURSE_COMPARED);
+    assert_int_equal(c.count, 30);
+    assert_int_equal(c.points[0].run, 1);
+    assert_true(c.creep.is_found);
+    tg_course_release(&c);
+}
+
+static void a_head_that_is_measured_often_is_one_on_its_line(void **state)
+{
+    struct tg_history *h = *state;
+    struct tg_course c;
+    made_past(h, 2, 1, 0.01, 0.02, 1e-4);
+    for (int i = 0; i < 5; i++) made_past(h, 3, 2, 0.02, 0.02, 1e-4);
+    compare(h, &c);
+    assert_int_equal(c.kind, TG_COURSE_SUMMED);
+    assert_int_equal(c.count, 2);
+    assert_float_equal(c.points[1].value, 0.03, 1e-12);
+    tg_course_release(&c);
+}
+
 static void one_step_in_a_line_of_builds_is_named_by_its_own_run(void **state)
 {
     struct tg_history *h = *state;
@@ -280,6 +309,8 @@ int main(void)
         TEST(heads_against_one_base_are_levels),
         TEST(a_quiet_history_shows_nothing),
         TEST(a_line_of_builds_is_summed_and_its_creep_is_found),
+        TEST(heads_against_a_base_that_was_judged_itself_are_levels),
+        TEST(a_head_that_is_measured_often_is_one_on_its_line),
         TEST(one_step_in_a_line_of_builds_is_named_by_its_own_run),
         TEST(only_the_ancestors_of_the_last_head_are_on_its_line),
         TEST(a_build_that_went_back_does_not_loop),
