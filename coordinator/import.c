@@ -82,8 +82,10 @@ static int take_line(const char *line, size_t length, struct tg_measurement *m,
         memmove(err->text, err->text + skipped, strlen(err->text + skipped) + 1);
         return -1;
     }
-    if (strcmp(m->facts.hardware, "unknown") == 0)
+    /* A name without letters is none: the plan calls such a class unknown, and so must its rows. */
+    if (!*m->facts.hardware || strcmp(m->facts.hardware, "unknown") == 0)
         memcpy(m->facts.hardware, m->facts.cpu, sizeof m->facts.hardware);
+    if (!*m->facts.hardware) snprintf(m->facts.hardware, sizeof m->facts.hardware, "unknown");
     int rc = 0;
     if (m->attempt < 1) rc = tg_fail(err, "its attempt is less than 1");
     if (strcmp(m->facts.date, "unknown") != 0 && !tg_acceptance_has_day(m->facts.date))

@@ -74,6 +74,9 @@ check 'as what they are' says '^  improved +\+3[0-9]\.[0-9]+ % '
 check 'the other way round' measures './prints 30' './prints 40' 12
 check 'they make lines, too' gives 0 "$TRITGATE" import measured.jsonl around --policy elsewhere.json
 check 'that fail' gives 1 "$TRITGATE" gate around --imported
+sed -i 's|/proc/cpuinfo|/dev/null|' measure.sh
+check 'where Linux does not name the processor' measures './prints 40' './prints 40' 1
+check 'the machine does' grep -q "\"cpu\":\"$(uname -m)\"" measured.jsonl
 check 'a build that fails ends the loop' bash -c '! bash measure.sh "./prints 40" false 2 >none.jsonl'
 sed '1s/measured/crashed/; 3s/measured/crashed/; 1s/"reason":""/"reason":"no"/; 3s/"reason":""/"reason":"no"/
     1s/"series":.*/"series":[]}/; 3s/"series":.*/"series":[]}/' rounds.jsonl | sed '2s/"unpaired":0/"unpaired":1/
@@ -135,6 +138,13 @@ check 'are judged apart' test "$(grep -cE '^  (pass|unchanged) ' out)" = 2
 check 'one of them slower' gives 0 "$TRITGATE" import apart.jsonl apart --matrix one.json
 check 'is enough to fail' gives 1 "$TRITGATE" gate apart --imported
 check 'while the other passes' test "$(grep -cE '^  (pass|unchanged) ' out)" = 1
+{ lines cpus=A && lines effect=1.4 | sed 's/"cpu":"A"/"cpu":""/; s/"attempt":1/"attempt":2/'; } >mixed.jsonl
+check 'one without a name slower' gives 0 "$TRITGATE" import mixed.jsonl mixed --policy policy.json
+check 'fails as well' gives 1 "$TRITGATE" gate mixed --imported
+check 'while the one with a name passes' test "$(grep -cE '^  (pass|unchanged) ' out)" = 1
+sed 's/"cpu":""/"cpu":"Neoverse","hardware":""/' mixed.jsonl >empty.jsonl
+check 'a class without a name' gives 0 "$TRITGATE" import empty.jsonl empty --policy policy.json
+check 'is that of the processor' gives 1 "$TRITGATE" gate empty --imported
 
 check 'a wrong head fails' decides 1 wrong broken_of=wrong broken_end=1
 check 'a head that crashed twice fails' decides 1 crashed broken_of=crashed broken_end=2
