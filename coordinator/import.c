@@ -91,6 +91,8 @@ static int take_line(const char *line, size_t length, struct tg_measurement *m,
     if (strcmp(m->facts.date, "unknown") != 0 && !tg_acceptance_has_day(m->facts.date))
         rc = tg_fail(err, "date '%s' is of no day: as 2026-12-31T00:00:00Z, or unknown",
                      m->facts.date);
+    if (!*m->facts.library)
+        rc = tg_fail(err, "its library is empty: one that is not known is 'unknown'");
     if (m->unpaired > 1) rc = tg_fail(err, "'unpaired' is 0 or 1");
     if (rc == 0 && check_cell(&m->cell, err) < 0) rc = -1;
     if (rc == 0 && check_block(m, err) < 0) rc = -1;

@@ -94,6 +94,8 @@ static void lines_that_cannot_be_are_refused_by_their_number(void **state)
         {line(CELL, CELL, 1, "\"date\":\"05.08.2027\"", TIME),
          "line 2: date '05.08.2027' is of no day: as 2026-12-31T00:00:00Z, or unknown"},
         {line(CELL, CELL, 1, "\"date\":\"\"", TIME), "line 2: date '' is of no day"},
+        {line(CELL, CELL, 1, "\"library\":\"\"", TIME),
+         "line 2: its library is empty: one that is not known is 'unknown'"},
         {line(CELL, CELL, 1, "",
               "{\"metric\":\"call_time\",\"samples\":[-1],\"turn\":[0],\"begun\":[0]}"),
          "line 2: metric 'call_time' has a sample that is not above 0"},

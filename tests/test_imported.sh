@@ -78,6 +78,10 @@ sed -i 's|/proc/cpuinfo|/dev/null|' measure.sh
 check 'where Linux does not name the processor' measures './prints 40' './prints 40' 1
 check 'the machine does' grep -q "\"cpu\":\"$(uname -m)\"" measured.jsonl
 check 'a build that fails ends the loop' bash -c '! bash measure.sh "./prints 40" false 2 >none.jsonl'
+mkdir path
+check 'and so does one that has no file here' bash -c \
+    'cd path && ! PATH="..:$PATH" bash ../measure.sh "prints 40" "prints 30" 1 >../none.jsonl'
+check 'without a line' test ! -s none.jsonl
 sed '1s/measured/crashed/; 3s/measured/crashed/; 1s/"reason":""/"reason":"no"/; 3s/"reason":""/"reason":"no"/
     1s/"series":.*/"series":[]}/; 3s/"series":.*/"series":[]}/' rounds.jsonl | sed '2s/"unpaired":0/"unpaired":1/
     4s/"unpaired":0/"unpaired":1/' >dead.jsonl
@@ -217,6 +221,7 @@ spoiled 'line 2: an object is expected' '2s/"facts":{[^}]*},//'
 spoiled 'line 2: its cell is not in its block' '2s/"cell":"probe=kernel kernel=i2s_avx2/"cell":"probe=kernel kernel=i2s_scalar/'
 spoiled "line 2: 'i2s_*' is a pattern, a cell is one" '2s/i2s_avx2/i2s_*/g'
 spoiled 'line 1: the other cell of its block has no line in this round; one that broke has a line, too' '2d'
+spoiled 'line 2: its library is empty' '2s/"library":"[^"]*"/"library":""/'
 check 'no lines at all' refuses 'there is no measurement in it' "$TRITGATE" import /dev/null spoiled
 check 'no such file' refuses "cannot open 'nowhere'" "$TRITGATE" import nowhere spoiled
 check 'a place that is none: status 4' gives 4 "$TRITGATE" import noise.jsonl /dev/null/run --matrix one.json
