@@ -352,7 +352,7 @@ static double round_cost_s(const struct tg_plan *plan, const struct tg_test *tes
     size_t known = 0;
     for (size_t r = 0; r < rounds->count; r++) {
         double took_s = rounds->of_rows[r]->facts.took_s;
-        if (!isfinite(took_s)) continue;
+        if (!isfinite(took_s) || took_s <= 0) continue; /* nothing takes no time */
         sum += took_s;
         known++;
     }

@@ -126,6 +126,13 @@ check 'few rounds do not tell' decides 2 few end=3
 check 'one sick node of eight fails nobody' decides 2 sick hosts='a b c d e f g h' sick=c sickness=1.10
 check 'and is named' says "^  heterogeneous  i2s_avx2, 256x2560 .*node 'c' gives \\+10"
 
+sed 's/"library"/"took_s":2,"library"/' few.jsonl >took.jsonl
+check 'few that say what they took' gives 0 "$TRITGATE" import took.jsonl took --matrix one.json
+check 'tell how long more take' bash -c '"$1" gate took --imported | grep -qE "rounds? more \(.*[0-9] s\) would"' - "$TRITGATE"
+sed -i 's/"took_s":2/"took_s":0/' took.jsonl
+check 'few that took no time' gives 0 "$TRITGATE" import took.jsonl nothing --matrix one.json
+check 'do not' bash -c '"$1" gate nothing --imported | grep -qE "rounds? more would"' - "$TRITGATE"
+
 lines >two.jsonl
 check 'a cell without a line' gives 0 "$TRITGATE" import two.jsonl two --matrix two.json
 check 'leaves it open' gives 2 "$TRITGATE" gate two --imported
