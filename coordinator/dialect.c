@@ -335,7 +335,8 @@ static bool condition(const struct source *s, const struct tg_hole *hole)
     if (strcmp(name, "inconclusive") == 0) return d->answer == TG_INCONCLUSIVE;
     if (strcmp(name, "attention") == 0) return d->attention > 0;
     if (strcmp(name, "base") == 0) return s->plan->has_base;
-    if (strcmp(name, "same") == 0) return s->plan->asked.is_same;
+    if (strcmp(name, "same") == 0)
+        return s->plan->asked.is_same && strcmp(s->plan->workers[0].head.digest, "unknown") != 0;
     if (strcmp(name, "inherited") == 0) return has_inherited(s->plan);
     return rule_is(s, name, hole->part);
 }

@@ -261,7 +261,7 @@ static char *print_plan(const struct tg_lines *lines, const struct tg_survey *ke
             rc = make_worker(lines, &lines->rows[i].facts, kernels, !is_matrix_seen,
                              &workers[made++], err);
     if (rc == 0)
-        asked.is_same = workers[0].has_base &&
+        asked.is_same = workers[0].has_base && strcmp(workers[0].head.digest, "unknown") != 0 &&
                         strcmp(workers[0].head.digest, workers[0].base.digest) == 0;
     char *text = rc == 0 ? tg_plan_text(&asked, workers, count) : NULL;
     for (size_t i = 0; i < made; i++) tg_plan_capability_release(&workers[i]);

@@ -229,7 +229,8 @@ static int check_workers(const struct tg_plan *p, struct tg_error *err)
             return tg_fail(err, "base on node '%s' is not the file it is on node '%s'", w->host,
                            first->host);
     }
-    if (first->has_base && !p->asked.is_same && strcmp(first->head.digest, first->base.digest) == 0)
+    if (first->has_base && !p->asked.is_same && strcmp(first->head.digest, "unknown") != 0 &&
+        strcmp(first->head.digest, first->base.digest) == 0)
         return tg_fail(err, "base and head are the same file; --same compares it with itself");
     return 0;
 }

@@ -328,6 +328,17 @@ static void what_a_run_is_and_where_it_goes(void **state)
     assert_string_equal(line, "x");
 }
 
+static void builds_that_nobody_names_are_not_the_same(void **state)
+{
+    (void)state;
+    decide(MADE_BASE, 0, 0, 0.9999);
+    assert_says("[{?same}A/A|two builds]", "two builds");
+    plan.asked.is_same = true;
+    assert_says("[{?same}A/A|two builds]", "A/A");
+    snprintf(plan.workers[0].head.digest, sizeof plan.workers[0].head.digest, "unknown");
+    assert_says("[{?same}A/A|two builds]", "two builds");
+}
+
 static void a_shadow_has_no_baseline_and_no_delta(void **state)
 {
     (void)state;
@@ -414,6 +425,7 @@ int main(void)
         cmocka_unit_test(the_lines_of_the_documents_are_written_byte_for_byte),
         cmocka_unit_test_teardown(a_name_stands_for_the_worst_of_its_tests, end),
         cmocka_unit_test_teardown(what_a_run_is_and_where_it_goes, end),
+        cmocka_unit_test_teardown(builds_that_nobody_names_are_not_the_same, end),
         cmocka_unit_test_teardown(a_shadow_has_no_baseline_and_no_delta, end),
         cmocka_unit_test_teardown(a_shadow_is_not_the_worst_beside_a_test_that_counts, end),
         cmocka_unit_test_teardown(a_failure_gives_its_reason, end),

@@ -190,6 +190,28 @@ static void libraries_are_what_their_rows_say(void **state)
     tg_import_release(&lines);
 }
 
+static void only_libraries_that_are_known_are_the_same(void **state)
+{
+    (void)state;
+    const struct {
+        const char *facts;
+        bool is_same;
+    } rows[] = {{"\"library\":\"1111\"", true}, {"", false}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const char *const texts[] = {line(CELL, BLOCK, 1, rows[i].facts, TIME),
+                                     line("probe=kernel kernel=i2s_avx2 build=base layer=64x256",
+                                          BLOCK, 1, rows[i].facts, TIME),
+                                     NULL};
+        struct tg_lines lines = taken(texts);
+        struct tg_plan plan;
+        plan_of(&lines, NULL, policy, &plan);
+        assert_true(plan.has_base);
+        assert_int_equal(plan.asked.is_same, rows[i].is_same);
+        tg_plan_release(&plan);
+        tg_import_release(&lines);
+    }
+}
+
 static void a_kernel_that_we_do_not_have_is_what_its_name_and_facts_say(void **state)
 {
     (void)state;
@@ -384,6 +406,7 @@ int main(void)
         cmocka_unit_test(unnamed_hardware_is_the_processor),
         cmocka_unit_test(the_plan_has_a_worker_for_each_place),
         cmocka_unit_test(libraries_are_what_their_rows_say),
+        cmocka_unit_test(only_libraries_that_are_known_are_the_same),
         cmocka_unit_test(a_kernel_that_we_do_not_have_is_what_its_name_and_facts_say),
         cmocka_unit_test(what_a_matrix_asks_is_never_skipped),
         cmocka_unit_test(two_builds_of_a_model_on_a_device_are_none),
