@@ -104,13 +104,11 @@ static bool is_along_kernel(const struct tg_plan *plan, const struct tg_test *te
     return test->has_to && strcmp(plan->policy.rules[test->rule].axis, "kernel") == 0;
 }
 
-/* Adds the class of hardware where there are several. */
-static void add_hardware(const struct tg_plan *plan, const struct tg_test *test, char *out,
-                         size_t size)
+void tg_report_add_hardware(const struct tg_plan *plan, const char *hardware, char *out,
+                            size_t size)
 {
     size_t used = strlen(out);
-    if (plan->class_count > 1)
-        snprintf(out + used, size - used, " on %.16s", plan->classes[test->hardware]);
+    if (plan->class_count > 1) snprintf(out + used, size - used, " on %.16s", hardware);
 }
 
 char *tg_report_subject(const struct tg_plan *plan, size_t test, char *out, size_t size)
@@ -123,7 +121,7 @@ char *tg_report_subject(const struct tg_plan *plan, size_t test, char *out, size
     tg_report_add_axes(&t->of, t->has_to ? plan->policy.rules[t->rule].axis : "", "", out, size);
     size_t used = strlen(out);
     if (t->has_to && !is_along_kernel(plan, t)) snprintf(out + used, size - used, ": %s", pair);
-    add_hardware(plan, t, out, size);
+    tg_report_add_hardware(plan, plan->classes[t->hardware], out, size);
     return out;
 }
 
@@ -158,7 +156,7 @@ char *tg_report_brief(const struct tg_plan *plan, size_t test, char *out, size_t
     if (is_along_kernel(plan, t)) compared(plan, t, out, size);
     tg_report_add_axes(&t->of, t->has_to ? plan->policy.rules[t->rule].axis : "",
                        *tg_report_model(plan) ? "model" : "", out, size);
-    add_hardware(plan, t, out, size);
+    tg_report_add_hardware(plan, plan->classes[t->hardware], out, size);
     return out;
 }
 

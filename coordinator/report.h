@@ -75,6 +75,10 @@ const char *tg_report_model(const struct tg_plan *plan);
 void tg_report_add_axes(const struct tg_cell *cell, const char *but, const char *nor, char *out,
                         size_t size);
 
+/* Adds " on CLASS" to `out` where the run has several classes of hardware. */
+void tg_report_add_hardware(const struct tg_plan *plan, const char *hardware, char *out,
+                            size_t size);
+
 /* "99.9956 %", "33.1 us": a share of unit "1" in percent, a time in a handy unit */
 char *tg_report_value(const struct tg_metric *metric, double value, char *out, size_t size);
 

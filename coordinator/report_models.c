@@ -8,10 +8,11 @@
 
 /* Of a Markdown report: where the time of whole models went, and what kernels are worth in them. */
 
-static void put_cell(FILE *out, const struct tg_cell *cell)
+static void put_cell(FILE *out, const struct tg_plan *plan, const struct tg_stages *s)
 {
     char text[TG_CELL_TEXT_SIZE] = "";
-    tg_report_add_axes(cell, "", "", text, sizeof text);
+    tg_report_add_axes(s->cell, "", "", text, sizeof text);
+    tg_report_add_hardware(plan, s->hardware, text, sizeof text);
     tg_report_put(out, text);
 }
 
@@ -27,7 +28,8 @@ static void put_seconds(FILE *out, double seconds, double before)
     if (before > 0) fprintf(out, " (%+.1f %%)", tg_rule_percent(seconds / before - 1));
 }
 
-static void put_stages(FILE *out, const struct tg_stages *list, size_t count)
+static void put_stages(FILE *out, const struct tg_plan *plan, const struct tg_stages *list,
+                       size_t count)
 {
     fputs("\n## Where the time of models went\n\n| Cell | Rounds", out);
     for (int stage = 0; stage < TG_STAGES; stage++)
@@ -39,7 +41,7 @@ static void put_stages(FILE *out, const struct tg_stages *list, size_t count)
     fputs("|------|------|\n", out);
     for (size_t i = 0; i < count; i++) {
         fputs("| ", out);
-        put_cell(out, list[i].cell);
+        put_cell(out, plan, &list[i]);
         fprintf(out, " | %zu", list[i].rounds);
         for (int stage = 0; stage < TG_STAGES; stage++)
             if (tg_stages_has(list, count, (enum tg_stage)stage))
@@ -54,20 +56,21 @@ static void put_stages(FILE *out, const struct tg_stages *list, size_t count)
           out);
 }
 
-/* Whether a test compares two builds of this kernel, in a whole model or by itself. */
+/* Whether a test compares two builds of that one's kernel, in a whole model or by itself. */
 static bool is_of_kernel(const struct tg_plan *plan, const struct tg_decision *d, size_t i,
-                         const struct tg_cell *like, bool in_model)
+                         const struct tg_test *like, bool in_model)
 {
     const struct tg_test *t = &plan->spec.tests[i];
     const bool is_model = *t->of.profile != 0;
     return strcmp(plan->policy.rules[t->rule].rule, "noninferior") == 0 &&
            strcmp(plan->policy.rules[t->rule].axis, "build") == 0 && is_model == in_model &&
            isfinite(d->verdicts[i].of_call_s) && isfinite(d->verdicts[i].estimate) &&
-           strcmp(t->of.kernel, like->kernel) == 0 && strcmp(t->of.model, like->model) == 0;
+           t->hardware == like->hardware && strcmp(t->of.kernel, like->of.kernel) == 0 &&
+           strcmp(t->of.model, like->of.model) == 0;
 }
 
 static void put_deltas(FILE *out, const struct tg_plan *plan, const struct tg_decision *d,
-                       const struct tg_cell *like, bool in_model)
+                       const struct tg_test *like, bool in_model)
 {
     const char *before = "";
     for (size_t i = 0; i < d->verdict_count; i++) {
@@ -81,11 +84,11 @@ static void put_deltas(FILE *out, const struct tg_plan *plan, const struct tg_de
     }
 }
 
-/* Whether no test before i is of the same kernel and model, in a model. */
+/* Whether no test before i is of the same kernel, model and hardware, in a model. */
 static bool is_first(const struct tg_plan *plan, const struct tg_decision *d, size_t i)
 {
     for (size_t k = 0; k < i; k++)
-        if (is_of_kernel(plan, d, k, &plan->spec.tests[i].of, true)) return false;
+        if (is_of_kernel(plan, d, k, &plan->spec.tests[i], true)) return false;
     return true;
 }
 
@@ -93,11 +96,12 @@ static void put_kernels(FILE *out, const struct tg_plan *plan, const struct tg_d
 {
     bool any = false;
     for (size_t i = 0; i < d->verdict_count; i++) {
-        const struct tg_cell *cell = &plan->spec.tests[i].of;
+        const struct tg_test *test = &plan->spec.tests[i];
+        char model[TG_REPORT_TEXT_SIZE];
         bool has_kernel = false;
-        if (!is_of_kernel(plan, d, i, cell, true) || !is_first(plan, d, i)) continue;
+        if (!is_of_kernel(plan, d, i, test, true) || !is_first(plan, d, i)) continue;
         for (size_t k = 0; k < d->verdict_count; k++)
-            has_kernel = has_kernel || is_of_kernel(plan, d, k, cell, false);
+            has_kernel = has_kernel || is_of_kernel(plan, d, k, test, false);
         if (!has_kernel) continue;
         if (!any)
             fputs("\n## Kernels by themselves, and in the model\n\n"
@@ -106,13 +110,15 @@ static void put_kernels(FILE *out, const struct tg_plan *plan, const struct tg_d
                   out);
         any = true;
         fputs("| ", out);
-        tg_report_put(out, cell->kernel);
+        tg_report_put(out, test->of.kernel);
         fputs(" | ", out);
-        tg_report_put(out, cell->model);
+        snprintf(model, sizeof model, "%s", test->of.model);
+        tg_report_add_hardware(plan, plan->classes[test->hardware], model, sizeof model);
+        tg_report_put(out, model);
         fputs(" | ", out);
-        put_deltas(out, plan, d, cell, false);
+        put_deltas(out, plan, d, test, false);
         fputs(" | ", out);
-        put_deltas(out, plan, d, cell, true);
+        put_deltas(out, plan, d, test, true);
         fputs(" |\n", out);
     }
 }
@@ -122,7 +128,7 @@ void tg_report_models(FILE *out, const struct tg_plan *plan, const struct tg_dec
     struct tg_stages *list;
     size_t count;
     if (d->run && tg_stages_find(d->run, &list, &count, NULL) == 0) {
-        if (count) put_stages(out, list, count);
+        if (count) put_stages(out, plan, list, count);
         free(list);
     }
     put_kernels(out, plan, d);

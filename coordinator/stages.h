@@ -9,9 +9,10 @@
 #include "results/store.h"
 
 /*
- * Where the time of whole models went, stage by stage: of each cell of head the seconds of a stage,
- * the median over rounds of their medians, and beside them those of the build that it was compared
- * with. They say where a difference comes from, and decide nothing.
+ * Where the time of whole models went, stage by stage: of each cell of head, on each class of
+ * hardware, the seconds of a stage, the median over rounds of their medians, and beside them those
+ * of the build that it was compared with. They say where a difference comes from, and decide
+ * nothing.
  */
 
 enum tg_stage {
@@ -22,7 +23,8 @@ enum tg_stage {
 };
 
 struct tg_stages {
-    const struct tg_cell *cell; /* borrowed from the run's rows */
+    const struct tg_cell *cell; /* borrowed from the run's rows, as the next */
+    const char *hardware;       /* its class */
     size_t rounds;
     double seconds[TG_STAGES];   /* NAN where a stage has none */
     double before[TG_STAGES];    /* likewise of base or copy, of stages of the kernels */

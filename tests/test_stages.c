@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -75,6 +76,33 @@ static void a_stage_is_the_median_of_rounds_beside_that_of_base(void **state)
     assert_true(list[0].token_p50 == 0.05 && list[0].token_p95 == 0.1);
 }
 
+static void another_class_of_hardware_has_stages_of_its_own(void **state)
+{
+    (void)state;
+    static const char base[] = "probe=model kernel=a build=base model=tiny profile=decode_32";
+    for (int round = 0; round < 3; round++) {
+        const double seconds[] = {round ? 4 : 1}, rate[] = {round ? 10 : 100};
+        struct tg_measurement *m = add_row(DECODE);
+        snprintf(m->facts.hardware, sizeof m->facts.hardware, round ? "B" : "A");
+        add(m, "product_time", 1, seconds);
+        add(m, "decode_rate", 1, rate);
+    }
+    const double before[] = {5};
+    struct tg_measurement *m = add_row(base);
+    snprintf(m->facts.hardware, sizeof m->facts.hardware, "B");
+    add(m, "product_time", 1, before);
+    find();
+    assert_int_equal(count, 2);
+    assert_string_equal(list[0].hardware, "A");
+    assert_true(list[0].rounds == 1 && list[0].token_p50 == 0.01 && list[0].token_p95 == 0.01);
+    assert_true(list[0].seconds[TG_STAGE_products] == 1 &&
+                isnan(list[0].before[TG_STAGE_products]));
+    assert_string_equal(list[1].hardware, "B");
+    assert_true(list[1].rounds == 2 && list[1].token_p50 == 0.1);
+    assert_true(list[1].seconds[TG_STAGE_products] == 4);
+    assert_true(list[1].before[TG_STAGE_products] == 5);
+}
+
 static void a_rate_of_tokens_is_the_time_of_the_prompt(void **state)
 {
     (void)state;
@@ -126,6 +154,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(a_stage_is_the_median_of_rounds_beside_that_of_base, end),
+        cmocka_unit_test_teardown(another_class_of_hardware_has_stages_of_its_own, end),
         cmocka_unit_test_teardown(a_rate_of_tokens_is_the_time_of_the_prompt, end),
         cmocka_unit_test_teardown(a_stage_of_devices_is_shown_where_one_has_it, end),
         cmocka_unit_test_teardown(what_is_no_measured_model_of_head_has_no_stages, end),
