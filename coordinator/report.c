@@ -108,7 +108,7 @@ void tg_report_add_hardware(const struct tg_plan *plan, const char *hardware, ch
                             size_t size)
 {
     size_t used = strlen(out);
-    if (plan->class_count > 1) snprintf(out + used, size - used, " on %.16s", hardware);
+    if (plan->class_count > 1) snprintf(out + used, size - used, " on %s", hardware);
 }
 
 char *tg_report_subject(const struct tg_plan *plan, size_t test, char *out, size_t size)

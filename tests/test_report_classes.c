@@ -87,10 +87,22 @@ static void one_class_is_not_named(void **state)
     assert_has("markdown", "| i2s_avx2 | bitnet-2b | attn_k -9.09 % | decode_32 -9.09 % |");
 }
 
+/* As that of imported lines, which is the name of the processor. */
+static void a_class_with_a_long_name_is_named_in_full(void **state)
+{
+    (void)state;
+    decide("Intel_Xeon_Processor_8480", "Intel_Xeon_Processor_8592");
+    assert_has("markdown", "decode_32: head vs base on Intel_Xeon_Processor_8480 |");
+    assert_has("markdown", "decode_32: head vs base on Intel_Xeon_Processor_8592 |");
+    assert_has("terminal", "i2s_avx2, attn_k on Intel_Xeon_Processor_8480");
+    assert_has("terminal", "i2s_avx2, attn_k on Intel_Xeon_Processor_8592");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(models_took_what_they_took_on_each_class, end),
+        cmocka_unit_test_teardown(a_class_with_a_long_name_is_named_in_full, end),
         cmocka_unit_test_teardown(one_class_is_not_named, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
