@@ -46,7 +46,7 @@ static void add_verdict(struct tg_json *list, const struct tg_plan *plan,
     tg_json_add_text(item, "rule", rule->rule);
     tg_json_add_text(item, "metric", rule->metric);
     tg_json_add_text(item, "of", tg_cell_text(&test->of, text));
-    if (plan->class_count > 1) tg_json_add_text(item, "hardware", plan->classes[test->hardware]);
+    tg_json_add_text(item, "hardware", plan->classes[test->hardware]);
     if (test->has_to) tg_json_add_text(item, "to", tg_cell_text(&test->to, text));
     if (isfinite(rule->limit)) tg_json_add_number(item, "limit", rule->limit);
     if (isfinite(rule->tolerance)) tg_json_add_number(item, "tolerance", rule->tolerance);
