@@ -53,6 +53,30 @@ members() { grep -oE '[{,]"[a-z_0-9]+":' "$1" | tr -dc 'a-z_0-9\n'; }
 check 'the line that RESULTS.md shows has what tritgate cell prints' \
     diff <(members line) <(members measured)
 
+# The tables of a receipt have the members that are written.
+receipt=$TG_SOURCE/coordinator/report_receipt.c
+written() { # OBJECT FUNCTIONS: the members that it is given there
+    cat "$receipt" "$TG_SOURCE/coordinator/report_flow.c" |
+        sed -nE "/^(static )?void ($2)\\(/,/^}/s/.*(tg_json_|add_)[a-z_]+\\($1, \"([a-z_]+)\".*/\\2/p"
+}
+told() { # HEAD: the first column of the table that begins so
+    sed -n '/^## receipt.json/,$p' "$TG_SOURCE/docs/RESULTS.md" |
+        awk -v head="| $1 |" '/^\|/ && !rows++ { mine = index($0, head) == 1 } !/^\|/ { rows = 0 }
+            rows > 2 && mine { split($0, column, "|"); print column[2] }' | grep -oE '`[a-z_]+`' | tr -d '`'
+}
+verdict='add_verdict|add_forecasts'
+check 'RESULTS.md has the members of a verdict' diff <(told 'member of a verdict' | sort) \
+    <(written item "$verdict" | sort)
+check 'and those of counts' diff <(told 'member of `counts`') <(written counts tg_report_receipt)
+# Two of the whole are written by names that are chosen, or elsewhere.
+check 'and those of the whole' diff <(told member | sort) <({
+    written root '[a-z_]+' && printf '%s\n' evidence_lines inherited
+} | sort)
+sed -n '/^## receipt.json/,$p' "$TG_SOURCE/docs/RESULTS.md" | code | tr -c 'a-z_\n' '\n' >spans
+while read -r member; do
+    check "and names '$member'" grep -qx -- "$member" spans
+done < <(written '[a-z]+' '[a-z_]+' | sort -u)
+
 "$TRITGATE" --help >help
 commands=$(sed -n '/^Commands/,/^$/s/^  \([a-z]*\)  .*/\1/p' help)
 code "${documents[@]}" >pieces
