@@ -154,12 +154,15 @@ static int set_environment(const struct launch *l, struct tg_error *err)
 }
 
 /*
- * Where the run will be; its mark lies beside it. Of a new name it keeps that for this launch; of
- * one that was given others may have been told, too, and each has a mark of its own.
+ * Where the run will be; its mark lies beside it, hidden, since it stays where this is killed, and
+ * is no run or shard. Of a new name it keeps that for this launch; of one that was given others may
+ * have been told, too, and each has a mark of its own.
  */
 static int name_run(struct launch *l, struct tg_error *err)
 {
     const char *wanted = l->wishes.resume ? l->wishes.resume : l->wishes.out;
+    char own[24] = "";
+    if (wanted) snprintf(own, sizeof own, ".%ld", (long)getpid());
     for (int i = 0; i < 100; i++) {
         if (wanted)
             snprintf(l->directory, sizeof l->directory, "%s", wanted);
@@ -168,10 +171,10 @@ static int name_run(struct launch *l, struct tg_error *err)
         size_t length = strlen(l->directory);
         while (length > 1 && l->directory[length - 1] == '/') l->directory[--length] = 0;
         if (!wanted && access(l->directory, F_OK) == 0) continue;
-        if (wanted)
-            snprintf(l->mark, sizeof l->mark, "%s.%ld.mark", l->directory, (long)getpid());
-        else
-            snprintf(l->mark, sizeof l->mark, "%s.mark", l->directory);
+        const char *slash = strrchr(l->directory, '/');
+        int folder = slash ? (int)(slash + 1 - l->directory) : 0;
+        snprintf(l->mark, sizeof l->mark, "%.*s.%s%s.mark", folder, l->directory,
+                 l->directory + folder, own);
         int mark = open(l->mark, O_WRONLY | O_CREAT | O_CLOEXEC | (wanted ? 0 : O_EXCL), 0666);
         if (mark >= 0) {
             close(mark);

@@ -159,7 +159,7 @@ for ((i = 1; i <= times; i++)); do
         says "^[A-Z]+  ${line[$question]}(, [0-9] of the passed needs? attention)?\$"
     rows "$work/run$i" >after
     check "$told: no stored row is lost" test -z "$(comm -23 before after)"
-    check "$told: no mark is left" test -z "$(find "$work" -maxdepth 1 -name "run$i.*mark*")"
+    check "$told: no mark is left" test -z "$(find "$work" -maxdepth 1 -name ".run$i.*mark*")"
     if ((failures)); then tail -n 20 talk && cp -r "$work/run$i" "/tmp/chaos-$seed-$i"; fi
     note "$victim $signal"
     rm -rf "$work/run$i"

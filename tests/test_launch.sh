@@ -42,7 +42,7 @@ ends() {
     cat "$2.out" "$2.err"
     test "$status" = "$1" -a -z "$(marks "$2")"
 }
-marks() { find . -name "$1.*mark*"; } # that are left of a launch
+marks() { find . -name ".$1.*mark*"; } # that are left of a launch
 alone() { test -z "$(pgrep -f "^$TRITGATE run .* $PWD/$1" || true)"; }
 
 check 'a run fails with status 1' gives 1 "$TRITGATE" launch -- run strict.json --out strict --json copy.json
@@ -111,7 +111,7 @@ mkdir never && printf '#!/bin/sh\nexit 1\n' >never/mpirun && chmod +x never/mpir
 check 'tries are bounded' gives 4 env PATH="$PWD/never:$PATH" "$TRITGATE" launch --tries 2 --patience 1 -- run slow.json
 check 'and say so, and that there is nothing to go on with' \
     grep -q 'error: no try came to its end (mpirun ended with status 1), and nothing was measured$' err
-check 'leaving no directory' test -z "$(ls runs)"
+check 'leaving no directory' test -z "$(ls -A runs)"
 printf '#!/bin/sh\nsleep 60\n' >never/mpirun
 check 'an mpirun that never begins is ended' gives 4 env PATH="$PWD/never:$PATH" \
     "$TRITGATE" launch --tries 1 --patience 0.05 -- run slow.json

@@ -96,6 +96,26 @@ check 'which says so itself' test -e queued -a ! -s skipped.json
 check 'nothing was measured' test ! -e made
 check 'nor changed' diff -r before run
 
+# An array whose first shard was lost with its node, which left the mark of its launch, and then was
+# gone on with.
+cat >bin/mpirun <<'END'
+#!/bin/sh
+kill -9 "$PPID"
+END
+cat >bin/sbatch <<'END'
+#!/bin/sh
+mkdir -p lost
+"$TRITGATE" launch -- run "$quick" --shard 1/2 --out lost/shard-1
+for i in 1 2; do "$TRITGATE" run "$quick" --shard "$i/2" --out "lost/shard-$i"; done >&2
+echo 7
+END
+printf '#!/bin/sh\necho "JobId=7 JobState=COMPLETED Reason=None Restarts=0 ExitCode=0:0"\n' >bin/scontrol
+chmod +x bin/*
+check 'shards of which one was lost and gone on with' \
+    gives 0 env quick="$quick" "$submit" --shards 2 "$quick" --out lost
+check 'though its launch left a mark' test -n "$(find lost -name '*shard-1.*mark')"
+check 'are decided on by the gate' says '^PASS '
+
 # The job itself, of one node, where a launch takes its time to end.
 cat >launcher <<'END'
 #!/usr/bin/env bash
