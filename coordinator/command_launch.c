@@ -101,7 +101,8 @@ static const struct argp argp = {
     "-- run ARGUMENT...",
     "Starts `tritgate run` under mpirun with the options that it needs. When a rank or a node is "
     "lost, which ends all ranks, the run is gone on with, by --resume, on what is left. Where MPI "
-    "has ULFM, a lost worker ends none: the others go on in place.\v"
+    "has ULFM, a lost worker ends none: the others go on in place. Start it on the first host of "
+    "the list, or where that host sees the run's directory, too.\v"
     "The mpirun beside the program is used if there is one, else that of the PATH; what is set in "
     "OMPI_MCA_... stays. Exit status: that of the run; 4 if it was stopped, or if no try came to "
     "its end.",
@@ -305,6 +306,9 @@ static int launch(struct launch *l, struct tg_error *err)
         if (tg_launcher_try(&each, &launched, err) < 0) return TG_STATUS_STOPPED;
         if (launched.mark >= 0 && launched.mark < TG_STATUS_STOPPED) return launched.mark;
         if (launched.signal) break;
+        /* It was refused where this mark cannot be seen, by a sentence of rank 0. */
+        if (launched.mark == TG_MARK_NONE && launched.status == TG_STATUS_USAGE)
+            return TG_STATUS_USAGE;
         if (is_sealed(l, launched.mark, was_there)) {
             tg_log(TG_WARN, "try %d of %g was lost (mpirun ended with %s) when all was measured", i,
                    o->tries, launched.how);

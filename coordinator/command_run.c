@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -222,10 +224,17 @@ static void leave_timed_cores(const struct tg_work *w)
         tg_log(TG_WARN, "%s", why.text);
 }
 
+/* Where launch is on another host, and shares no disk with this one, it would look in vain. */
+static bool can_launch_see(const struct tg_wishes *wishes)
+{
+    return !wishes->mark || access(wishes->mark, F_OK) == 0 || errno != ENOENT;
+}
+
 static void leave_mark(const struct tg_wishes *wishes, int mark)
 {
     struct tg_error why;
-    if (tg_launcher_mark(wishes->mark, mark, &why) < 0) tg_log(TG_WARN, "%s", why.text);
+    if (can_launch_see(wishes) && tg_launcher_mark(wishes->mark, mark, &why) < 0)
+        tg_log(TG_WARN, "%s", why.text);
 }
 
 /* Counts the rows of each worker that this try has stored. */
@@ -299,11 +308,21 @@ static int tell_guard(const struct tg_work *w, struct tg_error *err)
     return g->status;
 }
 
+static int begin(struct tg_work *w, struct tg_error *err)
+{
+    if (!can_launch_see(w->wishes))
+        return tg_fail(err,
+                       "the mark '%s' of tritgate launch is not on this host: start launch on the "
+                       "first host, or keep the run where both see it",
+                       w->wishes->mark);
+    return w->wishes->resume ? tg_begin_again(w, err) : tg_begin(w, err);
+}
+
 static int coordinate(struct tg_work *w, bool has_ranks, bool *all_left, struct tg_error *err)
 {
     struct tg_dispatched dispatched;
     int status = TG_STATUS_USAGE;
-    if ((w->wishes->resume ? tg_begin_again(w, err) : tg_begin(w, err)) == 0) {
+    if (begin(w, err) == 0) {
         leave_mark(w->wishes, TG_MARK_BEGUN);
         say_what_comes(w);
         if (has_ranks) leave_timed_cores(w);

@@ -136,6 +136,7 @@ static void tell_end(const struct watch *w, int status, struct tg_launched *laun
         snprintf(launched->how, sizeof launched->how, "signal %d%s", WTERMSIG(status), hung);
     else
         snprintf(launched->how, sizeof launched->how, "status %d%s", WEXITSTATUS(status), hung);
+    if (WIFEXITED(status)) launched->status = WEXITSTATUS(status);
 }
 
 /* Waits before a try; false if a signal came that stops it. */
@@ -174,7 +175,7 @@ int tg_launcher_try(const struct tg_launcher *launch, struct tg_launched *launch
     sigset_t heeded, before;
     int status;
     struct watch w = {.launch = launch};
-    *launched = (struct tg_launched){.mark = TG_MARK_NONE};
+    *launched = (struct tg_launched){.mark = TG_MARK_NONE, .status = -1};
     FILE *f = fopen(launch->mark, "w"); /* what an earlier try left is not this one's */
     if (!f) return tg_fail(err, "cannot write '%s': %s", launch->mark, strerror(errno));
     fclose(f);

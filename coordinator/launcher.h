@@ -10,7 +10,8 @@
  * One try of a run under a launcher such as mpirun, whose own status is not to be trusted: it ends
  * with 1 when it is asked to end, which would be a failure, or not at all when a rank hangs. So
  * rank 0 leaves a mark, a small file: that it has begun, and then its status. What is there when
- * the launcher has ended is what came of the try.
+ * the launcher has ended is what came of the try. The file is made before; a rank 0 that does not
+ * find it, as on a host that shares no disk with this one, refuses the run and leaves none.
  */
 
 /* How far rank 0 came, as marks have it: a status is 0 or more. */
@@ -35,6 +36,7 @@ struct tg_launcher {
 /* How a try ended. */
 struct tg_launched {
     int mark;      /* rank 0's last */
+    int status;    /* the launcher's own, or -1: it ended by a signal, or was not started */
     int signal;    /* that was passed on to the launcher, or 0 */
     char how[200]; /* how the launcher ended: "status 137", "signal 9", "hung and was ended" */
 };

@@ -69,6 +69,15 @@ check 'nothing is left over' test -z "$(compgen -G 'nodea/run/*.part')"
 check 'gate agrees' gives 0 "$TRITGATE" gate nodea/run
 check 'nodeb has only what it wrote' test "$(files nodeb/run | wc -l)" = "$(find nodeb/run -type f | wc -l)"
 
+# A launch looks for the mark of the first rank, which is on nodea: in the folder that all share, or else there.
+launch() { env OMPI_MCA_orte_leave_session_attached=1 "$TRITGATE" launch -n 3 --host nodea:2,nodeb -- run hosts.json "$@"; }
+check 'a launch from elsewhere sees a folder that is shared' gives 0 launch --out launched
+check 'in one that is not' gives 3 launch --out own/launched
+check 'it is refused' grep -qE \
+    "error: the mark 'own/\.launched\.[0-9]+\.mark' of tritgate launch is not on this host: start launch on" err
+check 'once' test "$(grep -c '\(error\|warning\): ' err)" = 1
+check 'and nothing is made on any' test -z "$(find own nodea nodeb -name '*launched*')"
+
 # A run that is killed leaves rows on nodeb; they are brought when it goes on, once.
 ask slow '"stub_twice"' round_s=0.1 quads_max=2000 rounds_min=12 deadline_s=60 budget_s=120
 setsid ./host nodea mpirun --leave-session-attached \

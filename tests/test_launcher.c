@@ -76,15 +76,19 @@ static void what_came_of_a_try_is_its_mark_whatever_the_launcher_says(void **sta
         const char *script;
         int mark;
         const char *how;
+        int status;
     } rows[] = {
-        {"echo 0 >$0; exit 137", 0, "status 137"},          {"echo 1 >$0", 1, "status 0"},
-        {"echo -1 >$0; exit 1", TG_MARK_BEGUN, "status 1"}, {"exit 0", TG_MARK_NONE, "status 0"},
-        {"kill -SEGV $$", TG_MARK_NONE, "signal 11"},
+        {"echo 0 >$0; exit 137", 0, "status 137", 137},
+        {"echo 1 >$0", 1, "status 0", 0},
+        {"echo -1 >$0; exit 1", TG_MARK_BEGUN, "status 1", 1},
+        {"exit 3", TG_MARK_NONE, "status 3", 3},
+        {"kill -SEGV $$", TG_MARK_NONE, "signal 11", -1},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct tg_launched launched = try(rows[i].script, 60, 60, 60);
         assert_int_equal(launched.mark, rows[i].mark);
         assert_string_equal(launched.how, rows[i].how);
+        assert_int_equal(launched.status, rows[i].status);
         assert_int_equal(launched.signal, 0);
     }
 }
