@@ -249,4 +249,19 @@ check 'under mpirun one rank speaks' refuses "matrix: 'nowhere.json': cannot ope
 check 'chaos an unusable number of times' refuses "chaos: unusable number 'x'" "$TG_SOURCE/dev" chaos x
 check 'or none' refuses "chaos: unusable number '0'" "$TG_SOURCE/dev" chaos 0
 check 'or with an unusable seed' refuses "chaos: unusable number '1x'" "$TG_SOURCE/dev" chaos 1 1x
+# A word behind an option of run is its value, and no matrix.
+eval "$(sed -n '/^default_matrix()/,/^}/p' "$TG_SOURCE/dev")"
+runs() { [[ $(default_matrix "${@:2}") == "$1" ]]; } # MATRIX ARG...: what dev runs of itself
+for option in -o -p $("$TRITGATE" run --help | grep -oE -- '--[a-z-]+=' | grep -v resume | tr -d =); do
+    check "dev run $option" runs matrix/smoke.json "$option" x.json
+    check "dev run $option MATRIX" runs '' matrix/x.json "$option" x.json
+    check 'or behind it' runs '' "$option" x.json matrix/x.json
+done
+for option in -pkernels -ox --policy=x.json $("$TRITGATE" run --help | grep -oE '^ +--[a-z-]+ ' | grep -v usage); do
+    check "dev run $option" runs matrix/smoke.json "$option"
+    check "dev run $option MATRIX" runs '' "$option" matrix/x.json
+done
+for option in --resume --resume=x --help --usage '-?'; do
+    check "dev run $option" runs '' "$option" x
+done
 finish
