@@ -183,7 +183,8 @@ static int name_run(struct launch *l, struct tg_error *err)
         }
         if (wanted || errno != EEXIST) break;
     }
-    return tg_fail(err, "cannot write '%s': %s", l->mark, strerror(errno));
+    return tg_fail(err, "cannot %s '%s': %s", l->wishes.resume ? "write beside" : "make",
+                   l->directory, strerror(errno));
 }
 
 static void add(struct launch *l, const char *argument)

@@ -50,6 +50,10 @@ check 'as the gate says' says '^FAIL  1 required test: 0 passed, 1 failed$'
 check 'where it was asked to' test -s strict/receipt.json -a -s copy.json
 check 'and leaves nothing else' test -z "$(marks strict)"
 check 'what is there already is refused, once' refuses "'strict' exists" "$TRITGATE" launch -- run strict.json --out strict
+check 'so is what cannot be made' refuses "cannot make 'nowhere/run': No such file or directory" \
+    "$TRITGATE" launch -- run strict.json --out nowhere/run
+check 'or gone on with' refuses "cannot write beside 'nowhere/run': No such file or directory" \
+    "$TRITGATE" launch -- run --resume nowhere/run
 check 'a run that was ended can be gone on with' gives 1 "$TRITGATE" launch -n 2 -- run --resume strict/
 
 check 'a run begins (killed)' begin killed -- run slow.json --out "$PWD/killed"
