@@ -321,15 +321,18 @@ static int launch(struct launch *l, struct tg_error *err)
             tg_log(TG_WARN, "try %d of %g was lost (mpirun ended with %s); going on", i, o->tries,
                    launched.how);
     }
-    if (launched.signal)
-        tg_fail(err, "stopped by a signal; --resume %s goes on",
-                tg_run_directory_word(l->directory, word, sizeof word));
-    else if (!l->wishes.resume && (was_there || !is_begun(l)))
+    bool has_run = l->wishes.resume || (!was_there && is_begun(l));
+    tg_run_directory_word(l->directory, word, sizeof word);
+    if (launched.signal && has_run)
+        tg_fail(err, "stopped by a signal; --resume %s goes on", word);
+    else if (launched.signal)
+        tg_fail(err, "stopped by a signal before anything was measured");
+    else if (has_run)
+        tg_fail(err, "no try came to its end (mpirun ended with %s); --resume %s goes on",
+                launched.how, word);
+    else
         tg_fail(err, "no try came to its end (mpirun ended with %s), and nothing was measured",
                 launched.how);
-    else
-        tg_fail(err, "no try came to its end (mpirun ended with %s); --resume %s goes on",
-                launched.how, tg_run_directory_word(l->directory, word, sizeof word));
     return TG_STATUS_STOPPED;
 }
 

@@ -121,6 +121,11 @@ check 'an mpirun that never begins is ended' gives 4 env PATH="$PWD/never:$PATH"
     "$TRITGATE" launch --tries 1 --patience 0.05 -- run slow.json
 check 'and is called so' grep -q 'hung and was ended' err
 
+printf '#!/bin/sh\nmkdir half && : >half/matrix.json\nkill -TERM "$PPID"\nsleep 60\n' >never/mpirun
+check 'one that is interrupted before' gives 4 env PATH="$PWD/never:$PATH" "$TRITGATE" launch -- run slow.json --out half
+check 'has nothing to go on with' grep -q 'error: stopped by a signal before anything was measured$' err
+check 'and leaves nothing' test ! -e half
+
 # What a run is gone on with: an mpirun, and a program for the job, that only say how they were called.
 printf '#!/bin/sh\necho "$*" >>called\nmkdir -p went && : >went/plan.json\nexit 1\n' >never/mpirun
 check 'a run is gone on with' gives 4 env PATH="$PWD/never:$PATH" "$TRITGATE" launch --tries 2 --patience 1 -- \
