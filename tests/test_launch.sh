@@ -43,6 +43,7 @@ ends() {
     test "$status" = "$1" -a -z "$(marks "$2")"
 }
 marks() { find . -name ".$1.*mark*"; } # that are left of a launch
+busy() { ! alone "$1"; }
 alone() { test -z "$(pgrep -f "^$TRITGATE run .* $PWD/$1" || true)"; }
 
 check 'a run fails with status 1' gives 1 "$TRITGATE" launch -- run strict.json --out strict --json copy.json
@@ -87,7 +88,8 @@ check 'which can be done' gives 0 "$TRITGATE" launch -n 2 -- run --resume interr
 # is measured by then, and all files are closed.
 mkfifo pipe
 exec 9<>pipe
-check 'a run begins (deciding)' begin deciding -- run brief.json --out deciding --json pipe
+check 'a run begins (deciding)' begin deciding -- run brief.json --out "$PWD/deciding" --json pipe
+check 'and is seen to' busy deciding
 exec 9<&-
 for _ in $(seq 600); do [[ -s deciding/receipt.json ]] && break || sleep 0.05; done
 victim=$(rank 0)
