@@ -175,6 +175,7 @@ static void add_own(struct tg_json *root, const struct tg_model_run_report *r)
         {"prefill_s", g->prefill_s},
         {"first_token_s", g->first_token_s},
         {"decode_s", g->decode_s},
+        {"end_s", g->end_s},
         {"choose_s", g->choose_s},
         {"activations_s", g->stages.prepare},
         {"products_s", g->stages.products},
@@ -211,7 +212,7 @@ struct tg_json *tg_model_run_json(const struct tg_model_run_report *r)
     static const struct tg_generation nothing = {0};
     const struct tg_generation *g = r->error ? &nothing : r->generation;
     const double tokens = (double)g->tokens.count, decoded = decoded_of(g);
-    const double generation_s = g->first_token_s + g->decode_s - g->tokenize_s;
+    const double generation_s = g->first_token_s + g->decode_s + g->end_s - g->tokenize_s;
     struct tg_json *root = tg_json_object(NULL, NULL);
     tg_json_add_text(root, "model_path", r->path);
     tg_json_add_number(root, "tokenizer_path", NAN); /* null */
@@ -259,7 +260,7 @@ void tg_model_run_print(const struct tg_model_run_report *r)
     const struct tg_forward_device_times *d = &g->device;
     const double forward = t->prepare + t->products + t->attention + t->head + d->copy_in +
                            d->prompt + d->step + d->copy_out;
-    const double total = s->load_s + s->quantise_s + g->first_token_s + g->decode_s;
+    const double total = s->load_s + s->quantise_s + g->first_token_s + g->decode_s + g->end_s;
     const double decoded = decoded_of(g), decode_rate = rate(decoded, g->decode_s);
     const double bytes = (double)tg_session_token_bytes(
         s, (int64_t)(g->prompt.count + g->tokens.count / 2));

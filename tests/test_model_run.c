@@ -6,6 +6,7 @@
 #include <stddef.h>
 
 #include <cmocka.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -35,23 +36,29 @@ static double number(const struct tg_json *object, const char *key)
     return tg_json_number(value);
 }
 
-static void the_json_has_the_fields_of_the_benchmark_report(void **state)
+static void open_tiny(struct tg_session *s)
 {
-    (void)state;
-    static const char *const timings[] = {"warmup_ms", "prefill_ms", "decode_ms", "generation_ms",
-                                          "total_ms"};
     const struct tg_synthetic what = {tg_model_find("tiny"), "I2_S", "F16", 5};
     const struct tg_session_options options = {
         .path = path, .threads = 1, .context = 64, .batch = 8};
-    const struct tg_choice best = {0};
-    struct tg_generation g = {0};
-    struct tg_session s;
     struct tg_pool *pool;
     struct tg_error err;
     assert_int_equal(tg_pool_create(1, NULL, &pool, &err), 0);
     assert_int_equal(tg_synthetic_write(&what, pool, path, &err), 0);
     tg_pool_destroy(pool);
-    assert_int_equal(tg_session_open(&options, &s, &err), 0);
+    assert_int_equal(tg_session_open(&options, s, &err), 0);
+}
+
+static void the_json_has_the_fields_of_the_benchmark_report(void **state)
+{
+    (void)state;
+    static const char *const timings[] = {"warmup_ms", "prefill_ms", "decode_ms", "generation_ms",
+                                          "total_ms"};
+    const struct tg_choice best = {0};
+    struct tg_generation g = {0};
+    struct tg_session s;
+    struct tg_error err;
+    open_tiny(&s);
     assert_int_equal(tg_session_generate(&s, "abc", 16, &best, true, &g, &err), 0);
     char text[] = "x\xff\n\xc3\xa9";
     const struct tg_model_run_report report = {path,   "abc", text, &s,   &g,
@@ -77,6 +84,59 @@ static void the_json_has_the_fields_of_the_benchmark_report(void **state)
     assert_int_equal(tg_json_number(tg_json_get(own, "is_synthetic")), 1);
     tg_json_release(&file);
     tg_generation_release(&g);
+    tg_session_close(&s);
+}
+
+/* The greatest share that is printed, in percent. */
+static double greatest_share(const struct tg_model_run_report *report)
+{
+    char line[256];
+    double share, greatest = 0;
+    FILE *out = tmpfile();
+    assert_non_null(out);
+    fflush(stdout);
+    const int before = dup(STDOUT_FILENO);
+    dup2(fileno(out), STDOUT_FILENO);
+    tg_model_run_print(report);
+    fflush(stdout);
+    dup2(before, STDOUT_FILENO);
+    close(before);
+    rewind(out);
+    while (fgets(line, sizeof line, out))
+        if (sscanf(line, "%*18c %*f s %lf %%", &share) == 1 && share > greatest) greatest = share;
+    fclose(out);
+    return greatest;
+}
+
+/* A token that ends a text is computed as any other, though it is not among those that are told. */
+static void the_token_that_ends_a_text_has_its_time(void **state)
+{
+    (void)state;
+    struct tg_session s;
+    open_tiny(&s);
+    for (int i = 0; i < 2; i++) {
+        const struct tg_generation g = {.prompt.count = 30,
+                                        .tokens.count = (size_t)i,
+                                        .has_ended = true,
+                                        .tokenize_s = 20,
+                                        .prefill_s = 300,
+                                        .first_token_s = 321,
+                                        .end_s = i * 100,
+                                        .choose_s = 1,
+                                        .stages.attention = 300 + i * 99};
+        const struct tg_model_run_report report = {
+            .path = path, .prompt = "abc", .session = &s, .generation = &g};
+        struct tg_json_file file = printed(&report);
+        const struct tg_json *timing = tg_json_get(file.root, "timing");
+        const double load_ms = 1e3 * (s.load_s + s.quantise_s);
+        assert_true(number(timing, "generation_ms") == (i ? 401e3 : 301e3));
+        assert_true(number(timing, "total_ms") >= load_ms + (i ? 421e3 : 321e3) - 1);
+        assert_true(number(timing, "decode_ms") == 0);
+        assert_true(number(tg_json_get(file.root, "tritgate"), "end_s") == i * 100);
+        const double share = greatest_share(&report);
+        assert_true(share > 90 && share <= 100);
+        tg_json_release(&file);
+    }
     tg_session_close(&s);
 }
 
@@ -128,6 +188,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_json_has_the_fields_of_the_benchmark_report),
+        cmocka_unit_test(the_token_that_ends_a_text_has_its_time),
         cmocka_unit_test(what_has_no_text_is_left_out_and_counted),
         cmocka_unit_test(a_failure_is_told_in_the_same_form),
     };

@@ -87,6 +87,23 @@ static void times_add_up(void **state)
     tg_session_close(&s);
 }
 
+/* The session's file again, with another token that ends a text. */
+static void end_with(struct tg_session *s, int32_t token)
+{
+    const size_t size = s->gguf->size;
+    uint8_t *copy = malloc(size);
+    memcpy(copy, s->gguf->bytes, size);
+    const char key[] = "tokenizer.ggml.eos_token_id";
+    uint8_t *at = memmem(copy, size, key, strlen(key));
+    memcpy(at + strlen(key) + 4, &token, 4);
+    tg_session_close(s);
+    FILE *file = fopen(path, "wb");
+    assert_int_equal(fwrite(copy, 1, size, file), size);
+    fclose(file);
+    free(copy);
+    open_with(s, 1, NULL);
+}
+
 static void what_ends_a_text_ends_it(void **state)
 {
     (void)state;
@@ -95,29 +112,30 @@ static void what_ends_a_text_ends_it(void **state)
     const struct tg_choice best = {0};
     make();
     open_with(&s, 1, NULL);
-    struct tg_generation g = generate(&s, 0), ended = {0};
-    /* The same again, with a token that is new where it comes for the one that ends a text. */
-    size_t at_token = 1;
-    while (at_token < 23 && g.tokens.ids[at_token] == g.tokens.ids[0]) at_token++;
-    assert_true(at_token < g.tokens.count);
-    uint8_t *copy = malloc(s.gguf->size);
-    memcpy(copy, s.gguf->bytes, s.gguf->size);
-    const char key[] = "tokenizer.ggml.eos_token_id";
-    uint8_t *at = memmem(copy, s.gguf->size, key, strlen(key));
-    memcpy(at + strlen(key) + 4, &g.tokens.ids[at_token], 4);
-    FILE *file = fopen(path, "wb");
-    assert_int_equal(fwrite(copy, 1, s.gguf->size, file), s.gguf->size);
-    fclose(file);
-    const int32_t first = g.tokens.ids[0];
+    struct tg_generation g = generate(&s, 0);
+    /* The first token, and the next one that is new where it comes. */
+    size_t places[2] = {0, 1};
+    while (places[1] < 23 && g.tokens.ids[places[1]] == g.tokens.ids[0]) places[1]++;
+    assert_int_not_equal(g.tokens.ids[places[1]], g.tokens.ids[0]);
+    for (size_t p = 0; p < 2; p++) {
+        struct tg_generation ended = {0};
+        end_with(&s, g.tokens.ids[places[p]]);
+        if (tg_session_generate(&s, "ternary weights", 24, &best, false, &ended, &err) < 0)
+            fail_msg("%s", err.text);
+        assert_true(ended.has_ended);
+        assert_int_equal(ended.tokens.count, places[p]);
+        for (size_t i = 0; i < places[p]; i++)
+            assert_int_equal(ended.tokens.ids[i], g.tokens.ids[0]);
+        const struct tg_forward_times *t = &ended.stages;
+        const double stages = t->prepare + t->products + t->attention + t->head;
+        assert_true(ended.prefill_s > 0);
+        assert_true(ended.first_token_s >= ended.tokenize_s + ended.prefill_s);
+        assert_true(p == 0 ? ended.end_s == 0 && ended.decode_s == 0 : ended.end_s > 0);
+        assert_true(ended.tokenize_s + stages + ended.choose_s <=
+                    ended.first_token_s + ended.decode_s + ended.end_s);
+        tg_generation_release(&ended);
+    }
     tg_generation_release(&g);
-    tg_session_close(&s);
-    free(copy);
-    open_with(&s, 1, NULL);
-    assert_int_equal(tg_session_generate(&s, "ternary weights", 24, &best, false, &ended, &err), 0);
-    assert_true(ended.has_ended);
-    assert_int_equal(ended.tokens.count, at_token);
-    for (size_t i = 0; i < at_token; i++) assert_int_equal(ended.tokens.ids[i], first);
-    tg_generation_release(&ended);
     tg_session_close(&s);
 }
 

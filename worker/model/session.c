@@ -232,17 +232,20 @@ static int decode(struct tg_session *s, struct tg_generation *g, int64_t most,
     for (int64_t i = 0; i < most; i++) {
         if (next(s, g, choice, logits, &id, err) < 0) return -1;
         const double now = tg_now();
-        g->has_ended = !ignores_end && s->tokenizer && tg_tokenizer_is_end(s->tokenizer, id);
-        if (g->has_ended) break;
-        g->tokens.ids[g->tokens.count++] = id;
-        if (i == 0)
+        if (i == 0) {
             g->first_token_s = g->tokenize_s + g->prefill_s + now - began;
-        else
-            g->token_s[i - 1] = now - before;
-        if (i == 0) began = now;
+            began = before = now;
+        }
+        g->has_ended = !ignores_end && s->tokenizer && tg_tokenizer_is_end(s->tokenizer, id);
+        if (g->has_ended) {
+            g->end_s = now - before;
+            break;
+        }
+        g->tokens.ids[g->tokens.count++] = id;
+        if (i > 0) g->token_s[i - 1] = now - before;
         before = now;
     }
-    g->decode_s = g->tokens.count > 0 ? before - began : 0;
+    g->decode_s = before - began;
     return 0;
 }
 

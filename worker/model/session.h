@@ -90,9 +90,11 @@ struct tg_generation {
     double *token_s;         /* what each took, from the second on: tokens.count - 1 */
     double tokenize_s;       /* the prompt to tokens */
     double prefill_s;        /* the prompt computed */
-    double first_token_s;    /* from the text to the first token: these two, and choosing it */
+    double first_token_s;    /* from the text to the first token, which may end it: these two, and
+                                choosing it */
     double decode_s;         /* from the first token to the last */
-    double choose_s;         /* of that and of the first: choosing tokens */
+    double end_s;            /* from there to the token that ended the text; 0: it is the first */
+    double choose_s;         /* of these three: choosing tokens */
     struct tg_forward_times stages;        /* of prefill and decode */
     struct tg_forward_device_times device; /* instead, where a device computes */
 };
