@@ -422,14 +422,23 @@ char *tg_json_print(const struct tg_json *value, bool indented)
     return indented ? with_blanks(text) : text;
 }
 
+enum { BESIDE_BYTES = 4200 };
+
+/* Where it is written first; what is no file, as a pipe, or a link, as /dev/stdout, is written to,
+ * and not replaced. Whether it is a file. */
+static bool find_beside(const char *path, char beside[BESIDE_BYTES])
+{
+    struct stat there;
+    bool is_file = lstat(path, &there) != 0 || S_ISREG(there.st_mode);
+    snprintf(beside, BESIDE_BYTES, is_file ? "%s.new" : "%s", path);
+    return is_file;
+}
+
 int tg_json_write(const struct tg_json *value, const char *path, struct tg_error *err)
 {
-    char beside[4200];
-    struct stat there;
+    char beside[BESIDE_BYTES];
     char *text = tg_json_print(value, true);
-    /* What is no file, as a pipe, or a link, as /dev/stdout, is written to, and not replaced. */
-    bool is_file = lstat(path, &there) != 0 || S_ISREG(there.st_mode);
-    snprintf(beside, sizeof beside, is_file ? "%s.new" : "%s", path);
+    bool is_file = find_beside(path, beside);
     FILE *f = fopen(beside, "w");
     bool good = f && fprintf(f, "%s\n", text) > 0;
     /* Without power a name may be on the disk before what it names: then it would be empty. */
@@ -440,4 +449,30 @@ int tg_json_write(const struct tg_json *value, const char *path, struct tg_error
     int why = errno;
     if (is_file) remove(beside);
     return tg_fail(err, "cannot write '%s': %s", path, strerror(why));
+}
+
+/* Whether this can be made, in the folder that it names. */
+static bool can_make(char *path)
+{
+    struct stat there;
+    if (lstat(path, &there) < 0 && errno != ENOENT) return false;
+    char *slash = strrchr(path, '/');
+    if (slash) slash[1] = 0;
+    return access(slash ? path : ".", W_OK | X_OK) == 0;
+}
+
+int tg_json_can_write(const char *path, struct tg_error *err)
+{
+    char beside[BESIDE_BYTES];
+    struct stat there;
+    int why = 0;
+    if (!*path)
+        why = ENOENT;
+    else if (stat(path, &there) == 0 && S_ISDIR(there.st_mode))
+        why = EISDIR;
+    else if (find_beside(path, beside))
+        why = can_make(beside) ? 0 : errno;
+    else if (access(path, W_OK) < 0 && errno != ENOENT) /* a link's file may be to come */
+        why = errno;
+    return why == 0 ? 0 : tg_fail(err, "cannot write '%s': %s", path, strerror(why));
 }

@@ -102,4 +102,8 @@ char *tg_json_print(const struct tg_json *value, bool indented);
  */
 int tg_json_write(const struct tg_json *value, const char *path, struct tg_error *err);
 
+/* Fails, as writing would, if such a file cannot be written; before there is anything to write.
+ * Nothing is made or opened. */
+int tg_json_can_write(const char *path, struct tg_error *err);
+
 #endif

@@ -249,7 +249,7 @@ static int calibrate(struct options *o, int *status, struct tg_error *err)
     struct tg_calibration calibration = {0};
     if (o->is_simulated && strcmp(o->simulation.law, "recorded") == 0 && !o->noise)
         return tg_fail(err, "the law 'recorded' needs --noise");
-    if (tg_run_directory_can_write(o->json, err) < 0) return -1;
+    if (o->json && tg_json_can_write(o->json, err) < 0) return -1;
     if (tg_run_directory_can_write(o->plot, err) < 0) return -1;
     if (read_policy(o, &policy, err) < 0) return -1;
     int rc = tg_calibrate_begin(&policy, &calibration, err);

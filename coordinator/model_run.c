@@ -1,16 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "coordinator/model_run.h"
 
-#include <errno.h>
 #include <inttypes.h>
-#include <libgen.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -405,20 +401,6 @@ static int open_session(const struct options *o, struct tg_session *s, struct tg
     return tg_session_open(&options, s, err);
 }
 
-/* Before anything is generated that could not be told: a file is made beside it, and renamed. */
-static int check_json(const char *file, struct tg_error *err)
-{
-    char folder[4096];
-    struct stat there;
-    bool is_there = file && lstat(file, &there) == 0;
-    if (!file || (is_there && !S_ISREG(there.st_mode) && !S_ISDIR(there.st_mode))) return 0;
-    if (is_there && S_ISDIR(there.st_mode))
-        return tg_fail(err, "cannot write '%s': %s", file, strerror(EISDIR));
-    snprintf(folder, sizeof folder, "%s", file);
-    if (access(dirname(folder), W_OK | X_OK) == 0) return 0;
-    return tg_fail(err, "cannot write '%s': %s", file, strerror(errno));
-}
-
 int tg_model_run_command(int argc, char **argv)
 {
     struct options o = {.prompt = "The capital of France is",
@@ -433,7 +415,7 @@ int tg_model_run_command(int argc, char **argv)
     if (!o.seed || !*o.seed || strspn(o.seed, "0123456789") != strlen(o.seed)) o.seed = "42";
     argp_parse(&argp, argc, argv, 0, NULL, &o);
     struct tg_model_run_report r = {.path = o.file, .prompt = o.prompt};
-    if (check_json(o.json, &err) < 0) {
+    if (o.json && tg_json_can_write(o.json, &err) < 0) {
         tg_log(TG_ERROR, "%s", err.text);
         return TG_STATUS_USAGE;
     }

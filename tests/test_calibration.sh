@@ -52,6 +52,8 @@ mkdir kernels
 check 'a policy by its name' gives 0 simulate "${few[@]}" --policy kernels --json named.json
 check 'has the same numbers as built in' cmp one.json named.json
 check 'JSON that cannot be written' refuses "cannot write" simulate --json nowhere/f.json
+check 'nor beside its place' refuses 'File name too long' simulate --json "$(printf '%0255d' 0)"
+check 'which is known before anything is simulated' test ! -s out
 
 # Real runs, of stubs: their truth is known, their noise is what it is, so that no answer is demanded.
 sed 's/"rule": "ratio".*/"rule": "noninferior", "metric": "call_time", "where": "op=product",/

@@ -78,6 +78,18 @@ check 'one more is refused' refuses "the prompt and $((least + 1)) tokens need a
     model run tiny.gguf --prompt a --tokens $((least + 1)) --ignore-end
 check 'a JSON that cannot be written' refuses "cannot write '/nowhere/x.json'" model run tiny.gguf --json /nowhere/x.json
 check 'nothing is generated for it' test ! -s out
+check 'one without a name' refuses "cannot write '': No such file or directory" model run tiny.gguf --json ''
+check 'one in a folder that is not there' refuses "cannot write 'none/'" model run tiny.gguf --json none/
+check 'one in a file' refuses "cannot write 'tiny.gguf/x': Not a directory" model run tiny.gguf --json tiny.gguf/x
+mkdir folder && ln -s folder link
+check 'one in place of a folder' refuses "cannot write 'link': Is a directory" model run tiny.gguf --json link
+for bytes in 300 255 252; do
+    name=$(printf "%0${bytes}d" 0)
+    check "a name of $bytes bytes" refuses "cannot write '$name': File name too long" model run tiny.gguf --json "$name"
+done
+name=$(printf '%0251d' 0)
+check 'one that leaves room for a file beside it' gives 0 model run tiny.gguf --tokens 2 --json "$name"
+check 'is written' grep -q '"success": true' "$name"
 
 check 'the cache of a node' gives 0 model make tiny --model-cache cache
 check 'says where' says '^cache/tiny-I2_S-F16-1.1.gguf$'
