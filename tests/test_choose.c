@@ -45,12 +45,14 @@ static void only_the_best_are_drawn_from(void **state)
     const float logits[] = {0, 0.3f, 0.2f, 0.1f, -1};
     struct tg_choice few = {.temperature = 1, .top_k = 2, .top_p = 1, .seed = 5};
     struct tg_choice share = {.temperature = 1, .top_p = 0.4, .seed = 5};
-    struct tg_choice cold = {.temperature = 1e-3, .top_p = 1, .seed = 5};
+    static const double cold[] = {1e-3, 1e-40, 1e-46, 5e-324};
     for (int i = 0; i < 500; i++) {
+        struct tg_choice least = {
+            .temperature = cold[i % 4], .top_p = i % 3 ? 1 : 0.95, .seed = (uint64_t)i};
         const int32_t one = choose(logits, 5, &few), two = choose(logits, 5, &share);
         assert_true(one == 1 || one == 2);
         assert_true(two == 1 || two == 2); /* 0.27 and 0.24 of all */
-        assert_int_equal(choose(logits, 5, &cold), 1);
+        assert_int_equal(choose(logits, 5, &least), 1);
     }
 }
 

@@ -63,8 +63,10 @@ int32_t tg_choose_token(const float *logits, int64_t vocabulary, struct tg_choic
         for (int64_t i = 0; i < vocabulary; i++)
             candidates[i] = (struct candidate){logits[i], (int32_t)i};
         qsort(candidates, (size_t)vocabulary, sizeof *candidates, by_logit);
+        /* Behind the best, so that a temperature just above 0 leaves 0 of it and -inf of others. */
+        const double best = (double)candidates[0].logit;
         for (int64_t i = 0; i < count; i++)
-            shares[i] = candidates[i].logit / (float)choice->temperature;
+            shares[i] = (float)(((double)candidates[i].logit - best) / choice->temperature);
         tg_vector_widest()->softmax(shares, count);
         count = count_of(shares, count, choice->top_p);
         id = candidates[draw(shares, count, &choice->seed)].id;
