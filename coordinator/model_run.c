@@ -332,8 +332,9 @@ static int generate(const struct options *o, struct tg_session *s, struct tg_gen
     struct rusage usage;
     size_t untold;
     if (warm_up(o, s, &choice, r, err) < 0 ||
-        tg_session_generate(s, o->prompt, o->tokens, &choice, o->ignores_end, g, err) < 0 ||
-        tg_model_run_text(s->tokenizer, &g->prompt, &g->tokens, &r->text, &untold, err) < 0)
+        tg_session_generate(s, o->prompt, o->tokens, &choice, o->ignores_end, g, err) < 0)
+        return tg_fail_in(err, "'%s'", o->file);
+    if (tg_model_run_text(s->tokenizer, &g->prompt, &g->tokens, &r->text, &untold, err) < 0)
         return -1;
     if (untold > 0)
         tg_log(TG_WARN,
@@ -419,10 +420,9 @@ int tg_model_run_command(int argc, char **argv)
         tg_log(TG_ERROR, "%s", err.text);
         return TG_STATUS_USAGE;
     }
-    if (open_session(&o, &s, &err) < 0 || check_context(&o, &s, &err) < 0)
+    if (open_session(&o, &s, &err) < 0 || check_context(&o, &s, &err) < 0 ||
+        generate(&o, &s, &g, &r, &err) < 0)
         status = TG_STATUS_USAGE;
-    else if (generate(&o, &s, &g, &r, &err) < 0)
-        status = TG_STATUS_STOPPED;
     if (status != 0) r.error = err.text;
     if (o.json) {
         struct tg_json *json = tg_model_run_json(&r);

@@ -27,6 +27,22 @@ static void without_temperature_the_first_of_the_best_is_taken(void **state)
     assert_int_equal(tg_choose_best(logits, 1), 0);
 }
 
+static void what_is_no_number_is_never_the_best(void **state)
+{
+    (void)state;
+    const float rows[][3] = {{NAN, 1, 2}, {NAN, -INFINITY, NAN}, {NAN, NAN, NAN}, {0, INFINITY, 1}};
+    static const int32_t best[] = {2, 0, 0, 1};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        for (int temperature = 0; temperature < 2; temperature++) {
+            struct tg_choice choice = {.temperature = temperature, .top_p = 1, .seed = 1};
+            struct tg_error err = {""};
+            assert_int_equal(tg_choose_token(rows[i], 3, &choice, &err), -1);
+            assert_string_equal(err.text, "a logit is not finite");
+        }
+        assert_int_equal(tg_choose_best(rows[i], 3), best[i]);
+    }
+}
+
 static void tokens_are_drawn_as_often_as_their_shares_say(void **state)
 {
     (void)state;
@@ -74,6 +90,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(without_temperature_the_first_of_the_best_is_taken),
+        cmocka_unit_test(what_is_no_number_is_never_the_best),
         cmocka_unit_test(tokens_are_drawn_as_often_as_their_shares_say),
         cmocka_unit_test(only_the_best_are_drawn_from),
         cmocka_unit_test(the_same_seed_draws_the_same),

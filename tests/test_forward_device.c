@@ -36,6 +36,7 @@ struct both {
     struct tg_forward *host;
     const struct tg_forward_device *device;
     void *state;
+    bool is_spoilt; /* a number of its last norm is none, and so no logit is one */
 };
 
 static void load(struct both *b, void **state, const char *kernel)
@@ -63,12 +64,19 @@ static void stop(struct both *b)
     free(b->made.bytes);
 }
 
+static void spoil(struct both *b)
+{
+    const float none = NAN;
+    memcpy(b->made.bytes + (b->network.output_norm->data - b->made.bytes), &none, sizeof none);
+}
+
 /* Skips the test where there is no device. */
 static void start(struct both *b, void **state, int64_t batch)
 {
     const struct tg_forward_options options = {.context = TOKENS, .batch = batch};
     struct tg_error err = {"the program has no device"};
     load(b, state, "i2s_scalar");
+    if (b->is_spoilt) spoil(b);
     if (tg_forward_open(&b->network, &b->weights, b->pool, &options, &b->host, &err) < 0)
         fail_msg("%s", err.text);
     if (b->device && b->device->open(&b->network, &b->weights, &options, &b->state, &err) == 0)
@@ -184,6 +192,26 @@ static void what_is_generated_is_the_best_token_each_time(void **state)
         assert_int_equal(generated[i], best_of(logits));
     }
     assert_int_equal(b.device->generate(b.state, TOKENS, generated, &err), -1);
+    stop(&b);
+}
+
+/* And none beyond the vocabulary, whose embedding the next step would read. */
+static void where_no_logit_is_a_number_the_first_token_is_chosen(void **state)
+{
+    enum { PROMPT = 5, NEW = 4 };
+    static float logits[MADE_VOCABULARY];
+    int32_t tokens[TOKENS], generated[NEW];
+    struct tg_error err;
+    struct both b = {.made = models[0], .is_spoilt = true};
+    text(tokens);
+    start(&b, state, 8);
+    assert_int_equal(b.device->run(b.state, tokens, PROMPT, NULL, 0, &err), 0);
+    assert_int_equal(b.device->choice(b.state, generated, &err), 0);
+    assert_int_equal(generated[0], 0);
+    assert_int_equal(b.device->generate(b.state, NEW, generated, &err), 0);
+    for (int i = 0; i < NEW; i++) assert_int_equal(generated[i], 0);
+    b.device->logits(b.state, logits);
+    for (int i = 0; i < MADE_VOCABULARY; i++) assert_true(isnan(logits[i]));
     stop(&b);
 }
 
@@ -349,6 +377,7 @@ int main(void)
         ON_EACH(logits_are_those_of_the_host),
         ON_EACH(the_same_tokens_give_the_same_bits),
         ON_EACH(what_is_generated_is_the_best_token_each_time),
+        ON_EACH(where_no_logit_is_a_number_the_first_token_is_chosen),
         ON_EACH(a_place_that_was_visited_is_found_as_it_was),
         ON_EACH(each_matrix_lies_on_the_device_as_it_was_packed),
         ON_EACH(what_a_device_cannot_run_is_refused),

@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "worker/model/synthetic.h"
+#include "tests/tiny_model.h"
 
 static char path[] = "/tmp/tg_model_run_XXXXXX";
 
@@ -152,6 +152,18 @@ static void a_failure_is_told_in_the_same_form(void **state)
     tg_json_release(&file);
 }
 
+static void a_model_whose_logits_are_no_numbers_is_refused(void **state)
+{
+    (void)state;
+    char *arguments[] = {"run", path, "--tokens", "2", NULL};
+    struct tg_session s;
+    open_tiny(&s);
+    tg_session_close(&s);
+    assert_int_equal(tg_model_run_command(4, arguments), 0);
+    assert_int_equal(tiny_spoil(path), 0);
+    assert_int_equal(tg_model_run_command(4, arguments), 3);
+}
+
 /* A head has more rows than there are tokens where these were filled up for the sake of speed. */
 static void what_has_no_text_is_left_out_and_counted(void **state)
 {
@@ -189,6 +201,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_json_has_the_fields_of_the_benchmark_report),
         cmocka_unit_test(the_token_that_ends_a_text_has_its_time),
+        cmocka_unit_test(a_model_whose_logits_are_no_numbers_is_refused),
         cmocka_unit_test(what_has_no_text_is_left_out_and_counted),
         cmocka_unit_test(a_failure_is_told_in_the_same_form),
     };

@@ -148,6 +148,19 @@ static void a_wrong_kernel_has_no_speed(void **state)
     if (!found) skip(); /* this build has no stubs */
 }
 
+static void a_model_whose_logits_are_no_numbers_has_no_speed(void **state)
+{
+    (void)state;
+    char axes[128];
+    snprintf(axes, sizeof axes, "kernel=%s profile=decode_32", fast());
+    const struct tg_setup setup = setup_of(axes);
+    assert_int_equal(tiny_spoil(tiny_path), 0);
+    struct tg_measurement m = measure(&setup, 3);
+    assert_int_equal(m.outcome, TG_WRONG);
+    assert_string_equal(m.reason, "a logit is not finite");
+    tg_measurement_free(&m);
+}
+
 static void what_is_said_of_a_model_is_held_against_its_file(void **state)
 {
     (void)state;
@@ -204,6 +217,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_wrong_kernel_has_no_speed),
         cmocka_unit_test(what_is_said_of_a_model_is_held_against_its_file),
         cmocka_unit_test(the_memory_of_a_model_is_known_before_it_is_run),
+        cmocka_unit_test(a_model_whose_logits_are_no_numbers_has_no_speed),
     };
     return cmocka_run_group_tests(tests, tiny_make, tiny_drop);
 }

@@ -11,7 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "worker/model/synthetic.h"
+#include "tests/made_gguf.h"
+#include "tests/tiny_model.h"
 
 static char path[] = "/tmp/tg_session_XXXXXX";
 
@@ -87,20 +88,22 @@ static void times_add_up(void **state)
     tg_session_close(&s);
 }
 
+static void patch(long at, const void *bytes, size_t count)
+{
+    FILE *file = fopen(path, "r+b");
+    assert_true(file && fseek(file, at, SEEK_SET) == 0);
+    assert_int_equal(fwrite(bytes, 1, count, file), count);
+    assert_int_equal(fclose(file), 0);
+}
+
 /* The session's file again, with another token that ends a text. */
 static void end_with(struct tg_session *s, int32_t token)
 {
-    const size_t size = s->gguf->size;
-    uint8_t *copy = malloc(size);
-    memcpy(copy, s->gguf->bytes, size);
     const char key[] = "tokenizer.ggml.eos_token_id";
-    uint8_t *at = memmem(copy, size, key, strlen(key));
-    memcpy(at + strlen(key) + 4, &token, 4);
+    const uint8_t *found = memmem(s->gguf->bytes, s->gguf->size, key, strlen(key));
+    const long at = (long)(found - s->gguf->bytes) + (long)strlen(key) + 4;
     tg_session_close(s);
-    FILE *file = fopen(path, "wb");
-    assert_int_equal(fwrite(copy, 1, size, file), size);
-    fclose(file);
-    free(copy);
+    patch(at, &token, sizeof token);
     open_with(s, 1, NULL);
 }
 
@@ -207,6 +210,66 @@ static void pieces_are_those_of_a_generation(void **state)
     free(all);
 }
 
+static void logits_that_are_no_numbers_are_refused(void **state)
+{
+    static const char *const devices[] = {NULL, "fake"};
+    (void)state;
+    make();
+    assert_int_equal(tiny_spoil(path), 0);
+    for (int i = 0; i < 4; i++) {
+        const struct tg_session_options options = {
+            .path = path, .threads = 1, .context = 100, .batch = 8, .device = devices[i / 2]};
+        const struct tg_choice choice = {i % 2, 40, 0.95, 42};
+        struct tg_generation g = {0};
+        struct tg_session s;
+        struct tg_error err;
+        if (options.device && !tg_forward_device_find(options.device)) continue;
+        assert_int_equal(tg_session_open(&options, &s, &err), 0);
+        assert_int_equal(tg_session_generate(&s, "abc", 8, &choice, true, &g, &err), -1);
+        assert_string_equal(err.text, "a logit is not finite");
+        assert_null(g.tokens.ids);
+        tg_session_close(&s);
+    }
+}
+
+/* The embedding of the token that is chosen first has such a number: a device goes on by itself. */
+static void also_those_of_a_later_token(void **state)
+{
+    const struct tg_session_options options = {.path = path,
+                                               .threads = 1,
+                                               .context = 32,
+                                               .batch = 8,
+                                               .has_no_text = true,
+                                               .device = *state};
+    struct made_gguf made = {.architecture = "llama", .has_no_sub_norms = 1, .has_output = 1};
+    const struct tg_choice best = {0};
+    const uint16_t none = 0x7e00;
+    made_gguf(&made);
+    assert_int_equal(truncate(path, 0), 0);
+    patch(0, made.bytes, made.size);
+    free(made.bytes);
+    for (int i = 0; i < 2; i++) {
+        struct tg_generation g = {.prompt = {calloc(3, sizeof(int32_t)), 3, 3}};
+        struct tg_session s;
+        struct tg_error err;
+        if (tg_session_open(&options, &s, &err) < 0) {
+            print_message("%s\n", err.text);
+            free(g.prompt.ids);
+            skip();
+        }
+        const int rc = tg_session_generate(&s, NULL, 8, &best, true, &g, &err);
+        const struct tg_gguf_tensor *embedding = s.network.embedding;
+        const int64_t row = embedding->bytes / s.network.vocabulary;
+        const long at = (long)(embedding->data - s.gguf->bytes);
+        tg_session_close(&s);
+        assert_int_equal(rc, -i);
+        if (i == 1) assert_string_equal(err.text, "a logit is not finite");
+        if (i == 0) patch(at + (long)row * g.tokens.ids[0], &none, sizeof none);
+        if (i == 0) assert_int_not_equal(g.tokens.ids[0], 0);
+        tg_generation_release(&g);
+    }
+}
+
 static void what_cannot_be_opened_leaves_nothing_open(void **state)
 {
     (void)state;
@@ -261,6 +324,10 @@ int main(void)
         ON(NULL, pieces_are_those_of_a_generation),
         ON("cuda", pieces_are_those_of_a_generation),
         ON("fake", pieces_are_those_of_a_generation),
+        cmocka_unit_test(logits_that_are_no_numbers_are_refused),
+        ON(NULL, also_those_of_a_later_token),
+        ON("cuda", also_those_of_a_later_token),
+        ON("fake", also_those_of_a_later_token),
         cmocka_unit_test(what_cannot_be_opened_leaves_nothing_open),
     };
     close(mkstemp(path));

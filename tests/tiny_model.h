@@ -2,9 +2,12 @@
 #ifndef TG_TESTS_TINY_MODEL_H
 #define TG_TESTS_TINY_MODEL_H
 
+#include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "worker/model/network.h"
 #include "worker/model/synthetic.h"
 
 /* The file of a tiny synthetic model, for the tests of what runs one: as setup and teardown. */
@@ -22,6 +25,23 @@ static inline int tiny_make(void **state)
     int rc = tg_synthetic_write(&what, pool, tiny_path, &err);
     tg_pool_destroy(pool);
     return rc;
+}
+
+/* A number of the last norm of such a file becomes none, and so each logit. */
+static inline int tiny_spoil(const char *path)
+{
+    const float none = NAN;
+    struct tg_gguf *gguf;
+    struct tg_network network;
+    struct tg_error err;
+    if (tg_gguf_open(path, &gguf, &err) < 0 || tg_network_read(gguf, &network, &err) < 0) return -1;
+    const long at = (long)(network.output_norm->data - gguf->bytes);
+    tg_network_release(&network);
+    tg_gguf_close(gguf);
+    FILE *file = fopen(path, "r+b");
+    if (!file || fseek(file, at, SEEK_SET) < 0) return -1;
+    const size_t written = fwrite(&none, sizeof none, 1, file);
+    return fclose(file) == 0 && written == 1 ? 0 : -1;
 }
 
 static inline int tiny_drop(void **state)

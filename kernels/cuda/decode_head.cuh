@@ -7,7 +7,8 @@
 
 /*
  * From the last block to the next token: norm, f16 head, the largest logit. Of equal logits the
- * first one counts.
+ * first one counts. What is no number never does; where there is nothing else it is token 0, since
+ * the next step reads the embedding of what was chosen.
  *
  *   head     each warp a row at a time; each block leaves the best of its rows
  *   choose   one block: the best of all to tokens[position + 1], and the position goes on
@@ -93,7 +94,7 @@ __global__ static void __launch_bounds__(TG_HEAD_THREADS)
     const float inverse = tg_token_inverse(squares, p.cols, p.epsilon);
     for (int i = threadIdx.x; i < p.cols; i += TG_HEAD_THREADS) x[i] = __fmul_rn(x[i], inverse);
     __syncthreads();
-    struct tg_best best = {-INFINITY, 0x7fffffff};
+    struct tg_best best = {-INFINITY, 0};
     for (int row = first; row < p.rows; row += warps) {
         const uint4 *w = (const uint4 *)(p.weights + (int64_t)row * p.cols);
         float sum = 0.0f;
@@ -120,7 +121,7 @@ __global__ static void __launch_bounds__(TG_HEAD_THREADS)
     tg_decode_choose_kernel(const struct tg_decode_head p)
 {
     struct tg_best *parts = (struct tg_best *)tg_shared();
-    struct tg_best best = {-INFINITY, 0x7fffffff};
+    struct tg_best best = {-INFINITY, 0};
     tg_cuda_let_next();
     tg_cuda_wait();
     for (int i = threadIdx.x; i < p.blocks; i += blockDim.x) {

@@ -17,7 +17,8 @@
  * Blocks run one after the other. The threads of a block are fibers of one thread: each goes on
  * until it meets others, at a barrier or in an exchange of its warp, now in one order, now in the
  * other. What __shared__ declares is static, so its bounds are watched like those of any array.
- * kernels/cuda/ptx.cuh and shelf.cuh have instructions of a chip: they are in this folder, too.
+ * kernels/cuda/ptx.cuh, bulk.cuh and shelf.cuh have instructions of a chip: they are in this
+ * folder, too.
  *
  * This shows that results are right and that nothing outside of arrays is touched. It shows nothing
  * of time, and little of races.
@@ -31,6 +32,12 @@
 
 struct uint2 {
     unsigned x, y;
+};
+struct alignas(16) int4 {
+    int x, y, z, w;
+};
+struct float2 {
+    float x, y;
 };
 struct alignas(16) uint4 {
     unsigned x, y, z, w;
@@ -57,7 +64,7 @@ using std::max;
 using std::min;
 
 /* Of the fiber that runs; and as many bytes of shared memory as the launch said. */
-extern dim3 threadIdx, blockIdx, blockDim;
+extern dim3 threadIdx, blockIdx, blockDim, gridDim;
 extern uint8_t *emulated_shared;
 
 /* Waits for all threads of the block, or of the warp, that have not ended. */
@@ -78,6 +85,9 @@ void emulated_launch(dim3 grid, dim3 block, size_t shared_bytes,
 #define __syncthreads()   emulated_meet_block()
 #define __syncwarp()      emulated_meet_warp()
 #define __ldcs(from)      (*(from))
+#define __ldcg(from)      (*(from))
+#define __fadd_rn(a, b)   ((float)(a) + (float)(b))
+#define rsqrtf(x)         (1.0f / sqrtf(x))
 #define __fmul_rn(a, b)   ((float)(a) * (float)(b))
 #define __fdiv_rn(a, b)   ((float)(a) / (float)(b))
 #define __float2int_rn(x) ((int)nearbyintf(x))
@@ -88,6 +98,18 @@ template <class T> static inline T __shfl_xor_sync(unsigned, T value, int apart)
     const T theirs = *(const T *)emulated_offered_by(threadIdx.x % 32 ^ (unsigned)apart);
     emulated_end_offer();
     return theirs;
+}
+
+static inline uint32_t __reduce_max_sync(unsigned mask, uint32_t value)
+{
+    for (int step = 16; step > 0; step /= 2) value = max(value, __shfl_xor_sync(mask, value, step));
+    return value;
+}
+
+static inline int __reduce_add_sync(unsigned mask, int value)
+{
+    for (int step = 16; step > 0; step /= 2) value += __shfl_xor_sync(mask, value, step);
+    return value;
 }
 
 static inline int atomicAdd(int *to, int value)

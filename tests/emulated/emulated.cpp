@@ -31,7 +31,7 @@ asm(".text\n"
     "ret\n"
     ".size emulated_switch, . - emulated_switch\n");
 
-dim3 threadIdx, blockIdx, blockDim;
+dim3 threadIdx, blockIdx, blockDim, gridDim;
 uint8_t *emulated_shared;
 
 namespace
@@ -164,6 +164,7 @@ void emulated_launch(dim3 grid, dim3 block, size_t shared_bytes,
     if (posix_memalign(&shared, 128, shared_bytes) != 0) fail("no memory");
     code = &kernel;
     blockDim = block;
+    gridDim = grid;
     emulated_shared = (uint8_t *)shared;
     for (unsigned i = 0; i < grid.x * grid.y; i++) {
         blockIdx = dim3(i % grid.x, i / grid.x, 0);

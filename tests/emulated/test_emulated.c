@@ -10,6 +10,7 @@
 
 #include "kernels/fill.h"
 #include "kernels/kernel.h"
+#include "worker/model/choose.h"
 #include "worker/probe/edges.h"
 
 /*
@@ -22,6 +23,8 @@
 TG_EMULATED
 #undef X
 void tg_emulated_75_i2s_cuda(const struct tg_problem *p);
+int32_t tg_emulated_decode_head(const uint16_t *weights, const float *x, int rows, int cols,
+                                float *logits);
 
 static const struct emulated {
     const char *name;
@@ -98,11 +101,46 @@ static void a_token_is_right_in_every_form(void **state)
     }
 }
 
+/* Logits are the first column of the weights, in f16, and so may be anything. */
+static void a_device_chooses_as_the_host_does(void **state)
+{
+    enum { COLS = 8, MOST = 200, ONE = 0x3c00, TWO = 0x4000, INFINITE = 0x7c00, NONE = 0x7e00 };
+    static const struct {
+        int rows;
+        uint16_t usual, odd; /* the odd ones are rows 150 and 170, or the last */
+        int32_t wanted;
+    } heads[] = {
+        {MOST, ONE, TWO, 150},
+        {MOST, TWO, ONE, 0},
+        {MOST, NONE, ONE, 150},
+        {MOST, ONE, NONE, 0},
+        {MOST, NONE, NONE, 0},
+        {MOST, NONE, INFINITE, 150},
+        {MOST, NONE, INFINITE | 0x8000, 0},
+        {3, NONE, ONE, 2},
+        {1, NONE, NONE, 0},
+    };
+    static const float x[COLS] = {1};
+    static _Alignas(16) uint16_t weights[MOST * COLS];
+    static float logits[MOST];
+    (void)state;
+    for (size_t i = 0; i < sizeof heads / sizeof *heads; i++) {
+        const int rows = heads[i].rows;
+        for (int r = 0; r < rows; r++)
+            weights[r * COLS] = r == 150 || r == 170 || r == rows - 1 ? heads[i].odd
+                                                                      : heads[i].usual;
+        const int32_t chosen = tg_emulated_decode_head(weights, x, rows, COLS, logits);
+        assert_int_equal(chosen, heads[i].wanted);
+        assert_int_equal(tg_choose_best(logits, rows), chosen);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(kernels_of_a_device_are_right_at_every_edge),
         cmocka_unit_test(a_token_is_right_in_every_form),
+        cmocka_unit_test(a_device_chooses_as_the_host_does),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "worker/model/choose.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 #include "kernels/fill.h"
@@ -13,10 +14,21 @@ struct candidate {
 
 int32_t tg_choose_best(const float *logits, int64_t vocabulary)
 {
+    float most = -INFINITY;
     int64_t best = 0;
-    for (int64_t i = 1; i < vocabulary; i++)
-        if (logits[i] > logits[best]) best = i;
+    for (int64_t i = 0; i < vocabulary; i++) {
+        if (!(logits[i] > most)) continue;
+        most = logits[i];
+        best = i;
+    }
     return (int32_t)best;
+}
+
+int tg_choose_check(const float *logits, int64_t vocabulary, struct tg_error *err)
+{
+    int64_t finite = 0;
+    for (int64_t i = 0; i < vocabulary; i++) finite += isfinite(logits[i]) ? 1 : 0;
+    return finite == vocabulary ? 0 : tg_fail(err, "a logit is not finite");
 }
 
 /* The better first; of equal ones the first of the vocabulary. */
@@ -53,6 +65,7 @@ static int64_t draw(const float *shares, int64_t count, uint64_t *seed)
 int32_t tg_choose_token(const float *logits, int64_t vocabulary, struct tg_choice *choice,
                         struct tg_error *err)
 {
+    if (tg_choose_check(logits, vocabulary, err) < 0) return -1;
     if (choice->temperature <= 0) return tg_choose_best(logits, vocabulary);
     struct candidate *candidates = malloc((size_t)vocabulary * sizeof *candidates);
     float *shares = malloc((size_t)vocabulary * sizeof *shares);

@@ -18,11 +18,15 @@ struct tg_choice {
     uint64_t seed;      /* changes with each draw */
 };
 
-/* A token of the vocabulary, or -1 when there is no memory. */
+/* A token of the vocabulary, or -1: a logit is not finite, or there is no memory. */
 int32_t tg_choose_token(const float *logits, int64_t vocabulary, struct tg_choice *choice,
                         struct tg_error *err);
 
-/* The best token, of equal ones the first. */
+/* Fails if a logit is not finite, as where weights are not: such a model chooses nothing. */
+int tg_choose_check(const float *logits, int64_t vocabulary, struct tg_error *err);
+
+/* The best token, of equal ones the first. What is no number is never the best; where there is
+ * nothing else it is token 0. */
 int32_t tg_choose_best(const float *logits, int64_t vocabulary);
 
 #endif

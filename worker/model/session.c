@@ -269,6 +269,8 @@ int tg_session_generate(struct tg_session *s, const char *text, int64_t most,
     if (rc == 0) rc = decode(s, &g, most, &own, ignores_end, logits, err);
     free(logits);
     take_times(s, &g);
+    if (rc == 0 && s->device)
+        rc = tg_choose_check(tg_session_logits(s), s->network.vocabulary, err);
     if (rc < 0) tg_generation_release(&g);
     *generation = g;
     return rc;

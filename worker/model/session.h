@@ -102,7 +102,8 @@ struct tg_generation {
 /*
  * Generates at most `most` tokens behind a text, or behind prompt->ids if text is NULL (then
  * generation->prompt has been filled by the caller). With ignores_end, what ends a text is a token
- * like any other, so that measurements have as many as they ask for. To be released.
+ * like any other, so that measurements have as many as they ask for. Fails if a logit is not
+ * finite; where a device chose by itself, one of the first or of the last. To be released.
  */
 int tg_session_generate(struct tg_session *session, const char *text, int64_t most,
                         const struct tg_choice *choice, bool ignores_end,

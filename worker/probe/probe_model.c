@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <inttypes.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -320,6 +319,8 @@ static void learn_token(struct state *s, int64_t i, struct tg_measurement *m)
     s->sums[i] = own_sum(s);
     if (s->walk[i] != tg_choose_best(s->session.logits, s->session.network.vocabulary))
         is_wrong(m, "the token that it chooses is not that of its largest logit");
+    if (tg_choose_check(s->session.logits, s->session.network.vocabulary, NULL) < 0)
+        is_wrong(m, "a logit is not finite");
 }
 
 /* Finds out which tokens come behind the prompt, and the sums of all logits on the way. */
@@ -404,9 +405,6 @@ static int model_check(void *opaque, struct tg_measurement *m, struct tg_error *
     learn(s, m);
     tg_model_device_look(&s->beside, &m->facts);
     tg_executed_look(s->library, s->session.pool, m);
-    const float *logits = tg_session_logits(&s->session);
-    for (int64_t i = 0; i < s->session.network.vocabulary && m->outcome == TG_MEASURED; i++)
-        if (!isfinite(logits[i])) is_wrong(m, "a logit is not finite");
     if (*s->odd) return tg_fail(err, "%s", s->odd);
     if (m->outcome != TG_MEASURED || !s->setup.is_fixed) return 0;
     if (add_one(m, "output_checksum", checksum(s), err) < 0) return -1;
