@@ -118,8 +118,8 @@ static double climb(const double *samples, size_t count, double sign)
 static double steepest(const double *samples, size_t count, double slope)
 {
     const double up = climb(samples, count, 1), down = climb(samples, count, -1);
-    if (slope < up) slope = up;
-    return slope > down && down < 0 ? down : slope;
+    if (up > 0 && slope < up) slope = up;
+    return down < 0 && slope > down ? down : slope;
 }
 
 int tg_round_value_slope(const double *samples, size_t count, double discard, double *slope)

@@ -24,7 +24,8 @@
  * step in one half only, while a leak goes on in both. For noise that is as likely up as down the
  * choice says nothing about the error of the slope, so that the value is right on average. Memory
  * that is given out in large pieces stands still for many samples: where no sample falls and both
- * halves grow, it is at least what they grow by, from end to end, the lesser of the two.
+ * halves grow, it is at least what they grow by, from end to end, the lesser of the two; likewise
+ * down. All other slopes keep their sign.
  *
  * growth: the bytes are the fact packed_bytes of both sides, or, where one lacks it, the weights
  * that the two models have in the cells' layer (in all layers, if the cells name none).

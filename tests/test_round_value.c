@@ -190,6 +190,19 @@ static void a_slope_is_had_from_the_better_half(void **state)
     assert_true(v == 0);
 }
 
+/* What goes down with noise goes down, as much as its mirror goes up. */
+static void a_slope_is_as_steep_down_as_up(void **state)
+{
+    (void)state;
+    double line[100], v = 0;
+    for (int i = 0; i < 100; i++) line[i] = 1000 - 2 * i + (i % 2 ? 3 : -3);
+    assert_int_equal(tg_round_value_slope(line, 100, 0, &v), 0);
+    assert_true(fabs(v + 2) < 0.1);
+    for (int i = 0; i < 100; i++) line[i] *= -1;
+    assert_int_equal(tg_round_value_slope(line, 100, 0, &v), 0);
+    assert_true(fabs(v - 2) < 0.1);
+}
+
 /* 120 kB a sample, in pieces of 2 MiB; then one piece in all, one piece that is given back. */
 static void what_grows_in_pieces_has_a_slope(void **state)
 {
@@ -268,6 +281,7 @@ int main(void)
         TEST(what_is_measured_once_a_round_is_compared_as_it_is),
         TEST(growth_is_measured_by_the_bytes_of_both_models),
         TEST(a_slope_is_had_from_the_better_half),
+        TEST(a_slope_is_as_steep_down_as_up),
         TEST(what_grows_in_pieces_has_a_slope),
         TEST(a_leak_in_pieces_is_surely_seen_from_one_in_each_half_on),
         TEST(too_few_samples_have_no_slope),

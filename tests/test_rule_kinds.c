@@ -238,6 +238,41 @@ static void a_slope_at_the_limit_is_seldom_called_either(void **state)
     assert_in_range(answers(BURSTS, 2 * KIB, 20, TG_PASS), 0, 2);
 }
 
+static double normal(uint64_t *draw)
+{
+    double u = between(draw, 0x1p-53, 1);
+    return sqrt(-2 * log(u)) * cos(2 * acos(-1) * between(draw, 0, 1));
+}
+
+/* How many of 100 gates fail whose rounds have these samples: level + slope * i + noise. */
+static int failures(const struct tg_metric *metric, int samples, double slope, double sd,
+                    size_t rounds)
+{
+    uint64_t draw = 20260102;
+    double line[SAMPLES];
+    int count = 0;
+    for (int gate = 0; gate < 100; gate++) {
+        for (size_t r = 0; r < rounds; r++) {
+            for (int i = 0; i < samples; i++) line[i] = 3e9 + slope * i + sd * normal(&draw);
+            assert_int_equal(tg_round_value_slope(line, (size_t)samples, 0.2, &values[r]), 0);
+        }
+        count += judge(metric, rounds).answer == TG_FAIL;
+    }
+    return count;
+}
+
+/* Slopes that are noise are as often down as up; those of a rate that falls are all down. */
+static void slopes_are_judged_with_their_sign(void **state)
+{
+    (void)state;
+    begin("slope");
+    rule.limit = 64 * KIB;
+    assert_int_equal(failures(&memory, 20, 0, 16e6, MOST), 0);
+    rule.limit = 0.5;
+    assert_int_equal(failures(&speed, SAMPLES, -2, 1, 20), 100);
+    assert_int_equal(failures(&speed, SAMPLES, 2, 1, 20), 0);
+}
+
 static void between_limit_and_fail_limit_a_value_passes_with_attention(void **state)
 {
     (void)state;
@@ -287,6 +322,7 @@ int main(void)
         cmocka_unit_test(a_slope_is_judged_in_its_unit),
         cmocka_unit_test(a_leak_is_found_in_any_noise_and_none_is_invented),
         cmocka_unit_test(a_slope_at_the_limit_is_seldom_called_either),
+        cmocka_unit_test(slopes_are_judged_with_their_sign),
         cmocka_unit_test(between_limit_and_fail_limit_a_value_passes_with_attention),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
