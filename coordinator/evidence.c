@@ -378,6 +378,24 @@ static bool was_tried_again(const struct tg_measurement *const rows[], size_t co
 }
 
 /*
+ * A round of a pair of which one row is there gives no value. What it says went wrong stands; but
+ * where it broke, the other cell may have, too, if it is not head's copy.
+ */
+static void take_half(const struct tg_measurement *of, const struct tg_measurement *to,
+                      const struct tg_test *test, const struct tg_rule *rule,
+                      const struct tg_measurement *odd, struct tg_rounds *rounds)
+{
+    const struct tg_measurement lost = {
+        .cell = of ? test->to : test->of, .outcome = TG_MEASURED, .unpaired = 1};
+    const struct tg_measurement *only = of ? of : to;
+    if (spare(odd, only, &lost, rounds)) return;
+    if (of && is_copy(&test->to, &test->of))
+        take_round(of, &lost, rule, rounds);
+    else
+        take_round(&lost, only, rule, rounds);
+}
+
+/*
  * Takes the rounds out of rows that are in order; `odd` is of the device that alone is broken, and
  * `before` what was gathered of fewer rows.
  */
@@ -388,20 +406,23 @@ static void take_rounds(const struct tg_measurement *const rows[], size_t count,
 {
     for (size_t i = 0, next, known = 0; i < count; i = next) {
         const struct tg_measurement *of = NULL, *to = NULL;
+        bool is_open = false;
         for (next = i + 1; next < count && by_round(&rows[next], &rows[i]) == 0;) next++;
         rounds->last = rows[i]->round;
         if (take_again(before, &known, rows + i, next - i, test->has_to, rounds)) continue;
         for (size_t k = i; k < next; k++) {
-            if (was_tried_again(rows, count, rows[k])) continue;
+            if (was_tried_again(rows, count, rows[k])) {
+                is_open = true;
+                continue;
+            }
             /* Of two rows of one cell, which files that met later may have, a wrong one stands. */
             if (is_cell(rows[k], &test->of) && !is_wrong(of)) of = rows[k];
             if (test->has_to && is_cell(rows[k], &test->to) && !is_wrong(to)) to = rows[k];
         }
         if (of && (to || !test->has_to)) {
             if (!spare(odd, of, to, rounds)) take_round(of, to, rule, rounds);
-        } else if (is_wrong_head(of) || is_wrong_head(to)) {
-            rounds->wrong++;
-            rounds->broken = is_wrong_head(of) ? of : to;
+        } else if (is_wrong_head(of) || is_wrong_head(to) || (!is_open && (of || to))) {
+            take_half(of, to, test, rule, odd, rounds);
         }
     }
 }

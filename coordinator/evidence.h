@@ -41,7 +41,7 @@ struct tg_rounds {
     const struct tg_measurement *odd;    /* ... of which this row is; NULL for none; borrowed */
     bool of_is_at_fault, to_is_at_fault; /* the kernel of that side, in other blocks, too */
     size_t apart;   /* ... whose sides two nodes or devices measured: nothing is compared */
-    size_t hollow;  /* ... that were measured, but whose samples give no value */
+    size_t hollow;  /* ... that were measured, but whose samples give no value, or lack a row */
     size_t lacking; /* ... of those, with a side that has no samples of the metric at all */
     struct tg_discards discards;   /* ... for the clock of their device; they are not in values */
     struct tg_disturbed disturbed; /* ... or for what disturbed them, likewise */
@@ -55,8 +55,8 @@ struct tg_rounds {
 
 /*
  * Gathers the rounds of a test for its rule under these limits out of the `count` rows of its block
- * (pointers, in any order). A round with a row missing was not finished and is left out, unless the
- * row that is there is head's and wrong.
+ * (pointers, in any order). A round of a pair with a row missing was not finished: it is hollow.
+ * What the other row says went wrong counts; where it broke, as if both had.
  *
  * *rounds is all zeros, or what was gathered for the same test before, when some of these rows were
  * not there: then the values of its rounds are taken over. Released by tg_evidence_release.

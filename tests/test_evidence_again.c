@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "coordinator/evidence.h"
+#include "coordinator/judge.h"
 #include "kernels/fill.h"
 #include "tests/made_run.h"
 
@@ -209,6 +210,10 @@ static void what_breaks_in_head_s_copy_breaks_in_head(void **state)
         assert_int_equal(rounds.else_broken, 0);
         char reason[TG_EVIDENCE_REASON_SIZE];
         if (!strstr(tg_evidence_reason(&rounds, reason), rows[i].reason)) fail_msg("%s", reason);
+        size_t side = run.rows[0].outcome == TG_MEASURED; /* also where the other row was lost */
+        gather(0, list + side, 1, &rounds);
+        assert_int_equal(rounds.of_broken, 1);
+        assert_int_equal(rounds.else_broken, 0);
         tg_store_release(&run);
     }
     tg_evidence_release(&rounds);
@@ -239,6 +244,79 @@ static void a_skip_is_behind_what_another_attempt_measured_before_it(void **stat
         assert_int_equal(rounds.skipped, 0);
         assert_int_equal(rounds.count, again + 1);
         assert_int_equal(rounds.last, 3);
+    }
+    tg_evidence_release(&rounds);
+}
+
+/* A kill came between the two rows of a round, and another attempt went on. */
+static void what_was_tried_again_lacks_no_row(void **state)
+{
+    (void)state;
+    static const enum tg_outcome others[] = {TG_MEASURED, TG_CRASHED};
+    struct tg_rounds rounds = {0};
+    for (size_t i = 0; i < 2; i++) {
+        made_row(&run, &plan, 0, 0, 0, TG_SKIPPED);
+        gather_all(&rounds);
+        assert_int_equal(rounds.skipped, 1);
+        made_row(&run, &plan, 0, 0, 1, others[i]);
+        made_row(&run, &plan, 0, 1, 1, TG_SKIPPED);
+        gather_all(&rounds);
+        assert_int_equal(rounds.skipped, 2);
+        made_round(&run, &plan, 0, 2, 0.01);
+        run.rows[run.count - 2].attempt = run.rows[run.count - 1].attempt = 2;
+        gather_all(&rounds);
+        assert_int_equal(rounds.count, 1);
+        assert_int_equal(rounds.skipped + rounds.hollow + rounds.of_broken, 0);
+        tg_store_release(&run);
+        run = (struct tg_run){0};
+    }
+    tg_evidence_release(&rounds);
+}
+
+/* What head did is not forgotten; nor does it fail alone, for base may have done it, too. */
+static void what_a_round_without_its_other_row_says_is_judged(void **state)
+{
+    (void)state;
+    struct tg_rounds rounds = {0};
+    struct tg_verdict v = {.answer = TG_PASS};
+    made_rounds(&run, &plan, 0, 0, 8, 0, 1e-4);
+    made_row(&run, &plan, 0, 0, 8, TG_CRASHED);
+    gather_all(&rounds);
+    assert_false(tg_judge_broken(&rounds, &v));
+    tg_judge_complete(&plan.policy.limits, &rounds, &v);
+    assert_int_equal(v.answer, TG_INCONCLUSIVE);
+    assert_non_null(strstr(v.reason, "not yet repeated: i2s_avx2 of head crashed"));
+    made_round(&run, &plan, 0, 9, 0);
+    gather_all(&rounds);
+    v = (struct tg_verdict){.answer = TG_PASS};
+    tg_judge_complete(&plan.policy.limits, &rounds, &v);
+    assert_int_equal(v.answer, TG_PASS);
+    assert_string_equal(v.word, "attention");
+    made_row(&run, &plan, 0, 0, 10, TG_LATE);
+    gather_all(&rounds);
+    assert_true(tg_judge_broken(&rounds, &v));
+    assert_int_equal(v.answer, TG_INCONCLUSIVE);
+    made_row(&run, &plan, 0, 0, 11, TG_WRONG);
+    gather_all(&rounds);
+    assert_true(tg_judge_broken(&rounds, &v));
+    assert_int_equal(v.answer, TG_FAIL);
+    tg_evidence_release(&rounds);
+}
+
+static void few_values_among_rounds_that_lack_a_row_are_missing(void **state)
+{
+    (void)state;
+    struct tg_rounds rounds = {0};
+    for (int64_t r = 0; r < 17; r++) {
+        struct tg_verdict v = {.answer = TG_PASS};
+        if (r < 8)
+            made_round(&run, &plan, 0, r, 0);
+        else
+            made_row(&run, &plan, 0, 0, r, TG_MEASURED);
+        gather_all(&rounds);
+        tg_judge_complete(&plan.policy.limits, &rounds, &v);
+        assert_int_equal(v.answer, r < 16 ? TG_PASS : TG_INCONCLUSIVE);
+        if (r == 16) assert_string_equal(v.reason, "9 of 17 rounds give no value");
     }
     tg_evidence_release(&rounds);
 }
@@ -274,6 +352,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_breaks_in_head_s_copy_breaks_in_head, begin, end),
         cmocka_unit_test_setup_teardown(a_skip_is_behind_what_another_attempt_measured_before_it,
                                         begin, end),
+        cmocka_unit_test_setup_teardown(what_was_tried_again_lacks_no_row, begin, end),
+        cmocka_unit_test_setup_teardown(what_a_round_without_its_other_row_says_is_judged, begin,
+                                        end),
+        cmocka_unit_test_setup_teardown(few_values_among_rounds_that_lack_a_row_are_missing, begin,
+                                        end),
         cmocka_unit_test_setup_teardown(a_hollow_round_says_nothing_of_what_broke, begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

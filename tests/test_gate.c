@@ -300,7 +300,8 @@ static void rows_of_another_library_cannot_pass(void **state)
         assert_int_equal(decide_run(), TG_PASS);
         run.rows[4 + row].facts.library[9] = 'f';
         assert_int_equal(decide_run(), TG_INCONCLUSIVE);
-        assert_notes("cannot pass: a library was changed while it was measured", NULL);
+        assert_notes("cannot pass: a library was changed while it was measured",
+                     "left out: 1 rounds of tests whose samples are not whole");
     }
 }
 
