@@ -448,10 +448,8 @@ static int decide(const struct tg_plan *plan, const struct tg_run *run, const st
     if (disturbed.rounds)
         note(d, "in all tests together, %s",
              tg_disturbance_text(&disturbed, accepted, sizeof accepted));
-    if (tg_rows_strays(rows))
-        note(d,
-             "left out: %zu rows that no test asks for, or of hardware that the plan does not know",
-             tg_rows_strays(rows));
+    may_pass = tg_rows_may_pass(rows, accepted, sizeof accepted) && may_pass;
+    if (*accepted) note(d, "%s", accepted);
     if (*tg_acceptance_note(plan, d->date, d->verdicts, accepted, sizeof accepted))
         note(d, "%s", accepted);
     if (count_rules(plan, d, err) < 0) return -1;

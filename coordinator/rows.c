@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "coordinator/rows.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,7 +20,7 @@ struct tg_rows {
     const struct tg_block **sorted; /* the blocks, by their texts */
     struct tg_faults *faults;
     size_t last; /* block of the row that came last: the next is often its neighbour */
-    size_t strays, others;
+    size_t strays, stray_faults, others;
 };
 
 static int by_text(const void *a, const void *b)
@@ -104,6 +105,13 @@ static bool is_of_others(const struct tg_plan *plan, const struct tg_measurement
             are_others(first->head.model_digest, row->facts.model_digest));
 }
 
+/* Whether a row says that head, or its copy, was wrong, crashed or was late. */
+static bool is_fault_of_head(const struct tg_measurement *row)
+{
+    return strcmp(row->cell.build, "base") != 0 && !tg_faults_was_killed(row) &&
+           (row->outcome == TG_WRONG || row->outcome == TG_CRASHED || row->outcome == TG_LATE);
+}
+
 int tg_rows_add(struct tg_rows *rows, const struct tg_measurement *row, struct tg_error *err)
 {
     if (is_of_others(rows->plan, row)) {
@@ -113,6 +121,7 @@ int tg_rows_add(struct tg_rows *rows, const struct tg_measurement *row, struct t
     size_t block = find(rows, row);
     if (block == rows->plan->spec.block_count) {
         rows->strays++;
+        rows->stray_faults += is_fault_of_head(row);
         return 0;
     }
     struct list *list = &rows->lists[block];
@@ -179,4 +188,22 @@ bool tg_rows_has_others(const struct tg_rows *rows)
 size_t tg_rows_strays(const struct tg_rows *rows)
 {
     return rows->strays;
+}
+
+bool tg_rows_may_pass(const struct tg_rows *rows, char *note, size_t size)
+{
+    static const char which[] =
+        "rows that no test asks for, or of hardware that the plan does not know";
+    static const char fault[] = "say that head was wrong, crashed or was late";
+    const bool may_pass = rows->stray_faults == 0 || !rows->plan->is_own_policy;
+    *note = 0;
+    if (!may_pass)
+        snprintf(note, size, "cannot pass: of %zu %s, %zu %s", rows->strays, which,
+                 rows->stray_faults, fault);
+    else if (rows->stray_faults)
+        snprintf(note, size, "left out: %zu %s; %zu %s", rows->strays, which, rows->stray_faults,
+                 fault);
+    else if (rows->strays)
+        snprintf(note, size, "left out: %zu %s", rows->strays, which);
+    return may_pass;
 }

@@ -51,4 +51,11 @@ bool tg_rows_has_others(const struct tg_rows *rows);
 /* How many rows belong to no block: of other cells, or of hardware that the plan does not know. */
 size_t tg_rows_strays(const struct tg_rows *rows);
 
+/*
+ * Whether these rows let a run pass, and the note on them, "" if there are none. Where one says
+ * that head was wrong or broke, nothing passes: nobody judges it. Another policy than the run was
+ * measured for, or another step, may ask for less on purpose: then that is only said.
+ */
+bool tg_rows_may_pass(const struct tg_rows *rows, char *note, size_t size);
+
 #endif

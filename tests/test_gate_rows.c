@@ -197,6 +197,38 @@ static void a_row_of_another_library_cannot_pass(void **state)
     }
 }
 
+/* What nobody judges may not say that head is wrong; another policy may ask for less on purpose. */
+static void a_fault_of_head_that_no_test_asks_for_cannot_pass(void **state)
+{
+    (void)state;
+    static const char which[] =
+        "1 rows that no test asks for, or of hardware that the plan does not know";
+    static const struct {
+        enum tg_outcome outcome;
+        int side, signal, is_fault;
+    } rows[] = {{TG_WRONG, 0, 0, 1},         {TG_CRASHED, 0, SIGSEGV, 1}, {TG_LATE, 0, SIGKILL, 1},
+                {TG_CRASHED, 0, SIGKILL, 0}, {TG_MEASURED, 0, 0, 0},      {TG_SKIPPED, 0, 0, 0},
+                {TG_WRONG, 1, 0, 0},         {TG_CRASHED, 1, SIGSEGV, 0}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char said[sizeof *decision.notes];
+        begin_run(one, builds);
+        made_rounds(&run, &plan, 0, 0, 6, 0, 0.001);
+        struct tg_measurement *m = made_row(&run, &plan, 0, rows[i].side, 6, rows[i].outcome);
+        m->facts.end_signal = rows[i].signal;
+        snprintf(m->block, sizeof m->block, "probe=engine model=bitnet-2b");
+        assert_int_equal(decide_run(), rows[i].is_fault ? TG_INCONCLUSIVE : TG_PASS);
+        snprintf(said, sizeof said, "%s%s%s",
+                 rows[i].is_fault ? "cannot pass: of " : "left out: ", which,
+                 rows[i].is_fault ? ", 1 say that head was wrong, crashed or was late" : "");
+        assert_string_equal(decision.notes[0], said);
+        plan.is_own_policy = false;
+        assert_int_equal(decide_run(), TG_PASS);
+        snprintf(said, sizeof said, "left out: %s%s", which,
+                 rows[i].is_fault ? "; 1 say that head was wrong, crashed or was late" : "");
+        assert_string_equal(decision.notes[1], said);
+    }
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_teardown(name, end)
@@ -208,6 +240,7 @@ int main(void)
         TEST(a_kernel_that_base_has_not_must_have_run),
         TEST(rows_of_another_library_fail_nothing),
         TEST(a_row_of_another_library_cannot_pass),
+        TEST(a_fault_of_head_that_no_test_asks_for_cannot_pass),
         TEST(a_base_that_was_slowed_on_purpose_lets_nothing_pass),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -59,6 +59,12 @@ check 'and is reported' gives 0 "$TRITGATE" report slower --imported
 check 'with how to decide again' says '`tritgate gate --imported DIRECTORY`'
 check 'over one test' says ', over 1 statistical test;'
 check 'but no command for what this program cannot run' bash -c '! grep -q "tritgate cell" out'
+sed '1!d; s/"round":0/"round":99/; s/ | [^"]*"/"/; s/measured/wrong/; s/"reason":""/"reason":"no"/
+    s/"series":.*/"series":[]}/' rounds.jsonl >alone.jsonl
+check 'a wrong head that no test asks for' bash -c 'cat rounds.jsonl alone.jsonl |
+    "$1" import - stray --policy elsewhere.json' - "$TRITGATE"
+check 'lets nothing pass' gives 2 "$TRITGATE" gate stray --imported
+check 'and is counted' says '^cannot pass: of 1 rows that no test asks for, .* 1 say that head was wrong, crashed or was late$'
 # The loop of docs/CI.md, with two programs that print a number of about 40.
 awk '/^##/ { mine = $0 == "## Another engine" } mine && /^```/ { inside = !inside; piece += inside; next }
     mine && inside && piece == 1' "$TG_SOURCE/docs/CI.md" >measure.sh
