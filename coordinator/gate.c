@@ -242,6 +242,17 @@ static int cells_of(const char *block)
     return count;
 }
 
+/* Adds a name to a list of them, unless it is there. */
+static void add_name(char *list, size_t size, const char *name)
+{
+    const size_t length = strlen(name), used = strlen(list);
+    for (const char *at = list; at; at = strstr(at, ", ")) {
+        if (at != list) at += 2;
+        if (strncmp(at, name, length) == 0 && (!at[length] || at[length] == ',')) return;
+    }
+    if (length) snprintf(list + used, size - used, "%s%s", used ? ", " : "", name);
+}
+
 /* The processors, and how long workers waited for other runs on the same memory. */
 static void look_at_rows(const struct tg_run *run, struct tg_decision *d)
 {
@@ -250,14 +261,11 @@ static void look_at_rows(const struct tg_run *run, struct tg_decision *d)
     for (size_t i = 0; i < run->count; i++) {
         const struct tg_facts *facts = &run->rows[i].facts;
         if (run->rows[i].attempt > (int64_t)d->attempts) d->attempts = (size_t)run->rows[i].attempt;
-        size_t used = strlen(d->machines);
         /* Each row of a round has the whole wait of the round. */
         if (isfinite(facts->waited_s)) waited_s += facts->waited_s / cells_of(run->rows[i].block);
         /* What nobody ran has no processor. */
         if (run->rows[i].outcome == TG_SKIPPED && strcmp(facts->cpu, "unknown") == 0) continue;
-        if (!strstr(d->machines, facts->cpu))
-            snprintf(d->machines + used, sizeof d->machines - used, "%s%s", used ? ", " : "",
-                     facts->cpu);
+        add_name(d->machines, sizeof d->machines, facts->cpu);
     }
     if (waited_s >= 1)
         note(d, "workers waited %.0f s in all for other runs on the same memory, out of the budget",
@@ -270,20 +278,16 @@ static void look_at_devices(const struct tg_run *run, struct tg_decision *d)
     int64_t bytes = -1, reasons = 0;
     char why[200];
     double heat_c = NAN, power_w = NAN;
-    size_t used = 0;
     for (size_t i = 0; i < run->count; i++) {
         const struct tg_facts *facts = &run->rows[i].facts;
         if (strcmp(facts->gpu, "unknown") == 0) continue;
-        used = strlen(d->devices);
-        if (!strstr(d->devices, facts->gpu))
-            snprintf(d->devices + used, sizeof d->devices - used, "%s%s", used ? ", " : "",
-                     facts->gpu);
+        add_name(d->devices, sizeof d->devices, facts->gpu);
         if (facts->throttle > 0) reasons |= facts->throttle;
         if (facts->gpu_bytes > bytes) bytes = facts->gpu_bytes;
         heat_c = fmax(heat_c, facts->gpu_temperature_c);
         power_w = fmax(power_w, facts->gpu_power_w);
     }
-    used = strlen(d->devices);
+    size_t used = strlen(d->devices);
     if (bytes >= 0)
         used += (size_t)snprintf(d->devices + used, sizeof d->devices - used,
                                  "; at most %.4g MiB held by a process", (double)bytes / 1048576);

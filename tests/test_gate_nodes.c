@@ -273,6 +273,23 @@ static void devices_are_named_with_the_most_that_was_seen_of_them(void **state)
                         "693.5 W; clock held down by power_cap,hardware_heat");
 }
 
+static void a_name_that_is_the_beginning_of_another_is_named(void **state)
+{
+    (void)state;
+    static const char *const gpus[] = {"NVIDIA_A100-SXM4-40GB", "NVIDIA_A10", "NVIDIA_A100", "A10"};
+    static const char *const cpus[] = {"Intel_Xeon_Gold_6338N", "Intel_Xeon_Gold_6338"};
+    begin(POLICY("", ""), 1, NULL);
+    for (size_t t = 0; t < 4; t++) made_rounds(&run, &plan, t, 0, 6, 0, 0.001);
+    for (size_t i = 0; i < run.count; i++) {
+        struct tg_facts *facts = &run.rows[i].facts;
+        snprintf(facts->gpu, sizeof facts->gpu, "%s", gpus[i % 4]);
+        snprintf(facts->cpu, sizeof facts->cpu, "%s", cpus[i % 2]);
+    }
+    decide_run();
+    assert_string_equal(decision.devices, "NVIDIA_A100-SXM4-40GB, NVIDIA_A10, NVIDIA_A100, A10");
+    assert_string_equal(decision.machines, "Intel_Xeon_Gold_6338N, Intel_Xeon_Gold_6338");
+}
+
 /* The rounds of a second run follow those of the first, whatever their numbers. */
 static void runs_follow_each_other(void **state)
 {
@@ -305,6 +322,7 @@ int main(void)
         TEST(sides_of_two_nodes_are_no_round),
         TEST(sides_of_two_devices_are_no_round),
         TEST(devices_are_named_with_the_most_that_was_seen_of_them),
+        TEST(a_name_that_is_the_beginning_of_another_is_named),
         TEST(runs_follow_each_other),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
