@@ -397,6 +397,7 @@ static void a_kernel_of_a_gpu_needs_one_with_room(void **state)
         {"unbuilt", "product", "i2s", "cuda", "cuda", false, false, 128},
         {"later", "product", "i2s", "cuda_sm90a", "cuda", true, false, 128},
         {"cpu", "product", "i2s", "scalar", "cpu", true, true, 128},
+        {"tokens", "quantise", "f32", "cuda", "cuda", true, true, 1},
     };
     static const struct {
         const char *cell, *no_gpu, *reason; /* NULL: it can be run */
@@ -419,9 +420,16 @@ static void a_kernel_of_a_gpu_needs_one_with_room(void **state)
          "18272 bytes of the GPU's memory are needed, 18271 are free",
          2 * (100 * 64 + 3 * (2 * 256 + 400)) - 1},
         {"probe=kernel kernel=cpu layer=100x256 batch=3", "", NULL, 1},
+        /* 3 tokens of f32 thrice, of int8 with scales and sums: of the layer's rows nothing. */
+        {"probe=kernel kernel=tokens layer=100x256 batch=3", "", NULL,
+         2 * 3 * (3 * 256 * 4 + 256 + 8)},
+        {"probe=kernel kernel=tokens layer=100x256 batch=3", "",
+         "20016 bytes of the GPU's memory are needed, 20015 are free",
+         2 * 3 * (3 * 256 * 4 + 256 + 8) - 1},
+        {"probe=kernel kernel=tokens layer=13824x2560 batch=256", "", NULL, 20000000},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        struct tg_survey head = {.kernels = kernels, .count = 4, .gpu_bytes = rows[i].bytes};
+        struct tg_survey head = {.kernels = kernels, .count = 5, .gpu_bytes = rows[i].bytes};
         struct tg_cell cell;
         char reason[256] = "";
         snprintf(head.no_gpu, sizeof head.no_gpu, "%s", rows[i].no_gpu);

@@ -316,11 +316,13 @@ static bool has_room(const struct tg_survey *survey, const struct tg_survey_kern
 {
     const struct tg_format *format = tg_format_find(k->format);
     const struct tg_op *op = tg_op_find(k->op);
-    const struct tg_problem one = {.rows = rows, .cols = cols, .batch = 1};
     if (strcmp(k->device, "cuda") != 0 || survey->gpu_bytes <= 0 || !format || !op) return true;
-    double need = 2 * ((double)format->packed_bytes(rows, cols) +
-                       (double)cell->batch * (2 * (double)tg_op_activation_bytes(op, &one) +
-                                              (double)op->result_bytes(&one)));
+    /* Without weights a token is a row, and the matrix has as many. */
+    const struct tg_problem one = {.rows = op->has_weights ? rows : 1, .cols = cols, .batch = 1};
+    const double tokens = (double)cell->batch, matrices = op->has_weights ? 1 : tokens;
+    double need = 2 * (matrices * (double)format->packed_bytes(one.rows, cols) +
+                       tokens * (2 * (double)tg_op_activation_bytes(op, &one) +
+                                 (double)op->result_bytes(&one)));
     if (need <= (double)survey->gpu_bytes) return true;
     snprintf(reason, size, "%.0f bytes of the GPU's memory are needed, %lld are free", need,
              (long long)survey->gpu_bytes);
