@@ -56,6 +56,16 @@ static void expect_calls(const struct tg_profile *profile, double prompt_s, doub
     if (kind != TG_CALL_NONE) e->call_s = kind == TG_CALL_TOKEN ? token_s : walk_s;
 }
 
+/* Tokens of the batches of its prompt that are compared. */
+static double batched(const struct tg_profile *profile)
+{
+    int64_t batches[TG_PROFILE_BATCHES];
+    double sum = 0;
+    tg_profile_batches(profile, batches);
+    for (int i = 0; i < TG_PROFILE_BATCHES; i++) sum += (double)batches[i];
+    return sum;
+}
+
 /*
  * Of a whole model. Every process loads it, and compares the products of one block before it is
  * timed and after; in the first round those of all before. On a device it is not known what
@@ -72,7 +82,8 @@ static struct expected expect(const struct tg_cell *cell, bool on_device, bool i
         tg_model_weights(cell->model, "", &count, NULL) < 0)
         return e;
     const double weights = (double)count, blocks = (double)model->layers;
-    const double block_s = weights / blocks / (CHECKED_PER_S * threads);
+    const double together_s = on_device ? 0 : batched(profile) / WEIGHTS_PER_S;
+    const double block_s = (1 / CHECKED_PER_S + together_s) * weights / blocks / threads;
     e.round_s = weights / READY_PER_S + 2 * block_s;
     e.first_s = (blocks - 1) * block_s;
     if (on_device) return e;

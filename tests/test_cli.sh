@@ -133,7 +133,7 @@ check 'check: every kernel that is right' gives 0 "$TRITGATE" check 'i2s_*'
 check 'names of any length stand in one column' \
     test "$(sed '$d' out | grep -oE '^[a-z0-9_]+ +' | awk '{ print length }' | sort -u | wc -l)" = 1
 check 'check: one that is wrong' gives 1 "$TRITGATE" check stub_wrong
-for planted in lanes overflow column rows tail layout away; do
+for planted in lanes overflow column crowd rows tail layout away; do
     check "check: planted $planted" gives 1 "$TRITGATE" check "stub_$planted"
     check 'names the place' says "^stub_$planted +wrong: row [0-9]+ of column [0-9]+ differs \\("
 done

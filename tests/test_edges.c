@@ -155,6 +155,7 @@ static void each_planted_error_is_found(void **state)
         {"stub_overflow",
          "row 0 of column 0 differs (64x2560, batch 1, rows 0 to 64, all +1 with 127)"},
         {"stub_column", "row 13 of column 8 differs (64x2560, batch 9, rows 13 to 50, random)"},
+        {"stub_crowd", "row 1 of column 1 differs (33x128, batch 7, rows 1 to 32, random)"},
         {"stub_rows", "row 16 of column 0 differs (17x256, batch 3, rows 0 to 17, random)"},
         {"stub_tail", "row 0 of column 0 differs (5x384, batch 2, rows 0 to 5, random)"},
         {"stub_layout", "row 0 of column 0 differs (5x192, batch 2, rows 0 to 5, random)"},

@@ -26,12 +26,12 @@ static void right_kernels_are_right_on_every_matrix(void **state)
     for (int i = 0; i < 4; i++) {
         struct tg_session s;
         struct tg_error err;
-        struct tg_model_check check = {.blocks = 4, .seed = (uint64_t)i};
+        struct tg_model_check check = {.blocks = 4, .seed = (uint64_t)i, .batches = {8, 3}};
         open_with(&s, kernels[i], 1 + i % 2);
         if (tg_model_check_products(&s, &check, &err) < 0) fail_msg("%s", err.text);
         assert_string_equal(check.reason, "");
-        /* Rows of the seven matrices of a block, for one token and for two, four times. */
-        assert_int_equal(check.checked, 4 * 3 * (256 + 128 + 128 + 256 + 512 + 512 + 256));
+        /* Rows of the seven matrices of a block, for one token, 2, 8 and 3, four times. */
+        assert_int_equal(check.checked, 4 * 14 * (256 + 128 + 128 + 256 + 512 + 512 + 256));
         tg_session_close(&s);
     }
 }
@@ -59,36 +59,36 @@ static void a_matrix_that_was_packed_wrong_is_found_by_its_name(void **state)
 static void what_lies_on_a_device_is_checked_there(void **state)
 {
     (void)state;
-    static const char *const manners[] = {"", "errs=1"};
+    static const char *const manners[] = {"", "errs=9", "errs=1", "errs=8"};
     if (!tg_forward_device_find("fake")) skip();
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 4; i++) {
         const struct tg_session_options options = {
             .path = tiny_path, .threads = 2, .context = 8, .batch = 8, .device = "fake"};
-        struct tg_model_check check = {.blocks = 4, .seed = 3};
+        struct tg_model_check check = {.blocks = 4, .seed = 3, .batches = {8}};
         struct tg_session s;
         struct tg_error err;
         setenv("TRITGATE_FAKE_GPU", manners[i], 1);
         if (tg_session_open(&options, &s, &err) < 0 ||
             tg_model_check_products(&s, &check, &err) < 0)
             fail_msg("%s", err.text);
-        assert_int_equal(strstr(check.reason, " by fake differs") != NULL, i == 1);
-        assert_int_equal(check.checked, 4 * 3 * (256 + 128 + 128 + 256 + 512 + 512 + 256));
+        assert_int_equal(strstr(check.reason, " by fake differs") != NULL, i > 1);
+        assert_int_equal(check.checked, 4 * 11 * (256 + 128 + 128 + 256 + 512 + 512 + 256));
         tg_session_close(&s);
     }
     unsetenv("TRITGATE_FAKE_GPU");
 }
 
-/* Every planted error of a product kernel that the builds with stubs have. */
+/* Planted errors of a product kernel that the builds with stubs have; one is in batches only. */
 static void planted_errors_are_found(void **state)
 {
     (void)state;
-    static const char *const planted[] = {"stub_wrong", "stub_lanes"};
+    static const char *const planted[] = {"stub_wrong", "stub_lanes", "stub_crowd"};
     int found = 0;
     for (size_t i = 0; i < sizeof planted / sizeof *planted; i++) {
         const struct tg_kernel *kernel = tg_kernel_find(planted[i]);
         struct tg_session s;
         struct tg_error err;
-        struct tg_model_check check = {.blocks = 4, .seed = 3};
+        struct tg_model_check check = {.blocks = 4, .seed = 3, .batches = {8}};
         if (!kernel || !kernel->run || !kernel->here()) continue;
         open_with(&s, planted[i], 1);
         if (tg_model_check_products(&s, &check, &err) < 0) fail_msg("%s", err.text);

@@ -101,6 +101,7 @@ static void a_device_that_errs_has_no_speed(void **state)
         bool is_complete;
     } rows[] = {{"errs=1", "by fake differs from the reference", false},
                 {"errs=1", "by fake differs from the reference", true},
+                {"errs=16", "by fake differs from the reference", false},
                 {"blurs=0.1", "not those of the host: block 0 by itself, a cosine of 0.99", true},
                 {"misses=1", "chooses is not that of its largest logit", true},
                 {"misses=1", "chooses is not that of its largest logit", false},

@@ -56,12 +56,32 @@ static void a_rate_counts_the_tokens_of_one_call(void **state)
     }
 }
 
+/* What the last has is another batch only where it has fewer tokens than the others. */
+static void a_prompt_is_computed_in_batches(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        int64_t batches[TG_PROFILE_BATCHES];
+    } rows[] = {{"prefill_128", {128, 0}},
+                {"prefill_512", {128, 0}},
+                {"batch_32", {32, 0}},
+                {"decode_32", {16, 0}},
+                {"long_context_4096", {128, 96}}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        int64_t batches[TG_PROFILE_BATCHES];
+        tg_profile_batches(tg_profile_find(rows[i].name), batches);
+        assert_memory_equal(batches, rows[i].batches, sizeof batches);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_profile_is_found_by_its_name_only),
         cmocka_unit_test(each_gives_a_metric_that_there_is),
         cmocka_unit_test(a_rate_counts_the_tokens_of_one_call),
+        cmocka_unit_test(a_prompt_is_computed_in_batches),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -39,6 +39,12 @@ int64_t tg_profile_call_tokens(const struct tg_profile *profile)
     return 1;
 }
 
+void tg_profile_batches(const struct tg_profile *profile, int64_t batches[TG_PROFILE_BATCHES])
+{
+    batches[0] = profile->prompt < profile->batch ? profile->prompt : profile->batch;
+    batches[1] = profile->prompt % batches[0];
+}
+
 int64_t tg_profile_context(const struct tg_profile *profile)
 {
     return profile->prompt + profile->tokens;

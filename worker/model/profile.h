@@ -34,6 +34,11 @@ const struct tg_profile *tg_profile_at(size_t i);
 /* Tokens that one call computes: those that a rate counts. */
 int64_t tg_profile_call_tokens(const struct tg_profile *profile);
 
+/* Tokens of the batches in which its prompt is computed: of the first, and of the last where that
+ * has fewer; else 0. */
+enum { TG_PROFILE_BATCHES = 2 };
+void tg_profile_batches(const struct tg_profile *profile, int64_t batches[TG_PROFILE_BATCHES]);
+
 /* Positions of the context that it needs. */
 int64_t tg_profile_context(const struct tg_profile *profile);
 

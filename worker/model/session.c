@@ -316,7 +316,8 @@ int64_t tg_session_bytes(const struct tg_session_size *size)
     const double pass = head + (double)size->context * (double)m->layers * kept +
                         (double)size->batch * wide * 40;
     const double threads = (double)size->threads;
-    const double check = threads * (most + 64 * wide); /* while nothing is loaded any more */
+    /* While nothing is loaded any more: a batch, its results, and a few tokens. */
+    const double check = threads * (most + (5 * (double)size->batch + 64) * wide);
     const double load = (threads < LOADERS ? threads : LOADERS) * most;
     bytes += pass + (check > load ? check : load) + threads * TG_POOL_STACK_BYTES + FILE_BYTES +
              4.0 * (double)m->vocabulary;

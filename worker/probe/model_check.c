@@ -17,6 +17,7 @@ struct work {
     const struct tg_session *session;
     struct tg_model_check *check;
     int64_t most_weights, most_cols, most_rows; /* of the largest matrices */
+    int64_t most_tokens;                        /* of the largest batch */
     _Atomic int64_t next, end;                  /* matrices */
     _Atomic int64_t checked;
     atomic_flag is_told;
@@ -26,13 +27,17 @@ struct work {
 
 /* What one thread works with. */
 struct bench {
-    int8_t *ternary, *activations;
+    int8_t *ternary, *activations, *batch;
+    uint8_t *picks; /* which of the activations each token of the batch has */
     int32_t *results, *wanted;
 };
 
 static void find_largest(struct work *w)
 {
     const struct tg_weights *weights = &w->session->weights;
+    w->most_tokens = TOKENS;
+    for (int i = 0; i < TG_PROFILE_BATCHES; i++)
+        if (w->check->batches[i] > w->most_tokens) w->most_tokens = w->check->batches[i];
     for (int64_t i = 0; i < weights->count; i++) {
         const struct tg_matrix *m = &weights->matrices[i];
         if (m->rows * m->cols > w->most_weights) w->most_weights = m->rows * m->cols;
@@ -56,37 +61,69 @@ static void tell(struct work *w, int64_t matrix, int64_t row, const struct tg_ke
              w->session->device ? w->session->device->name : kernel->name);
 }
 
-static void multiply_there(struct work *w, const struct bench *b, int64_t matrix, int64_t tokens)
+static struct tg_problem problem_of(const struct tg_matrix *m, const int8_t *activations,
+                                    int32_t *results, int64_t tokens)
+{
+    return (struct tg_problem){.weights = m->packed,
+                               .activations = activations,
+                               .results = results,
+                               .rows = m->rows,
+                               .cols = m->cols,
+                               .batch = tokens,
+                               .row_end = m->rows};
+}
+
+/* A kernel's products, or the device's, of so many tokens with one matrix. */
+static void multiply(struct work *w, int64_t matrix, const struct tg_kernel *kernel,
+                     const struct tg_problem *p)
 {
     const struct tg_session *s = w->session;
+    memset(p->results, POISON, (size_t)(p->batch * p->rows) * sizeof(int32_t));
+    if (!s->device) {
+        kernel->run(p);
+        return;
+    }
     pthread_mutex_lock(&w->device);
-    s->device->multiply(s->on_device, matrix, b->activations, tokens, b->results);
+    s->device->multiply(s->on_device, matrix, p->activations, p->batch, p->results);
     pthread_mutex_unlock(&w->device);
 }
 
-/* A kernel's products of so many tokens with one matrix, against the reference. */
+/* The products of so many tokens with one matrix, against the reference. */
 static void compare(struct work *w, const struct bench *b, int64_t matrix,
                     const struct tg_kernel *kernel, int64_t tokens)
 {
     const struct tg_matrix *m = &w->session->weights.matrices[matrix];
-    struct tg_problem seen = {.weights = m->packed,
-                              .activations = b->activations,
-                              .results = b->results,
-                              .rows = m->rows,
-                              .cols = m->cols,
-                              .batch = tokens,
-                              .row_end = m->rows};
-    struct tg_problem wanted = seen;
-    wanted.results = b->wanted;
-    memset(b->results, POISON, (size_t)(tokens * m->rows) * sizeof *b->results);
-    if (w->session->device)
-        multiply_there(w, b, matrix, tokens);
-    else
-        kernel->run(&seen);
+    const struct tg_problem seen = problem_of(m, b->activations, b->results, tokens);
+    const struct tg_problem wanted = problem_of(m, b->activations, b->wanted, tokens);
+    multiply(w, matrix, kernel, &seen);
     for (int64_t t = 0; t < tokens; t++) {
         tg_op_product_reference(b->ternary, &wanted, t);
         int64_t row = tg_op_product_differs(&seen, b->wanted, t);
         if (row >= 0) tell(w, matrix, row, kernel);
+    }
+    atomic_fetch_add(&w->checked, tokens * m->rows);
+}
+
+/*
+ * A batch as the model has them, for which kernels have other code than for few tokens. The
+ * reference would take too long for it: each of its tokens is one of those that were compared,
+ * drawn, so that what is wanted is known.
+ */
+static void compare_batch(struct work *w, const struct bench *b, int64_t matrix, int64_t tokens)
+{
+    const struct tg_matrix *m = &w->session->weights.matrices[matrix];
+    const struct tg_problem seen = problem_of(m, b->batch, b->results, tokens);
+    uint64_t draw = w->check->seed + (uint64_t)matrix;
+    for (int64_t t = 0; t < tokens; t++) {
+        b->picks[t] = (uint8_t)(tg_fill_next(&draw) % TOKENS);
+        memcpy(b->batch + t * m->cols, b->activations + b->picks[t] * m->cols, (size_t)m->cols);
+    }
+    multiply(w, matrix, m->kernel, &seen);
+    for (int64_t t = 0; t < tokens; t++) {
+        struct tg_problem one = seen;
+        one.results = b->results + t * m->rows;
+        int64_t row = tg_op_product_differs(&one, b->wanted + b->picks[t] * m->rows, 0);
+        if (row >= 0) tell(w, matrix, row, m->kernel);
     }
     atomic_fetch_add(&w->checked, tokens * m->rows);
 }
@@ -104,22 +141,29 @@ static void check_matrix(struct work *w, const struct bench *b, int64_t matrix)
     tg_fill_int8(w->check->seed + (uint64_t)matrix, b->activations, (size_t)(TOKENS * m->cols));
     compare(w, b, matrix, m->one, 1);
     compare(w, b, matrix, m->kernel, TOKENS);
+    for (int i = 0; i < TG_PROFILE_BATCHES; i++)
+        if (w->check->batches[i] > TOKENS) compare_batch(w, b, matrix, w->check->batches[i]);
 }
 
 static void check_some(void *opaque, int part)
 {
     struct work *w = opaque;
-    struct bench b = {have(w->most_weights), have(TOKENS * w->most_cols),
-                      have(TOKENS * w->most_rows * (int64_t)sizeof(int32_t)),
+    struct bench b = {have(w->most_weights),
+                      have(TOKENS * w->most_cols),
+                      have(w->most_tokens * w->most_cols),
+                      have(w->most_tokens),
+                      have(w->most_tokens * w->most_rows * (int64_t)sizeof(int32_t)),
                       have(TOKENS * w->most_rows * (int64_t)sizeof(int32_t))};
     (void)part;
-    if (!b.ternary || !b.activations || !b.results || !b.wanted)
+    if (!b.ternary || !b.activations || !b.batch || !b.picks || !b.results || !b.wanted)
         atomic_store(&w->has_no_memory, true);
     for (int64_t i;
          !atomic_load(&w->has_no_memory) && (i = atomic_fetch_add(&w->next, 1)) < w->end;)
         check_matrix(w, &b, i);
     free(b.ternary);
     free(b.activations);
+    free(b.batch);
+    free(b.picks);
     free(b.results);
     free(b.wanted);
 }

@@ -6,20 +6,23 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "worker/model/profile.h"
 #include "worker/model/session.h"
 
 /*
  * Whether the ternary products of a whole model are right: each matrix as it was packed, by the
- * kernels that the model runs with (for one token, and for several), against the exact reference on
- * the weights of the file. All that a model computes besides is this program's own. On a device the
- * matrices are those in its memory, and the kernel is that of batches.
+ * kernels that the model runs with (for one token, for two, and for the batches of its prompt),
+ * against the exact reference on the weights of the file. All that a model computes besides is this
+ * program's own. On a device the matrices are those in its memory, and the kernel is that of
+ * batches.
  */
 
 struct tg_model_check {
-    int64_t first_block, blocks; /* which are checked */
-    uint64_t seed;               /* of the activations */
-    int64_t checked;             /* out: results that were compared */
-    char reason[160];            /* out: the first that differs, "" if none does */
+    int64_t first_block, blocks;         /* which are checked */
+    uint64_t seed;                       /* of the activations */
+    int64_t batches[TG_PROFILE_BATCHES]; /* tokens of each; none has more than the session's */
+    int64_t checked;                     /* out: results that were compared */
+    char reason[160];                    /* out: the first that differs, "" if none does */
 };
 
 /* Fails only without memory. */

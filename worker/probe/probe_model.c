@@ -146,9 +146,7 @@ static int open_session(struct state *s, struct tg_measurement *m, struct tg_err
     return tell_source(s, facts, err);
 }
 
-/*
- * Steps of about 0.62 of the walk come to all of its tokens, and to parts of it alike however few
- * calls there are.
+/* Steps of about 0.62 of the walk come to all of its tokens, and to parts of it alike by few calls.
  */
 static int64_t step_of(int64_t tokens)
 {
@@ -312,8 +310,7 @@ static void is_wrong(struct tg_measurement *m, const char *reason)
     snprintf(m->reason, sizeof m->reason, "%s", reason);
 }
 
-/* The sum of the logits that token `i` of the walk was chosen from: of which it must be the best.
- */
+/* The sum of the logits that token `i` of the walk was chosen from: it must be their best. */
 static void learn_token(struct state *s, int64_t i, struct tg_measurement *m)
 {
     s->sums[i] = own_sum(s);
@@ -346,6 +343,7 @@ static int check_products(struct state *s, struct tg_measurement *m, struct tg_e
     const int64_t blocks = s->session.network.layers;
     uint64_t draw = strtoull(s->setup.seed, NULL, 10);
     struct tg_model_check check = {.blocks = blocks, .seed = draw + 1};
+    tg_profile_batches(s->profile, check.batches);
     if (!s->setup.is_complete) {
         check.first_block = (int64_t)(tg_fill_next(&draw) % (uint64_t)blocks);
         check.blocks = 1;
