@@ -20,6 +20,7 @@
 #include "coordinator/shard.h"
 #include "results/digest.h"
 #include "worker/library.h"
+#include "worker/model/model_source.h"
 
 #define PROGRAM "/proc/self/exe" /* as it was started, also where its file was replaced since */
 
@@ -230,6 +231,26 @@ static int read_alarms(const struct tg_wishes *o, struct tg_asked *asked, struct
     return 0;
 }
 
+/*
+ * The file of the model `gguf`, if a cell asks for it: one that nobody could run is refused. What
+ * BITNET_GGUF names is the workers', so it is looked at only where it is here, too.
+ */
+static int check_model(const struct tg_work *w, struct tg_error *err)
+{
+    struct tg_model_source source;
+    char path[sizeof source.file];
+    bool is_asked = false, is_there;
+    for (size_t b = 0; b < w->plan.spec.block_count; b++)
+        for (size_t i = 0; i < w->plan.spec.blocks[b].cell_count; i++)
+            is_asked = is_asked ||
+                       strcmp(w->plan.spec.blocks[b].cells[i].model, TG_MODEL_FILE) == 0;
+    tg_model_source_init(&source, w->model_cache, w->model);
+    if (!is_asked ||
+        tg_model_source_find(&source, TG_MODEL_FILE, path, sizeof path, &is_there, NULL) < 0)
+        return 0; /* its tests are skipped, with why */
+    return is_there ? tg_model_source_check(path, err) : 0;
+}
+
 int tg_begin(struct tg_work *w, struct tg_error *err)
 {
     const struct tg_wishes *o = w->wishes;
@@ -253,7 +274,7 @@ int tg_begin(struct tg_work *w, struct tg_error *err)
     int rc = o->baseline ? find_baseline(w, &asked, &choice, err) : 0;
     if (rc == 0) rc = make_plan(w, &asked, err);
     tg_lookout_release(&choice);
-    if (rc < 0) return -1;
+    if (rc < 0 || check_model(w, err) < 0) return -1;
     if (w->only_checks) return tg_run_directory_is_free(o->out, err);
     return tg_run_directory_make(o->out, &w->run, w->directory, sizeof w->directory, err);
 }

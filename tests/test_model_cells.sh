@@ -64,11 +64,19 @@ check 'without a model of others' gives 0 "$TRITGATE" run real.json --out real
 check 'its tests are skipped' says 'skipped .*there is no model file: neither BITNET_GGUF nor --model of run'
 check 'and what stands for it is told' grep -q '"method": "synthetic model"' real/receipt.json
 cached=$(find cache -name '*.gguf')
-check 'a synthetic one is not taken for it' gives 2 env BITNET_GGUF="$cached" "$TRITGATE" run real.json --out fake
-check 'but named' says 'is a synthetic model, and no real one'
+check 'a synthetic one is not taken for it' refuses "'$cached' is a synthetic model, and no real one" env BITNET_GGUF="$cached" "$TRITGATE" run real.json --out fake
+check 'nor if it is named' refuses 'is a synthetic model, and no real one' "$TRITGATE" run real.json --model "$cached" --out fake
 sed 's/tritgate\.synthetic/tritgate.synthetix/' "$cached" >theirs.gguf
 check 'a model of others is measured' gives 0 "$TRITGATE" run real.json --model theirs.gguf --out theirs
 check 'as such' bash -c "'$TRITGATE' report theirs --format lines | grep -q '\"model_source\":\"file\",\"model_digest\":\"$(sha256sum <theirs.gguf | cut -d' ' -f1)\"'"
+head -c 3000 /dev/urandom >junk.gguf
+head -c 400000 theirs.gguf >cut.gguf
+sed 's/bitnet-b1\.58/bitnet-b1.59/g' theirs.gguf >new.gguf
+check 'a file that is no model' refuses "junk.gguf': is not a GGUF file" "$TRITGATE" run real.json --model junk.gguf --out junk
+check 'one that was cut' refuses "cut.gguf'" "$TRITGATE" run real.json --model cut.gguf --out junk
+check 'one of an unknown architecture' refuses "new.gguf': architecture 'bitnet-b1.59'" "$TRITGATE" run real.json --model new.gguf --out junk
+check 'nothing is made of these' test ! -e junk
+check 'where none is asked for none is looked at' gives 0 "$TRITGATE" run real.json --model junk.gguf --filter model=tiny --out unasked
 check 'a file that is not there' refuses "cannot open model 'nowhere.gguf'" "$TRITGATE" run real.json --model nowhere.gguf --out nowhere
 check 'a model that does not fit' gives 2 "$TRITGATE" run same.json --policy <(sed 's/"rounds_min"/"memory_share": 0.000001, "rounds_min"/' same_policy.json) --out tight
 check 'says the bytes' says '[0-9]+ bytes of memory are needed'

@@ -12,6 +12,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "tests/made_gguf.h"
+#include "tests/tiny_model.h"
+
 static struct tg_model_source source;
 static char path[4096];
 static bool is_there;
@@ -69,12 +72,38 @@ static void what_no_file_can_have_is_refused(void **state)
     assert_false(is_there);
 }
 
+/* What others wrote, this way or another; what was made here; and what is no model. */
+static void a_file_that_nobody_could_run_is_told(void **state)
+{
+    (void)state;
+    struct made_gguf made[] = {{0}, {.extra = "blk.0.attn_q.bias"}, {.architecture = "mamba"}};
+    const char *const wanted[] = {"", "blk.0.attn_q.bias", "mamba"};
+    for (size_t i = 0; i < sizeof made / sizeof *made; i++) {
+        char file[] = "/tmp/tg_source_XXXXXX";
+        const int descriptor = mkstemp(file);
+        assert_true(descriptor >= 0 && close(descriptor) == 0);
+        made_gguf(&made[i]);
+        made_write(&made[i], file);
+        free(made[i].bytes);
+        const int rc = tg_model_source_check(file, &err);
+        unlink(file);
+        assert_int_equal(rc, i == 0 ? 0 : -1);
+        if (rc < 0 && !(strstr(err.text, file) && strstr(err.text, wanted[i])))
+            fail_msg("%s", err.text);
+    }
+    assert_int_equal(tg_model_source_check(tiny_path, &err), -1);
+    assert_non_null(strstr(err.text, "is a synthetic model, and no real one"));
+    assert_int_equal(tg_model_source_check("/proc/self/exe", &err), -1);
+    assert_string_equal(err.text, "'/proc/self/exe': is not a GGUF file");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_asked_for_comes_before_the_environment),
         cmocka_unit_test(a_row_of_models_is_never_the_file_of_the_run),
         cmocka_unit_test(what_no_file_can_have_is_refused),
+        cmocka_unit_test(a_file_that_nobody_could_run_is_told),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, tiny_make, tiny_drop);
 }

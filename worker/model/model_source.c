@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "worker/model/model_cache.h"
+#include "worker/model/network.h"
 
 void tg_model_source_init(struct tg_model_source *source, const char *cache, const char *file)
 {
@@ -35,4 +36,28 @@ int tg_model_source_find(const struct tg_model_source *source, const char *model
     if (!row) return tg_fail(err, "no such model '%s'", model);
     const struct tg_synthetic what = {row, tg_synthetic_ternary(row), "F16", 1};
     return tg_model_cache_find(source->cache, &what, path, size, is_there, err);
+}
+
+/* What a session does with it before it loads any weights. */
+static int check(const struct tg_gguf *gguf, struct tg_error *err)
+{
+    struct tg_network network;
+    struct tg_network_layout layout;
+    if (tg_network_read(gguf, &network, err) < 0) return -1;
+    const int rc = tg_network_find_layout(&network, NULL, &layout, err);
+    tg_network_release(&network);
+    return rc;
+}
+
+int tg_model_source_check(const char *path, struct tg_error *err)
+{
+    struct tg_gguf *gguf;
+    if (tg_gguf_open(path, &gguf, err) < 0) return -1;
+    int rc = check(gguf, err);
+    if (rc < 0)
+        tg_fail_in(err, "'%s'", path);
+    else if (tg_gguf_find(gguf, "tritgate.synthetic"))
+        rc = tg_fail(err, "'%s' is a synthetic model, and no real one", path);
+    tg_gguf_close(gguf);
+    return rc;
 }

@@ -33,4 +33,7 @@ void tg_model_source_init(struct tg_model_source *source, const char *cache, con
 int tg_model_source_find(const struct tg_model_source *source, const char *model, char *path,
                          size_t size, bool *is_there, struct tg_error *err);
 
+/* Whether a file can be that of a run: one that is run here, and was not made here. */
+int tg_model_source_check(const char *path, struct tg_error *err);
+
 #endif
