@@ -123,14 +123,13 @@ static int run_by_hand(const struct options *o, struct tg_error *err)
         setup.cache_bytes = seat.place.cache_bytes[setup.cell.threads - 1];
     struct tg_model_source models;
     struct tg_limits limits;
-    int64_t bytes;
     tg_model_source_init(&models, "", "");
     tg_record_init(&tg_limits_type, &limits);
     if (check_cell(&setup, &seat, &models, err) < 0) return TG_STATUS_USAGE;
     if (tg_probe_find(setup.cell.probe)->has_model &&
         tg_supply_model(&models, setup.cell.model,
                         seat.place.core_count > 0 ? seat.place.core_count : 1, limits.make_s,
-                        setup.model_path, sizeof setup.model_path, &bytes, err) < 0)
+                        setup.model_path, sizeof setup.model_path, err) < 0)
         return TG_STATUS_USAGE;
     if (seat.place.gpu >= 0) setenv("CUDA_VISIBLE_DEVICES", seat.gpu.uuid, 1);
     snprintf(setup.seed, sizeof setup.seed, "%s", o->seed);

@@ -132,7 +132,7 @@ static bool fits(const struct tg_plan *plan, const struct tg_capability *worker,
 {
     double most = 0, share = plan->policy.limits.memory_share * (double)worker->head.memory_bytes;
     for (size_t i = 0; i < block->cell_count; i++) {
-        double bytes = (double)tg_probe_bytes(&block->cells[i]);
+        double bytes = (double)tg_probe_bytes(&block->cells[i], "");
         if (bytes > most) most = bytes;
     }
     double need = most * (double)block->cell_count;

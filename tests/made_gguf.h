@@ -31,6 +31,7 @@ struct made_gguf {
     float value;              /* a number, or false where it is 0 */
     int has_output, has_no_sub_norms;
     int ffn, heads, key_value_heads; /* default MADE_FFN, MADE_HEADS and 2 */
+    int vocabulary;                  /* default MADE_VOCABULARY */
 
     uint8_t *bytes;
     size_t size;
@@ -56,7 +57,7 @@ static inline void made_metadata(const struct made_gguf *m, struct tg_gguf_write
                   {"attention.head_count_kv", (uint64_t)m->key_value_heads},
                   {"context_length", 64},
                   {"rope.dimension_count", (uint64_t)(MADE_HIDDEN / m->heads)},
-                  {"vocab_size", MADE_VOCABULARY}};
+                  {"vocab_size", (uint64_t)m->vocabulary}};
     char key[128];
     tg_gguf_writer_text(w, "general.architecture", m->architecture);
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
@@ -89,9 +90,9 @@ static inline size_t made_list(const struct made_gguf *m, struct made_tensor *li
     const struct tg_tensor_type *f32 = tg_tensor_type_find("F32");
     const struct tg_tensor_type *head = tg_tensor_type_find(m->head);
     size_t count = 0;
-    list[count++] = (struct made_tensor){"token_embd.weight", head, MADE_VOCABULARY, MADE_HIDDEN};
+    list[count++] = (struct made_tensor){"token_embd.weight", head, m->vocabulary, MADE_HIDDEN};
     if (m->has_output)
-        list[count++] = (struct made_tensor){"output.weight", head, MADE_VOCABULARY, MADE_HIDDEN};
+        list[count++] = (struct made_tensor){"output.weight", head, m->vocabulary, MADE_HIDDEN};
     list[count++] = (struct made_tensor){"output_norm.weight", f32, 0, MADE_HIDDEN};
     for (int i = 0; i < MADE_BLOCKS; i++) {
         for (int k = 0; k < (m->has_no_sub_norms ? 2 : 4); k++) {
@@ -188,6 +189,7 @@ static inline void made_gguf(struct made_gguf *m)
     if (!m->ffn) m->ffn = MADE_FFN;
     if (!m->heads) m->heads = MADE_HEADS;
     if (!m->key_value_heads) m->key_value_heads = 2;
+    if (!m->vocabulary) m->vocabulary = MADE_VOCABULARY;
     struct tg_gguf_writer *w = tg_gguf_writer_create(32, &err);
     assert_non_null(w);
     made_metadata(m, w);

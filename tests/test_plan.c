@@ -92,7 +92,7 @@ static void a_block_goes_where_it_fits(void **state)
     made_plan(products, POLICY(BUILDS), workers, 2, &made_asked, &plan);
     assert_fate(0, "i2s_avx2", TG_TO_MEASURE, "");
     const struct tg_block *block = &plan.spec.blocks[plan.spec.tests[0].block];
-    int64_t need = 2 * tg_probe_bytes(&block->cells[0]);
+    int64_t need = 2 * tg_probe_bytes(&block->cells[0], "");
     assert_true(need > 700000);
     assert_false(tg_plan_can_run(&plan, &plan.workers[0], block, reason, sizeof reason));
     snprintf(wanted, sizeof wanted,

@@ -97,7 +97,7 @@ static void a_setup_comes_back_as_it_was_sent(void **state)
 static int64_t bytes_of(const char *text)
 {
     const struct tg_setup setup = setup_of(text);
-    return tg_probe_bytes(&setup.cell);
+    return tg_probe_bytes(&setup.cell, "");
 }
 
 static void the_memory_of_a_cell_is_known_before_it_is_run(void **state)

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "kernels/kernel.h"
+#include "tests/made_gguf.h"
 #include "tests/model_cell.h"
 #include "worker/model/profile.h"
 
@@ -198,13 +199,46 @@ static void the_memory_of_a_model_is_known_before_it_is_run(void **state)
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct tg_cell cell;
         assert_int_equal(tg_cell_parse(rows[i].cell, &cell, NULL), 0);
-        const double gigabytes = (double)tg_probe_bytes(&cell) * 1e-9;
+        const double gigabytes = (double)tg_probe_bytes(&cell, "") * 1e-9;
         if (gigabytes < rows[i].least || gigabytes > rows[i].most)
             fail_msg("%s: %.3g GB", rows[i].cell, gigabytes);
     }
     struct tg_cell cell;
     assert_int_equal(tg_cell_parse("probe=model model=gguf profile=decode_128", &cell, NULL), 0);
-    assert_int_equal(tg_probe_bytes(&cell), -1);
+    assert_int_equal(tg_probe_bytes(&cell, ""), -1);
+}
+
+/* Of a type without a dot product of its own the head's copy is F32, and `accuracy` has two. */
+static void the_memory_of_a_file_is_that_of_its_head(void **state)
+{
+    (void)state;
+    enum { ROWS = 1 << 14 };
+    static const struct {
+        const char *type, *profile;
+        int wider; /* copies */
+    } rows[] = {{"F16", "decode_128", 0},
+                {"F16", "accuracy", 0},
+                {"Q4_0", "decode_128", 1},
+                {"Q4_0", "accuracy", 2}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct made_gguf made = {.head = rows[i].type, .vocabulary = ROWS};
+        char file[] = "/tmp/tg_head_XXXXXX", text[128];
+        const int descriptor = mkstemp(file);
+        struct tg_cell cell;
+        assert_true(descriptor >= 0 && close(descriptor) == 0);
+        made_gguf(&made);
+        made_write(&made, file);
+        free(made.bytes);
+        snprintf(text, sizeof text, "probe=model kernel=i2s_scalar model=gguf profile=%s",
+                 rows[i].profile);
+        assert_int_equal(tg_cell_parse(text, &cell, NULL), 0);
+        const int64_t bytes = tg_probe_bytes(&cell, file);
+        unlink(file);
+        /* Four bytes a number, instead of 18 for 32. */
+        assert_int_equal(bytes, 3 * (int64_t)made.size +
+                                    rows[i].wider * (ROWS * MADE_HIDDEN / 32 * (32 * 4 - 18)));
+        assert_int_equal(tg_probe_bytes(&cell, file), -1);
+    }
 }
 
 int main(int argc, char **argv)
@@ -219,6 +253,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(what_is_said_of_a_model_is_held_against_its_file),
         cmocka_unit_test(the_memory_of_a_model_is_known_before_it_is_run),
         cmocka_unit_test(a_model_whose_logits_are_no_numbers_has_no_speed),
+        cmocka_unit_test(the_memory_of_a_file_is_that_of_its_head),
     };
     return cmocka_run_group_tests(tests, tiny_make, tiny_drop);
 }

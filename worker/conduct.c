@@ -29,7 +29,6 @@
 #define PADDING_MOST  4096
 #define OFFSETS       64 /* cache lines of a page */
 #define SPARE_BYTES   (INT64_C(1) << 29)
-#define FILE_COPIES   3
 
 /* One cell of the block: its process, and what is known of it so far. */
 struct side {
@@ -409,15 +408,10 @@ static bool has_models(struct round *r)
     struct tg_error why;
     for (int i = 0; i < r->count; i++) {
         const struct tg_cell *cell = &r->order->block.cells[i];
-        int64_t bytes;
         if (!tg_probe_find(cell->probe) || !tg_probe_find(cell->probe)->has_model) continue;
         if (tg_supply_model(&bench->models, cell->model, threads, bench->limits.make_s,
-                            r->models[i], sizeof r->models[i], &bytes, &why) == 0) {
-            /* Of a file of others: its weights packed anew, its head, and all else. */
-            if (tg_probe_bytes(cell) < 0 && FILE_COPIES * bytes > r->private_bytes)
-                r->private_bytes = FILE_COPIES * bytes;
+                            r->models[i], sizeof r->models[i], &why) == 0)
             continue;
-        }
         for (int k = 0; k < r->count; k++) skip_side(&r->sides[k], why.text);
         return false;
     }
@@ -430,7 +424,7 @@ static bool fits(struct round *r)
     int64_t available = tg_host_memory(), set = 0;
     for (int i = 0; i < r->count; i++) {
         const struct tg_cell *cell = &r->order->block.cells[i];
-        int64_t bytes = tg_probe_bytes(cell);
+        int64_t bytes = tg_probe_bytes(cell, r->models[i]);
         int64_t over = tg_probe_set_bytes(cell, cache_of(r, cell), r->bench->limits.stream_bytes);
         if (device_of(cell)) over = 0; /* its set is there */
         if (bytes > r->private_bytes) r->private_bytes = bytes;

@@ -35,7 +35,7 @@ static int make(const struct tg_model_source *source, const char *model, int thr
 }
 
 int tg_supply_model(const struct tg_model_source *source, const char *model, int threads,
-                    double within_s, char *path, size_t size, int64_t *bytes, struct tg_error *err)
+                    double within_s, char *path, size_t size, struct tg_error *err)
 {
     struct stat status;
     bool is_there;
@@ -45,6 +45,5 @@ int tg_supply_model(const struct tg_model_source *source, const char *model, int
         return -1;
     if (stat(path, &status) < 0)
         return tg_fail(err, "cannot open model '%s': %s", path, strerror(errno));
-    *bytes = (int64_t)status.st_size;
     return 0;
 }

@@ -14,10 +14,9 @@
  */
 
 /*
- * The path of the model's file, and its bytes. `within_s` is how long making it may take, with so
- * many threads.
+ * The path of the model's file. `within_s` is how long making it may take, with so many threads.
  */
 int tg_supply_model(const struct tg_model_source *source, const char *model, int threads,
-                    double within_s, char *path, size_t size, int64_t *bytes, struct tg_error *err);
+                    double within_s, char *path, size_t size, struct tg_error *err);
 
 #endif

@@ -42,34 +42,64 @@ static void run_some(void *opaque, int part)
                 w->logits + begin);
 }
 
-int tg_head_open(const struct tg_network *network, const struct tg_vector *v, struct tg_pool *pool,
-                 struct tg_head *head, struct tg_error *err)
+typedef void (*dots_fn)(const void *rows, int64_t row_bytes, int64_t count, const float *x,
+                        int64_t n, float *out);
+
+/* The dot products of a type, or NULL. */
+static dots_fn dots_of(const struct tg_vector *v, const struct tg_tensor_type *type)
 {
-    struct tg_head h = {network, network->output ? network->output : network->embedding};
     const struct {
         const char *type;
-        void (*dots)(const void *rows, int64_t row_bytes, int64_t count, const float *x, int64_t n,
-                     float *out);
+        dots_fn dots;
     } rows[] = {{"F32", v->dots_f32},
                 {"F16", v->dots_f16},
                 {"BF16", v->dots_bf16},
                 {"Q8_0", v->dots_q8_0},
                 {"Q6_K", v->dots_q6_k}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        if (strcmp(rows[i].type, h.tensor->type->name) == 0) h.dots = rows[i].dots;
+        if (strcmp(rows[i].type, type->name) == 0) return rows[i].dots;
+    return NULL;
+}
+
+static const struct tg_gguf_tensor *tensor_of(const struct tg_network *network)
+{
+    return network->output ? network->output : network->embedding;
+}
+
+/* Bytes of a row of the copy. */
+static int64_t row_bytes_of(const struct tg_network *network)
+{
+    const struct tg_gguf_tensor *t = tensor_of(network);
+    return dots_of(tg_vector_widest(), t->type) ? t->bytes / network->vocabulary
+                                                : network->hidden * (int64_t)sizeof(float);
+}
+
+int64_t tg_head_bytes(const struct tg_network *network)
+{
+    const int64_t bytes = row_bytes_of(network) * network->vocabulary;
+    return (bytes + LARGE_PAGE - 1) / LARGE_PAGE * LARGE_PAGE;
+}
+
+int tg_head_open(const struct tg_network *network, const struct tg_vector *v, struct tg_pool *pool,
+                 struct tg_head *head, struct tg_error *err)
+{
+    struct tg_head h = {.network = network,
+                        .tensor = tensor_of(network),
+                        .bytes = tg_head_bytes(network),
+                        .row_bytes = row_bytes_of(network)};
+    h.dots = dots_of(v, h.tensor->type);
+    if (!h.dots) h.dots = v->dots_f32;
     if (tg_tensor_type_decode(h.tensor->type, h.tensor->data, 0, NULL) < 0)
         return tg_fail(err, "no head of %s is computed", h.tensor->type->name);
-    const int64_t row_bytes = h.tensor->bytes / network->vocabulary;
-    h.row_bytes = h.dots ? row_bytes : network->hidden * (int64_t)sizeof(float);
-    if (!h.dots) h.dots = v->dots_f32;
-    const int64_t bytes = h.row_bytes * network->vocabulary;
-    h.bytes = (bytes + LARGE_PAGE - 1) / LARGE_PAGE * LARGE_PAGE;
     h.copy = mmap(NULL, (size_t)h.bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
                   0);
     if (h.copy == MAP_FAILED)
-        return tg_fail(err, "%" PRId64 " bytes for the head are not to be had", bytes);
+        return tg_fail(err, "%" PRId64 " bytes for the head are not to be had",
+                       h.row_bytes * network->vocabulary);
     madvise(h.copy, (size_t)h.bytes, MADV_HUGEPAGE); /* if there are any */
-    struct work w = {.head = &h, .threads = tg_pool_count(pool), .row_bytes = row_bytes};
+    struct work w = {.head = &h,
+                     .threads = tg_pool_count(pool),
+                     .row_bytes = h.tensor->bytes / network->vocabulary};
     tg_pool_run(pool, copy_some, &w);
     tg_pool_rest(pool);
     *head = h;

@@ -28,6 +28,9 @@ struct tg_head {
                  float *out);
 };
 
+/* Bytes of the pages of a network's copy. */
+int64_t tg_head_bytes(const struct tg_network *network);
+
 /* Fails where the tensor's type is not read, or without memory. */
 int tg_head_open(const struct tg_network *network, const struct tg_vector *vector,
                  struct tg_pool *pool, struct tg_head *head, struct tg_error *err);

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "kernels/peak.h"
+#include "worker/model/head.h"
 
 static int open_file(const struct tg_session_options *o, struct tg_session *s, struct tg_error *err)
 {
@@ -324,6 +325,23 @@ int64_t tg_session_bytes(const struct tg_session_size *size)
     const int64_t held = size->context < HELD_MOST ? size->context : HELD_MOST;
     if (size->has_second) bytes += pass + most + 8.0 * (double)held * (double)m->vocabulary;
     return bytes < 9e18 ? (int64_t)bytes : INT64_MAX;
+}
+
+int64_t tg_session_file_bytes(const char *path, bool has_second)
+{
+    enum { COPIES = 3 }; /* its weights packed anew, its heads, and all else */
+    struct tg_gguf *gguf;
+    struct tg_network network;
+    if (tg_gguf_open(path, &gguf, NULL) < 0) return -1;
+    int64_t bytes = -1;
+    if (tg_network_read(gguf, &network, NULL) == 0) {
+        const struct tg_gguf_tensor *head = network.output ? network.output : network.embedding;
+        const int64_t wider = tg_head_bytes(&network) - head->bytes; /* than in the file */
+        bytes = COPIES * (int64_t)gguf->size + (has_second ? 2 : 1) * wider;
+        tg_network_release(&network);
+    }
+    tg_gguf_close(gguf);
+    return bytes;
 }
 
 int64_t tg_session_device_bytes(const struct tg_session_size *size)

@@ -128,6 +128,12 @@ struct tg_session_size {
  */
 int64_t tg_session_bytes(const struct tg_session_size *size);
 
+/*
+ * The same of a session of a file of others, with a second forward pass or not; -1 if it cannot be
+ * read.
+ */
+int64_t tg_session_file_bytes(const char *path, bool has_second);
+
 /* Bytes of a device's memory that a session of a synthetic model needs there, at most, about, while
  * it is checked. */
 int64_t tg_session_device_bytes(const struct tg_session_size *size);

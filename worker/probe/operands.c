@@ -184,8 +184,9 @@ static double own_bytes(const struct tg_cell *cell, int64_t rows, int64_t cols)
            2.0 * (double)tg_op_activation_bytes(op, &p) + 3.0 * (double)op->result_bytes(&p);
 }
 
-int64_t tg_operands_bytes(const struct tg_cell *cell)
+int64_t tg_operands_bytes(const struct tg_cell *cell, const char *file)
 {
+    (void)file; /* which only whole models have */
     int64_t rows, cols;
     if (tg_model_shape(cell->model, cell->layer, &rows, &cols, NULL) < 0) return -1;
     if (cell->batch > 100000000) return INT64_MAX;

@@ -60,9 +60,9 @@ int64_t tg_operands_check(const struct tg_operands *operands);
 
 /*
  * Bytes of private memory that a process with operands of this cell's kernel needs, at most; -1 if
- * its matrix has no shape.
+ * its matrix has no shape. It has no file.
  */
-int64_t tg_operands_bytes(const struct tg_cell *cell);
+int64_t tg_operands_bytes(const struct tg_cell *cell, const char *file);
 
 /* May be called on what was never opened, if it was 0 throughout. */
 void tg_operands_close(struct tg_operands *operands);

@@ -48,10 +48,10 @@ const struct tg_probe *tg_probe_at(size_t i)
     return probes[i];
 }
 
-int64_t tg_probe_bytes(const struct tg_cell *cell)
+int64_t tg_probe_bytes(const struct tg_cell *cell, const char *file)
 {
     const struct tg_probe *probe = tg_probe_find(cell->probe);
-    return probe ? probe->bytes(cell) : -1;
+    return probe ? probe->bytes(cell, file) : -1;
 }
 
 const char *tg_probe_metric(const struct tg_cell *cell)

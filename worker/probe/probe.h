@@ -53,8 +53,11 @@ struct tg_probe {
      */
     const char *(*metric)(const struct tg_cell *cell, double *done);
 
-    /* Bytes of private memory that a process for this cell needs at most; -1 if that is unknown. */
-    int64_t (*bytes)(const struct tg_cell *cell);
+    /*
+     * Bytes of private memory that a process for this cell needs at most; -1 if that is unknown.
+     * `file` is the model's, "" where it is not at hand: then those of others are unknown.
+     */
+    int64_t (*bytes)(const struct tg_cell *cell, const char *file);
 
     /* Makes or maps the operands. `operands` is a descriptor to share them through, or -1. */
     int (*prepare)(const struct tg_setup *setup, int operands, struct tg_measurement *m,
@@ -102,8 +105,8 @@ const struct tg_probe *tg_probe_find(const char *name);
 size_t tg_probe_count(void);
 const struct tg_probe *tg_probe_at(size_t i);
 
-/* Bytes of private memory that a process for this cell needs, at most; -1 if that is unknown. */
-int64_t tg_probe_bytes(const struct tg_cell *cell);
+/* Bytes of private memory that a process for this cell needs, as `bytes` of its probe. */
+int64_t tg_probe_bytes(const struct tg_cell *cell, const char *file);
 
 /* The metric of a cell's samples, NULL if it has none; and its value where a call took so long. */
 const char *tg_probe_metric(const struct tg_cell *cell);

@@ -68,20 +68,21 @@ static const char *model_metric(const struct tg_cell *cell, double *done)
     return profile->metric;
 }
 
-static int64_t model_bytes(const struct tg_cell *cell)
+static int64_t model_bytes(const struct tg_cell *cell, const char *file)
 {
     const struct tg_profile *profile = tg_profile_find(cell->profile);
     const struct tg_model *model = tg_model_find(cell->model);
-    if (!profile || !model) return -1;
     const struct tg_kernel *kernel = tg_kernel_find(cell->kernel);
     const bool is_held_against_host = kernel && strcmp(kernel->device, "cpu") != 0;
+    if (!profile || (!model && !*file)) return -1;
+    const bool has_second = profile->call == TG_CALL_NONE || is_held_against_host;
+    if (!model) return tg_session_file_bytes(file, has_second);
     const struct tg_session_size size = {.model = model,
                                          .kernel = kernel,
                                          .context = tg_profile_context(profile),
                                          .batch = profile->batch,
                                          .threads = (int)cell->threads,
-                                         .has_second = profile->call == TG_CALL_NONE ||
-                                                       is_held_against_host};
+                                         .has_second = has_second};
     return tg_session_bytes(&size);
 }
 
