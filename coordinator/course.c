@@ -313,6 +313,22 @@ static double quantity_of(const struct tg_history *h, const struct tg_history_ve
     return *h->tests[v->test].to ? v->of_median : v->estimate;
 }
 
+/*
+ * Takes out the entries of runs that do not know the quantity, and all but the last runs_max of the
+ * others; returns how many are left.
+ */
+static size_t keep_known(const struct tg_history *h, const struct tg_watch *watch,
+                         struct entry *entries, size_t count)
+{
+    const size_t most = (size_t)watch->runs_max;
+    size_t kept = 0;
+    for (size_t i = 0; i < count; i++)
+        if (!isnan(quantity_of(h, entries[i].verdict))) entries[kept++] = entries[i];
+    if (kept <= most) return kept;
+    memmove(entries, entries + kept - most, most * sizeof *entries);
+    return most;
+}
+
 enum { NO_CANARY, DOT, READ, CANARIES };
 
 static double canary_of(const struct tg_history_verdict *v, int canary)
@@ -361,6 +377,7 @@ int tg_course_absolute(const struct tg_history *history, size_t test, const stru
     size_t count;
     struct entry *entries = entries_of(history, test, &count, err);
     if (!entries) return -1;
+    count = keep_known(history, watch, entries, count);
     double *work = calloc(count + 1, sizeof *work), rest[CANARIES];
     made.points = calloc(count + 1, sizeof *made.points);
     int rc = work && made.points ? 0 : tg_fail(err, "out of memory");
@@ -372,7 +389,6 @@ int tg_course_absolute(const struct tg_history *history, size_t test, const stru
             best = NO_CANARY;
         take_quantities(history, entries, count, best, work, &made);
         if (best != NO_CANARY && made.count > 0) made.kind = TG_COURSE_RELATIVE;
-        keep_last(&made, watch);
         rc = watch_levels(&made, watch, err);
     }
     free(work);

@@ -75,7 +75,7 @@ int tg_course_compare(const struct tg_history *history, size_t test, const struc
 /*
  * What `of` took by itself, or the value of a test of one cell; relative to that canary which
  * leaves the least between one run and the next, if all runs know it and had the same code for it.
- * No points where a value is not above 0.
+ * Runs that do not know what `of` took are left out. No points where a value is not above 0.
  */
 int tg_course_absolute(const struct tg_history *history, size_t test, const struct tg_watch *watch,
                        struct tg_course *course, struct tg_error *err);

@@ -265,6 +265,32 @@ static void a_test_of_one_cell_is_followed_by_its_value(void **state)
     tg_course_release(&c);
 }
 
+/* However many runs ago one did not know what head took, the others are followed. */
+static void a_run_that_does_not_know_its_time_has_no_point(void **state)
+{
+    struct tg_history *h = *state;
+    struct tg_course c;
+    for (int i = 0; i < 50; i++)
+        made_past(h, 100 + i, 1, 0, 0.01, (i < 38 ? 1e-4 : 1.05e-4) * exp(0.002 * made_noise(i)));
+    h->verdicts[0].of_median = h->verdicts[30].of_median = NAN;
+    absolute(h, &c);
+    assert_int_equal(c.count, 48);
+    assert_int_equal(c.points[0].run, 1);
+    assert_int_equal(c.step_count, 1);
+    assert_int_equal(c.points[c.steps[0].point].run, 38);
+    tg_course_release(&c);
+    watch.runs_max = 20;
+    h->verdicts[29].of_median = 0; /* has no logarithm, and is one of the last 20 no more */
+    absolute(h, &c);
+    assert_int_equal(c.count, 0);
+    tg_course_release(&c);
+    watch.runs_max = 19;
+    absolute(h, &c);
+    assert_int_equal(c.count, 19);
+    assert_int_equal(c.points[0].run, 31);
+    tg_course_release(&c);
+}
+
 static void only_the_last_runs_are_looked_at(void **state)
 {
     struct tg_history *h = *state;
@@ -318,6 +344,7 @@ int main(void)
         TEST(canaries_take_the_machine_out),
         TEST(what_creep_explains_is_no_step),
         TEST(a_test_of_one_cell_is_followed_by_its_value),
+        TEST(a_run_that_does_not_know_its_time_has_no_point),
         TEST(only_the_last_runs_are_looked_at),
         TEST(numbers_that_cannot_be_used_are_refused),
     };
