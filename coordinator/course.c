@@ -336,28 +336,27 @@ static double canary_of(const struct tg_history_verdict *v, int canary)
     return canary == NO_CANARY ? 1 : canary == DOT ? v->canary_dot_s : v->canary_read_s;
 }
 
-/* Whether a test's times can be held against those of canaries, which all runs had the same. */
-static bool is_one_canary(const struct tg_history_test *test, const struct entry *entries,
-                          size_t count)
+/* Whether a test's values are times, which can be held against those of canaries. */
+static bool is_timed(const struct tg_history_test *test)
 {
     const struct tg_metric *metric = tg_metric_find(test->metric);
-    if (!metric || metric->nature == TG_FIXED || strcmp(metric->unit, "s") != 0) return false;
-    for (size_t i = 1; i < count; i++)
-        if (strcmp(entries[i].verdict->canary, entries[0].verdict->canary) != 0) return false;
-    return true;
+    return metric && metric->nature != TG_FIXED && strcmp(metric->unit, "s") == 0;
 }
 
 /*
- * Fills the points with ln(quantity / canary). Returns what is left between one run and the next,
- * in the middle, which is infinite where a quantity or canary is not known.
+ * Fills the points with ln(quantity / canary), of the runs whose canary that was had the code of
+ * the last run's. Returns what is left between one point and the next, in the middle, which is
+ * infinite where a quantity has no logarithm.
  */
 static double take_quantities(const struct tg_history *h, const struct entry *entries, size_t count,
                               int canary, double *work, struct tg_course *course)
 {
     course->count = 0;
     for (size_t i = 0; i < count; i++) {
-        const double ratio = quantity_of(h, entries[i].verdict) /
-                             canary_of(entries[i].verdict, canary);
+        const struct tg_history_verdict *v = entries[i].verdict;
+        const double ratio = quantity_of(h, v) / canary_of(v, canary);
+        const bool has_code = strcmp(v->canary, entries[count - 1].verdict->canary) == 0;
+        if (canary != NO_CANARY && (!has_code || isnan(ratio))) continue;
         if (!(ratio > 0 && isfinite(ratio))) {
             course->count = 0;
             return INFINITY;
@@ -365,9 +364,29 @@ static double take_quantities(const struct tg_history *h, const struct entry *en
         course->points[course->count++] = (struct tg_course_point){
             (size_t)(entries[i].run - h->runs), log(ratio), {-INFINITY, INFINITY}};
     }
-    for (size_t i = 0; i + 1 < count; i++)
+    for (size_t i = 0; i + 1 < course->count; i++)
         work[i] = fabs(course->points[i + 1].value - course->points[i].value);
-    return count > 1 ? tg_stats_median(work, count - 1) : 0;
+    return course->count > 1 ? tg_stats_median(work, course->count - 1) : 0;
+}
+
+/*
+ * The canary that leaves the least, of those that as many runs have as steps are sought in, or all;
+ * NO_CANARY if there is none.
+ */
+static int choose_canary(const struct tg_history *h, const struct entry *entries, size_t count,
+                         const struct tg_watch *watch, double *work, struct tg_course *course)
+{
+    const size_t least_runs = 2 * (size_t)watch->segment_min;
+    const size_t enough = count < least_runs ? count : least_runs;
+    double least = INFINITY;
+    int best = NO_CANARY;
+    for (int c = DOT; count > 0 && c < CANARIES; c++) {
+        const double rest = take_quantities(h, entries, count, c, work, course);
+        if (course->count < enough || !(rest < least)) continue;
+        least = rest;
+        best = c;
+    }
+    return best;
 }
 
 int tg_course_absolute(const struct tg_history *history, size_t test, const struct tg_watch *watch,
@@ -378,15 +397,13 @@ int tg_course_absolute(const struct tg_history *history, size_t test, const stru
     struct entry *entries = entries_of(history, test, &count, err);
     if (!entries) return -1;
     count = keep_known(history, watch, entries, count);
-    double *work = calloc(count + 1, sizeof *work), rest[CANARIES];
+    double *work = calloc(count + 1, sizeof *work);
     made.points = calloc(count + 1, sizeof *made.points);
     int rc = work && made.points ? 0 : tg_fail(err, "out of memory");
     if (rc == 0) {
-        for (int c = DOT; c < CANARIES; c++)
-            rest[c] = take_quantities(history, entries, count, c, work, &made);
-        int best = rest[READ] < rest[DOT] ? READ : DOT;
-        if (isinf(rest[best]) || !is_one_canary(&history->tests[test], entries, count))
-            best = NO_CANARY;
+        const int best = is_timed(&history->tests[test])
+                             ? choose_canary(history, entries, count, watch, work, &made)
+                             : NO_CANARY;
         take_quantities(history, entries, count, best, work, &made);
         if (best != NO_CANARY && made.count > 0) made.kind = TG_COURSE_RELATIVE;
         rc = watch_levels(&made, watch, err);

@@ -74,8 +74,9 @@ int tg_course_compare(const struct tg_history *history, size_t test, const struc
 
 /*
  * What `of` took by itself, or the value of a test of one cell; relative to that canary which
- * leaves the least between one run and the next, if all runs know it and had the same code for it.
- * Runs that do not know what `of` took are left out. No points where a value is not above 0.
+ * leaves the least between one run and the next, of the runs that had the last run's code for it,
+ * if these are enough to look for a step in, or all. Runs that do not know what `of` took are left
+ * out. No points where a value is not above 0.
  */
 int tg_course_absolute(const struct tg_history *history, size_t test, const struct tg_watch *watch,
                        struct tg_course *course, struct tg_error *err);

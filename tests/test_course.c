@@ -210,18 +210,42 @@ static void canaries_take_the_machine_out(void **state)
     assert_true(c.count == 24 && c.step_count == 0 && !c.creep.is_found);
     assert_float_equal(exp(c.points[0].value), 0.1, 1e-3); /* the quieter of the two was taken */
     tg_course_release(&c);
-    snprintf(h->verdicts[3].canary, sizeof h->verdicts[3].canary, "another");
-    absolute(h, &c);
-    assert_int_equal(c.kind, TG_COURSE_ABSOLUTE);
-    tg_course_release(&c);
-    snprintf(h->verdicts[3].canary, sizeof h->verdicts[3].canary, "c1");
-    h->verdicts[3].canary_read_s = h->verdicts[3].canary_dot_s = NAN;
+    for (int i = 0; i < 24; i++) h->verdicts[i].canary_read_s = h->verdicts[i].canary_dot_s = NAN;
     absolute(h, &c);
     assert_int_equal(c.kind, TG_COURSE_ABSOLUTE);
     assert_int_equal(c.step_count, 1);
     assert_int_equal(c.steps[0].point, 12);
     assert_float_equal(c.steps[0].size, 0.05, 0.004);
     tg_course_release(&c);
+}
+
+/* A run without canaries, and one with others, have no point beside those of the last run. */
+static void runs_with_other_canaries_than_the_last_are_left_out(void **state)
+{
+    struct tg_history *h = *state;
+    struct tg_course c;
+    for (int i = 0; i < 24; i++) {
+        double machine = i < 12 ? 1 : 1.05;
+        struct tg_history_verdict *v = made_past(h, 100 + i, 1, 0, 0.01,
+                                                 1e-4 * machine * exp(0.002 * made_noise(i)));
+        v->canary_read_s = v->canary_dot_s = 1e-3 * machine;
+    }
+    snprintf(h->verdicts[3].canary, sizeof h->verdicts[3].canary, "another");
+    h->verdicts[17].canary_read_s = h->verdicts[17].canary_dot_s = NAN;
+    absolute(h, &c);
+    assert_int_equal(c.kind, TG_COURSE_RELATIVE);
+    assert_true(c.count == 22 && c.step_count == 0 && !c.creep.is_found);
+    assert_true(c.points[2].run == 2 && c.points[3].run == 4);
+    tg_course_release(&c);
+    for (int others = 7; others <= 8; others++) { /* of the last runs: too few, and enough */
+        for (int i = 24 - others; i < 24; i++)
+            snprintf(h->verdicts[i].canary, sizeof h->verdicts[i].canary, "new");
+        h->verdicts[17].canary_read_s = 1.05e-3;
+        absolute(h, &c);
+        assert_int_equal(c.kind, others == 8 ? TG_COURSE_RELATIVE : TG_COURSE_ABSOLUTE);
+        assert_int_equal(c.count, others == 8 ? 8 : 24);
+        tg_course_release(&c);
+    }
 }
 
 static void what_creep_explains_is_no_step(void **state)
@@ -342,6 +366,7 @@ int main(void)
         TEST(a_build_that_went_back_does_not_loop),
         TEST(runs_are_taken_in_the_order_of_their_dates),
         TEST(canaries_take_the_machine_out),
+        TEST(runs_with_other_canaries_than_the_last_are_left_out),
         TEST(what_creep_explains_is_no_step),
         TEST(a_test_of_one_cell_is_followed_by_its_value),
         TEST(a_run_that_does_not_know_its_time_has_no_point),
