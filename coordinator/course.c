@@ -134,8 +134,9 @@ static size_t keep_useful(const struct tg_history *h, struct entry *entries, siz
 {
     size_t kept = 0;
     for (size_t i = 0; i < count; i++) {
-        bool is_same = !entries[i].verdict->is_shadow && tg_history_is_null(h, entries[i].verdict);
-        if (entries[i].verdict->estimate > -1 && !is_same) entries[kept++] = entries[i];
+        const struct tg_history_verdict *v = entries[i].verdict;
+        bool is_same = !v->is_shadow && tg_history_is_null(h, v);
+        if (v->estimate > -1 && tg_history_is_pair(v) && !is_same) entries[kept++] = entries[i];
     }
     return kept;
 }

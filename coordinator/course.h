@@ -67,7 +67,8 @@ struct tg_course {
  * What a test compares, run by run. Head against base is followed along the line of ancestors of
  * the last run, where an earlier run's head was its base; else, or if more heads than that line
  * has were compared with its base, over all runs that had its base. Runs that compared a build with
- * itself are left out. A test of one cell, or whose estimates are no ratios, has no points.
+ * itself, or with stored numbers, are left out. A test of one cell, or whose estimates are no
+ * ratios, has no points.
  */
 int tg_course_compare(const struct tg_history *history, size_t test, const struct tg_watch *watch,
                       struct tg_course *course, struct tg_error *err);

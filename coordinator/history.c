@@ -192,12 +192,18 @@ static bool differ_in_build(const char *of_text, const char *to_text)
     return strcmp(tg_cell_text(&of, of_kept), tg_cell_text(&to, to_kept)) == 0;
 }
 
+bool tg_history_is_pair(const struct tg_history_verdict *verdict)
+{
+    return isfinite(verdict->of_median) && isfinite(verdict->to_median);
+}
+
 bool tg_history_is_null(const struct tg_history *history, const struct tg_history_verdict *verdict)
 {
     const struct tg_history_run *run = &history->runs[verdict->run];
     const struct tg_history_test *test = &history->tests[verdict->test];
     const struct tg_rule_kind *kind = tg_rule_find(test->rule);
     if (!kind || strcmp(kind->reading, "slowdown") != 0) return false;
+    if (!tg_history_is_pair(verdict)) return false;
     if (!verdict->is_shadow && strcmp(run->head, run->base) != 0) return false;
     return differ_in_build(test->of, test->to);
 }

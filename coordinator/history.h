@@ -33,8 +33,14 @@ int tg_history_take(const struct tg_plan *plan, const struct tg_run *run,
                     struct tg_error *err);
 
 /*
- * Whether a verdict is about a slow-down of a build against itself: a shadow, or base and head the
- * same file.
+ * Whether a verdict is of two cells that were measured together. What was held against the numbers
+ * of a stored baseline has no medians.
+ */
+bool tg_history_is_pair(const struct tg_history_verdict *verdict);
+
+/*
+ * Whether a verdict is about a slow-down of a build against itself, measured together: a shadow, or
+ * base and head the same file.
  */
 bool tg_history_is_null(const struct tg_history *history, const struct tg_history_verdict *verdict);
 

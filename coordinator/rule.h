@@ -62,7 +62,7 @@ struct tg_verdict {
     struct tg_interval interval; /* of the estimate, at limits->confidence */
     double also;                 /* the estimate in the rule's second metric, NAN without it */
     struct tg_interval also_interval;
-    double of_median, to_median;    /* of the metric, over rounds; NAN for one cell */
+    double of_median, to_median;    /* of the metric, over rounds; NAN if `to` was not seen */
     double of_share;                /* of the roofline that `of` reaches, 1 at it; NAN if unknown */
     double of_call_s;               /* what a call of `of` takes; NAN where that was not sampled */
     double of_bytes;                /* packed weights that one call of `of` reads, NAN if unknown */

@@ -47,7 +47,8 @@ struct tg_history_verdict {
     int64_t is_shadow; /* 1: head against its own copy */
     int64_t rounds;
     double estimate, low, high;  /* as a ratio less 1, or the value of the one cell */
-    double of_median, to_median; /* of the metric, in its unit; NAN for one cell */
+    double of_median, to_median; /* of the metric, in its unit; NAN for one cell, and for what was
+                                    held against stored numbers */
     char canary[TG_TEXT_SIZE];   /* names the code of the canaries; their times are compared only if
                                     it is equal. "unknown" */
     double canary_dot_s, canary_read_s; /* of the canaries beside it, NAN if not known */

@@ -181,6 +181,19 @@ static void a_build_that_went_back_does_not_loop(void **state)
     tg_course_release(&c);
 }
 
+static void what_was_held_against_stored_numbers_is_no_pair(void **state)
+{
+    struct tg_history *h = *state;
+    struct tg_course c;
+    for (int i = 0; i < 24; i++) {
+        struct tg_history_verdict *v = made_past(h, 100 + i, 1, i < 12 ? 0 : 0.03, 0.01, 1e-4);
+        if (i >= 12) v->of_median = v->to_median = NAN;
+    }
+    compare(h, &c);
+    assert_true(c.count == 12 && c.step_count == 0);
+    tg_course_release(&c);
+}
+
 static void runs_are_taken_in_the_order_of_their_dates(void **state)
 {
     struct tg_history *h = *state;
@@ -364,6 +377,7 @@ int main(void)
         TEST(one_step_in_a_line_of_builds_is_named_by_its_own_run),
         TEST(only_the_ancestors_of_the_last_head_are_on_its_line),
         TEST(a_build_that_went_back_does_not_loop),
+        TEST(what_was_held_against_stored_numbers_is_no_pair),
         TEST(runs_are_taken_in_the_order_of_their_dates),
         TEST(canaries_take_the_machine_out),
         TEST(runs_with_other_canaries_than_the_last_are_left_out),

@@ -126,6 +126,7 @@ static void head_where_it_was_passes_without_base(void **state)
     assert_int_equal(v.rounds, 5);
     assert_true(fabs(v.estimate - expm1(0.003)) < 1e-9);
     assert_true(v.interval.low < v.estimate && v.interval.high > v.estimate);
+    assert_true(isnan(v.of_median) && isnan(v.to_median)); /* a history knows it by that */
 }
 
 static void an_alarm_leaves_it_to_the_duet(void **state)
