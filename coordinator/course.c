@@ -8,6 +8,7 @@
 
 #include "coordinator/history.h"
 #include "results/metric.h"
+#include "worker/model/model_source.h"
 
 static const uint64_t SEED = 1; /* the same history gives the same answer */
 
@@ -56,6 +57,22 @@ static int by_date(const void *a, const void *b)
     return order ? order : strcmp(x->run->evidence, y->run->evidence);
 }
 
+/*
+ * Takes out, where a test is of the file of --model, what was measured of another file than the
+ * last run's; returns how many entries are left.
+ */
+static size_t keep_model(const struct tg_history_test *test, struct entry *entries, size_t count)
+{
+    struct tg_cell of;
+    size_t kept = 0;
+    if (tg_cell_parse(test->of, &of, NULL) < 0 || strcmp(of.model, TG_MODEL_FILE) != 0)
+        return count;
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(entries[i].run->model, entries[count - 1].run->model) == 0)
+            entries[kept++] = entries[i];
+    return kept;
+}
+
 /* The verdicts of a test in the order of their runs; the caller frees. */
 static struct entry *entries_of(const struct tg_history *h, size_t test, size_t *count,
                                 struct tg_error *err)
@@ -70,6 +87,7 @@ static struct entry *entries_of(const struct tg_history *h, size_t test, size_t 
         if (h->verdicts[i].test == (int64_t)test)
             entries[(*count)++] = (struct entry){&h->runs[h->verdicts[i].run], &h->verdicts[i]};
     qsort(entries, *count, sizeof *entries, by_date);
+    *count = keep_model(&h->tests[test], entries, *count);
     return entries;
 }
 

@@ -16,7 +16,8 @@
  *
  * Two courses of a test are followed. One is what the test compares, `of` against `to`, which is
  * measured well, since both were alive at once. The other is what `of` took by itself, which shows
- * the machine's changes, too, unless frozen kernels (canaries) were measured beside it.
+ * the machine's changes, too, unless frozen kernels (canaries) were measured beside it. A test of
+ * the file of --model is followed over the runs that had the last run's file.
  */
 
 /* The numbers of watch.def. */

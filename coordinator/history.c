@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "coordinator/candidate.h"
 #include "coordinator/coverage.h"
 #include "results/digest.h"
 
@@ -61,6 +62,7 @@ static int take_run(const struct tg_plan *plan, const struct tg_run *run,
     snprintf(taken->head, sizeof taken->head, "%s", plan->workers[0].head.digest);
     if (plan->has_base)
         snprintf(taken->base, sizeof taken->base, "%s", plan->workers[0].base.digest);
+    snprintf(taken->model, sizeof taken->model, "%s", tg_candidate_model(plan));
     snprintf(taken->cpu, sizeof taken->cpu, "unknown");
     for (size_t i = 0; i < run->count; i++)
         if (strcmp(run->rows[i].facts.hardware, plan->classes[hardware]) == 0) {

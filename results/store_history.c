@@ -44,9 +44,8 @@ static const struct column run_columns[] = {
     TEXT_OF(struct tg_history_run, version), TEXT_OF(struct tg_history_run, flow),
     TEXT_OF(struct tg_history_run, cpu),     TEXT_OF(struct tg_history_run, head),
     TEXT_OF(struct tg_history_run, base),    TEXT_OF(struct tg_history_run, origin),
+    TEXT_OF(struct tg_history_run, model),
 };
-
-enum { NEW_RUN_COLUMNS = 1 }; /* the last, since schema 2 */
 
 static const struct column test_columns[] = {
     TEXT_OF(struct tg_history_test, rule),
@@ -184,7 +183,8 @@ static int read_lists(const char *path, hid_t file, int schema, struct tg_histor
 {
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
         struct list list = lists[i];
-        if (i == 0 && schema == 1) list.column_count -= NEW_RUN_COLUMNS;
+        /* Each schema since the first has one more column of runs, behind the others. */
+        if (i == 0) list.column_count -= (size_t)(TG_STORE_HISTORY_SCHEMA - schema);
         hid_t type = file_type(&list), memory = memory_type(&list);
         void *elements = tg_store_file_read_list(file, list.name, type, memory, list.size,
                                                  count_of(h, i));

@@ -22,7 +22,7 @@
  * is lost. Readers need no lock.
  */
 
-#define TG_STORE_HISTORY_SCHEMA 2 /* files of 1, which have no origins, are read, too */
+#define TG_STORE_HISTORY_SCHEMA 3 /* files of 1 (no origins) and 2 (no models) are read, too */
 
 struct tg_history_run {
     char date[TG_TEXT_SIZE];       /* UTC, of its last row */
@@ -33,6 +33,7 @@ struct tg_history_run {
     char head[TG_DIGEST_SIZE];   /* SHA-256 of head's library */
     char base[TG_DIGEST_SIZE];   /* of base's, "" if there was none */
     char origin[TG_DIGEST_SIZE]; /* what stays when a run is gone on with; "" if not known */
+    char model[TG_DIGEST_SIZE];  /* SHA-256 of the file of --model; "" if none or not known */
 };
 
 struct tg_history_test {

@@ -17,6 +17,7 @@ static inline struct tg_history_run a_run(int number)
     snprintf(run.date, sizeof run.date, "2026-01-02T03:%02d:%02dZ", number / 60, number % 60);
     snprintf(run.evidence, sizeof run.evidence, "%064d", number);
     snprintf(run.head, sizeof run.head, "%064d", number + 1);
+    if (number % 5 == 1) snprintf(run.model, sizeof run.model, "%064d", number);
     if (number % 2) snprintf(run.base, sizeof run.base, "%064d", number);
     return run;
 }

@@ -194,6 +194,27 @@ static void what_was_held_against_stored_numbers_is_no_pair(void **state)
     tg_course_release(&c);
 }
 
+static void another_model_file_begins_another_course(void **state)
+{
+    struct tg_history *h = *state;
+    struct tg_course c;
+    for (int i = 0; i < 24; i++) {
+        made_past(h, 100 + i, 1, i < 12 ? 0 : 0.03, 0.01, i < 12 ? 1e-4 : 2e-4);
+        snprintf(h->runs[i].model, sizeof h->runs[i].model, "%d", i / 12);
+    }
+    for (int is_file = 0; is_file < 2; is_file++) {
+        snprintf(h->tests[0].of, sizeof h->tests[0].of, "probe=decode model=%s",
+                 is_file ? "gguf" : "bitnet-2b");
+        compare(h, &c);
+        assert_int_equal(c.count, is_file ? 12 : 24);
+        tg_course_release(&c);
+        absolute(h, &c);
+        assert_int_equal(c.count, is_file ? 12 : 24);
+        assert_int_equal(c.step_count, !is_file);
+        tg_course_release(&c);
+    }
+}
+
 static void runs_are_taken_in_the_order_of_their_dates(void **state)
 {
     struct tg_history *h = *state;
@@ -378,6 +399,7 @@ int main(void)
         TEST(only_the_ancestors_of_the_last_head_are_on_its_line),
         TEST(a_build_that_went_back_does_not_loop),
         TEST(what_was_held_against_stored_numbers_is_no_pair),
+        TEST(another_model_file_begins_another_course),
         TEST(runs_are_taken_in_the_order_of_their_dates),
         TEST(canaries_take_the_machine_out),
         TEST(runs_with_other_canaries_than_the_last_are_left_out),

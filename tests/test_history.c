@@ -132,6 +132,25 @@ static void a_run_that_is_gone_on_with_keeps_its_origin(void **state)
     release(&plan, &run, &decision);
 }
 
+static void the_model_file_is_taken_where_it_was_measured(void **state)
+{
+    (void)state;
+    struct tg_plan plan;
+    struct tg_run run;
+    struct tg_decision decision;
+    struct tg_error err;
+    decide(MADE_BASE, 0.03, &plan, &run, &decision);
+    snprintf(plan.workers[0].head.model_digest, TG_DIGEST_SIZE, "%s", MADE_BASE);
+    for (int is_file = 0; is_file < 2; is_file++) {
+        struct tg_history h;
+        if (is_file) snprintf(plan.spec.tests[0].of.model, TG_TEXT_SIZE, "gguf");
+        assert_int_equal(tg_history_take(&plan, &run, &decision, 0, &h, &err), 0);
+        assert_string_equal(h.runs[0].model, is_file ? MADE_BASE : "");
+        tg_store_history_release(&h);
+    }
+    release(&plan, &run, &decision);
+}
+
 /* Sets a fact by its name; false where this version has no such fact. */
 static bool set_fact(struct tg_measurement *m, const char *name, const char *value)
 {
@@ -284,6 +303,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(verdicts_with_an_estimate_are_taken),
         cmocka_unit_test(a_run_that_is_gone_on_with_keeps_its_origin),
+        cmocka_unit_test(the_model_file_is_taken_where_it_was_measured),
         cmocka_unit_test(canaries_are_taken_where_all_rows_had_the_same),
         cmocka_unit_test(runs_that_are_none_to_remember_are_refused),
         cmocka_unit_test(a_class_without_estimates_has_no_run),

@@ -37,7 +37,7 @@ static void foreign_files_are_refused(void **state)
 {
     (void)state;
     size_t size;
-    int schema = 3;
+    int schema = 4;
     run_write("class-a.h5", "text", 4);
     assert_refused("not a whole HDF5 file");
     run_fill("class-a.h5.run", 0, 1);
@@ -60,13 +60,12 @@ static void foreign_files_are_refused(void **state)
     H5Awrite(attribute, H5T_NATIVE_INT, &schema);
     H5Aclose(attribute);
     H5Fclose(file);
-    assert_refused("has schema 3, this version reads up to 2");
+    assert_refused("has schema 4, this version reads up to 3");
 }
 
-/* Makes the history one of schema 1: as it is, but for the last column of its runs. */
-static void make_older(void)
+/* Makes the history one of an earlier schema: as it is, but for the last columns of its runs. */
+static void make_older(int schema)
 {
-    int schema = 1;
     char rows[16 * sizeof(struct tg_history_run)];
     hid_t file = H5Fopen(run_path("class-a.h5"), H5F_ACC_RDWR, H5P_DEFAULT);
     hid_t attribute = H5Aopen(file, "tritgate_history", H5P_DEFAULT);
@@ -74,9 +73,9 @@ static void make_older(void)
     hid_t type = H5Dget_type(set), had = H5Dget_space(set);
     hsize_t count = (hsize_t)H5Sget_simple_extent_npoints(had);
     hid_t space = H5Screate_simple(1, &count, NULL);
-    int last = H5Tget_nmembers(type) - 1;
-    hid_t older = H5Tcreate(H5T_COMPOUND, H5Tget_member_offset(type, (unsigned)last));
-    for (unsigned i = 0; i < (unsigned)last; i++) {
+    unsigned kept = (unsigned)(H5Tget_nmembers(type) - (TG_STORE_HISTORY_SCHEMA - schema));
+    hid_t older = H5Tcreate(H5T_COMPOUND, H5Tget_member_offset(type, kept));
+    for (unsigned i = 0; i < kept; i++) {
         char *name = H5Tget_member_name(type, i);
         hid_t member = H5Tget_member_type(type, i);
         H5Tinsert(older, name, H5Tget_member_offset(type, i), member);
@@ -104,7 +103,7 @@ static void a_history_of_the_first_schema_is_gone_on_with(void **state)
     struct tg_history h;
     for (int i = 0; i < 3; i++) add_state(i, "one");
     add(7);
-    make_older();
+    make_older(1);
     read_history(&h);
     assert_int_equal(h.run_count, 2);
     assert_run(&h, 0, 2); /* its origin is not known */
@@ -116,6 +115,24 @@ static void a_history_of_the_first_schema_is_gone_on_with(void **state)
     read_history(&h);
     assert_int_equal(h.run_count, 3);
     assert_string_equal(h.runs[2].origin, "two");
+    tg_store_history_release(&h);
+}
+
+static void a_history_of_the_second_schema_is_gone_on_with(void **state)
+{
+    (void)state;
+    struct tg_history h;
+    for (int i = 0; i < 3; i++) add_state(i, "one");
+    make_older(2);
+    read_history(&h);
+    assert_int_equal(h.run_count, 1);
+    assert_string_equal(h.runs[0].origin, "one");
+    assert_string_equal(h.runs[0].model, "");
+    tg_store_history_release(&h);
+    assert_int_equal(add_state(6, "one"), 1);
+    read_history(&h);
+    assert_int_equal(h.run_count, 1);
+    assert_int_equal(strlen(h.runs[0].model), 64);
     tg_store_history_release(&h);
 }
 
@@ -219,6 +236,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, run_make, run_remove)
     const struct CMUnitTest tests[] = {
         TEST(a_history_of_the_first_schema_is_gone_on_with),
+        TEST(a_history_of_the_second_schema_is_gone_on_with),
         TEST(foreign_files_are_refused),
         TEST(what_cannot_be_is_refused),
         TEST(a_quantity_may_be_0_or_less),
