@@ -58,16 +58,20 @@ static const struct argp history_argp = {
     "Adds decided runs to the history in the directory STORE, one file for each class of hardware, "
     "and names what all runs together show: steps, slow creep, and how often the gate was wrong "
     "where a build was compared with itself. Nothing is gated by it.\v"
-    "Exit status: 0, or 3 for an unusable run, history or pattern.",
+    "A run that is none to keep is named and passed over. Exit status: 0, or 3 for an unusable "
+    "history or pattern, for what is no run, and if no run that is named can be kept.",
     NULL,
     NULL,
     NULL};
 
+/* What became of a run that was named. */
+enum fate { ADDED, KNOWN, NOT_KEPT, NO_RUN, FATES };
+
 /* Adds what a decided run says to the history of each class of its hardware. */
 static int add_decided(const char *store, const struct tg_plan *plan, const struct tg_run *run,
-                       const struct tg_decision *decision, size_t *added, struct tg_error *err)
+                       const struct tg_decision *decision, enum fate *fate, struct tg_error *err)
 {
-    *added = 0;
+    *fate = KNOWN;
     for (size_t c = 0; c < plan->class_count; c++) {
         struct tg_history taken;
         size_t count = 0;
@@ -75,23 +79,30 @@ static int add_decided(const char *store, const struct tg_plan *plan, const stru
         int rc = taken.run_count ? tg_store_history_add(store, &taken, &count, err) : 0;
         tg_store_history_release(&taken);
         if (rc < 0) return -1;
-        if (count) *added = 1;
+        if (count) *fate = ADDED;
     }
     return 0;
 }
 
-static int add_run(const char *store, const char *directory, size_t *added, struct tg_error *err)
+/* Adds a run if it is one to keep; `why` says why it is not. Fails if it cannot be added. */
+static int add_run(const char *store, const char *directory, enum fate *fate, struct tg_error *why,
+                   struct tg_error *err)
 {
     struct tg_run run;
     struct tg_plan plan;
     struct tg_decision decision;
-    if (tg_join_open(&directory, 1, NULL, &run, &plan, err) < 0) return -1;
-    int rc = tg_history_accept(&plan, &run, err);
-    if (rc < 0) tg_fail_in(err, "run '%s' is not kept", directory);
-    if (rc == 0) rc = tg_gate_decide(&plan, &run, &decision, err);
-    if (rc == 0) {
-        rc = add_decided(store, &plan, &run, &decision, added, err);
-        tg_gate_release(&decision);
+    int rc = 0;
+    *fate = NO_RUN;
+    if (tg_join_open(&directory, 1, NULL, &run, &plan, why) < 0) return 0;
+    if (tg_history_accept(&plan, &run, why) < 0) {
+        tg_fail_in(why, "run '%s' is not kept", directory);
+        *fate = NOT_KEPT;
+    } else {
+        rc = tg_gate_decide(&plan, &run, &decision, err);
+        if (rc == 0) {
+            rc = add_decided(store, &plan, &run, &decision, fate, err);
+            tg_gate_release(&decision);
+        }
     }
     tg_plan_release(&plan);
     tg_store_release(&run);
@@ -106,16 +117,22 @@ static int check_store(const char *store, struct tg_error *err)
     return access(path, F_OK) == 0 ? tg_fail(err, "'%s' is a run, and no history", store) : 0;
 }
 
-static int add_runs(const struct options *o, struct tg_error *err)
+/* Adds the runs that can be kept, names the others, and counts what became of them. */
+static int add_runs(const struct options *o, size_t counts[FATES], struct tg_error *err)
 {
-    size_t all = 0, added = 0;
     for (size_t i = 0; i < o->run_count; i++) {
-        if (add_run(o->store, o->runs[i], &added, err) < 0) return -1;
-        all += added;
+        enum fate fate;
+        struct tg_error why;
+        if (add_run(o->store, o->runs[i], &fate, &why, err) < 0) return -1;
+        if (fate == NOT_KEPT || fate == NO_RUN) tg_log(TG_WARN, "%s", why.text);
+        counts[fate]++;
     }
-    if (o->run_count > 0)
-        printf("%zu run%s added or gone on with, %zu known already or without an estimate\n\n", all,
-               all == 1 ? "" : "s", o->run_count - all);
+    if (counts[ADDED] + counts[KNOWN] == 0) return 0;
+    printf("%zu run%s added or gone on with, %zu known already or without an estimate",
+           counts[ADDED], counts[ADDED] == 1 ? "" : "s", counts[KNOWN]);
+    if (counts[NOT_KEPT] + counts[NO_RUN] > 0)
+        printf(", %zu not kept", counts[NOT_KEPT] + counts[NO_RUN]);
+    puts("\n");
     return 0;
 }
 
@@ -236,6 +253,7 @@ int tg_command_history(int argc, char **argv)
     struct options options = {.runs = calloc((size_t)argc + 1, sizeof *options.runs)};
     struct tg_watch watch;
     struct tg_error err;
+    size_t counts[FATES] = {0};
     int rc = -1;
     if (!options.runs) {
         tg_fail(&err, "out of memory");
@@ -246,9 +264,10 @@ int tg_command_history(int argc, char **argv)
             rc = tg_course_check(&watch, &err);
     }
     if (rc == 0) rc = check_store(options.store, &err);
-    if (rc == 0) rc = add_runs(&options, &err);
-    if (rc == 0) rc = show(&options, &watch, &err);
+    if (rc == 0) rc = add_runs(&options, counts, &err);
+    bool has_any = options.run_count == 0 || counts[ADDED] + counts[KNOWN] > 0;
+    if (rc == 0 && has_any) rc = show(&options, &watch, &err);
     if (rc < 0) tg_log(TG_ERROR, "%s", err.text);
     free(options.runs);
-    return rc < 0 ? TG_STATUS_USAGE : 0;
+    return rc < 0 || !has_any || counts[NO_RUN] > 0 ? TG_STATUS_USAGE : 0;
 }

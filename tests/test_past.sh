@@ -61,6 +61,18 @@ check 'and changes nothing' test "$(runs)" = 5
 check 'a run that was not sealed' bash -c 'cp -r one open && rm open/digests.json'
 check 'is refused' refuses "run 'open' is not kept: it was not ended in order" history open
 check 'no run' refuses "cannot read run 'nowhere'" history nowhere
+names() { [[ $(wc -l <err) == "$1" ]] && grep -qF -- "$2" err; }
+rm -r store
+check 'beside others' gives 0 history one open two
+check 'it is passed over' says '^2 runs added or gone on with, 0 known .*, 1 not kept$'
+check 'by its name' names 1 "run 'open' is not kept: it was not ended in order"
+check 'and the others are shown' says '^    2 runs, 20..-..-..T..:..:..Z to 20'
+check 'what is no run is not passed over in silence' gives 3 history nowhere one same
+check 'but by its name' names 1 "cannot read run 'nowhere'"
+check 'and keeps no run back' says '^1 run added or gone on with, 1 known .*, 1 not kept$'
+check 'of two that cannot be kept' gives 3 history open nowhere
+check 'each is named' names 2 "run 'open' is not kept"
+check 'and nothing is shown' test ! -s out
 check 'no store' refuses "'one' is a run, and no history" "$TRITGATE" history one two
 check 'so that nothing is added to a run' bash -c '! compgen -G "one/*.lock"'
 check 'unusable numbers' refuses 'permutations are not enough' history --watch 'level=0.0001'
