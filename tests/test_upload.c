@@ -87,6 +87,23 @@ static void one_matrix_or_a_set_larger_than_asked_is_walked_in_turn(void **state
     tg_upload_close(&two);
 }
 
+static void small_matrices_take_a_cache_line_each(void **state)
+{
+    (void)state;
+    struct tg_problem p;
+    struct tg_facts facts = {0};
+    struct tg_upload upload;
+    struct tg_error err = {""};
+    if (!tg_device_find("fake")) skip();
+    struct tg_upload_from what = from(&p, 1000 * 128);
+    what.packed_bytes = 1;
+    if (tg_upload_open(tg_kernel_find("fake_product"), &facts, &upload, &err) < 0 ||
+        tg_upload_copy(&upload, &what, &facts, &err) < 0)
+        fail_msg("%s", err.text);
+    assert_int_equal(upload.count, 1001);
+    tg_upload_close(&upload);
+}
+
 static void results_are_those_of_the_last_call(void **state)
 {
     int32_t wanted[ROWS];
@@ -188,6 +205,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_kernel_of_the_host_uploads_nothing),
         cmocka_unit_test(one_matrix_or_a_set_larger_than_asked_is_walked_in_turn),
+        cmocka_unit_test(small_matrices_take_a_cache_line_each),
         cmocka_unit_test(results_are_those_of_the_last_call),
         cmocka_unit_test(a_call_reads_what_is_written_ahead_of_it_if_it_waits),
         cmocka_unit_test(a_call_that_is_only_put_touches_nothing_in_its_stream),

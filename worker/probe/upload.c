@@ -7,7 +7,8 @@
 
 #include "base/clock.h"
 
-#define LINE         256  /* matrices begin at multiples of it */
+#define LINE         256 /* matrices begin at multiples of it */
+#define CACHE_LINE   128
 #define LEAK_CALLS   4096 /* as many as show a leak, for memory is given out in larger pieces */
 #define LEAK_AT_ONCE 64
 #define LEAK_S       0.1
@@ -32,7 +33,9 @@ int tg_upload_copy(struct tg_upload *u, const struct tg_upload_from *from, struc
     u->packed_bytes = from->packed_bytes;
     u->activation_bytes = from->activation_bytes;
     u->result_bytes = from->result_bytes;
-    u->count = from->over_bytes > 0 ? from->over_bytes / stride + 1 : 1;
+    /* A matrix smaller than a cache line fills one all the same. */
+    const int64_t each = from->packed_bytes > CACHE_LINE ? from->packed_bytes : CACHE_LINE;
+    u->count = from->over_bytes > 0 ? from->over_bytes / each + 1 : 1;
     if (from->over_bytes > 0 && u->count < 2) u->count = 2;
     u->walk = calloc((size_t)u->count, sizeof *u->walk);
     if (!u->walk) return tg_fail(err, "out of memory");
