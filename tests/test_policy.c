@@ -164,9 +164,8 @@ static void a_limit_out_of_its_range_is_refused(void **state)
         {"\"budget_s\": -1", "'deadline_s', 'make_s' and 'budget_s' must be above 0"},
         {"\"round_s\": 60", "'deadline_s' must be longer than 'warmup_max_s' and 'round_s'"},
         {"\"deadline_s\": 1", "'deadline_s' must be longer than 'warmup_max_s' and 'round_s'"},
-        {"\"deadline_s\": 1e9", "no limit in seconds may be 1e9 or more"},
-        {"\"warmup_max_s\": 1e300, \"deadline_s\": 1e301",
-         "no limit in seconds may be 1e9 or more"},
+        {"\"deadline_s\": 1.1e15", "no limit in seconds may be over 1e15"},
+        {"\"warmup_max_s\": 1e300, \"deadline_s\": 1e301", "no limit in seconds may be over 1e15"},
         {"\"broken_most\": -5", "'broken_most' must not be negative"},
         {"\"beside_gpu\": 7", "'require_release', 'require_base', 'family_watch', 'family_fail', "
                               "'fail_fast' and 'beside_gpu' must be true or false"},
