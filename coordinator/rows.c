@@ -194,15 +194,15 @@ bool tg_rows_may_pass(const struct tg_rows *rows, char *note, size_t size)
 {
     static const char which[] =
         "rows that no test asks for, or of hardware that the plan does not know";
-    static const char fault[] = "say that head was wrong, crashed or was late";
+    static const char fault[] = "head was wrong, crashed or was late in";
     const bool may_pass = rows->stray_faults == 0 || !rows->plan->is_own_policy;
     *note = 0;
     if (!may_pass)
-        snprintf(note, size, "cannot pass: of %zu %s, %zu %s", rows->strays, which,
-                 rows->stray_faults, fault);
+        snprintf(note, size, "cannot pass: %s %zu of %zu %s", fault, rows->stray_faults,
+                 rows->strays, which);
     else if (rows->stray_faults)
-        snprintf(note, size, "left out: %zu %s; %zu %s", rows->strays, which, rows->stray_faults,
-                 fault);
+        snprintf(note, size, "left out: %zu %s; %s %zu", rows->strays, which, fault,
+                 rows->stray_faults);
     else if (rows->strays)
         snprintf(note, size, "left out: %zu %s", rows->strays, which);
     return may_pass;

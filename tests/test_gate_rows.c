@@ -217,14 +217,15 @@ static void a_fault_of_head_that_no_test_asks_for_cannot_pass(void **state)
         m->facts.end_signal = rows[i].signal;
         snprintf(m->block, sizeof m->block, "probe=engine model=bitnet-2b");
         assert_int_equal(decide_run(), rows[i].is_fault ? TG_INCONCLUSIVE : TG_PASS);
-        snprintf(said, sizeof said, "%s%s%s",
-                 rows[i].is_fault ? "cannot pass: of " : "left out: ", which,
-                 rows[i].is_fault ? ", 1 say that head was wrong, crashed or was late" : "");
+        snprintf(said, sizeof said, "%s%s",
+                 rows[i].is_fault ? "cannot pass: head was wrong, crashed or was late in 1 of "
+                                  : "left out: ",
+                 which);
         assert_string_equal(decision.notes[0], said);
         plan.is_own_policy = false;
         assert_int_equal(decide_run(), TG_PASS);
         snprintf(said, sizeof said, "left out: %s%s", which,
-                 rows[i].is_fault ? "; 1 say that head was wrong, crashed or was late" : "");
+                 rows[i].is_fault ? "; head was wrong, crashed or was late in 1" : "");
         assert_string_equal(decision.notes[1], said);
     }
 }
