@@ -261,6 +261,7 @@ for option in -pkernels -ox --policy=x.json $("$TRITGATE" run --help | grep -oE 
     check "dev run $option" runs matrix/smoke.json "$option"
     check "dev run $option MATRIX" runs '' "$option" matrix/x.json
 done
+check "dev run -- MATRIX" runs '' -- matrix/x.json
 for option in --resume --resume=x --help --usage '-?'; do
     check "dev run $option" runs '' "$option" x
 done
