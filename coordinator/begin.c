@@ -24,8 +24,6 @@
 
 #define PROGRAM "/proc/self/exe" /* as it was started, also where its file was replaced since */
 
-#define LAUNCHED_PATIENCE_S 20.0
-
 /* Has every worker say what it can do with the libraries. */
 static int hear_announcements(struct tg_work *w, struct tg_error *err)
 {
@@ -346,8 +344,7 @@ static int read_again(struct tg_work *w, struct tg_retry *retry, struct tg_error
     if (tg_run_directory_can_write(o->json, err) < 0) return -1;
     if (!realpath(o->resume, w->directory))
         return tg_fail(err, "cannot read run '%s': %s", o->resume, strerror(errno));
-    /* Of a try that was lost the first rank may still be ending, on another host. */
-    if (tg_run_directory_lock(w->directory, o->mark ? LAUNCHED_PATIENCE_S : 0, err) < 0) return -1;
+    if (tg_run_directory_lock(w->directory, err) < 0) return -1;
     if (tg_store_read(w->directory, &w->run, err) < 0 || ask_guard(w, err) < 0) return -1;
     if (tg_plan_make(w->run.matrix, "matrix.json", w->run.policy, w->run.plan, &w->plan, err) < 0 ||
         tg_run_directory_accept(NULL, &w->run, &w->plan, err) < 0)

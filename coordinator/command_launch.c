@@ -19,6 +19,7 @@
 
 #define ARGUMENTS_MOST 256 /* of mpirun */
 #define START_TIMES    10  /* more patience for a start than for an end */
+#define RANK_ENDS_S    20  /* in which the first rank of a lost try ends */
 
 extern char **environ;
 
@@ -310,6 +311,12 @@ static int launch(struct launch *l, struct tg_error *err)
         /* It was refused where this mark cannot be seen, by a sentence of rank 0. */
         if (launched.mark == TG_MARK_NONE && launched.status == TG_STATUS_USAGE)
             return TG_STATUS_USAGE;
+        if (l->wishes.resume || !was_there) {
+            /* On another host its first rank may still be ending, and even come to its end. */
+            tg_run_directory_await(l->directory, RANK_ENDS_S);
+            launched.mark = tg_launcher_read_mark(l->mark);
+            if (launched.mark >= 0 && launched.mark < TG_STATUS_STOPPED) return launched.mark;
+        }
         if (is_sealed(l, launched.mark, was_there)) {
             tg_log(TG_WARN, "try %d of %g was lost (mpirun ended with %s) when all was measured", i,
                    o->tries, launched.how);

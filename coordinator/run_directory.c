@@ -16,8 +16,6 @@
 #include "base/clock.h"
 #include "coordinator/report.h"
 
-#define LOCK_LOOK_US 50000 /* between two looks at a lock that another process has */
-
 /* A file of the run on its way: it is written beside its place, and then put there. */
 struct text_file {
     char path[4096 + 64], beside[4096 + 80];
@@ -98,7 +96,7 @@ int tg_run_directory_make(const char *wanted, const struct tg_run *texts, char *
     if (!resolved) return tg_fail(err, "cannot find '%s': %s", made, strerror(errno));
     snprintf(path, size, "%s", resolved);
     free(resolved);
-    if (tg_run_directory_lock(path, 0, err) < 0) return -1;
+    if (tg_run_directory_lock(path, err) < 0) return -1;
     if (texts->acceptance && write_text(path, "acceptance.json", texts->acceptance, err) < 0)
         return -1;
     if (write_text(path, "matrix.json", texts->matrix, err) < 0 ||
@@ -126,17 +124,25 @@ char *tg_run_directory_word(const char *directory, char *out, size_t size)
     return out;
 }
 
-int tg_run_directory_lock(const char *path, double patience_s, struct tg_error *err)
+int tg_run_directory_lock(const char *path, struct tg_error *err)
 {
-    int directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), why;
+    int directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (directory < 0) return tg_fail(err, "cannot read run '%s': %s", path, strerror(errno));
-    const double end_s = tg_now() + patience_s;
-    do {
-        if (flock(directory, LOCK_EX | LOCK_NB) == 0) return 0; /* held until the process ends */
-        why = errno;
-    } while (why == EWOULDBLOCK && tg_now() < end_s && usleep(LOCK_LOOK_US) == 0);
+    if (flock(directory, LOCK_EX | LOCK_NB) == 0) return 0; /* held until the process ends */
+    int why = errno;
     close(directory);
     return why == EWOULDBLOCK ? tg_fail(err, "run '%s' is still going on", path) : 0;
+}
+
+void tg_run_directory_await(const char *path, double most_s)
+{
+    const struct timespec nap = {.tv_nsec = 50000000};
+    const double end_s = tg_now() + most_s;
+    int directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (directory < 0) return;
+    while (flock(directory, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK && tg_now() < end_s)
+        nanosleep(&nap, NULL);
+    close(directory);
 }
 
 /* The last attempt that a run was gone on with: its files may be on other hosts; 1 for none. */

@@ -31,11 +31,11 @@ int tg_run_directory_make(const char *wanted, const struct tg_run *texts, char *
 /* A directory as a word of a shell's line, to be pasted: in quotes where it must be. */
 char *tg_run_directory_word(const char *directory, char *out, size_t size);
 
-/*
- * Keeps other coordinators off the directory until this process ends; fails if one is at work, and
- * still is after patience_s.
- */
-int tg_run_directory_lock(const char *path, double patience_s, struct tg_error *err);
+/* Keeps other coordinators off the directory until this process ends; fails if one is at work. */
+int tg_run_directory_lock(const char *path, struct tg_error *err);
+
+/* Waits until no coordinator is at work there, for so long at most. */
+void tg_run_directory_await(const char *path, double most_s);
 
 /*
  * Makes the directory ready for one attempt more: sets its number, which is one more than any

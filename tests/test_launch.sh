@@ -81,7 +81,6 @@ kill -TERM "$launcher" # a script has what it leaves behind ignore SIGINT
 check 'who interrupts it ends it' ends 4 interrupted
 check 'and is told how to go on' grep -q 'error: stopped by a signal; --resume .*interrupted goes on' interrupted.err
 check 'nothing is left running then' alone interrupted
-flock interrupted sleep 3 & # as a first rank on another host that is still ending
 check 'which can be done' gives 0 "$TRITGATE" launch -n 2 -- run --resume interrupted
 
 # It decides as long as nobody reads its receipt (it is read when it sees whether it can write): all
@@ -137,6 +136,19 @@ printf '#!/bin/sh\nmkdir -p veiled && : >veiled/matrix.json && ln -sfn plan.json
 check 'one whose plan cannot be looked at, as on a disk that is away,' gives 4 env PATH="$PWD/never:$PATH" \
     "$TRITGATE" launch --tries 2 --patience 1 -- run slow.json --out veiled
 check 'is left as it is' test -e veiled/matrix.json
+# A first rank that is elsewhere ends behind its mpirun: it has the directory, and leaves its status.
+cat >never/mpirun <<'END'
+#!/bin/sh
+echo x >>late.tries
+while [ "$1" != --mark ]; do shift; done
+mkdir late && : >late/plan.json
+setsid flock late sh -c "sleep 2; echo 1 >'$2'" >/dev/null 2>&1 &
+sleep 0.5
+exit 9
+END
+check 'a first rank that ends behind its mpirun has its say' gives 1 env PATH="$PWD/never:$PATH" \
+    "$TRITGATE" launch --patience 10 -- run slow.json --out late
+check 'before another try begins' test "$(wc -l <late.tries)" = 1
 printf '#!/bin/sh\necho "$*" >called\nexit 4\n' >never/tritgate
 printf '#!/bin/sh\necho "$3"\n' >never/scontrol && chmod +x never/*
 check 'and so is a job' gives 4 env PATH="$PWD/never:$PATH" TRITGATE="$PWD/never/tritgate" SLURM_JOB_ID=1 \
