@@ -437,7 +437,8 @@ static int open_stores(struct dispatch *d, const struct tg_run *run, const char 
 static int take_earlier(struct dispatch *d, const struct tg_run *earlier, struct tg_error *err)
 {
     for (size_t i = 0; i < earlier->count; i++) {
-        if (earlier->rows[i].outcome == TG_SKIPPED) continue; /* it may be possible by now */
+        /* It may be possible by now; but wrong is wrong beside whatever was skipped. */
+        if (tg_skipped_has(earlier, i) && earlier->rows[i].outcome != TG_WRONG) continue;
         tg_pulse();
         if (take_copy(d, &earlier->rows[i], err) < 0) return -1;
     }

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct tg_skipped {
     const struct tg_plan *plan;
@@ -48,6 +49,16 @@ int tg_skipped_add(struct tg_skipped *skipped, size_t block, int64_t round, cons
         if (tg_store_append(skipped->store, m, err) < 0) return -1; /* rows of this own nothing */
     }
     return 0;
+}
+
+bool tg_skipped_has(const struct tg_run *run, size_t row)
+{
+    const struct tg_measurement *m = &run->rows[row];
+    for (size_t i = row > 0 ? row - 1 : 0; i <= row + 1 && i < run->count; i++)
+        if (run->rows[i].outcome == TG_SKIPPED && run->rows[i].attempt == m->attempt &&
+            run->rows[i].round == m->round && strcmp(run->rows[i].block, m->block) == 0)
+            return true;
+    return false;
 }
 
 int tg_skipped_close(struct tg_skipped *skipped, struct tg_error *err)

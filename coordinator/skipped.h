@@ -2,6 +2,8 @@
 #ifndef TG_COORDINATOR_SKIPPED_H
 #define TG_COORDINATOR_SKIPPED_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/error.h"
@@ -26,6 +28,12 @@ struct tg_skipped *tg_skipped_open(const struct tg_plan *plan, const struct tg_r
  */
 int tg_skipped_add(struct tg_skipped *skipped, size_t block, int64_t round, const char *host,
                    const char *reason, struct tg_measurement rows[2], struct tg_error *err);
+
+/*
+ * Whether a row of a run was skipped, or the other one of its round, which is stored beside it: of
+ * such a round no row says anything when its block is measured again.
+ */
+bool tg_skipped_has(const struct tg_run *run, size_t row);
 
 /* Closes the file, if there is one, and frees. Accepts NULL. */
 int tg_skipped_close(struct tg_skipped *skipped, struct tg_error *err);

@@ -79,6 +79,22 @@ static void what_nobody_measures_is_stored_with_its_reason(void **state)
     tg_store_release(&run);
 }
 
+static void a_round_is_skipped_whole(void **state)
+{
+    (void)state;
+    struct tg_measurement rows[6] = {{.round = 4, .attempt = 1, .outcome = TG_CRASHED},
+                                     {.round = 4, .attempt = 1, .outcome = TG_SKIPPED},
+                                     {.round = 4, .attempt = 2, .outcome = TG_MEASURED},
+                                     {.round = 5, .attempt = 2, .outcome = TG_SKIPPED},
+                                     {.round = 6, .attempt = 2, .outcome = TG_MEASURED},
+                                     {.round = 5, .attempt = 2, .outcome = TG_SKIPPED}};
+    static const bool wanted[6] = {true, true, false, true, false, true};
+    const struct tg_run some = {.rows = rows, .count = 6};
+    for (size_t i = 0; i < some.count; i++)
+        snprintf(rows[i].block, sizeof rows[i].block, "%s", i == 5 ? "another" : "block");
+    for (size_t i = 0; i < some.count; i++) assert_int_equal(tg_skipped_has(&some, i), wanted[i]);
+}
+
 static void without_such_rounds_there_is_no_file(void **state)
 {
     (void)state;
@@ -104,6 +120,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
     const struct CMUnitTest tests[] = {
         TEST(what_nobody_measures_is_stored_with_its_reason),
+        TEST(a_round_is_skipped_whole),
         TEST(without_such_rounds_there_is_no_file),
         TEST(what_cannot_be_stored_is_an_error),
     };
