@@ -85,7 +85,10 @@ static double bytes_there(const char *path)
     return rc < 0 ? -1 : (double)is.st_size;
 }
 
-/* A file that a worker tells of. Returns 1 if it came, 0 if it was there or is of another run. */
+/*
+ * A file that a worker tells of. Returns 1 if it came, 0 if it was there or is of another run. One
+ * that is longer than the one here has grown since that came: it has all its rows.
+ */
 static int take_one(struct tg_crew *crew, size_t worker, const char *directory,
                     const struct tg_json *told, const struct tg_store_plan *run,
                     struct tg_error *err)
@@ -97,13 +100,14 @@ static int take_one(struct tg_crew *crew, size_t worker, const char *directory,
     snprintf(path, sizeof path, "%s/%s", directory, name);
     snprintf(part, sizeof part, "%s.part", path);
     double there = bytes_there(path);
-    if (there == tg_json_number(tg_json_get(told, "bytes"))) return 0;
-    int rc = take_file(crew, worker, directory, name, part, err), came = 1;
-    if (rc == 0 && tg_store_check_plan(part, run, &why) < 0) {
+    if (there >= tg_json_number(tg_json_get(told, "bytes"))) return 0;
+    int rc = take_file(crew, worker, directory, name, part, err), came = 1, fits = 0;
+    if (rc == 0) fits = tg_store_check_plan(part, run, &why);
+    if (rc == 0 && fits < 0) {
         tg_log(TG_WARN, "'%s' of worker %zu is left out: %s", path, worker + 1, why.text);
         came = 0;
-    } else if (rc == 0 && there >= 0) {
-        rc = tg_fail(err, "it is another than the one here");
+    } else if (rc == 0 && fits == 1 && there >= 0) {
+        rc = tg_fail(err, "it is damaged, and there is another one here");
     } else if (rc == 0 && (tg_store_file_sync(part) < 0 || rename(part, path) < 0)) {
         rc = tg_fail(err, "%s", strerror(errno));
     }

@@ -11,9 +11,9 @@
 /*
  * The workers' files, brought into the coordinator's directory. Where nodes share a file system
  * they are there already, and nothing is sent: a file is there if it has the size that its worker
- * tells of, since no two files of a run have one name. Where they do not, a worker writes into a
- * directory of its own by the same path; its file comes as parts (worker/parcel.h), is compared by
- * its digest, and only then gets its name. It stays where it was written, too.
+ * tells of, or more, since no two files of a run have one name. Where they do not, a worker writes
+ * into a directory of its own by the same path; its file comes as parts (worker/parcel.h), is
+ * compared by its digest, and only then gets its name. It stays where it was written, too.
  *
  * This is done twice: before a run goes on, for what was left on nodes when it was killed, and at
  * its end, before it is sealed. Workers close their files for it.
