@@ -107,7 +107,22 @@ for part in node numa0-gpus; do
     kill "$holder"
     check "and then goes on ($part)" wait "$waiting"
 done
-rm -f /tmp/tritgate-"$(id -u)-apart$$"-*.lock
+# Who wants for itself what others share, always one of them, has its turn all the same.
+share() {
+    while [[ ! -e shared.over ]]; do
+        flock -s "$1.turn" true
+        flock -s "$1.lock" sleep 0.4
+    done
+}
+ask own '"stub_twice"' budget_s=20
+locks=/tmp/tritgate-$(id -u)-apart$$-numa0-gpus
+share "$locks" &
+sleep 0.2
+share "$locks" &
+check 'what others always share can be had alone' gives 0 "$TRITGATE" run own.json --host "apart$$"
+: >shared.over
+wait
+rm -f /tmp/tritgate-"$(id -u)-apart$$"-*
 if (($(nproc) > 1)); then
     check 'and which is another' bash -c '! diff cores0 cores1'
 fi

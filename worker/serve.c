@@ -206,15 +206,12 @@ static void wait_for(struct tg_worker *w, int held, int how)
     if (w->wire) tg_wire_send(w->wire, 0, "{\"begun\":\"\"}", &why);
 }
 
-/*
- * Two runs that share what they may not would disturb each other: the second waits, and says so
- * once. Returns a descriptor to be closed, or -1.
- */
-static int lock(struct tg_worker *w, const char *name, int how)
+/* Returns a descriptor to be closed, or -1. */
+static int hold(struct tg_worker *w, const char *name, const char *kind, int how)
 {
     char path[4096];
-    snprintf(path, sizeof path, "/tmp/tritgate-%ld-%s-%s.lock", (long)getuid(), w->bench.host,
-             name);
+    snprintf(path, sizeof path, "/tmp/tritgate-%ld-%s-%s.%s", (long)getuid(), w->bench.host, name,
+             kind);
     for (char *c = path + strlen("/tmp/"); *c; c++)
         if (*c == '/') *c = '_';
     int held = open(path, O_CREAT | O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0600);
@@ -227,6 +224,18 @@ static int lock(struct tg_worker *w, const char *name, int how)
         w->has_waited = true;
         wait_for(w, held, how);
     }
+    return held;
+}
+
+/*
+ * Two runs that share what they may not would disturb each other: the second waits, and says so
+ * once. Who waits has the turn: nobody who comes later passes by, or one that wants for itself what
+ * others always share would wait for ever. Returns a descriptor to be closed, or -1.
+ */
+static int lock(struct tg_worker *w, const char *name, int how)
+{
+    int turn = hold(w, name, "turn", how), held = hold(w, name, "lock", how);
+    if (turn >= 0) close(turn);
     return held;
 }
 
