@@ -72,9 +72,13 @@ check 'as such' bash -c "'$TRITGATE' report theirs --format lines | grep -q '\"m
 head -c 3000 /dev/urandom >junk.gguf
 head -c 400000 theirs.gguf >cut.gguf
 sed 's/bitnet-b1\.58/bitnet-b1.59/g' theirs.gguf >new.gguf
+cp theirs.gguf odd.gguf
+at=$("$TRITGATE" model show theirs.gguf --tensors | awk '$2 == "blk.0.attn_k.weight" { print $NF + 128 * 256 / 4 }')
+head -c 4 /dev/zero | dd of=odd.gguf bs=1 seek="$at" conv=notrunc 2>/dev/null
 check 'a file that is no model' refuses "junk.gguf': is not a GGUF file" "$TRITGATE" run real.json --model junk.gguf --out junk
 check 'one that was cut' refuses "cut.gguf'" "$TRITGATE" run real.json --model cut.gguf --out junk
 check 'one of an unknown architecture' refuses "new.gguf': architecture 'bitnet-b1.59'" "$TRITGATE" run real.json --model new.gguf --out junk
+check 'one whose weights are none' refuses "odd.gguf': tensor 'blk.0.attn_k.weight' has the scale 0" "$TRITGATE" run real.json --model odd.gguf --out junk
 check 'nothing is made of these' test ! -e junk
 check 'where none is asked for none is looked at' gives 0 "$TRITGATE" run real.json --model junk.gguf --filter model=tiny --out unasked
 check 'a file that is not there' refuses "cannot open model 'nowhere.gguf'" "$TRITGATE" run real.json --model nowhere.gguf --out nowhere

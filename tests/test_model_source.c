@@ -72,23 +72,54 @@ static void what_no_file_can_have_is_refused(void **state)
     assert_false(is_there);
 }
 
+/* Puts bytes into the matrix attn_k of the first block. */
+static void spoil(struct made_gguf *made, int64_t at, const char *bytes, size_t size)
+{
+    struct tg_gguf *gguf;
+    struct tg_network network;
+    if (tg_gguf_read(made->bytes, made->size, &gguf, &err) < 0 ||
+        tg_network_read(gguf, &network, &err) < 0)
+        fail_msg("%s", err.text);
+    memcpy(made->bytes + network.blocks[0].layers[TG_LAYER_attn_k]->offset + at, bytes, size);
+    tg_network_release(&network);
+    tg_gguf_close(gguf);
+}
+
 /* What others wrote, this way or another; what was made here; and what is no model. */
 static void a_file_that_nobody_could_run_is_told(void **state)
 {
     (void)state;
-    struct made_gguf made[] = {{0}, {.extra = "blk.0.attn_q.bias"}, {.architecture = "mamba"}};
-    const char *const wanted[] = {"", "blk.0.attn_q.bias", "mamba"};
-    for (size_t i = 0; i < sizeof made / sizeof *made; i++) {
+    static const struct {
+        struct made_gguf made;
+        int at, size; /* of a matrix, where these bytes are put */
+        const char *bytes, *wanted;
+    } rows[] = {
+        {{0}, 0, 0, "", ""},
+        {{.extra = "blk.0.attn_q.bias"}, 0, 0, "", "blk.0.attn_q.bias"},
+        {{.architecture = "mamba"}, 0, 0, "", "mamba"},
+        {{.ternary = "F16"}, 0, 0, "", ""},
+        {{.ternary = "F16"},
+         10,
+         2,
+         "\0\x3c",
+         "not ternary: row 0 column 5 is 1, and others are 0.03"},
+        {{.ternary = "BF16"}, 0, 2, "\xc0\x7f", "'blk.0.attn_k.weight' has the scale nan"},
+        {{.ternary = "TQ2_0", .layout = "tq2"}, 64, 2, "\0\x40", "blocks of different scales"},
+        {{0}, 128 * 256 / 4, 4, "\0\0\0", "'blk.0.attn_k.weight' has the scale 0"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct made_gguf made = rows[i].made;
         char file[] = "/tmp/tg_source_XXXXXX";
         const int descriptor = mkstemp(file);
         assert_true(descriptor >= 0 && close(descriptor) == 0);
-        made_gguf(&made[i]);
-        made_write(&made[i], file);
-        free(made[i].bytes);
+        made_gguf(&made);
+        if (rows[i].size > 0) spoil(&made, rows[i].at, rows[i].bytes, (size_t)rows[i].size);
+        made_write(&made, file);
+        free(made.bytes);
         const int rc = tg_model_source_check(file, &err);
         unlink(file);
-        assert_int_equal(rc, i == 0 ? 0 : -1);
-        if (rc < 0 && !(strstr(err.text, file) && strstr(err.text, wanted[i])))
+        assert_int_equal(rc, *rows[i].wanted ? -1 : 0);
+        if (rc < 0 && !(strstr(err.text, file) && strstr(err.text, rows[i].wanted)))
             fail_msg("%s", err.text);
     }
     assert_int_equal(tg_model_source_check(tiny_path, &err), -1);

@@ -38,13 +38,31 @@ int tg_model_source_find(const struct tg_model_source *source, const char *model
     return tg_model_cache_find(source->cache, &what, path, size, is_there, err);
 }
 
-/* What a session does with it before it loads any weights. */
+/*
+ * The smallest matrix of the first block, as a session loads it: numbers that are written out may
+ * not be ternary, as those of any other model, and a scale may be none.
+ */
+static int check_weights(const struct tg_network *n, struct tg_error *err)
+{
+    const struct tg_gguf_tensor *t = n->blocks[0].layers[TG_LAYER_attn_k];
+    float scale;
+    if (tg_network_find_scale(n, 0, TG_LAYER_attn_k, &scale, err) < 0) return -1;
+    if (!tg_network_is_plain(t)) return 0;
+    int8_t *scratch = malloc((size_t)(t->dimensions[0] * t->dimensions[1]));
+    if (!scratch) return tg_fail(err, "out of memory");
+    const int rc = tg_network_plain_unpack(t, scratch, err);
+    free(scratch);
+    return rc;
+}
+
+/* What a session does with it before it loads all weights, and one matrix of these. */
 static int check(const struct tg_gguf *gguf, struct tg_error *err)
 {
     struct tg_network network;
     struct tg_network_layout layout;
     if (tg_network_read(gguf, &network, err) < 0) return -1;
-    const int rc = tg_network_find_layout(&network, NULL, &layout, err);
+    int rc = tg_network_find_layout(&network, NULL, &layout, err);
+    if (rc == 0) rc = check_weights(&network, err);
     tg_network_release(&network);
     return rc;
 }
