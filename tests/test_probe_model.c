@@ -15,6 +15,7 @@
 #include "tests/made_gguf.h"
 #include "tests/model_cell.h"
 #include "worker/model/profile.h"
+#include "worker/probe/pool.h"
 
 /* Whole models as cells: on a tiny one, by each profile that it has room for. */
 
@@ -208,20 +209,29 @@ static void the_memory_of_a_model_is_known_before_it_is_run(void **state)
     assert_int_equal(tg_probe_bytes(&cell, ""), -1);
 }
 
-/* Of a type without a dot product of its own the head's copy is F32, and `accuracy` has two. */
-static void the_memory_of_a_file_is_that_of_its_head(void **state)
+/*
+ * Three times the file; a head of a type without a dot product of its own is copied as F32, and
+ * `accuracy` has two, and logits of its 64 tokens; and each thread checks products in batches.
+ */
+static void the_memory_of_a_file_is_that_of_its_head_and_threads(void **state)
 {
     (void)state;
     enum { ROWS = 1 << 14 };
     static const struct {
         const char *type, *profile;
         int wider; /* copies */
-    } rows[] = {{"F16", "decode_128", 0},
-                {"F16", "accuracy", 0},
-                {"Q4_0", "decode_128", 1},
-                {"Q4_0", "accuracy", 2}};
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        struct made_gguf made = {.head = rows[i].type, .vocabulary = ROWS};
+        int held, batch;
+    } rows[] = {{"F16", "decode_128", 0, 0, 128},
+                {"F16", "accuracy", 0, 64, 64},
+                {"Q4_0", "decode_128", 1, 0, 128},
+                {"Q4_0", "accuracy", 2, 64, 64},
+                {"F16", "batch_32", 0, 0, 32}};
+    for (size_t i = 0; i < 2 * sizeof rows / sizeof *rows; i++) {
+        const int threads = i % 2 ? 64 : 1, row = (int)i / 2;
+        struct made_gguf made = {.head = rows[row].type, .vocabulary = ROWS};
+        const int64_t matrix = MADE_FFN * MADE_HIDDEN;
+        const int64_t each = TG_POOL_STACK_BYTES + matrix + (5 * rows[row].batch + 64) * MADE_FFN;
+        const int64_t second = rows[row].held ? matrix + 8 * rows[row].held * ROWS : 0;
         char file[] = "/tmp/tg_head_XXXXXX", text[128];
         const int descriptor = mkstemp(file);
         struct tg_cell cell;
@@ -229,14 +239,16 @@ static void the_memory_of_a_file_is_that_of_its_head(void **state)
         made_gguf(&made);
         made_write(&made, file);
         free(made.bytes);
-        snprintf(text, sizeof text, "probe=model kernel=i2s_scalar model=gguf profile=%s",
-                 rows[i].profile);
+        snprintf(text, sizeof text,
+                 "probe=model kernel=i2s_scalar model=gguf profile=%s threads=%d",
+                 rows[row].profile, threads);
         assert_int_equal(tg_cell_parse(text, &cell, NULL), 0);
         const int64_t bytes = tg_probe_bytes(&cell, file);
         unlink(file);
         /* Four bytes a number, instead of 18 for 32. */
-        assert_int_equal(bytes, 3 * (int64_t)made.size +
-                                    rows[i].wider * (ROWS * MADE_HIDDEN / 32 * (32 * 4 - 18)));
+        const int64_t wider = ROWS * MADE_HIDDEN / 32 * (32 * 4 - 18);
+        assert_int_equal(bytes, 3 * (int64_t)made.size + rows[row].wider * wider + second +
+                                    threads * each);
         assert_int_equal(tg_probe_bytes(&cell, file), -1);
     }
 }
@@ -253,7 +265,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(what_is_said_of_a_model_is_held_against_its_file),
         cmocka_unit_test(the_memory_of_a_model_is_known_before_it_is_run),
         cmocka_unit_test(a_model_whose_logits_are_no_numbers_has_no_speed),
-        cmocka_unit_test(the_memory_of_a_file_is_that_of_its_head),
+        cmocka_unit_test(the_memory_of_a_file_is_that_of_its_head_and_threads),
     };
     return cmocka_run_group_tests(tests, tiny_make, tiny_drop);
 }

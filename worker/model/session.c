@@ -302,13 +302,27 @@ static double packed_bytes(const struct tg_session_size *size, double *most)
     return sum;
 }
 
+/*
+ * Of the threads: stacks, and the check, when nothing is loaded any more, with a matrix unpacked, a
+ * batch, its results, and a few tokens. It takes more than loading, where fewer threads unpack.
+ */
+static double thread_bytes(const struct tg_session_size *size, double most, double wide)
+{
+    const double check = most + (5 * (double)size->batch + 64) * wide;
+    return (double)size->threads * (TG_POOL_STACK_BYTES + check);
+}
+
+/* Logits of a second pass and those that they are held against, and one matrix unpacked. */
+static double second_bytes(const struct tg_session_size *size, double most, double vocabulary)
+{
+    enum { HELD_MOST = 160 }; /* positions */
+    const int64_t held = size->context < HELD_MOST ? size->context : HELD_MOST;
+    return most + 8.0 * (double)held * vocabulary;
+}
+
 int64_t tg_session_bytes(const struct tg_session_size *size)
 {
-    enum {
-        LOADERS = 4,
-        FILE_BYTES = 96 << 20, /* vocabulary, merges, what libraries have */
-        HELD_MOST = 160        /* positions whose logits are held against each other */
-    };
+    enum { FILE_BYTES = 96 << 20 }; /* vocabulary, merges, what libraries have */
     const struct tg_model *m = size->model;
     const double wide = (double)(m->ffn > m->hidden ? m->ffn : m->hidden) + (double)m->hidden;
     const double kept = 2.0 * (double)m->key_value_heads * (double)m->head_dimension * 2;
@@ -316,20 +330,30 @@ int64_t tg_session_bytes(const struct tg_session_size *size)
     double most, bytes = packed_bytes(size, &most);
     const double pass = head + (double)size->context * (double)m->layers * kept +
                         (double)size->batch * wide * 40;
-    const double threads = (double)size->threads;
-    /* While nothing is loaded any more: a batch, its results, and a few tokens. */
-    const double check = threads * (most + (5 * (double)size->batch + 64) * wide);
-    const double load = (threads < LOADERS ? threads : LOADERS) * most;
-    bytes += pass + (check > load ? check : load) + threads * TG_POOL_STACK_BYTES + FILE_BYTES +
-             4.0 * (double)m->vocabulary;
-    const int64_t held = size->context < HELD_MOST ? size->context : HELD_MOST;
-    if (size->has_second) bytes += pass + most + 8.0 * (double)held * (double)m->vocabulary;
+    bytes += pass + thread_bytes(size, most, wide) + FILE_BYTES + 4.0 * (double)m->vocabulary;
+    if (size->has_second) bytes += pass + second_bytes(size, most, (double)m->vocabulary);
     return bytes < 9e18 ? (int64_t)bytes : INT64_MAX;
 }
 
-int64_t tg_session_file_bytes(const char *path, bool has_second)
+/* Weights of a network's largest ternary matrix; *wide becomes the most rows or columns of any. */
+static double largest(const struct tg_network *n, double *wide)
 {
-    enum { COPIES = 3 }; /* its weights packed anew, its heads, and all else */
+    double most = 0;
+    *wide = 0;
+    for (int layer = 0; layer < TG_LAYERS; layer++) {
+        int64_t rows, cols;
+        tg_network_shape(n, layer, &rows, &cols);
+        const double longer = (double)(rows > cols ? rows : cols);
+        const double weights = (double)rows * (double)cols;
+        if (longer > *wide) *wide = longer;
+        if (weights > most) most = weights;
+    }
+    return most;
+}
+
+int64_t tg_session_file_bytes(const char *path, const struct tg_session_size *size)
+{
+    enum { COPIES = 3 }; /* its weights packed anew, its heads, and all else of a pass */
     struct tg_gguf *gguf;
     struct tg_network network;
     if (tg_gguf_open(path, &gguf, NULL) < 0) return -1;
@@ -337,7 +361,9 @@ int64_t tg_session_file_bytes(const char *path, bool has_second)
     if (tg_network_read(gguf, &network, NULL) == 0) {
         const struct tg_gguf_tensor *head = network.output ? network.output : network.embedding;
         const int64_t wider = tg_head_bytes(&network) - head->bytes; /* than in the file */
-        bytes = COPIES * (int64_t)gguf->size + (has_second ? 2 : 1) * wider;
+        double wide, most = largest(&network, &wide), more = thread_bytes(size, most, wide);
+        if (size->has_second) more += second_bytes(size, most, (double)network.vocabulary);
+        bytes = COPIES * (int64_t)gguf->size + (size->has_second ? 2 : 1) * wider + (int64_t)more;
         tg_network_release(&network);
     }
     tg_gguf_close(gguf);

@@ -115,7 +115,10 @@ double tg_session_token_s(const struct tg_generation *generation, double p);
 /* Bytes that one token at this position reads: matrices, head, keys and values. */
 int64_t tg_session_token_bytes(const struct tg_session *session, int64_t position);
 
-/* What the memory of a session depends on; a kernel of NULL is one of two bits a weight. */
+/*
+ * What the memory of a session depends on. A kernel of NULL is one of two bits a weight; for a file
+ * of others neither kernel nor model is asked for.
+ */
 struct tg_session_size {
     const struct tg_model *model;
     const struct tg_kernel *kernel;
@@ -128,11 +131,8 @@ struct tg_session_size {
  */
 int64_t tg_session_bytes(const struct tg_session_size *size);
 
-/*
- * The same of a session of a file of others, with a second forward pass or not; -1 if it cannot be
- * read.
- */
-int64_t tg_session_file_bytes(const char *path, bool has_second);
+/* The same of a session of a file of others; -1 if it cannot be read. */
+int64_t tg_session_file_bytes(const char *path, const struct tg_session_size *size);
 
 /* Bytes of a device's memory that a session of a synthetic model needs there, at most, about, while
  * it is checked. */

@@ -76,14 +76,13 @@ static int64_t model_bytes(const struct tg_cell *cell, const char *file)
     const bool is_held_against_host = kernel && strcmp(kernel->device, "cpu") != 0;
     if (!profile || (!model && !*file)) return -1;
     const bool has_second = profile->call == TG_CALL_NONE || is_held_against_host;
-    if (!model) return tg_session_file_bytes(file, has_second);
     const struct tg_session_size size = {.model = model,
                                          .kernel = kernel,
                                          .context = tg_profile_context(profile),
                                          .batch = profile->batch,
                                          .threads = (int)cell->threads,
                                          .has_second = has_second};
-    return tg_session_bytes(&size);
+    return model ? tg_session_bytes(&size) : tg_session_file_bytes(file, &size);
 }
 
 /* Where its file is from, which is never left open: trained weights, or made here. */
