@@ -163,7 +163,7 @@ static void a_clock_that_was_not_read_at_every_sample_gives_no_cycles(void **sta
     assert_int_equal(samples_of(&m[0]), 20);
     assert_null(tg_measurement_series(&m[0], "call_cycles"));
     assert_true(isnan(m[0].facts.sm_clock_hz));
-    free_both(m);
+    tg_measurement_free(&m[0]);
 }
 
 static void calls_and_quads_are_planned_from_the_warm_up(void **state)
