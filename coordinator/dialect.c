@@ -71,9 +71,12 @@ static size_t worst(const struct source *s, const char *name)
     return found;
 }
 
-/* How many tests of that name count, passed, failed, are open, or passed without attention. */
+/*
+ * How many tests of that name count, passed, failed, are open, passed without attention, and are
+ * decided with a value.
+ */
 struct tally {
-    size_t all, passed, failed, open, clear;
+    size_t all, passed, failed, open, clear, known;
 };
 
 static struct tally tally(const struct source *s, const char *name)
@@ -87,6 +90,7 @@ static struct tally tally(const struct source *s, const char *name)
         t.clear += v->answer == TG_PASS && strcmp(v->word, "attention") != 0;
         t.failed += v->answer == TG_FAIL;
         t.open += v->answer == TG_INCONCLUSIVE;
+        t.known += v->answer != TG_INCONCLUSIVE && isfinite(v->estimate);
     }
     return t;
 }
@@ -200,6 +204,7 @@ static bool rule_is(const struct source *s, const char *name, const char *state)
     const struct tg_rule *rule = rule_of(s, test);
     double value = s->decision->verdicts[test].estimate, bound = strtod(state, NULL);
     if (strcmp(state, "improved") == 0) return strcmp(s->decision->verdicts[test].word, state) == 0;
+    if (t.known < t.all) return false; /* what is open or crashed may be worse than any */
     return reads(rule, "least") ? value >= bound : value <= bound;
 }
 

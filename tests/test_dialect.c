@@ -87,6 +87,16 @@ static const struct golden goldens[] = {
     {"review", "detect", "report", 9,
      "i2s_accuracy=0.998; tl1_accuracy=0.996; tl2_accuracy=0.997; ?i2s_accuracy",
      "- **Quantization Accuracy**: I2S 99.8%, TL1 99.6%, TL2 99.7% (all ≥ thresholds)"},
+    {"review", "detect", "report", 9,
+     "i2s_accuracy=0.998; tl1_accuracy=0.985; tl1_accuracy.result=fail; ?i2s_accuracy",
+     "- **Quantization Accuracy**: I2S 99.8%, TL1 98.5% (TL1 fail)"},
+    {"review", "detect", "report", 9,
+     "i2s_accuracy=0.998; tl2_accuracy.result=inconclusive; ?i2s_accuracy",
+     "- **Quantization Accuracy**: I2S 99.8% (TL2 inconclusive)"},
+    {"review", "detect", "report", 9,
+     "i2s_accuracy=0.998; tl1_accuracy=0.993; tl1_accuracy.result=pass; ?i2s_accuracy; "
+     "?tl1_accuracy.attention",
+     "- **Quantization Accuracy**: I2S 99.8%, TL1 99.3%"},
     {"review", "detect", "report", 10, "crossval_tokens=0.98; ?crossval_tokens.95e-2",
      "- **Cross-Validation**: Rust vs C++ parity 98% (within 5% tolerance)"},
     {"review", "detect", "report", 21, "?crossval_numeric",
@@ -141,6 +151,17 @@ static const struct golden goldens[] = {
     {"review", "finalise", "decision", 0,
      "flow=review; gate=perf; answer=pass; cpu_decode.delta=0.02; ?i2s_accuracy.99e-2",
      "review:gate:perf = pass (inference: Δ+2%; quantization: all ≥99%)"},
+    {"review", "finalise", "decision", 0,
+     "flow=review; gate=perf; answer=fail; ?i2s_accuracy.99e-2; tl1_accuracy.result=fail",
+     "review:gate:perf = fail (quantization: TL1 fail)"},
+    {"review", "finalise", "decision", 0,
+     "flow=review; gate=perf; answer=fail; ?i2s_accuracy.99e-2; tl1_accuracy.result=pass; "
+     "?tl1_accuracy.99e-2; tl2_accuracy.result=inconclusive",
+     "review:gate:perf = fail (quantization: TL2 inconclusive)"},
+    {"review", "finalise", "decision", 0,
+     "flow=review; gate=perf; answer=pass; ?i2s_accuracy.99e-2; tl1_accuracy.result=pass; "
+     "?tl1_accuracy.99e-2",
+     "review:gate:perf = pass (quantization: all ≥99%)"},
     {"review", "finalise", "gates", 0, "", "<!-- gates:start -->"},
     {"review", "finalise", "gates", 1, "", "| Gate | Status | Evidence |"},
     {"review", "finalise", "gates", 2, "", "|------|--------|----------|"},
@@ -406,6 +427,25 @@ static void what_is_not_decided_is_not_said(void **state)
     run.count = whole;
 }
 
+/* Two kernels of which the first is good enough. */
+static void a_bound_holds_for_all_tests_or_not_at_all(void **state)
+{
+    (void)state;
+    begin_run(matrix, "{\"tritgate_policy\": 1, \"flow\": \"f\", \"rules\": [{\"rule\": \"floor\","
+                      " \"name\": \"accuracy\", \"metric\": \"kernel_accuracy\", \"limit\": 0.998,"
+                      " \"fail_limit\": 0.99, \"where\": \"batch=1\"}]}");
+    size_t good = made_test(&plan, 0, "i2s_avx2", 1), other = made_test(&plan, 0, "i2s_scalar", 1);
+    for (int r = 0; r < 2; r++) made_fixed(&run, &plan, good, r, 0.9999);
+    made_fixed(&run, &plan, other, 0, 0.9999);
+    assert_int_equal(decide_run(), TG_INCONCLUSIVE);
+    assert_says("{?accuracy.99e-2}one is open", "");
+    for (int r = 1; r < 3; r++) made_row(&run, &plan, other, 0, r, TG_CRASHED);
+    assert_int_equal(decide_run(), TG_FAIL);
+    assert_says("{?accuracy.measured}of the good one", "of the good one");
+    assert_says("{?accuracy.99e-2}one crashed", "");
+    assert_says("{?!accuracy.99e-2}not all", "not all");
+}
+
 static void an_open_run_is_skipped_and_says_what_is_missing(void **state)
 {
     (void)state;
@@ -430,6 +470,7 @@ int main(void)
         cmocka_unit_test_teardown(a_shadow_is_not_the_worst_beside_a_test_that_counts, end),
         cmocka_unit_test_teardown(a_failure_gives_its_reason, end),
         cmocka_unit_test_teardown(what_is_not_decided_is_not_said, end),
+        cmocka_unit_test_teardown(a_bound_holds_for_all_tests_or_not_at_all, end),
         cmocka_unit_test_teardown(an_open_run_is_skipped_and_says_what_is_missing, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
