@@ -205,6 +205,7 @@ static bool rule_is(const struct source *s, const char *name, const char *state)
     double value = s->decision->verdicts[test].estimate, bound = strtod(state, NULL);
     if (strcmp(state, "improved") == 0) return strcmp(s->decision->verdicts[test].word, state) == 0;
     if (t.known < t.all) return false; /* what is open or crashed may be worse than any */
+    if (reads(rule, "factor")) return 1 + value >= bound;
     return reads(rule, "least") ? value >= bound : value <= bound;
 }
 

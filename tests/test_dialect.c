@@ -329,6 +329,7 @@ static void a_name_stands_for_the_worst_of_its_tests(void **state)
     assert_says("{kernel.token}", "✅ PASS");
     assert_says("{simd:1}x", "1.9x"); /* 1.99996: never up to what is demanded */
     assert_says("{simd.factor:2} of at least {simd.limit}", "1.99 of at least 1.5");
+    assert_says("{?simd.1}at least 1x[, {?simd.2}at least 2x]", "at least 1x");
     assert_says("{accuracy%:2}", "99.94%");
     assert_says("{parity_numeric:1u}", "3.0");
     assert_says("{?parity_numeric.1e-5}within 1e-5", "within 1e-5");
