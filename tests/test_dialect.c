@@ -445,25 +445,6 @@ static void what_is_not_decided_is_not_said(void **state)
     run.count = whole;
 }
 
-/* Two kernels of which the first is good enough. */
-static void a_bound_holds_for_all_tests_or_not_at_all(void **state)
-{
-    (void)state;
-    begin_run(matrix, "{\"tritgate_policy\": 1, \"flow\": \"f\", \"rules\": [{\"rule\": \"floor\","
-                      " \"name\": \"accuracy\", \"metric\": \"kernel_accuracy\", \"limit\": 0.998,"
-                      " \"fail_limit\": 0.99, \"where\": \"batch=1\"}]}");
-    size_t good = made_test(&plan, 0, "i2s_avx2", 1), other = made_test(&plan, 0, "i2s_scalar", 1);
-    for (int r = 0; r < 2; r++) made_fixed(&run, &plan, good, r, 0.9999);
-    made_fixed(&run, &plan, other, 0, 0.9999);
-    assert_int_equal(decide_run(), TG_INCONCLUSIVE);
-    assert_says("{?accuracy.99e-2}one is open", "");
-    for (int r = 1; r < 3; r++) made_row(&run, &plan, other, 0, r, TG_CRASHED);
-    assert_int_equal(decide_run(), TG_FAIL);
-    assert_says("{?accuracy.measured}of the good one", "of the good one");
-    assert_says("{?accuracy.99e-2}one crashed", "");
-    assert_says("{?!accuracy.99e-2}not all", "not all");
-}
-
 static void an_open_run_is_skipped_and_says_what_is_missing(void **state)
 {
     (void)state;
@@ -488,7 +469,6 @@ int main(void)
         cmocka_unit_test_teardown(a_shadow_is_not_the_worst_beside_a_test_that_counts, end),
         cmocka_unit_test_teardown(a_failure_gives_its_reason, end),
         cmocka_unit_test_teardown(what_is_not_decided_is_not_said, end),
-        cmocka_unit_test_teardown(a_bound_holds_for_all_tests_or_not_at_all, end),
         cmocka_unit_test_teardown(an_open_run_is_skipped_and_says_what_is_missing, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

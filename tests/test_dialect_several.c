@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "coordinator/dialect.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "tests/decided_run.h"
+
+/* What is said of several tests together. */
+
+static const char matrix[] = "{\"tritgate_matrix\": 1, \"axes\": {\"probe\": [\"kernel\"],"
+                             " \"kernel\": [\"i2s_scalar\", \"i2s_avx2\", \"i2s_avx512vnni\"],"
+                             " \"model\": [\"bitnet-2b\"], \"layer\": [\"attn_k\"],"
+                             " \"batch\": [1, 8]}}";
+
+static void assert_says(const char *text, const char *wanted)
+{
+    char out[TG_DIALECT_LINE_SIZE];
+    bool is_there = tg_dialect_write(&plan, &decision, text, out, sizeof out);
+    if (strcmp(out, wanted) != 0) fail_msg("'%s' says '%s', not '%s'", text, out, wanted);
+    assert_int_equal(is_there, *wanted != 0);
+}
+
+/* Two kernels of which the first is good enough. */
+static void a_bound_holds_for_all_tests_or_not_at_all(void **state)
+{
+    (void)state;
+    begin_run(matrix, "{\"tritgate_policy\": 1, \"flow\": \"f\", \"rules\": [{\"rule\": \"floor\","
+                      " \"name\": \"accuracy\", \"metric\": \"kernel_accuracy\", \"limit\": 0.998,"
+                      " \"fail_limit\": 0.99, \"where\": \"batch=1\"}]}");
+    size_t good = made_test(&plan, 0, "i2s_avx2", 1), other = made_test(&plan, 0, "i2s_scalar", 1);
+    for (int r = 0; r < 2; r++) made_fixed(&run, &plan, good, r, 0.9999);
+    made_fixed(&run, &plan, other, 0, 0.9999);
+    assert_int_equal(decide_run(), TG_INCONCLUSIVE);
+    assert_says("{?accuracy.99e-2}one is open", "");
+    for (int r = 1; r < 3; r++) made_row(&run, &plan, other, 0, r, TG_CRASHED);
+    assert_int_equal(decide_run(), TG_FAIL);
+    assert_says("{?accuracy.measured}of the good one", "of the good one");
+    assert_says("{?accuracy.99e-2}one crashed", "");
+    assert_says("{?!accuracy.99e-2}not all", "not all");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(a_bound_holds_for_all_tests_or_not_at_all, end),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
