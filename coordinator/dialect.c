@@ -72,11 +72,11 @@ static size_t worst(const struct source *s, const char *name)
 }
 
 /*
- * How many tests of that name count, passed, failed, are open, passed without attention, and are
- * decided with a value.
+ * How many tests of that name count, passed, failed, are open, passed without attention, improved,
+ * and are decided with a value.
  */
 struct tally {
-    size_t all, passed, failed, open, clear, known;
+    size_t all, passed, failed, open, clear, improved, known;
 };
 
 static struct tally tally(const struct source *s, const char *name)
@@ -88,6 +88,7 @@ static struct tally tally(const struct source *s, const char *name)
         t.all++;
         t.passed += v->answer == TG_PASS;
         t.clear += v->answer == TG_PASS && strcmp(v->word, "attention") != 0;
+        t.improved += v->answer == TG_PASS && strcmp(v->word, "improved") == 0;
         t.failed += v->answer == TG_FAIL;
         t.open += v->answer == TG_INCONCLUSIVE;
         t.known += v->answer != TG_INCONCLUSIVE && isfinite(v->estimate);
@@ -199,11 +200,11 @@ static bool rule_is(const struct source *s, const char *name, const char *state)
     if (!*state) return t.clear == t.all;
     if (strcmp(state, "fail") == 0) return t.failed > 0;
     if (strcmp(state, "attention") == 0) return t.passed > t.clear;
+    if (strcmp(state, "improved") == 0) return t.improved > 0;
     if (test == s->decision->verdict_count) return false;
     if (strcmp(state, "measured") == 0) return true;
     const struct tg_rule *rule = rule_of(s, test);
     double value = s->decision->verdicts[test].estimate, bound = strtod(state, NULL);
-    if (strcmp(state, "improved") == 0) return strcmp(s->decision->verdicts[test].word, state) == 0;
     if (t.known < t.all) return false; /* what is open or crashed may be worse than any */
     if (reads(rule, "factor")) return 1 + value >= bound;
     return reads(rule, "least") ? value >= bound : value <= bound;

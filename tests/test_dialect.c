@@ -445,6 +445,15 @@ static void what_is_not_decided_is_not_said(void **state)
     run.count = whole;
 }
 
+static void an_improvement_is_one_beside_what_is_as_it_was_too(void **state)
+{
+    decide(MADE_BASE, -0.3, 0, 0.9999);
+    assert_says("{kernel.delta%:0}, {?kernel.improved}one is faster", "0%, one is faster");
+    end(state);
+    decide(MADE_BASE, 0, 0, 0.9999);
+    assert_says("{?kernel.improved}one is faster", "");
+}
+
 static void an_open_run_is_skipped_and_says_what_is_missing(void **state)
 {
     (void)state;
@@ -469,6 +478,7 @@ int main(void)
         cmocka_unit_test_teardown(a_shadow_is_not_the_worst_beside_a_test_that_counts, end),
         cmocka_unit_test_teardown(a_failure_gives_its_reason, end),
         cmocka_unit_test_teardown(what_is_not_decided_is_not_said, end),
+        cmocka_unit_test_teardown(an_improvement_is_one_beside_what_is_as_it_was_too, end),
         cmocka_unit_test_teardown(an_open_run_is_skipped_and_says_what_is_missing, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
