@@ -258,6 +258,17 @@ static const char *reason(struct source *s)
     return "too little could be decided";
 }
 
+/* Whether a reason, which is not "", is one of a list's, ", " between. */
+static bool is_listed(const char *list, const char *reason)
+{
+    size_t length = strlen(reason);
+    for (const char *p = list; (p = strstr(p, reason)); p++) {
+        bool is_begin = p == list || (p - list >= 2 && strncmp(p - 2, ", ", 2) == 0);
+        if (is_begin && (!p[length] || strncmp(p + length, ", ", 2) == 0)) return true;
+    }
+    return false;
+}
+
 /* The reasons of skips, each once, ", " between. */
 static const char *skipped(struct source *s)
 {
@@ -266,7 +277,7 @@ static const char *skipped(struct source *s)
         if (s->decision->verdicts[i].answer != TG_SKIP) continue;
         const char *why = tg_route_skip_reason(s->plan, s->decision, i);
         size_t used = strlen(s->text);
-        if (!strstr(s->text, why))
+        if (*why && !is_listed(s->text, why))
             snprintf(s->text + used, sizeof s->text - used, "%s%s", used ? ", " : "", why);
     }
     return s->text;

@@ -47,10 +47,25 @@ static void a_bound_holds_for_all_tests_or_not_at_all(void **state)
     assert_says("{?!accuracy.99e-2}not all", "not all");
 }
 
+static void a_reason_is_listed_beside_one_that_contains_it(void **state)
+{
+    (void)state;
+    begin_run(matrix,
+              "{\"tritgate_policy\": 1, \"flow\": \"f\", \"agent\": \"a\", \"targets\": [\"b\"],"
+              " \"steps\": [{\"name\": \"only\"}], \"skips\": ["
+              "{\"reason\": \"not-so-wide\", \"cells\": [\"isa=avx512vnni batch=1\"]},"
+              " {\"reason\": \"not-so\", \"cells\": [\"isa=avx512vnni batch=8\"]}], \"rules\": ["
+              "{\"rule\": \"floor\", \"metric\": \"kernel_accuracy\", \"limit\": 0.9},"
+              " {\"rule\": \"floor\", \"metric\": \"codec_exact\", \"limit\": 1}]}");
+    decide_run();
+    assert_says("{skipped}", "not-so-wide, not-so");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(a_bound_holds_for_all_tests_or_not_at_all, end),
+        cmocka_unit_test_teardown(a_reason_is_listed_beside_one_that_contains_it, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
