@@ -178,8 +178,11 @@ int tg_changed_filter(const struct tg_changed *changed, struct tg_spec *spec,
         patterns[i] = changed->cells[i];
         if (tg_cell_check_where(patterns[i], words, err) < 0) return -1;
     }
-    if (tg_spec_keep(spec, patterns, changed->cell_count, words) > 0) return 0;
-    return tg_fail(err, "the matrix has no cell of what was changed, %s",
+    if (tg_spec_keep(spec, patterns, changed->cell_count, words, err) < 0) return -1;
+    if (spec->test_count > 0) return 0;
+    return tg_fail(err,
+                   spec->cell_count ? "no rule of the policy selects a cell of what was changed, %s"
+                                    : "the matrix has no cell of what was changed, %s",
                    list(changed, text, sizeof text));
 }
 

@@ -49,7 +49,10 @@ bool tg_changed_is_nothing(const struct tg_changed *changed);
 int tg_changed_say_nothing(const struct tg_policy *policy, FILE *out, const char *json,
                            struct tg_error *err);
 
-/* Keeps the cells that are concerned; fails if none of the matrix is. */
+/*
+ * Of what was planned, keeps the tests of cells that are concerned, with what those are compared
+ * with; fails if there are none.
+ */
 int tg_changed_filter(const struct tg_changed *changed, struct tg_spec *spec,
                       const struct tg_words *words, struct tg_error *err);
 

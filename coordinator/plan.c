@@ -430,9 +430,9 @@ static int make(const char *path, struct tg_json_file files[3], struct tg_plan *
         return tg_fail_in(err, "matrix '%s'", path);
     if (*p->asked.filter && tg_spec_filter(&p->spec, p->asked.filter, &p->words, err) < 0)
         return -1;
-    if (tg_changed_filter(&p->asked.changed, &p->spec, &p->words, err) < 0) return -1;
     if (find_classes(p, err) < 0 ||
         tg_spec_plan(&p->spec, &p->policy, &p->words, p->has_base, p->class_count, err) < 0 ||
+        tg_changed_filter(&p->asked.changed, &p->spec, &p->words, err) < 0 ||
         tg_lookout_attach(p, err) < 0 || tg_shard_deal(p, err) < 0)
         return -1;
     return foresee_all(p, err);

@@ -2,6 +2,7 @@
 #include "matrix/spec.h"
 
 #include <fnmatch.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -221,20 +222,6 @@ int tg_spec_filter(struct tg_spec *spec, const char *where, const struct tg_word
     return spec->cell_count ? 0 : tg_fail(err, "no cell of the matrix matches '%s'", where);
 }
 
-size_t tg_spec_keep(struct tg_spec *spec, const char *const patterns[], size_t count,
-                    const struct tg_words *words)
-{
-    size_t kept = 0;
-    for (size_t i = 0; i < spec->cell_count; i++) {
-        bool is_kept = false;
-        for (size_t p = 0; p < count; p++)
-            is_kept = is_kept || tg_cell_matches(&spec->cells[i], patterns[p], words);
-        if (is_kept) spec->cells[kept++] = spec->cells[i];
-    }
-    spec->cell_count = kept;
-    return kept;
-}
-
 int tg_block_parse(const char *text, struct tg_cell cells[2], struct tg_error *err)
 {
     char own[TG_BLOCK_TEXT_SIZE];
@@ -359,6 +346,56 @@ int tg_spec_plan(struct tg_spec *spec, const struct tg_policy *policy, const str
     }
     if (spec->test_count) return 0;
     return tg_fail(err, "no rule of policy '%s' selects a cell of the matrix", policy->flow);
+}
+
+static bool matches_any(const struct tg_cell *cell, const char *const patterns[], size_t count,
+                        const struct tg_words *words)
+{
+    for (size_t i = 0; i < count; i++)
+        if (tg_cell_matches(cell, patterns[i], words)) return true;
+    return false;
+}
+
+/* Whether the cell is one of a block. */
+static bool is_compared(const struct tg_spec *spec, const struct tg_cell *cell)
+{
+    for (size_t b = 0; b < spec->block_count; b++)
+        for (size_t i = 0; i < spec->blocks[b].cell_count; i++)
+            if (memcmp(&spec->blocks[b].cells[i], cell, sizeof *cell) == 0) return true;
+    return false;
+}
+
+/* A block has all tests of its cells, so that each goes or stays as its block does. */
+int tg_spec_keep(struct tg_spec *spec, const char *const patterns[], size_t count,
+                 const struct tg_words *words, struct tg_error *err)
+{
+    size_t kept = 0, *places = calloc(spec->block_count + 1, sizeof *places);
+    if (!places) return tg_fail(err, "out of memory");
+    for (size_t b = 0; b < spec->block_count; b++) {
+        const struct tg_block *block = &spec->blocks[b];
+        bool is_kept = false;
+        for (size_t i = 0; i < block->cell_count; i++)
+            is_kept = is_kept || matches_any(&block->cells[i], patterns, count, words);
+        places[b] = is_kept ? kept : SIZE_MAX;
+        if (is_kept) spec->blocks[kept++] = *block;
+    }
+    spec->block_count = kept;
+    kept = 0;
+    for (size_t t = 0; t < spec->test_count; t++) {
+        struct tg_test test = spec->tests[t];
+        test.block = places[test.block];
+        if (test.block != SIZE_MAX) spec->tests[kept++] = test;
+    }
+    spec->test_count = kept;
+    kept = 0;
+    for (size_t i = 0; i < spec->cell_count; i++) {
+        const struct tg_cell *cell = &spec->cells[i];
+        if (matches_any(cell, patterns, count, words) || is_compared(spec, cell))
+            spec->cells[kept++] = *cell;
+    }
+    spec->cell_count = kept;
+    free(places);
+    return 0;
 }
 
 void tg_spec_release(struct tg_spec *spec)

@@ -72,10 +72,6 @@ void tg_spec_policy_path(const struct tg_json_file *file, const char *path, char
 int tg_spec_filter(struct tg_spec *spec, const char *where, const struct tg_words *words,
                    struct tg_error *err);
 
-/* Keeps the cells that match any of `count` patterns. Returns how many are left. */
-size_t tg_spec_keep(struct tg_spec *spec, const char *const patterns[], size_t count,
-                    const struct tg_words *words);
-
 /*
  * Makes tests and blocks from the rules, for each of `classes` (at least 1) of hardware apart: what
  * was measured on unlike machines is never compared. A rule with rivals (`against`) gives a test
@@ -88,6 +84,13 @@ size_t tg_spec_keep(struct tg_spec *spec, const char *const patterns[], size_t c
 
 int tg_spec_plan(struct tg_spec *spec, const struct tg_policy *policy, const struct tg_words *words,
                  bool has_base, size_t classes, struct tg_error *err);
+
+/*
+ * Of what was planned, keeps the tests of which a cell matches any of `count` patterns, with both
+ * their cells, and the cells that match.
+ */
+int tg_spec_keep(struct tg_spec *spec, const char *const patterns[], size_t count,
+                 const struct tg_words *words, struct tg_error *err);
 
 /*
  * Adds the block of a test's cells, on its hardware, if it is not there; *block is its place. What

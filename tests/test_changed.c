@@ -178,6 +178,9 @@ static void a_plan_keeps_what_was_changed(void **state)
     static const char policy[] =
         "{\"tritgate_policy\": 1, \"flow\": \"f\", \"rules\": ["
         "{\"rule\": \"floor\", \"metric\": \"kernel_accuracy\", \"limit\": 0.9}]}";
+    static const char products[] =
+        "{\"tritgate_policy\": 1, \"flow\": \"f\", \"rules\": [{\"rule\": \"floor\", \"metric\":"
+        "\"kernel_accuracy\", \"limit\": 0.9, \"where\": \"op=product\"}]}";
     static const struct {
         const char *paths;
         size_t cells;
@@ -206,6 +209,52 @@ static void a_plan_keeps_what_was_changed(void **state)
     asked.changed.cell_count = 1;
     assert_int_equal(made_try(matrix, policy, &worker, 1, &asked, &plan, &err), -1);
     assert_string_equal(err.text, "the matrix has no cell of what was changed, 'layer=attn_q'");
+    worker = made_worker("a", NULL);
+    snprintf(asked.changed.cells[0], sizeof asked.changed.cells[0], "op=unpack");
+    assert_int_equal(made_try(matrix, products, &worker, 1, &asked, &plan, &err), -1);
+    assert_string_equal(err.text,
+                        "no rule of the policy selects a cell of what was changed, 'op=unpack'");
+}
+
+/* A rule that compares what was changed with what was not would be asked of nothing. */
+static void what_was_changed_keeps_what_it_is_compared_with(void **state)
+{
+    (void)state;
+    static const char matrix[] =
+        "{\"tritgate_matrix\": 1, \"axes\": {\"probe\": [\"kernel\"], \"kernel\": [\"i2s_scalar\","
+        "\"i2s_avx2\", \"i2s_gpu\"], \"layer\": [\"640x2560\"]}}";
+    static const char policy[] =
+        "{\"tritgate_policy\": 1, \"flow\": \"f\", \"rules\": ["
+        "{\"rule\": \"floor\", \"metric\": \"kernel_accuracy\", \"limit\": 0.9},"
+        "{\"rule\": \"ratio\", \"metric\": \"call_time\", \"axis\": \"kernel\", \"limit\": 2,"
+        "\"of\": \"i2s_gpu\", \"against\": \"device=cpu isa=avx*\"}]}";
+    static const struct {
+        const char *cells;
+        size_t cell_count, test_count;
+    } rows[] = {{"device=cuda", 2, 2}, /* its own, and the pair; not the floor of the rival */
+                {"isa=avx2", 2, 2},    /* faster, it may be the one that is better */
+                {"isa=scalar", 1, 1},
+                {"isa=*", 3, 4}};
+    struct tg_asked asked = made_asked;
+    asked.changed = (struct tg_changed){.path_count = 1, .cell_count = 1};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct tg_capability worker = made_worker("a", NULL);
+        struct tg_plan plan;
+        struct tg_survey_kernel *gpu = made_kernel(&worker.head, "i2s_avx512vnni");
+        snprintf(gpu->name, sizeof gpu->name, "i2s_gpu");
+        snprintf(gpu->device, sizeof gpu->device, "cuda");
+        snprintf(asked.changed.cells[0], sizeof asked.changed.cells[0], "%s", rows[i].cells);
+        made_plan(matrix, policy, &worker, 1, &asked, &plan);
+        assert_int_equal(plan.spec.cell_count, rows[i].cell_count);
+        assert_int_equal(plan.spec.test_count, rows[i].test_count);
+        assert_int_equal(plan.spec.block_count, rows[i].test_count);
+        for (size_t t = 0; t < plan.spec.test_count; t++) {
+            const struct tg_test *test = &plan.spec.tests[t];
+            assert_memory_equal(&plan.spec.blocks[test->block].cells[0], &test->of,
+                                sizeof test->of);
+        }
+        tg_plan_release(&plan);
+    }
 }
 
 static void nothing_to_measure_is_skipped_by_name(void **state)
@@ -230,6 +279,7 @@ int main(void)
         cmocka_unit_test(what_builds_the_kernels_is_on_every_surface),
         cmocka_unit_test(lines_are_read_as_git_prints_them),
         cmocka_unit_test(a_plan_keeps_what_was_changed),
+        cmocka_unit_test(what_was_changed_keeps_what_it_is_compared_with),
         cmocka_unit_test(nothing_to_measure_is_skipped_by_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
