@@ -190,10 +190,8 @@ static int check_growth(const struct tg_rule *r, const struct traits *m, struct 
     if (strcmp(m->unit, "B") != 0)
         return tg_fail(err, "rule '%s' needs a metric in bytes, '%s' is in '%s'", r->rule,
                        r->metric, m->unit);
-    if (!isnan(r->major) || !isnan(r->critical) || strcmp(r->fail_from, "minor") != 0)
+    if (!isnan(r->major) || !isnan(r->critical))
         return tg_fail(err, "rule '%s' takes a tolerance and a margin, no severities", r->rule);
-    if (strcmp(r->effect, "time") != 0)
-        return tg_fail(err, "rule '%s' counts bytes, 'effect' means nothing", r->rule);
     if (check_ratio(r, m, err) < 0) return -1;
     return check_margin(r, err);
 }
@@ -299,6 +297,10 @@ static int check_rule(const struct tg_rule *r, const struct tg_words *words, str
     if (strspn(r->name, "abcdefghijklmnopqrstuvwxyz0123456789_") != strlen(r->name))
         return tg_fail(err, "'name' must be of lower case letters, digits and '_'");
     if (strcmp(reading, "slowdown") == 0) return check_slowdown(r, &m, err);
+    if (strcmp(r->fail_from, "minor") != 0)
+        return tg_fail(err, "rule '%s' has no severities, 'fail_from' means nothing", r->rule);
+    if (strcmp(r->effect, "time") != 0)
+        return tg_fail(err, "rule '%s' looks for no slow-down, 'effect' means nothing", r->rule);
     if (strcmp(reading, "growth") == 0) return check_growth(r, &m, err);
     return check_limit(r, &m, reading, err);
 }
