@@ -265,10 +265,14 @@ static int read_text_lines(struct reader *r, const struct tg_json *list, struct 
 static int read_step_texts(struct reader *r, const struct tg_json *object,
                            struct tg_flow_step *step)
 {
+    static const char *const names[] = {"evidence", "chain",   "assumption", "table",    "summary",
+                                        "decision", "gates",   "hop",        "progress", "report",
+                                        "matrix",   "skipped", NULL};
     const struct tg_json *texts = tg_json_get(object, "texts");
     if (!texts) return 0;
     if (tg_json_kind(texts) != TG_JSON_OBJECT)
         return tg_json_fail(r->file, texts, r->err, "an object of lists of lines is expected");
+    if (tg_json_only(r->file, texts, names, r->err) < 0) return -1;
     step->texts = calloc(tg_json_count(texts) + 1, sizeof *step->texts);
     if (!step->texts) return tg_fail(r->err, "out of memory");
     for (size_t i = 0; i < tg_json_count(texts); i++)
