@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <fnmatch.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -288,6 +289,23 @@ static bool has_text(const struct tg_texts *texts, const char *text)
     return false;
 }
 
+/* Each of the patterns, which blanks separate, must match the name of a rule. */
+static int check_patterns(struct reader *r, const struct tg_json *object, const char *patterns)
+{
+    for (const char *p = patterns + strspn(patterns, " "); *p; p += strspn(p, " ")) {
+        char pattern[TG_TEXT_SIZE];
+        size_t length = strcspn(p, " "), i = 0;
+        snprintf(pattern, sizeof pattern, "%.*s", (int)length, p);
+        p += length;
+        while (i < r->rule_count && fnmatch(pattern, tg_policy_rule_name(&r->rules[i]), 0) != 0)
+            i++;
+        if (i == r->rule_count)
+            return tg_json_fail(r->file, tg_json_get(object, "rules"), r->err,
+                                "'%s' matches no rule of the policy", pattern);
+    }
+    return 0;
+}
+
 static int read_route(struct reader *r, const struct tg_json *object, void *item)
 {
     static const char *const keys[] = {"condition", "when",    "rules",  "cells", "retry",
@@ -306,6 +324,7 @@ static int read_route(struct reader *r, const struct tg_json *object, void *item
     if (!is_among(route->when, tg_flow_whens))
         return tg_json_fail(r->file, tg_json_get(object, "when"), r->err,
                             "routes know no condition '%s'", route->when);
+    if (check_patterns(r, object, route->rules) < 0) return -1;
     if (!is_among(route->retry, bounds))
         return tg_json_fail(r->file, tg_json_get(object, "retry"), r->err,
                             "a bound of retries is tooling, gpu or statistical");

@@ -205,6 +205,9 @@ static const char *const refused[][2] = {
     {"\"targets\": [\"b\"], \"steps\": [{" ONE ", \"routes\": [{\"condition\": \"a\","
      " \"when\": \"fail\", \"to\": \"b\", \"retry\": \"all\"}]}]}",
      "line 2: steps[0].routes[0].retry: a bound of retries is tooling, gpu or statistical"},
+    {"\"targets\": [\"b\"], \"steps\": [{" ONE ", \"routes\": [{\"condition\": \"a\","
+     " \"when\": \"fail\", \"to\": \"b\", \"rules\": \"acc* speed*\"}]}]}",
+     "line 2: steps[0].routes[0].rules: 'speed*' matches no rule of the policy"},
     {"\"steps\": [{\"name\": \"two\"}]}",
      "line 1: rules[1]: the policy has no step 'one', it has two"},
 };
