@@ -18,6 +18,13 @@ struct reader {
     struct tg_error *err;
 };
 
+/* What a hole may name beside rules and fallbacks; as a condition with a part also "skip". */
+static const char *const plain[] = {"flow",     "gate",   "agent",  "step",   "unit",
+                                    "colon",    "answer", "reason", "route",  "skipped",
+                                    "machines", "tests",  "passed", "failed", NULL};
+static const char *const conditions[] = {"pass", "fail",      "inconclusive", "attention",
+                                         "base", "inherited", "same",         NULL};
+
 static bool is_among(const char *text, const char *const list[])
 {
     for (size_t i = 0; list[i]; i++)
@@ -212,11 +219,6 @@ static bool is_number(const char *text)
 /* Whether a hole can be filled, by some run: it names a rule, a fallback or a word. */
 static int known(void *context, const struct tg_hole *hole, struct tg_error *err)
 {
-    static const char *const plain[] = {"flow",     "gate",   "agent",  "step",   "unit",
-                                        "colon",    "answer", "reason", "route",  "skipped",
-                                        "machines", "tests",  "passed", "failed", NULL};
-    static const char *const conditions[] = {"pass", "fail",      "inconclusive", "attention",
-                                             "base", "inherited", "same",         NULL};
     static const char *const parts[] = {"",      "value",    "baseline", "delta", "low",
                                         "high",  "factor",   "limit",    "count", "result",
                                         "token", "measured", "met",      NULL};
@@ -403,12 +405,29 @@ static int read_conclusions(struct reader *r, const struct tg_json *root)
     return 0;
 }
 
+/* A rule that is called as something else that a hole may name could not be written. */
+static int check_names(struct reader *r, const struct tg_json *root)
+{
+    for (size_t i = 0; i < r->rule_count; i++) {
+        const char *name = tg_policy_rule_name(&r->rules[i]);
+        bool is_taken = is_among(name, plain) || is_among(name, conditions) ||
+                        strcmp(name, "skip") == 0;
+        for (size_t k = 0; k < r->flow->chain_count; k++)
+            is_taken = is_taken || strcmp(r->flow->chains[k].name, name) == 0;
+        if (is_taken)
+            return tg_json_fail(r->file, tg_json_at(tg_json_get(root, "rules"), i), r->err,
+                                "'%s' is a word or a fallback, no name for a rule", name);
+    }
+    return 0;
+}
+
 static int read_lists(struct reader *r, const struct tg_json *root)
 {
     struct tg_flow *f = r->flow;
     void *chains = NULL, *components = NULL, *steps = NULL, *skips = NULL;
     int rc = list_of(r, root, "fallbacks", sizeof *f->chains, read_chain, &chains, &f->chain_count);
     f->chains = chains;
+    if (rc == 0) rc = check_names(r, root);
     if (rc == 0)
         rc = list_of(r, root, "skips", sizeof *f->skips, read_skip, &skips, &f->skip_count);
     f->skips = skips;

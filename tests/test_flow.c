@@ -212,6 +212,30 @@ static const char *const refused[][2] = {
      "line 1: rules[1]: the policy has no step 'one', it has two"},
 };
 
+/* {answer.limit} would be the word, and {?pass} the decision's. */
+static void a_rule_has_no_name_that_means_something_else(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"answer", "failed", "pass", "same", "skip", "gpu"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        struct tg_policy p;
+        struct tg_error err = {""};
+        struct tg_json_file file;
+        char text[500], sentence[200];
+        snprintf(text, sizeof text,
+                 "{\"tritgate_policy\": 1, \"flow\": \"f\", \"fallbacks\": [{\"name\": \"gpu\","
+                 " \"levels\": []}], \"rules\": [{\"rule\": \"floor\", \"name\": \"%s\","
+                 " \"metric\": \"kernel_accuracy\", \"limit\": 0.9}]}",
+                 names[i]);
+        snprintf(sentence, sizeof sentence,
+                 "line 1: rules[0]: '%s' is a word or a fallback, no name for a rule", names[i]);
+        assert_int_equal(tg_json_parse(text, &file, &err), 0);
+        if (tg_policy_parse(&file, &known, &p, &err) == 0) fail_msg("taken: %s", names[i]);
+        assert_string_equal(err.text, sentence);
+        tg_json_release(&file);
+    }
+}
+
 static void what_a_flow_may_not_say_is_refused_with_its_place(void **state)
 {
     (void)state;
@@ -258,6 +282,7 @@ int main(void)
         cmocka_unit_test(a_flow_is_read_whole),
         cmocka_unit_test(a_step_has_its_own_rules_and_limits),
         cmocka_unit_test(a_policy_without_a_flow_has_no_steps),
+        cmocka_unit_test(a_rule_has_no_name_that_means_something_else),
         cmocka_unit_test(what_a_flow_may_not_say_is_refused_with_its_place),
         cmocka_unit_test(the_policies_of_the_three_flows_can_be_read),
     };
