@@ -442,6 +442,10 @@ static int read_lists(struct reader *r, const struct tg_json *root)
     if (rc == 0)
         rc = list_of(r, root, "steps", sizeof *f->steps, read_step, &steps, &f->step_count);
     f->steps = steps;
+    for (size_t i = 0, last; rc == 0 && i < f->step_count; i++)
+        if (tg_flow_find_step(f, f->steps[i].name, &last, r->err) == 0 && last != i)
+            rc = tg_json_fail(r->file, tg_json_get(root, "steps"), r->err,
+                              "step '%s' is given twice", f->steps[i].name);
     return rc;
 }
 

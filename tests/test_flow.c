@@ -208,6 +208,8 @@ static const char *const refused[][2] = {
     {"\"targets\": [\"b\"], \"steps\": [{" ONE ", \"routes\": [{\"condition\": \"a\","
      " \"when\": \"fail\", \"to\": \"b\", \"rules\": \"acc* speed*\"}]}]}",
      "line 2: steps[0].routes[0].rules: 'speed*' matches no rule of the policy"},
+    {"\"steps\": [{" ONE "}, {\"name\": \"two\"}, {" ONE "}]}",
+     "line 2: steps: step 'one' is given twice"},
     {"\"steps\": [{\"name\": \"two\"}]}",
      "line 1: rules[1]: the policy has no step 'one', it has two"},
 };
