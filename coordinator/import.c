@@ -22,6 +22,8 @@ static int check_cell(const struct tg_cell *cell, struct tg_error *err)
     for (size_t i = 0; i < tg_cell_type.field_count; i++) {
         const struct tg_field *field = &tg_cell_type.fields[i];
         const void *value = (const char *)cell + field->offset;
+        if (field->kind == TG_TEXT && strpbrk(value, "'`")) /* reports quote it for a shell */
+            return tg_fail(err, "axis '%s' has a quote, ' or `", field->name);
         if (field->kind == TG_TEXT && tg_words_is_pattern(value))
             return tg_fail(err, "'%s' is a pattern, a cell is one", (const char *)value);
         if (field->kind == TG_COUNT && *(const int64_t *)value < 1)
