@@ -23,6 +23,8 @@ void tg_log(enum tg_level level, const char *format, ...)
     va_start(args, format);
     vsnprintf(line, sizeof line, format, args);
     va_end(args);
+    for (char *p = line; *p; p++)
+        if ((unsigned char)*p < ' ' || *p == 127) *p = '?';
     if (log_rank > 0)
         fprintf(stderr, "tritgate[%d]: %s: %s\n", log_rank, names[level], line);
     else if (level == TG_INFO)

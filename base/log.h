@@ -15,7 +15,10 @@ enum tg_level {
 /* Sets the rank that lines name (-1: none) and the level from which on they are left out. */
 void tg_log_open(int rank, enum tg_level most);
 
-/* One line: lower case, `device %s` rather than `device=%s`, the cause and not a guess. */
+/*
+ * One line: lower case, `device %s` rather than `device=%s`, the cause and not a guess. Control
+ * characters of what it names become '?'.
+ */
 void tg_log(enum tg_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

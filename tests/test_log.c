@@ -42,6 +42,16 @@ static void a_line_says_how_grave_it_is(void **state)
     assert_string_equal(logged(TG_DEBUG, "d"), "tritgate: debug: d\n");
 }
 
+/* A name out of a file may hold anything. */
+static void a_line_stays_one_line(void **state)
+{
+    (void)state;
+    tg_log_open(-1, TG_INFO);
+    assert_string_equal(logged(TG_ERROR, "no 'a\nb\033[2J\x7f'"),
+                        "tritgate: error: no 'a?b?[2J?'\n");
+    assert_string_equal(logged(TG_INFO, "→ b"), "tritgate: → b\n");
+}
+
 static void a_worker_names_its_rank(void **state)
 {
     (void)state;
@@ -77,6 +87,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_line_says_how_grave_it_is),
+        cmocka_unit_test(a_line_stays_one_line),
         cmocka_unit_test(a_worker_names_its_rank),
         cmocka_unit_test(what_is_below_the_level_is_left_out),
         cmocka_unit_test(a_long_line_is_cut_and_ends),
