@@ -31,7 +31,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case IMPORTED: o->accepts_imported = true; return 0;
     case ACCEPT: o->accept = arg; return 0;
     case STEP: o->step = arg; return 0;
-    case 'o': o->out = arg; return 0;
+    case 'o': o->out = strcmp(arg, "-") == 0 ? NULL : arg; return 0;
     case ARGP_KEY_ARG: o->directories[o->count++] = arg; return 0;
     case ARGP_KEY_END:
         if (!o->count) argp_failure(state, TG_STATUS_USAGE, 0, "a run's directory is missing");
@@ -63,7 +63,7 @@ static const struct argp gate_argp = {
 static const struct argp_option report_options[] = {
     {"format", FORMAT, "NAME", 0, "which report (tritgate list reports; default: markdown)", 0},
     {"imported", IMPORTED, NULL, 0, "decide on imported evidence, too", 0},
-    {"out", 'o', "FILE", 0, "write it here (default: standard output)", 0},
+    {"out", 'o', "FILE", 0, "write it here (default, and '-': standard output)", 0},
     {"policy", 'p', "FILE", 0,
      "decide under this policy, a file or a name (default: the run's own)", 0},
     {"step", STEP, "NAME", 0, "decide as this step of the flow (default: the run's own)", 0},

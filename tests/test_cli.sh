@@ -97,6 +97,9 @@ done
 check 'report: markdown' gives 0 "$TRITGATE" report run
 check 'with a title' says '^# tritgate: pass$'
 check 'the same as the file' diff out run/report.md
+check 'report: - is standard output' gives 0 "$TRITGATE" report run -o -
+check 'the same there' diff out run/report.md
+check 'and no file' test ! -e -
 
 # On a terminal, and only there, tables are as wide as it is, and answers have colours.
 check 'report: terminal' gives 0 env TERM=xterm "$TRITGATE" report run --format terminal
