@@ -179,9 +179,10 @@ static bool is_split(const struct tg_evidence *e, double floor, double sign, dou
     return true;
 }
 
-/* Whether it is slower by the margin whichever node is left out: then no one node made it so. */
-static bool fails_without_any(const struct tg_evidence *e, double sign, double margin)
+/* Whether it is slower by what fails whichever node is left out: then no one node made it so. */
+static bool fails_without_any(const struct tg_evidence *e, double sign)
 {
+    const double least = log1p(cut(e->rule, fails_from(e->rule)));
     int last = 0;
     for (size_t r = 0; r < e->count; r++)
         if (e->nodes[r] > last) last = e->nodes[r];
@@ -193,7 +194,7 @@ static bool fails_without_any(const struct tg_evidence *e, double sign, double m
             sum += sign * e->values[r];
             others++;
         }
-        if (others && sum / (double)others < margin - 1e-9) return false;
+        if (others && sum / (double)others < least - 1e-9) return false;
     }
     return true;
 }
@@ -203,14 +204,14 @@ static bool fails_without_any(const struct tg_evidence *e, double sign, double m
  * a hundred over all its tests: then the test is heterogeneous, unless it fails without any one
  * of them. If it only seems so, a clean answer waits for more rounds.
  */
-static void look_at_nodes(const struct tg_evidence *e, double floor, double margin, double sign,
+static void look_at_nodes(const struct tg_evidence *e, double floor, double sign,
                           struct tg_verdict *v)
 {
     char name[TG_TEXT_SIZE] = "one node";
     double line = fmin(0.001, e->limits->alpha_fail / (double)e->required_count);
     if (is_split(e, floor, sign, line, v)) {
         if (e->node_names) snprintf(name, sizeof name, "%s", e->node_names[v->odd_node]);
-        if (v->answer == TG_FAIL && fails_without_any(e, sign, margin)) return;
+        if (v->answer == TG_FAIL && fails_without_any(e, sign)) return;
         tg_rule_say(v, TG_INCONCLUSIVE, "heterogeneous",
                     "node '%s' gives %+.2f %%, the others %+.2f %%", name, tg_rule_percent(v->odd),
                     tg_rule_percent(v->rest));
@@ -234,5 +235,5 @@ void tg_rule_noninferior(const struct tg_evidence *e, struct tg_verdict *v)
     if (progress.is_over) is_slower(e, severity(rule, v->estimate), v);
     if (progress.is_clean) is_not_slower(e, &progress, sign, floor, v);
     if (e->also_values) look_at_also(e, &progress, floor, margin, v);
-    look_at_nodes(e, floor, margin, sign, v);
+    look_at_nodes(e, floor, sign, v);
 }

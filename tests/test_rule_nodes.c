@@ -60,10 +60,9 @@ static void what_fails_without_the_odd_node_fails(void **state)
     assert_int_equal(v.odd_node, 5);
 }
 
-/* Of two nodes, the one that is slower may be the sick one. */
-static void of_two_nodes_both_must_be_slower(void **state)
+/* Two nodes in turn, which give `first` and `second`. */
+static struct tg_verdict judge_two(double first, double second)
 {
-    (void)state;
     static int nodes[MOST];
     struct tg_verdict v = tg_rule_no_verdict();
     const struct tg_evidence evidence = {.rule = &rule,
@@ -73,17 +72,36 @@ static void of_two_nodes_both_must_be_slower(void **state)
                                          .values = values,
                                          .nodes = nodes,
                                          .count = 60};
-    begin("noninferior");
     for (int i = 0; i < MOST; i++) {
         nodes[i] = i % 2;
-        values[i] = (nodes[i] ? 0.3 : 0) + (i / 2 % 2 ? 0.002 : -0.002);
+        values[i] = (nodes[i] ? second : first) + (i / 2 % 2 ? 0.002 : -0.002);
     }
     tg_rule_find(rule.rule)->judge(&evidence, &v);
+    return v;
+}
+
+/* Of two nodes, the one that is slower may be the sick one. */
+static void of_two_nodes_both_must_be_slower(void **state)
+{
+    (void)state;
+    begin("noninferior");
+    struct tg_verdict v = judge_two(0, 0.3);
     assert_verdict(v, TG_INCONCLUSIVE, "heterogeneous");
     assert_int_equal(v.odd_node, 1);
-    for (int i = 0; i < MOST; i++) values[i] += 0.08;
-    tg_rule_find(rule.rule)->judge(&evidence, &v);
-    assert_int_equal(v.answer, TG_FAIL);
+    assert_int_equal(judge_two(0.08, 0.38).answer, TG_FAIL);
+}
+
+/* Where only what is critical fails, one sick node must not make it so. */
+static void both_must_be_as_severe_as_what_fails(void **state)
+{
+    (void)state;
+    begin("noninferior");
+    snprintf(rule.fail_from, sizeof rule.fail_from, "critical");
+    assert_verdict(judge_two(log(1.06), log(1.06)), TG_PASS, "attention");
+    struct tg_verdict v = judge_two(log(1.06), log(1.6));
+    assert_verdict(v, TG_INCONCLUSIVE, "heterogeneous");
+    assert_int_equal(v.odd_node, 1);
+    assert_int_equal(judge_two(log(1.16), log(1.6)).answer, TG_FAIL);
 }
 
 /* A node that may disagree keeps a test open until that is clear. */
@@ -155,6 +173,7 @@ int main(void)
         cmocka_unit_test(a_sick_node_is_named_and_fails_nothing),
         cmocka_unit_test(what_fails_without_the_odd_node_fails),
         cmocka_unit_test(of_two_nodes_both_must_be_slower),
+        cmocka_unit_test(both_must_be_as_severe_as_what_fails),
         cmocka_unit_test(a_doubtful_node_keeps_a_clean_test_open),
         cmocka_unit_test(a_quiet_node_that_is_slower_keeps_a_test_open),
         cmocka_unit_test(a_failure_may_have_to_be_seen_twice),
