@@ -202,13 +202,15 @@ static bool fails_without_any(const struct tg_evidence *e, double sign)
 /*
  * Nodes that disagree answer nothing together. For certain, as chance would make it in one run of
  * a hundred over all its tests: then the test is heterogeneous, unless it fails without any one
- * of them. If it only seems so, a clean answer waits for more rounds.
+ * of them. A test is looked at after each round, and the first look that says so ends it, so each
+ * has its share of that chance. If it only seems so, a clean answer waits for more rounds.
  */
 static void look_at_nodes(const struct tg_evidence *e, double floor, double sign,
                           struct tg_verdict *v)
 {
     char name[TG_TEXT_SIZE] = "one node";
-    double line = fmin(0.001, e->limits->alpha_fail / (double)e->required_count);
+    double looks = (double)e->required_count * (double)e->limits->rounds_max;
+    double line = fmin(0.001, e->limits->alpha_fail / looks);
     if (is_split(e, floor, sign, line, v)) {
         if (e->node_names) snprintf(name, sizeof name, "%s", e->node_names[v->odd_node]);
         if (v->answer == TG_FAIL && fails_without_any(e, sign)) return;

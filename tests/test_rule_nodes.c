@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "coordinator/noise.h"
 #include "tests/judged_values.h"
 
 /* Eight nodes, round by round; one of them gives `odd`, the others `d`. */
@@ -104,6 +105,55 @@ static void both_must_be_as_severe_as_what_fails(void **state)
     assert_int_equal(judge_two(log(1.16), log(1.6)).answer, TG_FAIL);
 }
 
+/*
+ * A test of two nodes, looked at after each round until it wants no more; one is off by `odd`. The
+ * rounds that it took to say that they disagree, 0 if it never did.
+ */
+static size_t rounds_to_a_split(uint64_t seed, double odd, double sd, size_t required)
+{
+    static int nodes[MOST];
+    struct tg_evidence evidence = {.rule = &rule,
+                                   .limits = &limits,
+                                   .metric = &time_metric,
+                                   .required_count = required,
+                                   .values = values,
+                                   .nodes = nodes,
+                                   .is_brief = true,
+                                   .is_blind = true};
+    for (size_t i = 0; i < MOST; i++) {
+        struct tg_verdict v = tg_rule_no_verdict();
+        nodes[i] = i % 2;
+        values[i] = (nodes[i] ? odd : 0) + sd * tg_noise_normal(&seed);
+        evidence.count = i + 1;
+        tg_rule_find(rule.rule)->judge(&evidence, &v);
+        if (strcmp(v.word, "heterogeneous") == 0) return i + 1;
+        if (!v.wants_more) return 0;
+    }
+    return 0;
+}
+
+/* One run of a hundred over its ten tests: 2 of 2000 tests, though each is looked at 64 times. */
+static void equal_nodes_seldom_disagree_however_often_they_are_looked_at(void **state)
+{
+    (void)state;
+    enum { SERIES = 2000 };
+    size_t split = 0;
+    begin("noninferior");
+    for (uint64_t i = 0; i < SERIES; i++)
+        split += rounds_to_a_split(tg_noise_seed(1, i), 0, 0.05, 10) > 0;
+    assert_true(split <= SERIES / 1000);
+}
+
+static void a_sick_node_is_found_though_each_look_has_its_share(void **state)
+{
+    (void)state;
+    begin("noninferior");
+    for (uint64_t i = 0; i < 100; i++) {
+        size_t rounds = rounds_to_a_split(tg_noise_seed(2, i), log(1.1), 0.02, 10);
+        assert_true(rounds > 0 && rounds <= 24);
+    }
+}
+
 /* A node that may disagree keeps a test open until that is clear. */
 static void a_doubtful_node_keeps_a_clean_test_open(void **state)
 {
@@ -174,6 +224,8 @@ int main(void)
         cmocka_unit_test(what_fails_without_the_odd_node_fails),
         cmocka_unit_test(of_two_nodes_both_must_be_slower),
         cmocka_unit_test(both_must_be_as_severe_as_what_fails),
+        cmocka_unit_test(equal_nodes_seldom_disagree_however_often_they_are_looked_at),
+        cmocka_unit_test(a_sick_node_is_found_though_each_look_has_its_share),
         cmocka_unit_test(a_doubtful_node_keeps_a_clean_test_open),
         cmocka_unit_test(a_quiet_node_that_is_slower_keeps_a_test_open),
         cmocka_unit_test(a_failure_may_have_to_be_seen_twice),
