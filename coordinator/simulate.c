@@ -163,10 +163,13 @@ static void add_round(const struct tg_scene *scene, struct subject *s)
 
 static void judge(const struct tg_scene *scene, struct subject *s, bool is_brief)
 {
+    /* What is simulated is D, which is worse above 0 whichever side of the metric is better. */
+    struct tg_metric metric = *tg_metric_find(scene->rule->metric);
+    metric.better = TG_LOWER;
     const struct tg_evidence evidence = {
         .rule = scene->rule,
         .limits = scene->limits,
-        .metric = tg_metric_find(scene->rule->metric),
+        .metric = &metric,
         .required_count = scene->ablation == TG_NO_MULTIPLICITY ? 1 : scene->required_count,
         .values = s->values,
         .count = s->count,

@@ -106,6 +106,15 @@ static void what_is_much_slower_fails_and_is_called_what_it_is(void **state)
     assert_true(t.decided_rounds >= 11 * t.tests); /* log2(20 / 1 %) = 11 */
 }
 
+static void a_loss_of_what_is_better_higher_fails_as_well(void **state)
+{
+    (void)state;
+    snprintf(rule.metric, sizeof rule.metric, "decode_rate");
+    struct tg_tally lost = run(scene_of("normal", 0.1, 2)), won = run(scene_of("normal", -0.1, 2));
+    assert_int_equal(lost.failed, lost.tests);
+    assert_int_equal(won.clean, won.tests);
+}
+
 static void intervals_hold_the_truth_wherever_a_test_stops(void **state)
 {
     (void)state;
@@ -225,6 +234,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(what_is_as_fast_passes_in_about_six_rounds, begin),
         cmocka_unit_test_setup(what_is_much_slower_fails_and_is_called_what_it_is, begin),
+        cmocka_unit_test_setup(a_loss_of_what_is_better_higher_fails_as_well, begin),
         cmocka_unit_test_setup(intervals_hold_the_truth_wherever_a_test_stops, begin),
         cmocka_unit_test_setup(a_loss_that_all_tests_share_is_seen_by_their_family, begin),
         cmocka_unit_test_setup(threads_and_other_seeds_change_what_they_should, begin),
