@@ -210,25 +210,60 @@ bool tg_history_is_null(const struct tg_history *history, const struct tg_histor
     return differ_in_build(test->of, test->to);
 }
 
-static int count_class(const struct tg_history *h, struct tg_alarms *alarms, struct tg_error *err)
+/* A run that compared a build with itself: one of each class of hardware that it was kept for. */
+struct null_run {
+    char name[TG_DIGEST_SIZE]; /* its origin, or its evidence where that is not known */
+    bool failed;
+};
+
+struct null_runs {
+    struct null_run *runs;
+    size_t count;
+};
+
+static int count_class(const struct tg_history *h, struct null_runs *nulls,
+                       struct tg_alarms *alarms, struct tg_error *err)
 {
     enum { SEEN = 1, FAILED = 2 };
-    unsigned char *runs = calloc(h->run_count + 1, 1);
-    if (!runs) return tg_fail(err, "out of memory");
-    for (size_t i = 0; i < h->verdict_count; i++) {
+    unsigned char *seen = calloc(h->run_count + 1, 1);
+    struct null_run *runs = realloc(nulls->runs, (nulls->count + h->run_count + 1) * sizeof *runs);
+    if (runs) nulls->runs = runs;
+    for (size_t i = 0; seen && runs && i < h->verdict_count; i++) {
         const struct tg_history_verdict *v = &h->verdicts[i];
         if (!tg_history_is_null(h, v)) continue;
         bool failed = strcmp(v->answer, tg_gate_word(TG_FAIL)) == 0;
         alarms->tests++;
         alarms->failed += failed;
-        runs[v->run] |= SEEN | (failed ? FAILED : 0);
+        seen[v->run] |= SEEN | (failed ? FAILED : 0);
     }
-    for (size_t r = 0; r < h->run_count; r++) {
-        alarms->runs += (runs[r] & SEEN) != 0;
-        alarms->failed_runs += (runs[r] & FAILED) != 0;
+    for (size_t r = 0; seen && runs && r < h->run_count; r++) {
+        if (!(seen[r] & SEEN)) continue;
+        struct null_run *run = &runs[nulls->count++];
+        const char *name = *h->runs[r].origin ? h->runs[r].origin : h->runs[r].evidence;
+        snprintf(run->name, sizeof run->name, "%s", name);
+        run->failed = seen[r] & FAILED;
     }
-    free(runs);
-    return 0;
+    int rc = seen && runs ? 0 : tg_fail(err, "out of memory");
+    free(seen);
+    return rc;
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(((const struct null_run *)a)->name, ((const struct null_run *)b)->name);
+}
+
+/* Each run once, however many classes of hardware it was measured on. */
+static void count_runs(struct null_runs *nulls, struct tg_alarms *alarms)
+{
+    if (nulls->count) qsort(nulls->runs, nulls->count, sizeof *nulls->runs, by_name);
+    for (size_t i = 0, next; i < nulls->count; i = next) {
+        bool failed = false;
+        for (next = i; next < nulls->count && !by_name(&nulls->runs[i], &nulls->runs[next]); next++)
+            failed = failed || nulls->runs[next].failed;
+        alarms->runs++;
+        alarms->failed_runs += failed;
+    }
 }
 
 static double most(size_t failed, size_t all)
@@ -241,15 +276,18 @@ int tg_history_alarms(const char *directory, struct tg_alarms *alarms, struct tg
     char(*classes)[TG_TEXT_SIZE];
     size_t count;
     struct tg_alarms counted = {0};
+    struct null_runs nulls = {0};
     int rc = 0;
     if (tg_store_history_classes(directory, &classes, &count, err) < 0) return -1;
     for (size_t i = 0; rc == 0 && i < count; i++) {
         struct tg_history h;
         rc = tg_store_history_read(directory, classes[i], &h, err);
         if (rc < 0) break;
-        rc = count_class(&h, &counted, err);
+        rc = count_class(&h, &nulls, &counted, err);
         tg_store_history_release(&h);
     }
+    count_runs(&nulls, &counted);
+    free(nulls.runs);
     free(classes);
     if (rc < 0) return -1;
     counted.tests_most = most(counted.failed, counted.tests);

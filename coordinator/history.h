@@ -53,7 +53,8 @@ struct tg_alarms {
 };
 
 /*
- * Counts them in all classes of a history; a directory that is not there is an error.
+ * Counts them in all classes of a history; a run that is in several is one. A directory that is not
+ * there is an error.
  *
  * Source of the bounds: Clopper & Pearson, Biometrika 26 (1934) 404-413.
  */

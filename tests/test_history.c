@@ -270,7 +270,10 @@ static void false_alarms_are_counted_over_all_classes(void **state)
         struct tg_history h;
         made_history(&h);
         snprintf(h.hardware, sizeof h.hardware, "class-%d", class);
-        for (int i = 0; i < 25; i++) made_past(&h, 7, i < 20 ? 7 : 8, 0, 0.01, 1e-4);
+        for (int i = 0; i < 25; i++) {
+            made_past(&h, 7, i < 20 ? 7 : 8, 0, 0.01, 1e-4);
+            snprintf(h.runs[i].origin, TG_DIGEST_SIZE, "run %d of class %d", i, class);
+        }
         for (int64_t i = 0; i < 20; i++) { /* a second test of these runs, beside the first */
             h.verdicts[h.verdict_count] = h.verdicts[i];
             h.verdicts[h.verdict_count++].test = 1;
@@ -298,6 +301,33 @@ static void false_alarms_are_counted_over_all_classes(void **state)
     assert_int_equal(tg_history_alarms(run_path("none"), &a, &err), -1);
 }
 
+/* Known by its origin, or, of an older history, by its evidence; it failed if any class did. */
+static void a_run_on_two_classes_is_one_run(void **state)
+{
+    (void)state;
+    struct tg_alarms a;
+    struct tg_error err;
+    size_t added;
+    for (int class = 0; class < 2; class ++) {
+        struct tg_history h;
+        made_history(&h);
+        snprintf(h.hardware, sizeof h.hardware, "class-%d", class);
+        for (int i = 0; i < 6; i++) {
+            made_past(&h, 7, 7, 0, 0.01, 1e-4);
+            if (i < 3) continue;
+            snprintf(h.runs[i].origin, TG_DIGEST_SIZE, "run %d", i);
+            snprintf(h.runs[i].evidence, TG_DIGEST_SIZE, "run %d, class %d", i, class);
+        }
+        snprintf(h.verdicts[class].answer, sizeof h.verdicts[class].answer, "fail");
+        snprintf(h.verdicts[5].answer, sizeof h.verdicts[5].answer, "fail");
+        assert_int_equal(tg_store_history_add(run_directory, &h, &added, &err), 0);
+        assert_int_equal(added, 6);
+        tg_store_history_release(&h);
+    }
+    assert_int_equal(tg_history_alarms(run_directory, &a, &err), 0);
+    assert_true(a.runs == 6 && a.failed_runs == 3 && a.tests == 12 && a.failed == 4);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -310,6 +340,7 @@ int main(void)
         cmocka_unit_test(a_build_against_itself_is_a_null),
         cmocka_unit_test_setup_teardown(false_alarms_are_counted_over_all_classes, run_make,
                                         run_remove),
+        cmocka_unit_test_setup_teardown(a_run_on_two_classes_is_one_run, run_make, run_remove),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
