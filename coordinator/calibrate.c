@@ -315,17 +315,37 @@ static void promise_severity(struct tg_calibration *c, const struct tg_noise_law
                          "%s: the severity is right, or said to be borderline", law->name);
 }
 
+double tg_calibrate_sure(const struct tg_rule *rule)
+{
+    const bool is_major = strcmp(rule->fail_from, "major") == 0;
+    const bool is_critical = strcmp(rule->fail_from, "critical") == 0;
+    return (is_critical ? rule->critical : is_major ? rule->major : rule->margin) + rule->tolerance;
+}
+
+/* The least truth of the power points of a law that must fail; INFINITY if there is none. */
+static double least_sure(const struct tg_calibration *c, const struct tg_noise_law *law)
+{
+    double least = INFINITY;
+    for (size_t i = 0; i < c->point_count; i++) {
+        const struct tg_point *p = &c->points[i];
+        if (strcmp(p->part, "power") == 0 && strcmp(p->name, law->name) == 0 &&
+            p->effect >= tg_calibrate_sure(c->rule) - 1e-12)
+            least = fmin(least, p->effect);
+    }
+    return least;
+}
+
 static void promise_power(struct tg_calibration *c, const struct tg_noise_law *law)
 {
     const struct tg_rule *rule = c->rule;
-    const double found = 1 - c->limits.alpha_miss, sure = rule->margin + rule->tolerance;
+    const double found = 1 - c->limits.alpha_miss, sure = least_sure(c, law);
     struct tg_tally t = sum_of(c, "power", law->name, rule->margin);
     tg_calibrate_promise(c, true, found, t.over, t.tests, "%s: %+.3g %% is over", law->name,
                          100 * rule->margin);
     t = sum_of(c, "power", law->name, sure);
     tg_calibrate_promise(c, true, found, t.failed, t.tests, "%s: %+.3g %% fails", law->name,
                          100 * sure);
-    if (isnan(rule->major)) return;
+    if (!(rule->major > sure)) return;
     t = sum_of(c, "power", law->name, rule->major);
     tg_calibrate_promise(c, true, found, t.failed, t.tests, "%s: %+.3g %% fails", law->name,
                          100 * rule->major);

@@ -121,6 +121,12 @@ void tg_calibrate_promise(struct tg_calibration *calibration, bool is_least, dou
                           size_t events, size_t trials, const char *format, ...)
     __attribute__((format(printf, 6, 7)));
 
+/*
+ * The least slow-down that is promised to fail, as the rule names it: where what fails begins, and
+ * the tolerance above that, since at the cut itself every second test is called milder.
+ */
+double tg_calibrate_sure(const struct tg_rule *rule);
+
 /* Whether any promise was broken. */
 bool tg_calibrate_is_broken(const struct tg_calibration *calibration);
 

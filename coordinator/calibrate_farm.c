@@ -198,6 +198,7 @@ static int run_kind(struct farm *farm, const char *name, const char *head, struc
 static void promise_all(struct tg_calibration *c)
 {
     const double alpha = c->limits.alpha_fail;
+    const double sure = tg_simulate_theta(c->rule, tg_calibrate_sure(c->rule));
     for (size_t i = 0; i < c->point_count; i++) {
         const struct tg_tally *t = &c->points[i].seen;
         const char *name = c->points[i].name;
@@ -209,7 +210,7 @@ static void promise_all(struct tg_calibration *c)
                                  "%s: a test is over", name);
             tg_calibrate_promise(c, true, c->limits.confidence, t->covered, t->intervals,
                                  "%s: the interval holds the truth", name);
-        } else if (c->points[i].effect >= c->rule->margin + c->rule->tolerance) {
+        } else if (log1p(c->points[i].effect) >= sure - 1e-9) {
             /* What the budget left open was not missed. */
             tg_calibrate_promise(c, true, 1 - c->limits.alpha_miss, t->gates_failed,
                                  t->gates_failed + t->gates_passed,

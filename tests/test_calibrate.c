@@ -92,6 +92,20 @@ static void a_promise_is_kept_open_or_broken_by_its_exact_interval(void **state)
     tg_calibrate_release(&c);
 }
 
+static void what_must_fail_is_above_what_the_rule_fails_from(void **state)
+{
+    (void)state;
+    struct tg_rule rule = {.tolerance = 0.02, .margin = 0.05, .major = 0.1, .critical = 0.15};
+    static const struct {
+        const char *fail_from;
+        double sure;
+    } rows[] = {{"minor", 0.07}, {"major", 0.12}, {"critical", 0.17}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        snprintf(rule.fail_from, sizeof rule.fail_from, "%s", rows[i].fail_from);
+        assert_float_equal(tg_calibrate_sure(&rule), rows[i].sure, 1e-12);
+    }
+}
+
 static void every_part_has_its_points_and_is_told(void **state)
 {
     (void)state;
@@ -247,6 +261,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_promise_is_kept_open_or_broken_by_its_exact_interval),
+        cmocka_unit_test(what_must_fail_is_above_what_the_rule_fails_from),
         cmocka_unit_test(every_part_has_its_points_and_is_told),
         cmocka_unit_test(families_all_laws_and_an_ablation_are_asked_for),
         cmocka_unit_test(the_same_seed_gives_the_same_json_on_any_number_of_threads),

@@ -23,6 +23,9 @@ check 'families' gives 0 simulate "${few[@]}" --families on
 check 'see what all tests share' says '^skewed: \+1 % in all tests puts their family over .* 40 of 40 '
 check 'a policy whose first rule is of a rate' gives 0 simulate "${few[@]}" --policy models
 check 'finds what is lost of it' says '^skewed: \+7 % fails +>= 99 % +200 of 200 '
+check 'a policy that fails from critical on' gives 0 simulate "${few[@]}" --policy integrative
+check 'promises that what is far above that fails' says '^skewed: \+25 % fails +>= 99 % +200 of 200 '
+check 'and keeps that' says '^NONE BROKEN '
 
 # The whole method stands on the same noise on which each part left out breaks the promise.
 for part in fixed-order pooled-samples peeking no-multiplicity; do
