@@ -143,6 +143,7 @@ static void add_families(struct campaign *c, const struct tg_noise_law *law)
     const double tolerance = c->calibration->limits.family_tolerance;
     for (int times = 1; times <= 2; times++) {
         struct tg_scene *scene = add_gates(c, "families", law, times * tolerance);
+        if (scene) scene->theta = log1p(times * tolerance); /* of a family: whatever the effect */
         if (scene && scene->gates > FAMILY_GATES) scene->gates = FAMILY_GATES;
     }
 }
@@ -153,16 +154,19 @@ static bool is_asked(const struct tg_calibrate_options *o, const struct tg_noise
     return strcmp(o->law, "all") == 0 || strcmp(o->law, law->name) == 0;
 }
 
-/* The severities: in the middle of each class, and just below each cut. */
+/* The severities: in the middle of each class, and just below each cut; all of a throughput cannot
+ * be lost. */
 static void add_severities(struct campaign *c, const struct tg_noise_law *law)
 {
     const struct tg_rule *rule = c->calibration->rule;
+    double last = rule->critical + (rule->critical - rule->major);
+    if (strcmp(rule->effect, "throughput") == 0) last = fmin(last, (1 + rule->critical) / 2);
     if (isnan(rule->major) || isnan(rule->critical)) return;
     add(c, "severity", law, (rule->margin + rule->major) / 2);
     add(c, "severity", law, rule->major - NEAR_A_CUT);
     add(c, "severity", law, (rule->major + rule->critical) / 2);
     add(c, "severity", law, rule->critical - NEAR_A_CUT);
-    add(c, "severity", law, rule->critical + (rule->critical - rule->major));
+    add(c, "severity", law, last);
 }
 
 static void add_all(struct campaign *c)
@@ -373,6 +377,18 @@ static void promise_all(struct campaign *c)
     }
 }
 
+static int check_effects(const struct campaign *c, struct tg_error *err)
+{
+    for (size_t i = 0; i < c->options->effect_count; i++) {
+        const double effect = c->options->effects[i];
+        if (!isfinite(tg_simulate_theta(c->calibration->rule, effect)))
+            return tg_fail(err,
+                           "unusable effect '%g': less than 100 %% of a throughput can be lost",
+                           100 * effect);
+    }
+    return 0;
+}
+
 int tg_calibrate_simulate(const struct tg_calibrate_options *options,
                           struct tg_calibration *calibration, struct tg_error *err)
 {
@@ -385,10 +401,10 @@ int tg_calibrate_simulate(const struct tg_calibrate_options *options,
     calibration->required_count = options->cells;
     calibration->seed = options->seed;
     if (options->families >= 0) calibration->limits.family_watch = options->families;
-    int rc = 0;
-    if (options->has_ablation)
+    int rc = check_effects(c, err);
+    if (rc == 0 && options->has_ablation)
         rc = add_ablation(c, err);
-    else
+    else if (rc == 0)
         add_all(c);
     if (rc == 0) rc = run_points(c, err);
     if (rc == 0) promise_all(c);

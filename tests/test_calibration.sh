@@ -27,6 +27,16 @@ check 'a policy that fails from critical on' gives 0 simulate "${few[@]}" --poli
 check 'promises that what is far above that fails' says '^skewed: \+25 % fails +>= 99 % +200 of 200 '
 check 'and keeps that' says '^NONE BROKEN '
 
+# What is lost of a throughput is less than all of it.
+printf '{"tritgate_policy": 1, "flow": "models", "rules": [{"rule": "noninferior", "metric": "decode_rate",
+    "axis": "build", "of": "head", "to": "base", "tolerance": 0.02, "margin": 0.05, "major": 0.3,
+    "critical": 0.7, "effect": "throughput"}]}\n' >throughput.json
+check 'a severity near the whole' gives 0 simulate "${few[@]}" --policy throughput.json --effect 7,99
+check 'is below the whole' says '^ +skewed +\+85 % critical '
+check 'losing all' refuses "unusable effect '100'" simulate --policy throughput.json --effect 7,100
+check 'losing more' refuses "unusable effect '150': less than 100 % of a throughput can be lost" \
+    simulate --policy throughput.json --effect 150
+
 # The whole method stands on the same noise on which each part left out breaks the promise.
 for part in fixed-order pooled-samples peeking no-multiplicity; do
     check "without its part: $part" gives 1 simulate --gates 60 --cells 60 --ablation "$part"
