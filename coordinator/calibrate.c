@@ -107,7 +107,7 @@ static struct tg_scene *add(struct campaign *c, const char *part, const struct t
 {
     const struct tg_calibrate_options *o = c->options;
     struct tg_calibration *all = c->calibration;
-    if (all->point_count == TG_POINT_MOST) return NULL;
+    assert(all->point_count < TG_POINT_MOST);
     struct tg_scene *scene = &c->scenes[all->point_count];
     *scene = (struct tg_scene){.rule = all->rule,
                                .limits = &all->limits,
@@ -129,7 +129,6 @@ static struct tg_scene *add_gates(struct campaign *c, const char *part,
                                   const struct tg_noise_law *law, double effect)
 {
     struct tg_scene *scene = add(c, part, law, effect);
-    if (!scene) return NULL;
     scene->gates = c->options->gates;
     scene->cells = c->options->cells;
     scene->sd = GATE_SD;
@@ -143,8 +142,8 @@ static void add_families(struct campaign *c, const struct tg_noise_law *law)
     const double tolerance = c->calibration->limits.family_tolerance;
     for (int times = 1; times <= 2; times++) {
         struct tg_scene *scene = add_gates(c, "families", law, times * tolerance);
-        if (scene) scene->theta = log1p(times * tolerance); /* of a family: whatever the effect */
-        if (scene && scene->gates > FAMILY_GATES) scene->gates = FAMILY_GATES;
+        scene->theta = log1p(times * tolerance); /* of a family: whatever the effect */
+        if (scene->gates > FAMILY_GATES) scene->gates = FAMILY_GATES;
     }
 }
 
@@ -186,7 +185,7 @@ static void add_all(struct campaign *c)
         if (!law->side && !o->record) continue;
         if (law->is_fixed && !is_asked(o, law)) continue;
         struct tg_scene *scene = add(c, "boundary", law, rule->tolerance);
-        if (scene) scene->gates *= 12; /* what is rare takes more looks */
+        scene->gates *= 12; /* what is rare takes more looks */
         if (!law->is_promised) continue;
         add(c, "boundary", law, 0);
         add(c, "boundary", law, rule->margin);
@@ -392,6 +391,7 @@ static int check_effects(const struct campaign *c, struct tg_error *err)
 int tg_calibrate_simulate(const struct tg_calibrate_options *options,
                           struct tg_calibration *calibration, struct tg_error *err)
 {
+    assert(options->effect_count <= TG_EFFECT_MOST);
     struct campaign *c = calloc(1, sizeof *c);
     if (!c) return tg_fail(err, "out of memory");
     c->options = options;

@@ -19,13 +19,15 @@
  * told by tg_calibrate_print and its kin (calibrate_report.c), and released.
  */
 
+enum { TG_EFFECT_MOST = 32 };
+
 struct tg_calibrate_options {
     size_t gates, cells;   /* simulated gates without a slow-down, and the tests of each */
     size_t tests;          /* simulated at every other point */
     double sd;             /* of D there */
     const char *law;       /* of the gates and of power; "all": each in turn */
     const double *effects; /* of the power points, as ratios less 1 */
-    size_t effect_count;
+    size_t effect_count;   /* at most TG_EFFECT_MOST */
     uint64_t seed;
     int families;      /* watched: 1 or 0; -1: as the policy says */
     bool has_ablation; /* run this one beside the whole method, and nothing else */
@@ -61,7 +63,8 @@ struct tg_promise {
     enum tg_promise_state state;
 };
 
-enum { TG_POINT_MOST = 160, TG_PROMISE_MOST = 96 };
+/* Room for the points of all seven laws: of each its effects, and at most 11 more. */
+enum { TG_POINT_MOST = 320, TG_PROMISE_MOST = 96 };
 
 struct tg_calibration {
     const struct tg_policy *policy; /* borrowed */

@@ -14,13 +14,11 @@
 
 /* How well the gate keeps its promises, simulated or on this machine. */
 
-enum { EFFECTS_MOST = 32 };
-
 struct options {
     struct tg_calibrate_options simulation;
     struct tg_farm_options farm;
     const char *policy, *noise, *json, *plot;
-    double effects[EFFECTS_MOST];
+    double effects[TG_EFFECT_MOST];
     bool is_simulated;
     bool has_simulated, has_real; /* an option was given that only the one, or the other, has */
 };
@@ -115,8 +113,8 @@ static void take_effects(struct argp_state *state, struct options *o, const char
 {
     size_t count = 0;
     while (arg) {
-        if (count == EFFECTS_MOST)
-            argp_failure(state, TG_STATUS_USAGE, 0, "at most %d effects", EFFECTS_MOST);
+        if (count == TG_EFFECT_MOST)
+            argp_failure(state, TG_STATUS_USAGE, 0, "at most %d effects", TG_EFFECT_MOST);
         o->effects[count++] = percent(state, "effect", arg, -90, &arg);
     }
     o->simulation.effects = o->effects;

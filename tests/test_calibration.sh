@@ -17,6 +17,11 @@ check 'give the same bytes' cmp one.json three.json
 check 'another seed' gives 0 simulate "${few[@]}" --json other.json --seed 2
 check 'gives others' bash -c '! cmp -s one.json other.json'
 check 'the JSON has the counts' grep -q '"gates_failed"' one.json
+check 'all laws and the most effects' gives 0 simulate --gates 1 --cells 2 --tests 2 --law all \
+    --effect "$(seq -s, 1 32)"
+check 'leave the other promises' says '^normal: \+2 %, the tolerance, is over '
+check 'to the last' says '^drift: the interval holds the truth '
+check 'more effects' refuses 'at most 32 effects' simulate --effect "$(seq -s, 1 33)"
 check 'a plot' gives 0 simulate "${few[@]}" --plot power.svg
 check 'is SVG' grep -q '<svg' power.svg
 check 'families' gives 0 simulate "${few[@]}" --families on
