@@ -109,6 +109,13 @@ int tg_calibrate_farm(const struct tg_farm_options *options, struct tg_calibrati
                       struct tg_error *err);
 
 /*
+ * Adds a decided run to its point. A library that is slowed in some kernels only does not say in
+ * which, so that no interval of its runs can be held against a truth.
+ */
+void tg_calibrate_count(struct tg_calibration *calibration, const struct tg_plan *plan,
+                        const struct tg_decision *decision, struct tg_point *point);
+
+/*
  * Noise that was recorded (calibrate_noise.c): of a file as tg_noise_record_read reads it, or of
  * the directory of a run, from its noninferior tests. To be released by tg_noise_record_release.
  */
@@ -129,6 +136,9 @@ void tg_calibrate_promise(struct tg_calibration *calibration, bool is_least, dou
  * the tolerance above that, since at the cut itself every second test is called milder.
  */
 double tg_calibrate_sure(const struct tg_rule *rule);
+
+/* How often a gate in which nothing is slower may fail: by a test, or by a family that fails it. */
+double tg_calibrate_alpha(const struct tg_limits *limits);
 
 /* Whether any promise was broken. */
 bool tg_calibrate_is_broken(const struct tg_calibration *calibration);

@@ -111,12 +111,8 @@ static void count_test(const struct tg_rule *rule, const struct tg_verdict *v, d
     t->covered += v->interval.low <= effect && effect <= v->interval.high;
 }
 
-/*
- * Adds a decided run to its point. A library that is slowed in some kernels only does not say in
- * which, so that no interval of its runs can be held against a truth.
- */
-static void count_run(struct tg_calibration *c, const struct tg_plan *plan,
-                      const struct tg_decision *d, struct tg_point *p)
+void tg_calibrate_count(struct tg_calibration *c, const struct tg_plan *plan,
+                        const struct tg_decision *d, struct tg_point *p)
 {
     struct tg_tally own = {.gates = 1};
     const int64_t percent = plan->workers[0].head.injected_percent;
@@ -126,11 +122,10 @@ static void count_run(struct tg_calibration *c, const struct tg_plan *plan,
         if (strcmp(rule->rule, "noninferior") != 0 || !tg_gate_is_required(plan, i)) continue;
         count_test(rule, &d->verdicts[i], percent ? NAN : 0, &own);
     }
-    own.gates_failed = own.failed > 0;
     own.gates_over = own.over > 0;
-    own.gates_passed = own.failed == 0 && own.inconclusive == 0;
-    for (size_t i = 0; i < d->family_count; i++)
-        if (d->families[i].is_over) own.families_over = 1;
+    own.families_over = d->families_over > 0;
+    own.gates_failed = own.failed > 0 || (own.families_over && plan->policy.limits.family_fail);
+    own.gates_passed = !own.gates_failed && own.inconclusive == 0;
     tg_tally_add(&p->seen, &own);
     c->required_count = plan->required_count;
 }
@@ -161,7 +156,7 @@ static int read_run(struct tg_calibration *c, const char *directory, const char 
     if (tg_run_directory_open(directory, NULL, &stored, &plan, err) < 0) return -1;
     int rc = tg_gate_decide(&plan, &stored, &decision, err);
     if (rc == 0) {
-        count_run(c, &plan, &decision, p);
+        tg_calibrate_count(c, &plan, &decision, p);
         if (history) rc = keep(history, &plan, &stored, &decision, err);
         tg_gate_release(&decision);
     }
@@ -204,8 +199,8 @@ static void promise_all(struct tg_calibration *c)
         const char *name = c->points[i].name;
         if (!c->points[i].is_done) continue;
         if (c->points[i].effect <= c->rule->tolerance) {
-            tg_calibrate_promise(c, false, alpha, t->gates_failed, t->gates, "%s: a run fails",
-                                 name);
+            tg_calibrate_promise(c, false, tg_calibrate_alpha(&c->limits), t->gates_failed,
+                                 t->gates, "%s: a run fails", name);
             tg_calibrate_promise(c, false, alpha / (double)c->required_count, t->over, t->tests,
                                  "%s: a test is over", name);
             tg_calibrate_promise(c, true, c->limits.confidence, t->covered, t->intervals,

@@ -106,6 +106,27 @@ static void what_must_fail_is_above_what_the_rule_fails_from(void **state)
     }
 }
 
+/* A run in which no test fails, but a family is over its line. */
+static void a_run_that_its_family_fails_has_failed(void **state)
+{
+    (void)state;
+    struct tg_capability worker = {.head.injected_percent = 0};
+    struct tg_plan plan = {.workers = &worker, .required_count = 1};
+    const struct tg_decision decision = {.families_over = 1};
+    struct tg_limits *limits = &plan.policy.limits;
+    *limits = (struct tg_limits){.alpha_fail = 0.01, .alpha_family = 0.0025, .family_watch = 1};
+    for (int fails = 0; fails < 2; fails++) {
+        struct tg_calibration c = {0};
+        struct tg_point point = {.part = "farm"};
+        limits->family_fail = fails;
+        tg_calibrate_count(&c, &plan, &decision, &point);
+        assert_int_equal(point.seen.families_over, 1);
+        assert_int_equal(point.seen.gates_failed, fails);
+        assert_int_equal(point.seen.gates_passed, !fails);
+        assert_float_equal(tg_calibrate_alpha(limits), fails ? 0.0125 : 0.01, 1e-12);
+    }
+}
+
 static void every_part_has_its_points_and_is_told(void **state)
 {
     (void)state;
@@ -262,6 +283,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_promise_is_kept_open_or_broken_by_its_exact_interval),
         cmocka_unit_test(what_must_fail_is_above_what_the_rule_fails_from),
+        cmocka_unit_test(a_run_that_its_family_fails_has_failed),
         cmocka_unit_test(every_part_has_its_points_and_is_told),
         cmocka_unit_test(families_all_laws_and_an_ablation_are_asked_for),
         cmocka_unit_test(the_same_seed_gives_the_same_json_on_any_number_of_threads),
