@@ -26,7 +26,6 @@ struct options {
 enum {
     SIMULATE = 256,
     BUDGET,
-    PLOT,
     JSON,
     HEAD, /* to HISTORY: only without --simulate */
     RUNS,
@@ -35,6 +34,7 @@ enum {
     CELLS,
     TESTS,
     LAW,
+    PLOT,
     SD,
     EFFECT,
     SEED,
@@ -54,7 +54,6 @@ static const struct argp_option option_list[] = {
      "built in)",
      0},
     {"json", JSON, "FILE", 0, "write all numbers here", 0},
-    {"plot", PLOT, "FILE", 0, "draw power by effect into this SVG file", 0},
     {"budget", BUDGET, "SECONDS", 0, "begin nothing later than this", 0},
     {NULL, 0, NULL, 0, "Without --simulate, on this machine:", 1},
     {"runs", RUNS, "N", 0, "runs of each kind (default: 20)", 0},
@@ -75,6 +74,7 @@ static const struct argp_option option_list[] = {
      0},
     {"sd", SD, "PERCENT", 0, "of D, where tests do not differ in it (default: 1.5)", 0},
     {"effect", EFFECT, "LIST", 0, "slow-downs of the power table, as 2,5,10 (per cent)", 0},
+    {"plot", PLOT, "FILE", 0, "draw power by effect into this SVG file; not with --ablation", 0},
     {"ablation", ABLATION, "NAME", 0,
      "only compare the method with itself less one thing: "
      "fixed-order, pooled-samples, peeking, no-multiplicity",
@@ -184,6 +184,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
         if (!o->is_simulated && o->has_simulated)
             argp_failure(state, TG_STATUS_USAGE, 0,
                          "an option was given that means nothing without --simulate; see --help");
+        if (o->plot && s->has_ablation)
+            argp_failure(state, TG_STATUS_USAGE, 0,
+                         "--plot draws power by effect, and --ablation has none to draw");
         return 0;
     default: return ARGP_ERR_UNKNOWN;
     }

@@ -60,6 +60,11 @@ check 'a matrix to simulate' refuses 'takes no matrix' simulate "$data/quick.jso
 check 'an unknown law' refuses "no such law of noise 'nrmal'" simulate --law nrmal
 check 'an unknown ablation' refuses "no such ablation 'order'" simulate --ablation order
 check 'no gates' refuses "unusable number of gates '0'" simulate --gates 0
+check 'a plot of an ablation' refuses '--plot draws power by effect' \
+    simulate --ablation peeking --plot none.svg
+check 'a plot of real runs' refuses 'means nothing without --simulate' \
+    "$TRITGATE" calibrate "$data/quick.json" --plot none.svg
+check 'which draw nothing' test ! -e none.svg
 check 'an sd of nothing' refuses "unusable sd '0'" simulate --sd 0
 check 'effects that are none' refuses "unusable effect ',5'" simulate --effect 2,,5
 check 'noise that is none' refuses "cannot open noise 'nowhere'" simulate --noise nowhere
