@@ -39,29 +39,6 @@ static double say(double number, char *seen, size_t size, const char *format, ..
     return number;
 }
 
-/* The number that a line of a file begins with, NAN without it. */
-static double number_in(const char *root, const char *path)
-{
-    char line[LINE_SIZE], *end;
-    if (!tg_host_line(root, path, line, sizeof line)) return NAN;
-    double number = strtod(line, &end);
-    return end == line ? NAN : number;
-}
-
-/* The line of a file that begins with a word: what follows it, or NULL. */
-static char *line_of(const char *root, const char *path, const char *word, char *line, int size)
-{
-    char whole[LINE_SIZE];
-    snprintf(whole, sizeof whole, "%s%s", root, path);
-    FILE *f = fopen(whole, "r");
-    char *found = NULL;
-    while (f && !found && fgets(line, size, f))
-        if (strncmp(line, word, strlen(word)) == 0) found = line + strlen(word);
-    if (f) fclose(f);
-    if (found) found[strcspn(found, "\n")] = 0;
-    return found;
-}
-
 /* Marks the cores of a list as "0-3,8"; returns how many there are. */
 static int mark(const char *list, bool cores[CORES_MOST])
 {
@@ -113,7 +90,7 @@ static double look_throttling(const struct patient *p, char *seen, size_t size)
         char path[128];
         snprintf(path, sizeof path,
                  "/sys/devices/system/cpu/cpu%d/thermal_throttle/core_throttle_count", i);
-        double times = p->own[i] ? number_in(p->root, path) : NAN;
+        double times = p->own[i] ? tg_host_number(p->root, path) : NAN;
         if (!isnan(times)) sum = (isnan(sum) ? 0 : sum) + times;
     }
     if (isnan(sum)) return say(NAN, seen, size, "no core counts it");
@@ -122,7 +99,7 @@ static double look_throttling(const struct patient *p, char *seen, size_t size)
 
 static double look_smt(const struct patient *p, char *seen, size_t size)
 {
-    double is_active = number_in(p->root, "/sys/devices/system/cpu/smt/active");
+    double is_active = tg_host_number(p->root, "/sys/devices/system/cpu/smt/active");
     return say(is_active, seen, size, "%s",
                isnan(is_active) ? "nothing says"
                : is_active > 0  ? "on"
@@ -138,43 +115,16 @@ static double quota_of(const char *root, const char *path)
     if (tg_host_line(root, file, line, sizeof line))
         return sscanf(line, "%lf %lf", &quota, &period) == 2 ? quota / period : INFINITY;
     snprintf(file, sizeof file, "/sys/fs/cgroup/cpu%s/cpu.cfs_quota_us", path);
-    quota = number_in(root, file);
+    quota = tg_host_number(root, file);
     snprintf(file, sizeof file, "/sys/fs/cgroup/cpu%s/cpu.cfs_period_us", path);
-    period = number_in(root, file);
+    period = tg_host_number(root, file);
     if (isnan(quota) || isnan(period)) return NAN;
     return quota > 0 ? quota / period : INFINITY;
 }
 
-/* The least quota of a cgroup and of those around it. */
-static double least_quota(const char *root, char *path)
-{
-    double least = NAN;
-    for (;;) {
-        double quota = quota_of(root, path);
-        if (!isnan(quota) && !(quota >= least)) least = quota;
-        char *slash = strrchr(path, '/');
-        if (!slash) return least;
-        *slash = 0;
-    }
-}
-
 static double look_quota(const struct patient *p, char *seen, size_t size)
 {
-    char line[LINE_SIZE], whole[LINE_SIZE], top[] = "";
-    double least = least_quota(p->root, top);
-    snprintf(whole, sizeof whole, "%s/proc/self/cgroup", p->root);
-    FILE *f = fopen(whole, "r");
-    /* "0::/path" of version 2, "4:cpu,cpuacct:/path" of version 1. */
-    while (f && fgets(line, sizeof line, f)) {
-        char *names = strchr(line, ':'), *path = names ? strchr(names + 1, ':') : NULL;
-        if (!path) continue;
-        *path++ = 0;
-        path[strcspn(path, "\n")] = 0;
-        if (names[1] && strncmp(names + 1, "cpu", 3) != 0 && !strstr(names, ",cpu")) continue;
-        double quota = least_quota(p->root, path);
-        if (!isnan(quota) && !(quota >= least)) least = quota;
-    }
-    if (f) fclose(f);
+    double least = tg_host_cgroup_least(p->root, "cpu", quota_of);
     if (isnan(least)) return say(NAN, seen, size, "no cgroup says");
     if (isinf(least)) return say(0, seen, size, "none");
     return say(1, seen, size, "the time of %.3g cores", least);
@@ -199,7 +149,7 @@ static double look_cores(const struct patient *p, char *seen, size_t size)
 
 static double look_load(const struct patient *p, char *seen, size_t size)
 {
-    double load = number_in(p->root, "/proc/loadavg");
+    double load = tg_host_number(p->root, "/proc/loadavg");
     if (isnan(load)) return say(NAN, seen, size, "nothing says");
     return say(load, seen, size, "%.2f", load);
 }
@@ -208,7 +158,7 @@ static double look_steal(const struct patient *p, char *seen, size_t size)
 {
     char line[512];
     unsigned long long t[8];
-    const char *ticks = line_of(p->root, "/proc/stat", "cpu ", line, sizeof line);
+    const char *ticks = tg_host_line_of(p->root, "/proc/stat", "cpu ", line, sizeof line);
     if (!ticks || sscanf(ticks, "%llu %llu %llu %llu %llu %llu %llu %llu", &t[0], &t[1], &t[2],
                          &t[3], &t[4], &t[5], &t[6], &t[7]) != 8)
         return say(NAN, seen, size, "nothing says");
@@ -223,7 +173,7 @@ static double pressure(const struct patient *p, const char *path, char *seen, si
 {
     char line[256];
     double percent;
-    const char *some = line_of(p->root, path, "some ", line, sizeof line);
+    const char *some = tg_host_line_of(p->root, path, "some ", line, sizeof line);
     const char *minute = some ? strstr(some, "avg60=") : NULL;
     if (!minute || sscanf(minute, "avg60=%lf", &percent) != 1)
         return say(NAN, seen, size, "nothing says");
@@ -251,7 +201,7 @@ static double look_swap(const struct patient *p, char *seen, size_t size)
     double kilobytes[2];
     static const char *const words[] = {"SwapTotal:", "SwapFree:"};
     for (int i = 0; i < 2; i++) {
-        const char *text = line_of(p->root, "/proc/meminfo", words[i], line, sizeof line);
+        const char *text = tg_host_line_of(p->root, "/proc/meminfo", words[i], line, sizeof line);
         if (!text) return say(NAN, seen, size, "nothing says");
         kilobytes[i] = strtod(text, NULL);
     }
@@ -274,7 +224,7 @@ static double look_huge_pages(const struct patient *p, char *seen, size_t size)
 static double look_numa_balancing(const struct patient *p, char *seen, size_t size)
 {
     struct tg_hardware hardware;
-    double is_on = number_in(p->root, "/proc/sys/kernel/numa_balancing");
+    double is_on = tg_host_number(p->root, "/proc/sys/kernel/numa_balancing");
     tg_host_hardware(p->root, &hardware);
     if (isnan(is_on)) return say(NAN, seen, size, "nothing says");
     if (hardware.domains == 1) return say(0, seen, size, "there is one memory domain");
@@ -363,7 +313,8 @@ void tg_doctor_look(const char *root, const struct tg_gpu_list *gpus, struct tg_
     p = (struct patient){.root = root, .gpus = gpus};
     if (tg_host_line(root, "/sys/devices/system/cpu/online", line, sizeof line))
         p.online_count = mark(line, p.online);
-    const char *own = line_of(root, "/proc/self/status", "Cpus_allowed_list:", line, sizeof line);
+    const char *own = tg_host_line_of(root, "/proc/self/status", "Cpus_allowed_list:", line,
+                                      sizeof line);
     if (own) p.own_count = mark(own + strspn(own, " \t"), p.own);
     if (p.own_count == 0) memcpy(p.own, p.online, sizeof p.own);
     for (size_t i = 0; i < tg_doctor_count(); i++) {

@@ -65,6 +65,59 @@ char *tg_host_line(const char *root, const char *path, char *line, int size)
     return first_line(whole, line, size);
 }
 
+char *tg_host_line_of(const char *root, const char *path, const char *word, char *line, int size)
+{
+    char whole[4096], *found = NULL;
+    snprintf(whole, sizeof whole, "%s%s", root, path);
+    FILE *f = fopen(whole, "r");
+    while (f && !found && fgets(line, size, f))
+        if (strncmp(line, word, strlen(word)) == 0) found = line + strlen(word);
+    if (f) fclose(f);
+    if (found) found[strcspn(found, "\n")] = 0;
+    return found;
+}
+
+double tg_host_number(const char *root, const char *path)
+{
+    char line[4096], *end;
+    if (!tg_host_line(root, path, line, sizeof line)) return NAN;
+    double number = strtod(line, &end);
+    return end == line ? NAN : number;
+}
+
+/* What a cgroup and those around it say. */
+static double least_around(const char *root, char *path,
+                           double (*ask)(const char *root, const char *path))
+{
+    double least = NAN;
+    for (;;) {
+        least = fmin(least, ask(root, path));
+        char *slash = strrchr(path, '/');
+        if (!slash) return least;
+        *slash = 0;
+    }
+}
+
+double tg_host_cgroup_least(const char *root, const char *controller,
+                            double (*ask)(const char *root, const char *path))
+{
+    char line[4096], whole[4096], top[] = "";
+    double least = least_around(root, top, ask);
+    snprintf(whole, sizeof whole, "%s/proc/self/cgroup", root);
+    FILE *f = fopen(whole, "r");
+    /* "0::/path" of version 2, "4:cpu,cpuacct:/path" of version 1. */
+    while (f && fgets(line, sizeof line, f)) {
+        char *names = strchr(line, ':'), *path = names ? strchr(names + 1, ':') : NULL;
+        if (!path) continue;
+        *path++ = 0;
+        path[strcspn(path, "\n")] = 0;
+        if (!names[1] || strstr(names, controller))
+            least = fmin(least, least_around(root, path, ask));
+    }
+    if (f) fclose(f);
+    return least;
+}
+
 /* Leaves it as it is where nobody says. */
 static void read_turbo(const char *root, char turbo[TG_TEXT_SIZE])
 {

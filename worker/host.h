@@ -15,6 +15,19 @@ void tg_host_name(char *name);
 /* The first line of a file below `root` ("" but in tests) without its end, or NULL. */
 char *tg_host_line(const char *root, const char *path, char *line, int size);
 
+/* What follows a word that a line of a file begins with, without the line's end, or NULL. */
+char *tg_host_line_of(const char *root, const char *path, const char *word, char *line, int size);
+
+/* The number that a file begins with, NAN without it. */
+double tg_host_number(const char *root, const char *path);
+
+/*
+ * The least that the cgroups say which this process is in: asks for each path in the hierarchy of
+ * a controller, as "/a/b", and for those around it, down to "". NAN says nothing.
+ */
+double tg_host_cgroup_least(const char *root, const char *controller,
+                            double (*ask)(const char *root, const char *path));
+
 /* Fills cpu, virtualised, the governor and clock of a core, turbo, load and date. */
 void tg_host_read(int core, struct tg_facts *facts);
 
