@@ -75,9 +75,37 @@ static void facts_are_read_or_stay_unknown(void **state)
 static void available_memory_is_no_more_than_there_is(void **state)
 {
     (void)state;
-    int64_t available = tg_host_memory();
+    int64_t available = tg_host_memory("");
     int64_t all = (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);
     assert_true(available == -1 || (available > 0 && available <= all));
+}
+
+/* A limit of 700 MB that 675 MB of files stand at, which the kernel gives back when it is asked. */
+static void pages_of_files_are_not_taken(void **state)
+{
+    (void)state;
+    assert_int_equal(tg_host_memory(root), -1);
+    put("/proc/meminfo", "MemTotal: 8000000 kB\nMemAvailable:    4000000 kB\n");
+    assert_int_equal(tg_host_memory(root), INT64_C(4096000000));
+
+    put("/sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n");
+    put("/sys/fs/cgroup/memory/memory.usage_in_bytes", "699965440\n");
+    assert_int_equal(tg_host_memory(root), INT64_C(4096000000));
+    put("/sys/fs/cgroup/memory/memory.limit_in_bytes", "700000000\n");
+    assert_int_equal(tg_host_memory(root), 34560);
+    put("/sys/fs/cgroup/memory/memory.stat", "inactive_file 1\nactive_file 2\n"
+                                             "total_inactive_file 600000000\n"
+                                             "total_active_file 75000000\n");
+    assert_int_equal(tg_host_memory(root), 675034560);
+
+    put("/sys/fs/cgroup/memory.max", "max\n");
+    put("/sys/fs/cgroup/memory.current", "690000000\n");
+    assert_int_equal(tg_host_memory(root), 675034560);
+    put("/sys/fs/cgroup/memory.max", "700000000\n");
+    put("/sys/fs/cgroup/memory.stat", "anon 5000\ninactive_file 600000000\nactive_file 20000000\n");
+    assert_int_equal(tg_host_memory(root), 630000000);
+    put("/sys/fs/cgroup/memory.stat", "inactive_file 690000001\n");
+    assert_int_equal(tg_host_memory(root), 700000000);
 }
 
 static void assert_hardware(const char *wanted)
@@ -161,6 +189,7 @@ int main(void)
         cmocka_unit_test(a_node_is_named_by_slurm_or_by_itself),
         cmocka_unit_test(facts_are_read_or_stay_unknown),
         cmocka_unit_test(available_memory_is_no_more_than_there_is),
+        cmocka_unit_test_setup_teardown(pages_of_files_are_not_taken, root_make, root_remove),
         cmocka_unit_test_setup_teardown(a_machine_is_read_from_what_its_kernel_says, root_make,
                                         root_remove),
         cmocka_unit_test_setup_teardown(memory_is_of_the_class_that_was_sold, root_make,

@@ -421,7 +421,7 @@ static bool has_models(struct round *r)
 /* Whether the block's processes fit into the memory that there is; else every cell is skipped. */
 static bool fits(struct round *r)
 {
-    int64_t available = tg_host_memory(), set = 0;
+    int64_t available = tg_host_memory(""), set = 0;
     for (int i = 0; i < r->count; i++) {
         const struct tg_cell *cell = &r->order->block.cells[i];
         int64_t bytes = tg_probe_bytes(cell, r->models[i]);

@@ -144,39 +144,46 @@ void tg_host_read(int core, struct tg_facts *facts)
     if (gmtime_r(&now, &utc)) strftime(facts->date, sizeof facts->date, "%Y-%m-%dT%H:%M:%SZ", &utc);
 }
 
-static int64_t number_in(const char *path)
+/*
+ * What a memory cgroup of version 2 or of version 1 leaves, NAN without a limit. Pages of files
+ * count as used, but the kernel takes them back before it kills.
+ */
+static double cgroup_memory(const char *root, const char *path)
 {
-    char line[64], *end;
-    if (!first_line(path, line, sizeof line)) return -1;
-    long long number = strtoll(line, &end, 10);
-    return end == line ? -1 : number;
-}
-
-/* What a memory cgroup leaves: files of version 2 or of version 1, as seen from inside. */
-static int64_t cgroup_memory(void)
-{
-    static const char *const files[][2] = {
-        {"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"},
-        {"/sys/fs/cgroup/memory/memory.limit_in_bytes",
-         "/sys/fs/cgroup/memory/memory.usage_in_bytes"}};
-    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
-        int64_t limit = number_in(files[i][0]), used = number_in(files[i][1]);
-        if (limit > 0 && used >= 0) return limit > used ? limit - used : 0;
+    static const struct {
+        const char *folder, *limit, *used, *files[2];
+    } versions[] = {{"", "memory.max", "memory.current", {"inactive_file ", "active_file "}},
+                    {"/memory",
+                     "memory.limit_in_bytes",
+                     "memory.usage_in_bytes",
+                     {"total_inactive_file ", "total_active_file "}}};
+    for (size_t i = 0; i < sizeof versions / sizeof *versions; i++) {
+        char folder[4096 + 32], file[4096 + 64], line[128];
+        snprintf(folder, sizeof folder, "/sys/fs/cgroup%s%s", versions[i].folder, path);
+        snprintf(file, sizeof file, "%s/%s", folder, versions[i].limit);
+        double limit = tg_host_number(root, file);
+        snprintf(file, sizeof file, "%s/%s", folder, versions[i].used);
+        double used = tg_host_number(root, file);
+        if (isnan(limit) || isnan(used)) continue;
+        snprintf(file, sizeof file, "%s/memory.stat", folder);
+        for (int k = 0; k < 2; k++) {
+            const char *of_files = tg_host_line_of(root, file, versions[i].files[k], line,
+                                                   sizeof line);
+            if (of_files) used -= strtod(of_files, NULL);
+        }
+        return fmax(limit - fmax(used, 0), 0);
     }
-    return -1;
+    return NAN;
 }
 
-int64_t tg_host_memory(void)
+int64_t tg_host_memory(const char *root)
 {
     char line[256];
-    long long kilobytes = -1;
-    FILE *f = fopen("/proc/meminfo", "r");
-    while (f && fgets(line, sizeof line, f))
-        if (sscanf(line, "MemAvailable: %lld kB", &kilobytes) == 1) break;
-    if (f) fclose(f);
-    int64_t available = kilobytes < 0 ? -1 : kilobytes * 1024, cgroup = cgroup_memory();
-    if (available < 0 || (cgroup >= 0 && cgroup < available)) return cgroup;
-    return available;
+    const char *kilobytes = tg_host_line_of(root, "/proc/meminfo", "MemAvailable:", line,
+                                            sizeof line);
+    double available = kilobytes ? 1024 * strtod(kilobytes, NULL) : NAN;
+    available = fmin(available, cgroup_memory(root, ""));
+    return isnan(available) ? -1 : (int64_t)available;
 }
 
 void tg_host_process_memory(int64_t *held, int64_t *peak)

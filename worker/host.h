@@ -33,9 +33,10 @@ void tg_host_read(int core, struct tg_facts *facts);
 
 /*
  * Bytes of memory that new processes may take: what the kernel calls available, or what is left in
- * this process's memory cgroup if that is less. -1 if unknown.
+ * this process's memory cgroup if that is less. What the kernel keeps of files is not taken. -1 if
+ * unknown.
  */
-int64_t tg_host_memory(void);
+int64_t tg_host_memory(const char *root);
 
 /*
  * Bytes of memory that this process has for itself, without pages of files, and the most that it
