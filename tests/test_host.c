@@ -108,6 +108,26 @@ static void pages_of_files_are_not_taken(void **state)
     assert_int_equal(tg_host_memory(root), 700000000);
 }
 
+/* Batch systems and systemd set a limit where the process is, or around it, and not at the top. */
+static void memory_is_of_the_own_cgroup_and_those_around_it(void **state)
+{
+    (void)state;
+    put("/proc/meminfo", "MemAvailable:    4000000 kB\n");
+    put("/proc/self/cgroup", "0::/a/b\n");
+    put("/sys/fs/cgroup/a/memory.max", "700000000\n");
+    put("/sys/fs/cgroup/a/memory.current", "100000000\n");
+    put("/sys/fs/cgroup/a/b/memory.max", "max\n");
+    put("/sys/fs/cgroup/a/b/memory.current", "90000000\n");
+    assert_int_equal(tg_host_memory(root), 600000000);
+    put("/sys/fs/cgroup/a/b/memory.max", "120000000\n");
+    assert_int_equal(tg_host_memory(root), 30000000);
+
+    put("/proc/self/cgroup", "9:cpu:/a/b\n4:memory:/slurm/job_7\n0::/\n");
+    put("/sys/fs/cgroup/memory/slurm/memory.limit_in_bytes", "500000000\n");
+    put("/sys/fs/cgroup/memory/slurm/memory.usage_in_bytes", "1000000\n");
+    assert_int_equal(tg_host_memory(root), 499000000);
+}
+
 static void assert_hardware(const char *wanted)
 {
     struct tg_hardware hardware;
@@ -190,6 +210,8 @@ int main(void)
         cmocka_unit_test(facts_are_read_or_stay_unknown),
         cmocka_unit_test(available_memory_is_no_more_than_there_is),
         cmocka_unit_test_setup_teardown(pages_of_files_are_not_taken, root_make, root_remove),
+        cmocka_unit_test_setup_teardown(memory_is_of_the_own_cgroup_and_those_around_it, root_make,
+                                        root_remove),
         cmocka_unit_test_setup_teardown(a_machine_is_read_from_what_its_kernel_says, root_make,
                                         root_remove),
         cmocka_unit_test_setup_teardown(memory_is_of_the_class_that_was_sold, root_make,

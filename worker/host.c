@@ -182,7 +182,7 @@ int64_t tg_host_memory(const char *root)
     const char *kilobytes = tg_host_line_of(root, "/proc/meminfo", "MemAvailable:", line,
                                             sizeof line);
     double available = kilobytes ? 1024 * strtod(kilobytes, NULL) : NAN;
-    available = fmin(available, cgroup_memory(root, ""));
+    available = fmin(available, tg_host_cgroup_least(root, "memory", cgroup_memory));
     return isnan(available) ? -1 : (int64_t)available;
 }
 

@@ -32,9 +32,9 @@ double tg_host_cgroup_least(const char *root, const char *controller,
 void tg_host_read(int core, struct tg_facts *facts);
 
 /*
- * Bytes of memory that new processes may take: what the kernel calls available, or what is left in
- * this process's memory cgroup if that is less. What the kernel keeps of files is not taken. -1 if
- * unknown.
+ * Bytes of memory that new processes may take: what the kernel calls available, or the least that
+ * is left in this process's memory cgroup and those around it. What the kernel keeps of files is
+ * not taken. -1 if unknown.
  */
 int64_t tg_host_memory(const char *root);
 
