@@ -421,7 +421,9 @@ static bool has_models(struct round *r)
 /* Whether the block's processes fit into the memory that there is; else every cell is skipped. */
 static bool fits(struct round *r)
 {
-    int64_t available = tg_host_memory(""), set = 0;
+    int64_t available = tg_host_memory(""), part = r->bench->memory_bytes, set = 0;
+    /* Blocks that begin together all see what is available before any of them has taken it. */
+    if (part > 0 && part < available) available = part;
     for (int i = 0; i < r->count; i++) {
         const struct tg_cell *cell = &r->order->block.cells[i];
         int64_t bytes = tg_probe_bytes(cell, r->models[i]);

@@ -40,6 +40,7 @@ struct tg_bench {
     struct tg_model_source models; /* where whole models come from */
     struct tg_limits limits;
     struct tg_place place;
+    int64_t memory_bytes; /* its part of the node's, where others are timed on others; else 0 */
     char host[TG_TEXT_SIZE];
     char hardware[TG_TEXT_SIZE]; /* class of the machine; may be "" */
     int rank;

@@ -131,6 +131,7 @@ static char *announce(struct tg_worker *w, const struct tg_json *message)
         }
         memcpy(w->digests[i], survey.digest, sizeof w->digests[i]);
         tg_seat_mark(&w->seat, &survey);
+        if (w->seat.place.parts > 1) w->bench.memory_bytes = survey.memory_bytes;
         tg_survey_mark_model(&survey, &w->bench.models);
         tg_survey_add(root, builds[i], &survey);
         tg_survey_release(&survey);

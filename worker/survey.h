@@ -37,7 +37,7 @@ struct tg_survey {
     int64_t cores;                   /* that one cell can be given, 0 if that is not known */
     char no_gpu[TG_GPU_REASON_SIZE]; /* why a cell cannot be given a GPU, "" if it can */
     int64_t gpu_bytes;               /* free memory of that GPU, 0 if that is not known */
-    int64_t memory_bytes;            /* of the node, available to cells; 0 if not known */
+    int64_t memory_bytes;            /* of the node, available to one block; 0 if not known */
     char model_path[1024];           /* the file of the model `gguf` */
     char model_digest[65];           /* its SHA-256 */
     char no_model[256];              /* why there is none, "" if there is one */
