@@ -137,6 +137,16 @@ static void assert_hardware(const char *wanted)
     assert_string_equal(text, wanted);
 }
 
+/* The hardware threads of a hardware thread's core, and the number of its processor. */
+static void put_core(int i, const char *threads, const char *package)
+{
+    char path[128];
+    snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%d/topology/thread_siblings_list", i);
+    put(path, threads);
+    snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%d/topology/physical_package_id", i);
+    put(path, package);
+}
+
 static void a_machine_is_read_from_what_its_kernel_says(void **state)
 {
     (void)state;
@@ -149,24 +159,52 @@ static void a_machine_is_read_from_what_its_kernel_says(void **state)
     put("/proc/meminfo", "MemFree: 1 kB\nMemTotal: 257912345 kB\n");
     put("/proc/sys/kernel/osrelease", "6.8.0-45-generic\n");
     put("/sys/devices/system/cpu/online", "0-7,9\n");
-    put("/sys/devices/system/cpu/cpu0/topology/thread_siblings_list", "0,4\n");
-    put("/sys/devices/system/cpu/cpu0/topology/physical_package_id", "0\n");
-    put("/sys/devices/system/cpu/cpu7/topology/physical_package_id", "1\n");
+    static const char *const threads[] = {"0,4", "1,5", "2,6", "3,7"};
+    for (int i = 0; i < 8; i++) put_core(i, threads[i % 4], i % 4 < 2 ? "0" : "1");
+    put_core(9, "9", "1");
     put("/sys/devices/system/cpu/cpu0/cache/index0/size", "48K\n");
     put("/sys/devices/system/cpu/cpu0/cache/index3/size", "105M\n");
     put("/sys/devices/system/node/has_cpu", "0-1\n");
     put("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", "performance\n");
     put("/sys/devices/system/cpu/intel_pstate/no_turbo", "1\n");
     assert_hardware("vendor=GenuineIntel cpu=Xeon(R)_8480 family=6 model=143 stepping=8 "
-                    "microcode=0x2b000461 sockets=2 cores=4 threads=2 domains=2 cache_kib=107520 "
+                    "microcode=0x2b000461 sockets=2 cores=5 threads=2 domains=2 cache_kib=107520 "
                     "memory_gib=256 kernel=6.8 governor=performance turbo=off hypervisor=unnamed");
 
     put("/sys/class/dmi/id/sys_vendor", "Some Cloud\n");
     put("/proc/cpuinfo", "processor\t: 0\nCPU implementer\t: 0x41\nCPU architecture: 8\n"
                          "CPU part\t: 0xd40\nCPU revision\t: 1\n");
-    assert_hardware("vendor=0x41 family=8 model=0xd40 stepping=1 sockets=2 cores=4 threads=2 "
+    assert_hardware("vendor=0x41 family=8 model=0xd40 stepping=1 sockets=2 cores=5 threads=2 "
                     "domains=2 cache_kib=107520 memory_gib=256 kernel=6.8 governor=performance "
                     "turbo=off");
+}
+
+/* A virtual machine numbers them 0, 2, 4, 6. */
+static void processors_are_counted_whatever_their_numbers(void **state)
+{
+    (void)state;
+    put("/sys/devices/system/cpu/online", "0-7\n");
+    for (int i = 0; i < 8; i++) {
+        char own[16], package[16];
+        snprintf(own, sizeof own, "%d", i);
+        snprintf(package, sizeof package, "%d", i / 2 * 2);
+        put_core(i, own, package);
+    }
+    assert_hardware("sockets=4 cores=8 threads=1");
+}
+
+/* 6 big cores with two hardware threads each and 8 little ones with one. */
+static void cores_are_counted_where_not_all_have_as_many_threads(void **state)
+{
+    (void)state;
+    put("/sys/devices/system/cpu/online", "0-19\n");
+    for (int i = 0; i < 20; i++) {
+        char threads[16];
+        snprintf(threads, sizeof threads, i < 12 ? "%d-%d" : "%d", i < 12 ? i / 2 * 2 : i,
+                 i / 2 * 2 + 1);
+        put_core(i, threads, "0");
+    }
+    assert_hardware("sockets=1 cores=14 threads=2");
 }
 
 /*
@@ -214,6 +252,10 @@ int main(void)
                                         root_remove),
         cmocka_unit_test_setup_teardown(a_machine_is_read_from_what_its_kernel_says, root_make,
                                         root_remove),
+        cmocka_unit_test_setup_teardown(processors_are_counted_whatever_their_numbers, root_make,
+                                        root_remove),
+        cmocka_unit_test_setup_teardown(cores_are_counted_where_not_all_have_as_many_threads,
+                                        root_make, root_remove),
         cmocka_unit_test_setup_teardown(memory_is_of_the_class_that_was_sold, root_make,
                                         root_remove),
         cmocka_unit_test(this_machine_stays_what_it_is),

@@ -247,22 +247,40 @@ static void read_processor(const char *root, struct tg_hardware *hardware)
     if (f) fclose(f);
 }
 
-static void read_cores(const char *root, struct tg_hardware *hardware)
+/*
+ * Counts processors by their numbers, which may have gaps, and cores by the first hardware thread
+ * of each: not all need have as many.
+ */
+static void count_cores(const char *root, struct tg_hardware *hardware)
 {
     char path[128], line[64];
-    int64_t online = list_count(root, "/sys/devices/system/cpu/online");
-    hardware->threads = list_count(root,
-                                   "/sys/devices/system/cpu/cpu0/topology/thread_siblings_list");
-    if (online > 0 && hardware->threads > 0) hardware->cores = online / hardware->threads;
-    hardware->domains = list_count(root, "/sys/devices/system/node/has_cpu");
+    long packages[1024];
+    int64_t online = list_count(root, "/sys/devices/system/cpu/online"), cores = 0, sockets = 0;
     for (int64_t i = 0, seen = 0; seen < online && i < 2 * online + 64; i++) {
+        snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%lld/topology/thread_siblings_list",
+                 (long long)i);
+        if (!tg_host_line(root, path, line, sizeof line)) continue;
+        seen++;
+        cores += strtol(line, NULL, 10) == i;
         snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%lld/topology/physical_package_id",
                  (long long)i);
         if (!tg_host_line(root, path, line, sizeof line)) continue;
-        int64_t socket = strtol(line, NULL, 10) + 1;
-        if (socket > hardware->sockets) hardware->sockets = socket;
-        seen++;
+        long package = strtol(line, NULL, 10);
+        int64_t k = 0;
+        while (k < sockets && packages[k] != package) k++;
+        if (k == sockets && package >= 0 && sockets < 1024) packages[sockets++] = package;
     }
+    if (cores > 0) hardware->cores = cores;
+    if (sockets > 0) hardware->sockets = sockets;
+}
+
+static void read_cores(const char *root, struct tg_hardware *hardware)
+{
+    char path[128], line[64];
+    count_cores(root, hardware);
+    hardware->threads = list_count(root,
+                                   "/sys/devices/system/cpu/cpu0/topology/thread_siblings_list");
+    hardware->domains = list_count(root, "/sys/devices/system/node/has_cpu");
     for (int i = 0; i < 8; i++) {
         snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu0/cache/index%d/size", i);
         if (tg_host_line(root, path, line, sizeof line))
