@@ -173,8 +173,8 @@ static void a_machine_is_read_from_what_its_kernel_says(void **state)
 
     put("/sys/class/dmi/id/sys_vendor", "Some Cloud\n");
     put("/proc/cpuinfo", "processor\t: 0\nCPU implementer\t: 0x41\nCPU architecture: 8\n"
-                         "CPU part\t: 0xd40\nCPU revision\t: 1\n");
-    assert_hardware("vendor=0x41 family=8 model=0xd40 stepping=1 sockets=2 cores=5 threads=2 "
+                         "CPU variant\t: 0x1\nCPU part\t: 0xd40\nCPU revision\t: 1\n");
+    assert_hardware("vendor=0x41 family=8 model=0xd40.0x1 stepping=1 sockets=2 cores=5 threads=2 "
                     "domains=2 cache_kib=107520 memory_gib=256 kernel=6.8 governor=performance "
                     "turbo=off");
 }

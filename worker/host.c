@@ -219,6 +219,7 @@ static int64_t list_count(const char *root, const char *path)
 /* What /proc/cpuinfo says of the first processor, by the names of x86 and of Arm. */
 static void read_processor(const char *root, struct tg_hardware *hardware)
 {
+    char variant[TG_TEXT_SIZE] = "";
     const struct {
         const char *name;
         char *field;
@@ -226,7 +227,8 @@ static void read_processor(const char *root, struct tg_hardware *hardware)
                 {"model name", hardware->cpu},          {"cpu family", hardware->family},
                 {"CPU architecture", hardware->family}, {"model", hardware->model},
                 {"CPU part", hardware->model},          {"stepping", hardware->stepping},
-                {"CPU revision", hardware->stepping},   {"microcode", hardware->microcode}};
+                {"CPU revision", hardware->stepping},   {"CPU variant", variant},
+                {"microcode", hardware->microcode}};
     char line[4096];
     snprintf(line, sizeof line, "%s/proc/cpuinfo", root);
     FILE *f = fopen(line, "r");
@@ -245,6 +247,8 @@ static void read_processor(const char *root, struct tg_hardware *hardware)
                 to_name(rows[i].field, value);
     }
     if (f) fclose(f);
+    size_t used = strlen(hardware->model);
+    if (*variant) snprintf(hardware->model + used, TG_TEXT_SIZE - used, ".%s", variant);
 }
 
 /*
