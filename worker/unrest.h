@@ -17,8 +17,9 @@ struct tg_unrest {
     double at_s; /* when this was, monotonic */
     double steal_s,
         own_steal_s; /* that a hypervisor took: from all cores, from those of the cell */
-    /* Pressure stall information (Linux, Documentation/accounting/psi.rst): in which at least one
-     * process of the node waited for a core, for memory, for a disk. */
+    /* Pressure stall information (Linux, Documentation/accounting/psi.rst): in which processes
+     * waited for a core, for memory, for a disk; not of the whole node at once, but the mean of its
+     * cores, each by the time that it was not idle (kernel/sched/psi.c). */
     double cpu_wait_s, memory_wait_s, io_wait_s;
     int64_t throttles; /* times that heat or power slowed a core of the cell */
 };
