@@ -63,7 +63,8 @@ struct tg_run {
  * every worker-*.h5 of a directory. A digest that does not fit is an error, but for the last row of
  * a file and for a file that is no HDF5 at all: a kill leaves such, they are left out and named, as
  * are blank rows at the end of a file, which a machine leaves that went down. (In a sealed run no
- * byte has changed since the seal.) A file of another schema, or with other columns, is refused.
+ * byte has changed since the seal, and no file is locked.) A file of another schema, or with other
+ * columns, is refused, and one that cannot be read for want of memory, rights or a lock.
  */
 int tg_store_read(const char *directory, struct tg_run *run, struct tg_error *err);
 

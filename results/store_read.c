@@ -67,12 +67,46 @@ static void find_columns(hid_t file, struct tg_store_columns *columns)
     if (set >= 0) H5Dclose(set);
 }
 
-/* The sentence does not name the file: the place of a run is in no report. */
-static int read_shard(const char *path, struct shard *s, struct tg_error *err)
+/*
+ * Opens a file to read it. HDF5 locks also what is only read, which fails while another program has
+ * it open for writing, and on some file systems always. A file under a seal is not written any
+ * more: it needs no lock. (HDF5 before 1.10.7, and 1.12.0, cannot do without.)
+ */
+static hid_t open_shard(const char *path, bool is_sealed)
 {
     H5dont_atexit(); /* for a file that this process writes, see tg_store_close */
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
-    hid_t file = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
+    hid_t how = H5Pcreate(H5P_FILE_ACCESS);
+#if H5_VERSION_GE(1, 12, 1) || (H5_VERSION_GE(1, 10, 7) && !H5_VERSION_GE(1, 11, 0))
+    if (is_sealed) H5Pset_file_locking(how, 0, 1);
+#endif
+    errno = 0;
+    hid_t file = H5Fopen(path, H5F_ACC_RDONLY, how);
+    int why = errno;
+    H5Pclose(how);
+    errno = why;
+    return file;
+}
+
+/*
+ * Whether errno says that a file could not be read now, which says nothing of what is in it. One
+ * that is locked and not sealed is still being written.
+ */
+static bool is_passing(int why, bool is_sealed)
+{
+    static const int passing[] = {ENOMEM, EMFILE, ENFILE, EACCES, EPERM, EIO, ESTALE, ENOLCK};
+    for (size_t i = 0; i < sizeof passing / sizeof *passing; i++)
+        if (why == passing[i]) return true;
+    return why == EWOULDBLOCK && is_sealed;
+}
+
+/*
+ * The sentence does not name the file: the place of a run is in no report. errno says what stood in
+ * the way, if it was not the file.
+ */
+static int read_shard(const char *path, bool is_sealed, struct shard *s, struct tg_error *err)
+{
+    hid_t file = open_shard(path, is_sealed);
     if (file < 0) return tg_fail(err, "not a whole HDF5 file");
     int schema = tg_store_file_read_number(file, "tritgate_schema");
     if (schema != TG_STORE_SCHEMA) {
@@ -215,17 +249,21 @@ static int read_into(const char *path, struct tg_run *run, struct tg_digest *evi
     struct shard s = {0};
     struct tg_error why;
     size_t taken = 0;
-    if (read_shard(path, &s, &why) < 0) {
+    if (read_shard(path, run->is_sealed, &s, &why) < 0) {
+        if (is_passing(errno, run->is_sealed))
+            return tg_fail(err, "cannot read '%s': %s", path, strerror(errno));
         if (s.is_foreign) return tg_fail(err, "'%s': %s", path, why.text);
         drop(run, path, why.text);
         return 0;
     }
     int rc = 0;
     size_t written = count_written(&s);
+    errno = 0;
     if (strcmp(run->matrix, s.matrix) != 0 || strcmp(run->policy, s.policy) != 0 ||
         strcmp(run->plan, s.plan) != 0)
         rc = tg_fail(err, "'%s' belongs to another run", path);
-    else if (take_rows(&s, written, run, evidence, &taken, &why) < 0 && taken + 1 < written)
+    else if (take_rows(&s, written, run, evidence, &taken, &why) < 0 &&
+             (taken + 1 < written || errno == ENOMEM))
         rc = tg_fail(err, "'%s': %s", path, why.text);
     else if (taken < written)
         drop(run, path, why.text);

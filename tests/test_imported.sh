@@ -164,6 +164,10 @@ check 'a class without a name' gives 0 "$TRITGATE" import empty.jsonl empty --po
 check 'is that of the processor' gives 1 "$TRITGATE" gate empty --imported
 
 check 'a wrong head fails' decides 1 wrong broken_of=wrong broken_end=1
+check 'also on one of two hosts' decides 1 held hosts='a b' broken_of=wrong broken_end=1
+check 'whose file another program has open' gives 1 flock held/worker-0001.1.h5 "$TRITGATE" gate held --imported
+check 'and where it must be locked, nothing is decided' refuses "cannot read 'held/worker-0001.1.h5'" \
+    env HDF5_USE_FILE_LOCKING=TRUE flock held/worker-0001.1.h5 "$TRITGATE" gate held --imported
 check 'a head that crashed twice fails' decides 1 crashed broken_of=crashed broken_end=2
 check 'and once does not' decides 0 once broken_of=crashed broken_end=1
 check 'a head that was late twice fails' decides 1 late broken_of=late broken_end=2

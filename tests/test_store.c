@@ -2,11 +2,13 @@
 #include "results/store.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -173,6 +175,25 @@ static void a_file_can_be_read_while_it_is_open(void **state)
     tg_store_release(&run);
 }
 
+static void a_file_that_is_locked_is_left_out_only_before_the_seal(void **state)
+{
+    (void)state;
+    struct tg_error err;
+    run_fill("worker-0001.1.h5", 0, 3);
+    int lock = open(run_path("worker-0001.1.h5"), O_RDONLY | O_CLOEXEC);
+    assert_int_equal(flock(lock, LOCK_EX), 0);
+    struct tg_run run = read_run();
+    assert_int_equal(run.count, 0);
+    assert_string_equal(run.dropped, "'worker-0001.1.h5': not a whole HDF5 file");
+    tg_store_release(&run);
+    if (tg_store_seal(run_directory, &err) < 0) fail_msg("%s", err.text);
+    run = read_run();
+    assert_int_equal(run.count, 3);
+    assert_string_equal(run.dropped, "");
+    tg_store_release(&run);
+    close(lock);
+}
+
 static void a_directory_that_is_no_run_is_refused(void **state)
 {
     (void)state;
@@ -333,6 +354,7 @@ int main(void)
         TEST(files_are_read_in_the_order_of_their_names),
         TEST(a_file_is_created_once),
         TEST(a_file_can_be_read_while_it_is_open),
+        TEST(a_file_that_is_locked_is_left_out_only_before_the_seal),
         TEST(a_directory_that_is_no_run_is_refused),
         TEST(a_killed_process_leaves_every_row_that_it_appended),
         TEST(a_write_that_fails_leaves_the_rows_before_it),
