@@ -237,13 +237,9 @@ static int check_model(const struct tg_work *w, struct tg_error *err)
 {
     struct tg_model_source source;
     char path[sizeof source.file];
-    bool is_asked = false, is_there;
-    for (size_t b = 0; b < w->plan.spec.block_count; b++)
-        for (size_t i = 0; i < w->plan.spec.blocks[b].cell_count; i++)
-            is_asked = is_asked ||
-                       strcmp(w->plan.spec.blocks[b].cells[i].model, TG_MODEL_FILE) == 0;
+    bool is_there;
     tg_model_source_init(&source, w->model_cache, w->model);
-    if (!is_asked ||
+    if (!tg_spec_has_model(&w->plan.spec, TG_MODEL_FILE) ||
         tg_model_source_find(&source, TG_MODEL_FILE, path, sizeof path, &is_there, NULL) < 0)
         return 0; /* its tests are skipped, with why */
     return is_there ? tg_model_source_check(path, err) : 0;
@@ -316,10 +312,11 @@ static int check_program(const struct tg_work *w, struct tg_error *err)
                    w->wishes->resume);
 }
 
-/* Its libraries and its model must be what they were, on each node. */
+/* Its libraries must be what they were, on each node, and its model where a cell is of it. */
 static int check_files(const struct tg_work *w, struct tg_error *err)
 {
     const struct tg_capability *first = &w->plan.workers[0];
+    const size_t skipped = tg_spec_has_model(&w->plan.spec, TG_MODEL_FILE) ? 0 : 1;
     for (size_t i = 0; i < w->worker_count; i++) {
         const struct tg_capability *now = &w->workers[i];
         const struct {
@@ -327,7 +324,7 @@ static int check_files(const struct tg_work *w, struct tg_error *err)
         } files[] = {{"model", w->model, first->head.model_digest, now->head.model_digest},
                      {"head", w->head, first->head.digest, now->head.digest},
                      {"base", w->base, first->base.digest, now->base.digest}};
-        for (size_t k = 0; k < sizeof files / sizeof *files; k++)
+        for (size_t k = skipped; k < sizeof files / sizeof *files; k++)
             if (strcmp(files[k].was, files[k].is) != 0)
                 return tg_fail(err,
                                "%s '%s' on node '%s' was changed since the run was begun: put that "

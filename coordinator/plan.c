@@ -10,6 +10,7 @@
 #include "coordinator/vocabulary.h"
 #include "results/digest.h"
 #include "results/metric.h"
+#include "worker/model/model_source.h"
 #include "worker/probe/probe.h"
 
 char *tg_plan_text(const struct tg_asked *asked, const struct tg_capability *workers,
@@ -212,16 +213,17 @@ int tg_plan_liken(const struct tg_capability workers[], size_t count, size_t fir
     return rc;
 }
 
-/* Every worker must have the same libraries: one run compares two builds, not four. */
+/* One run compares two builds, not four: all have the same libraries, and model if it is asked. */
 static int check_workers(const struct tg_plan *p, struct tg_error *err)
 {
     const struct tg_capability *first = &p->workers[0];
+    const bool has_file = tg_spec_has_model(&p->spec, TG_MODEL_FILE);
     for (size_t i = 1; i < p->worker_count; i++) {
         const struct tg_capability *w = &p->workers[i];
         if (strcmp(w->head.digest, first->head.digest) != 0)
             return tg_fail(err, "head on node '%s' is not the file it is on node '%s'", w->host,
                            first->host);
-        if (strcmp(w->head.model_digest, first->head.model_digest) != 0)
+        if (has_file && strcmp(w->head.model_digest, first->head.model_digest) != 0)
             return tg_fail(err, "the model file on node '%s' is not that on node '%s'", w->host,
                            first->host);
         if (w->has_base != first->has_base ||
@@ -293,10 +295,9 @@ static int read_plan(const struct tg_json_file *file, struct tg_plan *p, struct 
                                &p->workers[p->worker_count], err) < 0)
             return -1;
     p->has_base = p->workers[0].has_base;
-    if (tg_shard_number(file, tg_json_get(root, "shards"), &p->asked.shard_count, err) < 0 ||
-        read_baselines(file, p, err) < 0)
+    if (tg_shard_number(file, tg_json_get(root, "shards"), &p->asked.shard_count, err) < 0)
         return -1;
-    return check_workers(p, err);
+    return read_baselines(file, p, err);
 }
 
 /* The classes of hardware that the workers have. */
@@ -433,7 +434,7 @@ static int make(const char *path, struct tg_json_file files[3], struct tg_plan *
     if (find_classes(p, err) < 0 ||
         tg_spec_plan(&p->spec, &p->policy, &p->words, p->has_base, p->class_count, err) < 0 ||
         tg_changed_filter(&p->asked.changed, &p->spec, &p->words, err) < 0 ||
-        tg_lookout_attach(p, err) < 0 || tg_shard_deal(p, err) < 0)
+        check_workers(p, err) < 0 || tg_lookout_attach(p, err) < 0 || tg_shard_deal(p, err) < 0)
         return -1;
     return foresee_all(p, err);
 }

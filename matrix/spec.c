@@ -398,6 +398,14 @@ int tg_spec_keep(struct tg_spec *spec, const char *const patterns[], size_t coun
     return 0;
 }
 
+bool tg_spec_has_model(const struct tg_spec *spec, const char *model)
+{
+    for (size_t b = 0; b < spec->block_count; b++)
+        for (size_t i = 0; i < spec->blocks[b].cell_count; i++)
+            if (strcmp(spec->blocks[b].cells[i].model, model) == 0) return true;
+    return false;
+}
+
 void tg_spec_release(struct tg_spec *spec)
 {
     free(spec->cells);

@@ -99,6 +99,9 @@ int tg_spec_keep(struct tg_spec *spec, const char *const patterns[], size_t coun
 int tg_spec_add_block(struct tg_spec *spec, const struct tg_test *test, size_t *block,
                       struct tg_error *err);
 
+/* Whether a cell of a block is of this model. */
+bool tg_spec_has_model(const struct tg_spec *spec, const char *model);
+
 void tg_spec_release(struct tg_spec *spec);
 
 #endif

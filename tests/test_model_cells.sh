@@ -64,7 +64,7 @@ check 'without a model of others' gives 0 "$TRITGATE" run real.json --out real
 check 'its tests are skipped' says 'skipped .*there is no model file: neither BITNET_GGUF nor --model of run'
 check 'and what stands for it is told' grep -q '"method": "synthetic model"' real/receipt.json
 cached=$(find cache -name '*.gguf')
-check 'a synthetic one is not taken for it' refuses "'$cached' is a synthetic model, and no real one" env BITNET_GGUF="$cached" "$TRITGATE" run real.json --out fake
+check 'a synthetic one is not taken for it' refuses "$cached' is a synthetic model, and no real one" env BITNET_GGUF="$cached" "$TRITGATE" run real.json --out fake
 check 'nor if it is named' refuses 'is a synthetic model, and no real one' "$TRITGATE" run real.json --model "$cached" --out fake
 sed 's/tritgate\.synthetic/tritgate.synthetix/' "$cached" >theirs.gguf
 check 'a model of others is measured' gives 0 "$TRITGATE" run real.json --model theirs.gguf --out theirs
@@ -81,6 +81,17 @@ check 'one of an unknown architecture' refuses "new.gguf': architecture 'bitnet-
 check 'one whose weights are none' refuses "odd.gguf': tensor 'blk.0.attn_k.weight' has the scale 0" "$TRITGATE" run real.json --model odd.gguf --out junk
 check 'nothing is made of these' test ! -e junk
 check 'where none is asked for none is looked at' gives 0 "$TRITGATE" run real.json --model junk.gguf --filter model=tiny --out unasked
+check 'nor is it missed' gives 0 env BITNET_GGUF=junk.gguf "$TRITGATE" run "$data/quick.json" --out lent
+rm junk.gguf lent/digests.json
+check 'where it is gone' gives 0 "$TRITGATE" run --resume lent
+rm lent/digests.json
+check 'or another one' gives 0 env BITNET_GGUF=theirs.gguf "$TRITGATE" run --resume lent
+rm real/digests.json
+check 'what a cell asks for must be the same' refuses 'was changed since the run was begun' \
+    env BITNET_GGUF=theirs.gguf "$TRITGATE" run --resume real
+check 'a file of the environment' gives 0 env BITNET_GGUF=theirs.gguf "$TRITGATE" run real.json --out near
+rm near/digests.json
+check 'is found from elsewhere' gives 0 bash -c 'cd cache && "$1" run --resume ../near' - "$TRITGATE"
 check 'a file that is not there' refuses "cannot open model 'nowhere.gguf'" "$TRITGATE" run real.json --model nowhere.gguf --out nowhere
 check 'a model that does not fit' gives 2 "$TRITGATE" run same.json --policy <(sed 's/"rounds_min"/"memory_share": 0.000001, "rounds_min"/' same_policy.json) --out tight
 check 'says the bytes' says '[0-9]+ bytes of memory are needed'

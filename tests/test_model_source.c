@@ -36,6 +36,9 @@ static void what_is_asked_for_comes_before_the_environment(void **state)
     tg_model_source_init(&source, "/asked", "/own.gguf");
     assert_string_equal(source.cache, "/asked");
     assert_string_equal(source.file, "/own.gguf");
+    setenv("BITNET_GGUF", "/proc/self/../self/cwd", 1);
+    tg_model_source_init(&source, "", "");
+    assert_string_equal(source.file, getcwd(path, sizeof path));
     unsetenv("TRITGATE_MODEL_CACHE");
     unsetenv("BITNET_GGUF");
     tg_model_source_init(&source, "", "");

@@ -259,6 +259,14 @@ static void workers_must_have_the_same_libraries(void **state)
     assert_refused(workers, 2, &made_asked, "base on node 'b' is not the file it is on node 'a'");
 }
 
+static void a_model_file_that_no_cell_is_of_may_be_another_on_each_node(void **state)
+{
+    (void)state;
+    struct tg_capability workers[2] = {made_worker("a", MADE_BASE), made_worker("b", MADE_BASE)};
+    workers[1].head.model_digest[0] = 'f';
+    made_plan(products, POLICY(BUILDS), workers, 2, &made_asked, &plan);
+}
+
 static void a_filter_leaves_the_cells_that_match(void **state)
 {
     (void)state;
@@ -427,6 +435,7 @@ int main(void)
         TEST(a_kernel_of_a_survey_may_be_named),
         TEST(the_same_file_is_compared_with_itself_only_on_demand),
         TEST(workers_must_have_the_same_libraries),
+        TEST(a_model_file_that_no_cell_is_of_may_be_another_on_each_node),
         TEST(a_filter_leaves_the_cells_that_match),
         TEST(the_text_of_a_plan_makes_the_same_text),
         TEST(a_plan_is_of_a_step_of_its_flow),

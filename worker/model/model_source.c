@@ -12,13 +12,17 @@
 void tg_model_source_init(struct tg_model_source *source, const char *cache, const char *file)
 {
     const char *folder = *cache ? cache : getenv("TRITGATE_MODEL_CACHE");
-    const char *named = *file ? file : getenv("BITNET_GGUF");
+    const char *theirs = getenv("BITNET_GGUF");
+    /* Absolute: a run may be gone on with from another folder. */
+    char *resolved = theirs && !*file ? realpath(theirs, NULL) : NULL;
+    const char *named = *file ? file : resolved ? resolved : theirs;
     if (folder && *folder)
         snprintf(source->cache, sizeof source->cache, "%s", folder);
     else
         snprintf(source->cache, sizeof source->cache, "/var/tmp/tritgate-%ld/models",
                  (long)getuid());
     snprintf(source->file, sizeof source->file, "%s", named ? named : "");
+    free(resolved);
 }
 
 int tg_model_source_find(const struct tg_model_source *source, const char *model, char *path,

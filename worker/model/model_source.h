@@ -22,7 +22,8 @@ struct tg_model_source {
 
 /*
  * What was asked for, "" for what was not: then the folder is that of TRITGATE_MODEL_CACHE, or
- * /var/tmp/tritgate-<uid>/models, which is local to a node; and the file is BITNET_GGUF, or none.
+ * /var/tmp/tritgate-<uid>/models, which is local to a node; and the file is that of BITNET_GGUF,
+ * whose path is made absolute, or none.
  */
 void tg_model_source_init(struct tg_model_source *source, const char *cache, const char *file);
 
