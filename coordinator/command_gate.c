@@ -94,8 +94,22 @@ static void take_arguments(const struct argp *argp, int argc, char **argv, struc
     argp_parse(argp, argc, argv, 0, NULL, o);
 }
 
+/* Where it is asked for, or to standard output; what is there stays until there is a decision. */
+static int write_report(const struct options *o, const struct tg_report *report,
+                        const struct tg_plan *plan, const struct tg_decision *decision,
+                        struct tg_error *err)
+{
+    FILE *out = o->out ? fopen(o->out, "w") : stdout;
+    if (!out) return tg_fail(err, "cannot write '%s': %s", o->out, strerror(errno));
+    report->write(out, plan, decision);
+    const bool failed = ferror(out);
+    if (o->out && (fclose(out) != 0 || failed))
+        return tg_fail(err, "cannot write '%s': %s", o->out, strerror(errno));
+    return 0;
+}
+
 /* Reads, plans and decides; prints the report, and gives the decision's status. */
-static int decide(const struct options *o, const struct tg_report *report, FILE *out)
+static int decide(const struct options *o, const struct tg_report *report)
 {
     struct tg_error err;
     struct tg_run run;
@@ -111,8 +125,8 @@ static int decide(const struct options *o, const struct tg_report *report, FILE 
          tg_run_directory_take_step(o->step, o->policy ? path : NULL, &run, &plan, &err) == 0) &&
         (!o->accept || tg_run_directory_accept(o->accept, &run, &plan, &err) == 0) &&
         tg_gate_decide(&plan, &run, &decision, &err) == 0) {
-        report->write(out, &plan, &decision);
-        if (tg_run_directory_copy_receipt(o->json, &plan, &decision, &err) == 0)
+        if (write_report(o, report, &plan, &decision, &err) == 0 &&
+            tg_run_directory_copy_receipt(o->json, &plan, &decision, &err) == 0)
             status = tg_gate_status(&decision);
         tg_gate_release(&decision);
     }
@@ -126,7 +140,7 @@ int tg_command_gate(int argc, char **argv)
     struct options options = {0};
     take_arguments(&gate_argp, argc, argv, &options);
     tg_run_directory_empty_receipt(options.json);
-    int status = decide(&options, tg_report_find("terminal"), stdout);
+    int status = decide(&options, tg_report_find("terminal"));
     free(options.directories);
     return status;
 }
@@ -139,17 +153,7 @@ static int print_report(const struct options *o)
         tg_fail(&err, "no such report '%s'; see tritgate list reports", o->format);
         return fail(&err);
     }
-    FILE *out = o->out ? fopen(o->out, "w") : stdout;
-    if (!out) {
-        tg_fail(&err, "cannot write '%s': %s", o->out, strerror(errno));
-        return fail(&err);
-    }
-    int status = decide(o, report, out);
-    const bool failed = ferror(out);
-    if (o->out && (fclose(out) != 0 || failed)) {
-        tg_fail(&err, "cannot write '%s': %s", o->out, strerror(errno));
-        return fail(&err);
-    }
+    int status = decide(o, report);
     return status == TG_STATUS_USAGE ? status : 0;
 }
 

@@ -90,6 +90,9 @@ check 'gate: no run in it' refuses "run 'there': it has no matrix.json" "$TRITGA
 cp -r run cut && truncate -s -100 cut/worker-0000.1.h5
 check 'gate: a truncated file' refuses 'was changed after the run' "$TRITGATE" gate cut
 check 'report: no such format' refuses "no such report 'pdf'" "$TRITGATE" report run --format pdf
+echo keep >kept.md
+check 'report: no run' refuses "cannot read run 'nowhere'" "$TRITGATE" report nowhere --out kept.md
+check 'leaves an earlier one alone' grep -qx keep kept.md
 for format in markdown receipt terminal lines; do
     check "report: $format, and no room for it" refuses "cannot write '/dev/full'" \
         "$TRITGATE" report run --format "$format" -o /dev/full
