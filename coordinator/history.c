@@ -8,6 +8,7 @@
 
 #include "coordinator/candidate.h"
 #include "coordinator/coverage.h"
+#include "coordinator/shard.h"
 #include "results/digest.h"
 
 static const double BOUND = 0.95; /* of the one-sided bounds */
@@ -26,6 +27,9 @@ int tg_history_accept(const struct tg_plan *plan, const struct tg_run *run, stru
     const struct tg_capability *first = &plan->workers[0];
     if (!run->is_sealed) return tg_fail(err, "it was not ended in order; run --resume ends it");
     if (plan->asked.is_imported) return tg_fail(err, "it was imported, not measured here");
+    char text[TG_TEXT_SIZE];
+    if (!tg_shard_note(plan, text, sizeof text))
+        return tg_fail(err, "it is not whole; keep what merge makes of all shards");
     if (accept_library("head", &first->head, err) < 0 ||
         (plan->has_base && accept_library("base", &first->base, err) < 0))
         return -1;

@@ -37,7 +37,11 @@ check 'one whole run' gives 0 run --out whole
 verdicts whole >whole.verdicts
 verdicts all >all.verdicts
 check 'was asked the same, and answers the same' cmp whole.verdicts all.verdicts
-check 'its history can be kept' gives 0 "$TRITGATE" history store all
+check 'the history of a part is not kept' refuses 'it is not whole; keep what merge makes of all shards' \
+    "$TRITGATE" history store part1
+check 'that of all can be' gives 0 "$TRITGATE" history store all
+check 'and has it once' gives 0 "$TRITGATE" history store all part2
+check 'as one run' says '^hardware .*, 1 run$'
 
 check 'some of them are merged' gives 0 "$TRITGATE" merge some part1 part3
 check 'what is missing is named' says 'shards 1, 3 of 3: cannot pass without shard 2, which has'
