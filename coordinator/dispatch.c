@@ -286,7 +286,7 @@ static int take_answer(struct dispatch *d, size_t worker, char *answer, struct t
     return rc;
 }
 
-/* The first SIGINT or SIGTERM: what is under way is ended, nothing more is begun. */
+/* The first of these signals: what is under way is ended, nothing more is begun. */
 static void stop(int signal)
 {
     (void)signal;
@@ -296,8 +296,12 @@ static void stop(int signal)
 static void heed_signals(void)
 {
     struct sigaction action = {.sa_handler = stop, .sa_flags = (int)SA_RESETHAND};
+    struct sigaction before;
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
+    /* Of a terminal that is closed, unless it was started to outlive it (nohup). */
+    if (sigaction(SIGHUP, NULL, &before) == 0 && before.sa_handler != SIG_IGN)
+        sigaction(SIGHUP, &action, NULL);
 }
 
 static int run_rounds(struct dispatch *d, struct tg_error *err)

@@ -64,12 +64,12 @@ stop() {
         sleep 0.05
     done
     sleep 0.1 # it is past its first lines
-    kill -TERM $stopped "$1"
+    kill "-${signal:-TERM}" $stopped "$1"
 }
 # stops ARGUMENT...: a run of one process is stopped so, and says so.
 stops() {
     local status=0 pid begun=$SECONDS
-    setsid "$TRITGATE" run "$@" >out 2>err </dev/null &
+    setsid env --default-signal=HUP "$TRITGATE" run "$@" >out 2>err </dev/null &
     pid=$!
     stop "$pid"
     wait "$pid" || status=$?
@@ -82,6 +82,7 @@ stops() {
 ask slow '"stub_twice"' round_s=0.5 quads_max=10000 rounds_min=3
 check 'a run with all its processes is asked to end' stops slow.json --out stopped
 check 'and once more' stops --resume stopped
+signal=HUP check 'or its terminal is closed' stops --resume stopped
 check 'it goes on' gives 0 "$TRITGATE" run --resume stopped
 check 'no process that was asked to end counts as crashed' says '^PASS  [^,]*$'
 
