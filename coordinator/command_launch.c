@@ -239,18 +239,10 @@ static void make_command(struct launch *l, bool goes_on)
  */
 static bool is_begun(const struct launch *l)
 {
-    static const char *const texts[] = {"acceptance.json", "matrix.json", "policy.json",
-                                        "plan.json"};
     char path[sizeof l->directory + 32];
     snprintf(path, sizeof path, "%s/plan.json", l->directory);
     if (access(path, F_OK) == 0 || errno != ENOENT) return true;
-    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
-        snprintf(path, sizeof path, "%s/%s", l->directory, texts[i]);
-        unlink(path);
-        snprintf(path, sizeof path, "%s/%s.new", l->directory, texts[i]);
-        unlink(path);
-    }
-    rmdir(l->directory);
+    tg_run_directory_unmake(l->directory);
     return false;
 }
 

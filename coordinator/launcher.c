@@ -27,7 +27,9 @@ int tg_launcher_mark(const char *path, int mark, struct tg_error *err)
     if (f && fclose(f) != 0) good = 0;
     /* By another name, so that it is read whole or not at all. */
     if (good && rename(beside, path) == 0) return 0;
-    return tg_fail(err, "cannot write '%s': %s", path, strerror(errno));
+    tg_fail(err, "cannot write '%s': %s", path, strerror(errno));
+    remove(beside);
+    return -1;
 }
 
 int tg_launcher_read_mark(const char *path)

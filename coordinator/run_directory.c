@@ -29,7 +29,10 @@ static int write_beside(const char *directory, const char *name, const char *tex
     FILE *f = fopen(file->beside, "w");
     int good = f && fputs(text, f) >= 0 && fflush(f) == 0 && fsync(fileno(f)) == 0;
     if (f && fclose(f) != 0) good = 0;
-    return good ? 0 : tg_fail(err, "cannot write '%s': %s", file->path, strerror(errno));
+    if (good) return 0;
+    tg_fail(err, "cannot write '%s': %s", file->path, strerror(errno));
+    unlink(file->beside);
+    return -1;
 }
 
 static int put_in_place(const struct text_file *file, struct tg_error *err)
@@ -80,6 +83,31 @@ int tg_run_directory_is_free(const char *wanted, struct tg_error *err)
     return tg_fail(err, "'%s' exists; --resume goes on with a run, --out names a new one", wanted);
 }
 
+/* The plan comes last: what has one is a run. */
+static int fill(const char *path, const struct tg_run *texts, struct tg_error *err)
+{
+    if (texts->acceptance && write_text(path, "acceptance.json", texts->acceptance, err) < 0)
+        return -1;
+    if (write_text(path, "matrix.json", texts->matrix, err) < 0 ||
+        write_text(path, "policy.json", texts->policy, err) < 0)
+        return -1;
+    return write_text(path, "plan.json", texts->plan, err);
+}
+
+void tg_run_directory_unmake(const char *path)
+{
+    static const char *const texts[] = {"acceptance.json", "matrix.json", "policy.json",
+                                        "plan.json"};
+    char name[4096 + 32];
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        snprintf(name, sizeof name, "%s/%s", path, texts[i]);
+        unlink(name);
+        snprintf(name, sizeof name, "%s/%s.new", path, texts[i]);
+        unlink(name);
+    }
+    rmdir(path);
+}
+
 int tg_run_directory_make(const char *wanted, const struct tg_run *texts, char *path, size_t size,
                           struct tg_error *err)
 {
@@ -97,12 +125,9 @@ int tg_run_directory_make(const char *wanted, const struct tg_run *texts, char *
     snprintf(path, size, "%s", resolved);
     free(resolved);
     if (tg_run_directory_lock(path, err) < 0) return -1;
-    if (texts->acceptance && write_text(path, "acceptance.json", texts->acceptance, err) < 0)
-        return -1;
-    if (write_text(path, "matrix.json", texts->matrix, err) < 0 ||
-        write_text(path, "policy.json", texts->policy, err) < 0)
-        return -1;
-    return write_text(path, "plan.json", texts->plan, err);
+    if (fill(path, texts, err) == 0) return 0;
+    tg_run_directory_unmake(path);
+    return -1;
 }
 
 char *tg_run_directory_word(const char *directory, char *out, size_t size)

@@ -23,10 +23,14 @@ int tg_run_directory_is_free(const char *wanted, struct tg_error *err);
 
 /*
  * Makes the directory (`wanted`, or runs/<date> if it is NULL; it must not exist) and writes the
- * texts, the plan last: with it, the run is begun. `path` becomes its absolute path.
+ * texts, the plan last: with it, the run is begun. `path` becomes its absolute path. Where a text
+ * cannot be written nothing stays.
  */
 int tg_run_directory_make(const char *wanted, const struct tg_run *texts, char *path, size_t size,
                           struct tg_error *err);
+
+/* Removes what was made of a directory whose run did not begin; what else is in it stays. */
+void tg_run_directory_unmake(const char *path);
 
 /* A directory as a word of a shell's line, to be pasted: in quotes where it must be. */
 char *tg_run_directory_word(const char *directory, char *out, size_t size);

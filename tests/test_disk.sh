@@ -5,9 +5,15 @@
 # shellcheck disable=SC1091
 . "$(dirname "$0")/lib.sh"
 
-mkdir disk
+mkdir disk small
 mount -t tmpfs -o size=2600k tmpfs disk 2>/dev/null || exit 77
-trap 'cd /; umount "$work/disk"; rm -rf "$work"' EXIT
+mount -t tmpfs -o size=12k tmpfs small 2>/dev/null || exit 77
+trap 'cd /; umount "$work/disk" "$work/small"; rm -rf "$work"' EXIT
+
+check 'no room for a run: it is refused' refuses 'No space left on device' "$TRITGATE" run "$data/quick.json" --out small/run
+check 'and nothing stays' test -z "$(ls -A small)"
+check 'by a launch, too' gives 3 ends_at_once "$TRITGATE" launch -n 2 -- run "$data/quick.json" --out small/run
+check 'and nothing stays then' test -z "$(ls -A small)"
 
 ask much '"stub_twice"' round_s=0.05 quads_max=2000 sample_s=0.00001 rounds_min=60 rounds_max=200 \
     budget_s=120
