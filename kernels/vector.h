@@ -16,13 +16,15 @@ extern "C" {
  *   - a sum has 64 lanes: lane i % 64 takes term i, in order; then lanes 16 and 48 are added to 0
  *     and 32, 32 to 0, and the sixteen that are left in halves, 8 to 0, 4 to 0, 2 to 0, 1 to 0;
  *   - a product is rounded before it is added: nothing is fused;
- *   - exp is one polynomial, below.
+ *   - exp is one polynomial, below;
+ *   - what is not finite is so everywhere, float16 too: a NaN is a NaN in each row, of any bits.
  *
  * So logits do not depend on threads or on the machine. They are no rows of kernels.def: they have
  * no weights to pack, and what is under test are the products.
  *
- * exp(x), x in -87.3..88.3: n = rint(x / ln 2), r = x - n ln 2 in two steps, a polynomial of degree
- * 7 in r, times 2^n; relative error below 2e-7. Source: expf of Cephes, Moshier 1989.
+ * exp(x), x in -87.3..88.3, or a NaN of one: n = rint(x / ln 2), r = x - n ln 2 in two steps, a
+ * polynomial of degree 7 in r, times 2^n; relative error below 2e-7. Source: expf of Cephes,
+ * Moshier 1989.
  */
 struct tg_vector {
     const char *isa;
@@ -41,11 +43,11 @@ struct tg_vector {
     /* The results of a ternary product: out = sums / activation * weight. */
     void (*rescale)(const int32_t *sums, float activation, float weight, int64_t n, float *out);
 
-    /* gate = g / (1 + exp(-g)) * up, and gate = max(g, 0)^2 * up. */
+    /* gate = g / (1 + exp(-g)) * up, and gate = max(g, 0)^2 * up; of a NaN a NaN. */
     void (*gate_silu)(float *gate, const float *up, int64_t n);
     void (*gate_squared_relu)(float *gate, const float *up, int64_t n);
 
-    /* x = exp(x - max) / sum of these. */
+    /* x = exp(x - max) / sum of these; all are NaN where one is, or the largest is infinite. */
     void (*softmax)(float *x, int64_t n);
 
     /*

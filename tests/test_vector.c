@@ -37,10 +37,11 @@ static const struct tg_vector *next_here(size_t *i)
     return NULL;
 }
 
+/* Bit for bit, but for those of a NaN. */
 static void same(const char *what, const struct tg_vector *v, int64_t n)
 {
     for (int64_t i = 0; i < n; i++)
-        if (memcmp(&wanted[i], &got[i], sizeof *got) != 0)
+        if (memcmp(&wanted[i], &got[i], sizeof *got) != 0 && !(isnan(wanted[i]) && isnan(got[i])))
             fail_msg("%s of %s, number %lld of %lld: %a, not %a", what, v->isa, (long long)i,
                      (long long)n, (double)got[i], (double)wanted[i]);
 }
@@ -149,6 +150,67 @@ static void rows_of_numbers_give_the_bits_of_the_scalar_one(void **state)
             s->to_f16(x, n, halves[0]);
             v->to_f16(x, n, halves[1]);
             assert_memory_equal(halves[0], halves[1], (size_t)(2 * n));
+        }
+    }
+}
+
+/* In turn, each in a place of its own among finite numbers; lengths with and without an end. */
+static void halves_that_are_not_finite_are_so_in_every_row(void **state)
+{
+    (void)state;
+    static const uint16_t none[] = {0x7c00, 0xfc00, 0x7e00, 0x7c01, 0xffff};
+    const struct tg_vector *s = tg_vector_at(0), *v;
+    for (size_t i = 0; (v = next_here(&i));) {
+        for (int64_t k = 0; k < 5 * 3 * 64; k++) {
+            const int64_t n = 64 + k % 3 * 37, r = k / 3 % ROWS, at = r * n + k / 15;
+            fill((uint64_t)k);
+            fill_halves(n);
+            memcpy(rows + 2 * at, &none[k % 5], 2);
+            if (k % 2) x[k / 15] = x[r] = 0;
+            memset(wanted, 0, sizeof wanted);
+            memset(got, 0, sizeof got);
+            s->dots_f16(rows, 2 * n, ROWS, x, n, wanted);
+            v->dots_f16(rows, 2 * n, ROWS, x, n, got);
+            assert_false(isfinite(wanted[r]));
+            same("dots_f16", v, ROWS + 1);
+            v->dots_f16_many(rows, 2 * n, ROWS, x, 1, n, got);
+            same("dots_f16_many", v, ROWS + 1);
+            s->mix_f16(rows, 2 * n, ROWS, x, n, wanted);
+            v->mix_f16(rows, 2 * n, ROWS, x, n, got);
+            assert_false(isfinite(wanted[k / 15]));
+            same("mix_f16", v, n);
+            v->mix_f16_many(rows, 2 * n, ROWS, x, 1, n, got);
+            same("mix_f16_many", v, n);
+        }
+    }
+}
+
+static void what_is_not_finite_goes_through_gates_and_softmax(void **state)
+{
+    (void)state;
+    static const float none[] = {NAN, INFINITY, -INFINITY};
+    const struct tg_vector *s = tg_vector_at(0);
+    for (size_t row = 0; row < tg_vector_count(); row++) {
+        const struct tg_vector *v = tg_vector_at(row);
+        if (!v->here()) continue;
+        for (int64_t k = 0; k < 3 * 100; k++) {
+            const int64_t n = 100;
+            fill((uint64_t)k);
+            x[k / 3] = none[k % 3];
+            for (int gate = 0; gate < 2; gate++) {
+                memcpy(wanted, x, sizeof x);
+                memcpy(got, x, sizeof x);
+                (gate ? s->gate_silu : s->gate_squared_relu)(wanted, y, n);
+                (gate ? v->gate_silu : v->gate_squared_relu)(got, y, n);
+                assert_true(k % 3 > 0 || isnan(got[k / 3]));
+                same("gate", v, n);
+            }
+            memcpy(wanted, x, sizeof x);
+            memcpy(got, x, sizeof x);
+            s->softmax(wanted, n);
+            v->softmax(got, n);
+            for (int64_t i = 0; i < n; i++) assert_true(k % 3 == 2 || isnan(got[i]));
+            same("softmax", v, n);
         }
     }
 }
@@ -306,6 +368,8 @@ int main(void)
         cmocka_unit_test(every_row_gives_the_bits_of_the_scalar_one),
         cmocka_unit_test(results_are_divided_as_by_a_division),
         cmocka_unit_test(rows_of_numbers_give_the_bits_of_the_scalar_one),
+        cmocka_unit_test(halves_that_are_not_finite_are_so_in_every_row),
+        cmocka_unit_test(what_is_not_finite_goes_through_gates_and_softmax),
         cmocka_unit_test(many_give_the_bits_of_each_alone),
         cmocka_unit_test(blocks_are_read_as_their_types_say),
         cmocka_unit_test(rows_of_q6_k_of_any_width_give_the_same_everywhere),

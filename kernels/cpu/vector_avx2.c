@@ -10,7 +10,9 @@
 /*
  * kernels/vector.h in registers of eight floats; eight of them are the 64 lanes of a sum. What is
  * left at an end is copied and filled up with zeros. Without the instructions for it, a float16 is
- * shifted into the place of a float and multiplied by 2^112, which is exact.
+ * shifted into the place of a float, its sign too, and multiplied by 2^112, which is exact; one
+ * that is not finite then still needs the exponent of such a float. Of two numbers of which one is
+ * a NaN, min and max give the second, so limits come first.
  */
 
 enum { LANES = 8, PARTS = 8, STEP = LANES * PARTS };
@@ -67,7 +69,7 @@ static inline __m256 exponential(__m256 x)
 {
     const __m256 magic = _mm256_set1_ps(12582912.0f);
     const __m256 least = _mm256_set1_ps(-87.3f), most = _mm256_set1_ps(88.3f);
-    const __m256 clipped = _mm256_min_ps(_mm256_max_ps(x, least), most);
+    const __m256 clipped = _mm256_min_ps(most, _mm256_max_ps(least, x));
     const __m256 t = _mm256_mul_ps(clipped, _mm256_set1_ps(1.44269504f));
     const __m256 n = _mm256_sub_ps(_mm256_add_ps(t, magic), magic);
     const __m256 high = _mm256_mul_ps(n, _mm256_set1_ps(0.693359375f));
@@ -174,7 +176,7 @@ static void gate_silu(float *gate, const float *up, int64_t n)
 static void gate_squared_relu(float *gate, const float *up, int64_t n)
 {
     for (int64_t i = 0; i < n; i += LANES) {
-        const __m256 g = _mm256_max_ps(eight(gate, i, n, 0), _mm256_setzero_ps());
+        const __m256 g = _mm256_max_ps(_mm256_setzero_ps(), eight(gate, i, n, 0));
         put_eight(gate, i, n, _mm256_mul_ps(_mm256_mul_ps(g, g), eight(up, i, n, 0)));
     }
 }
@@ -206,12 +208,15 @@ static void dots_f32(const void *rows, int64_t row_bytes, int64_t count, const f
 
 static inline __m256 eight_halves(const uint8_t *from)
 {
-    const __m256i bits = _mm256_cvtepu16_epi32(
+    const __m256i bits = _mm256_cvtepi16_epi32(
         _mm_loadu_si128((const __m128i *)(const void *)from));
-    const __m256i sign = _mm256_slli_epi32(_mm256_and_si256(bits, _mm256_set1_epi32(0x8000)), 16);
-    const __m256i rest = _mm256_slli_epi32(_mm256_and_si256(bits, _mm256_set1_epi32(0x7fff)), 13);
-    const __m256 size = _mm256_mul_ps(_mm256_castsi256_ps(rest), _mm256_set1_ps(0x1p112f));
-    return _mm256_or_ps(size, _mm256_castsi256_ps(sign));
+    const __m256i moved = _mm256_and_si256(_mm256_slli_epi32(bits, 13),
+                                           _mm256_set1_epi32((int)0x8fffffff));
+    const __m256i rest = _mm256_and_si256(moved, _mm256_set1_epi32(0x0fffffff));
+    const __m256i no_number = _mm256_and_si256(
+        _mm256_cmpgt_epi32(rest, _mm256_set1_epi32(0x0f7fffff)), _mm256_set1_epi32(0x7f800000));
+    const __m256 value = _mm256_mul_ps(_mm256_castsi256_ps(moved), _mm256_set1_ps(0x1p112f));
+    return _mm256_or_ps(value, _mm256_castsi256_ps(no_number));
 }
 
 static inline struct sums add_halves(struct sums s, const uint8_t *row, const float *x)

@@ -13,7 +13,8 @@
 /*
  * kernels/vector.h in registers of sixteen floats; four of them are the 64 lanes of a sum. What is
  * left at an end is loaded under a mask, as zeros. Rows of float16 are prefetched, since the head
- * of a model comes from memory, in pages that the hardware does not look beyond.
+ * of a model comes from memory, in pages that the hardware does not look beyond. Of two numbers of
+ * which one is a NaN, min and max give the second, so limits come first.
  */
 
 enum { LANES = 16, PARTS = 4, STEP = LANES * PARTS, TOGETHER = 4 };
@@ -77,7 +78,7 @@ static inline __m512 exponential(__m512 x)
 {
     const __m512 magic = _mm512_set1_ps(12582912.0f);
     const __m512 least = _mm512_set1_ps(-87.3f), most = _mm512_set1_ps(88.3f);
-    const __m512 clipped = _mm512_min_ps(_mm512_max_ps(x, least), most);
+    const __m512 clipped = _mm512_min_ps(most, _mm512_max_ps(least, x));
     const __m512 t = _mm512_mul_ps(clipped, _mm512_set1_ps(1.44269504f));
     const __m512 n = _mm512_sub_ps(_mm512_add_ps(t, magic), magic);
     const __m512 high = _mm512_mul_ps(n, _mm512_set1_ps(0.693359375f));
@@ -175,7 +176,7 @@ static void gate_squared_relu(float *gate, const float *up, int64_t n)
 {
     for (int64_t i = 0; i < n; i += LANES) {
         const __mmask16 mask = below(i, n);
-        const __m512 g = _mm512_max_ps(_mm512_maskz_loadu_ps(mask, gate + i), _mm512_setzero_ps());
+        const __m512 g = _mm512_max_ps(_mm512_setzero_ps(), _mm512_maskz_loadu_ps(mask, gate + i));
         _mm512_mask_storeu_ps(
             gate + i, mask,
             _mm512_mul_ps(_mm512_mul_ps(g, g), _mm512_maskz_loadu_ps(mask, up + i)));

@@ -24,6 +24,7 @@ static float total(float sums[LANES])
 
 static float exponential(float x)
 {
+    if (isnan(x)) return x;
     const float clipped = x < -87.3f ? -87.3f : x > 88.3f ? 88.3f : x;
     const float n = (clipped * 1.44269504f + 12582912.0f) - 12582912.0f;
     const float r = (clipped - n * 0.693359375f) - n * -2.12194440e-4f;
@@ -68,7 +69,7 @@ static void gate_silu(float *gate, const float *up, int64_t n)
 static void gate_squared_relu(float *gate, const float *up, int64_t n)
 {
     for (int64_t i = 0; i < n; i++) {
-        const float positive = gate[i] > 0 ? gate[i] : 0;
+        const float positive = gate[i] < 0 ? 0 : gate[i];
         gate[i] = positive * positive * up[i];
     }
 }
