@@ -23,6 +23,21 @@ static inline float tg_lanes_bits(uint32_t bits)
     return value;
 }
 
+/* The bits without the sign: a NaN is above infinity, and that above all other numbers. */
+static inline uint32_t tg_lanes_magnitude(float value)
+{
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits & 0x7fffffff;
+}
+
+/* What a token of this largest magnitude is quantised by; NaN where that is not finite. */
+static inline float tg_lanes_scale(uint32_t magnitude)
+{
+    const double most = (double)tg_lanes_bits(magnitude);
+    return magnitude >= 0x7f800000 ? NAN : (float)(127.0 / (most > 1e-5 ? most : 1e-5));
+}
+
 static inline uint16_t tg_lanes_u16(const uint8_t *bytes)
 {
     return (uint16_t)(bytes[0] | bytes[1] << 8);

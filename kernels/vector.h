@@ -36,7 +36,8 @@ struct tg_vector {
 
     /*
      * Per-token int8: out = rint(x * a) with a = 127 / max(max |x|, 1e-5), which is returned; ties
-     * to even. Source: BitNet b1.58, Ma et al. 2024, arXiv:2402.17764, section 2.
+     * to even. Of an x with a NaN or an infinity a is NaN and out is zeros, so that what is
+     * computed of it is NaN. Source: BitNet b1.58, Ma et al. 2024, arXiv:2402.17764, section 2.
      */
     float (*quantise)(const float *x, int64_t n, int8_t *out);
 

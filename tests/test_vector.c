@@ -81,6 +81,26 @@ static void every_row_gives_the_bits_of_the_scalar_one(void **state)
     }
 }
 
+static void a_token_that_is_not_finite_has_no_scale(void **state)
+{
+    (void)state;
+    static const float none[] = {NAN, -NAN, INFINITY, -INFINITY};
+    for (size_t row = 0; row < tg_vector_count(); row++) {
+        const struct tg_vector *v = tg_vector_at(row);
+        if (!v->here()) continue;
+        for (size_t k = 0; k < 12 * (sizeof lengths / sizeof *lengths); k++) {
+            const int64_t n = lengths[k / 12], at[] = {0, n / 2, n - 1};
+            int8_t q[MOST], zeros[MOST] = {0};
+            fill(k + 1);
+            x[at[k % 3]] = none[k / 3 % 4];
+            memset(q, 1, sizeof q);
+            if (!isnan(v->quantise(x, n, q)) || memcmp(q, zeros, (size_t)n) != 0)
+                fail_msg("%s quantises %lld numbers, of which number %lld is %g", v->isa,
+                         (long long)n, (long long)at[k % 3], (double)none[k / 3 % 4]);
+        }
+    }
+}
+
 /* Divisors at random and at the ends of what a float is; sums up to where floats end being whole.
  */
 static void results_are_divided_as_by_a_division(void **state)
@@ -366,6 +386,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_row_gives_the_bits_of_the_scalar_one),
+        cmocka_unit_test(a_token_that_is_not_finite_has_no_scale),
         cmocka_unit_test(results_are_divided_as_by_a_division),
         cmocka_unit_test(rows_of_numbers_give_the_bits_of_the_scalar_one),
         cmocka_unit_test(halves_that_are_not_finite_are_so_in_every_row),

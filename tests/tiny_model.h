@@ -27,17 +27,17 @@ static inline int tiny_make(void **state)
     return rc;
 }
 
-/* A number of the last norm of such a file becomes none, and so each logit. */
-static inline int tiny_spoil(const char *path)
+/* Number 5 of a norm of such a file becomes none, and so each logit. */
+static inline int tiny_spoil(const char *path, const char *norm)
 {
     const float none = NAN;
     struct tg_gguf *gguf;
-    struct tg_network network;
     struct tg_error err;
-    if (tg_gguf_open(path, &gguf, &err) < 0 || tg_network_read(gguf, &network, &err) < 0) return -1;
-    const long at = (long)(network.output_norm->data - gguf->bytes);
-    tg_network_release(&network);
+    if (tg_gguf_open(path, &gguf, &err) < 0) return -1;
+    const struct tg_gguf_tensor *tensor = tg_gguf_tensor(gguf, norm);
+    const long at = tensor ? (long)(tensor->data - gguf->bytes) + 5 * (long)sizeof none : -1;
     tg_gguf_close(gguf);
+    if (at < 0) return -1;
     FILE *file = fopen(path, "r+b");
     if (!file || fseek(file, at, SEEK_SET) < 0) return -1;
     const size_t written = fwrite(&none, sizeof none, 1, file);

@@ -89,11 +89,6 @@ static inline __m256 exponential(__m256 x)
     return _mm256_mul_ps(p, _mm256_castsi256_ps(power));
 }
 
-static inline __m256 magnitude(__m256 x)
-{
-    return _mm256_and_ps(x, _mm256_castsi256_ps(_mm256_set1_epi32(0x7fffffff)));
-}
-
 /* Eight numbers from i on, with `filler` where there are none. */
 static inline __m256 eight(const float *x, int64_t i, int64_t n, float filler)
 {
@@ -132,13 +127,28 @@ static void norm(const float *x, const float *weight, float epsilon, int64_t n, 
                   _mm256_mul_ps(_mm256_mul_ps(eight(x, i, n, 0), factor), eight(weight, i, n, 0)));
 }
 
+/* Compared by their bits without the sign, among which a NaN is the largest. */
+static uint32_t largest_magnitude(const float *x, int64_t n)
+{
+    const __m256i size = _mm256_set1_epi32(0x7fffffff);
+    __m256i largest = _mm256_setzero_si256();
+    uint32_t each[LANES], most = 0;
+    for (int64_t i = 0; i < n; i += LANES) {
+        const __m256i bits = _mm256_castps_si256(eight(x, i, n, 0));
+        largest = _mm256_max_epi32(largest, _mm256_and_si256(bits, size));
+    }
+    _mm256_storeu_si256((__m256i *)(void *)each, largest);
+    for (int k = 0; k < LANES; k++) most = each[k] > most ? each[k] : most;
+    return most;
+}
+
 static float quantise(const float *x, int64_t n, int8_t *out)
 {
-    __m256 largest = _mm256_setzero_ps();
-    for (int64_t i = 0; i < n; i += LANES)
-        largest = _mm256_max_ps(largest, magnitude(eight(x, i, n, 0)));
-    const double most = (double)largest_of(largest);
-    const float scale = (float)(127.0 / (most > 1e-5 ? most : 1e-5));
+    const float scale = tg_lanes_scale(largest_magnitude(x, n));
+    if (isnan(scale)) {
+        memset(out, 0, (size_t)n);
+        return scale;
+    }
     for (int64_t i = 0; i < n; i += LANES) {
         const __m256i q = _mm256_cvtps_epi32(
             _mm256_mul_ps(eight(x, i, n, 0), _mm256_set1_ps(scale)));

@@ -12,9 +12,9 @@
 
 /*
  * kernels/vector.h in registers of sixteen floats; four of them are the 64 lanes of a sum. What is
- * left at an end is loaded under a mask, as zeros. Rows of float16 are prefetched, since the head
- * of a model comes from memory, in pages that the hardware does not look beyond. Of two numbers of
- * which one is a NaN, min and max give the second, so limits come first.
+ * left at an end is loaded under a mask, as zeros. Rows of float16 are prefetched: the head comes
+ * from memory, in pages that the hardware does not look beyond. Limits come first in min and max,
+ * which give the second number where one is a NaN.
  */
 
 enum { LANES = 16, PARTS = 4, STEP = LANES * PARTS, TOGETHER = 4 };
@@ -110,13 +110,14 @@ static void norm(const float *x, const float *weight, float epsilon, int64_t n, 
     }
 }
 
+/* Magnitudes are compared as integers; a NaN times anything ends as the lowest byte of -2^31. */
 static float quantise(const float *x, int64_t n, int8_t *out)
 {
-    __m512 largest = _mm512_setzero_ps();
+    __m512i most = _mm512_setzero_si512();
     for (int64_t i = 0; i < n; i += LANES)
-        largest = _mm512_max_ps(largest, _mm512_abs_ps(_mm512_maskz_loadu_ps(below(i, n), x + i)));
-    const double most = (double)_mm512_reduce_max_ps(largest);
-    const float scale = (float)(127.0 / (most > 1e-5 ? most : 1e-5));
+        most = _mm512_max_epi32(
+            most, _mm512_castps_si512(_mm512_abs_ps(_mm512_maskz_loadu_ps(below(i, n), x + i))));
+    const float scale = tg_lanes_scale((uint32_t)_mm512_reduce_max_epi32(most));
     for (int64_t i = 0; i < n; i += LANES) {
         const __mmask16 mask = below(i, n);
         const __m512 scaled = _mm512_mul_ps(_mm512_maskz_loadu_ps(mask, x + i),

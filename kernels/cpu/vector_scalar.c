@@ -49,10 +49,11 @@ static void norm(const float *x, const float *weight, float epsilon, int64_t n, 
 
 static float quantise(const float *x, int64_t n, int8_t *out)
 {
-    float most = 0;
-    for (int64_t i = 0; i < n; i++) most = fabsf(x[i]) > most ? fabsf(x[i]) : most;
-    const float scale = (float)(127.0 / (most > 1e-5 ? (double)most : 1e-5));
-    for (int64_t i = 0; i < n; i++) out[i] = (int8_t)rintf(x[i] * scale);
+    uint32_t most = 0;
+    for (int64_t i = 0; i < n; i++)
+        most = tg_lanes_magnitude(x[i]) > most ? tg_lanes_magnitude(x[i]) : most;
+    const float scale = tg_lanes_scale(most);
+    for (int64_t i = 0; i < n; i++) out[i] = isnan(scale) ? 0 : (int8_t)rintf(x[i] * scale);
     return scale;
 }
 
