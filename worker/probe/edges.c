@@ -63,6 +63,10 @@ static const struct shape shapes[] = {
     {35, 1, 33, 16, 35},
     {2, 7, 128, 0, 2},
     {7, 77, 2, 0, 7},
+    {9, 2, 141, 0, 9},
+    /* of TL1 and TL2: published shapes, whose tiles are larger than those of any other */
+    {1536, 1536, 2, 37, 150},
+    {1024, 4096, 9, 240, 272},
     /* of a device: rows for all its multiprocessors, in all widths that a row may have */
     {1000, 4096, 1, 1, 999},
     {8000, 2304, 1, 0, 8000},
@@ -77,7 +81,7 @@ static const struct shape shapes[] = {
     {70, 33024, 1, 0, 70},
 };
 
-enum { SHAPES = sizeof shapes / sizeof *shapes, LARGE = 11 };
+enum { SHAPES = sizeof shapes / sizeof *shapes, LARGE = 11, PUBLISHED = 2 };
 
 struct edge {
     struct tg_problem problem;
@@ -229,10 +233,14 @@ static bool compare(const struct tg_kernel *kernel, const struct tg_op *op, stru
     return false;
 }
 
-/* Whether a kernel is run on the last shapes, too, with random values. */
-static bool is_for_large(const struct tg_kernel *kernel)
+/* Of how many kinds of values a kernel has edges of this shape; the last ones are random. */
+static int kinds_of(const struct tg_kernel *kernel, const struct tg_op *op, int shape)
 {
-    return strcmp(kernel->device, "cpu") != 0 && strcmp(kernel->op, "product") == 0;
+    if (shape >= SHAPES - LARGE)
+        return strcmp(kernel->device, "cpu") != 0 && strcmp(kernel->op, "product") == 0;
+    if (shape >= SHAPES - LARGE - PUBLISHED)
+        return strcmp(kernel->format, "tl1") == 0 || strcmp(kernel->format, "tl2") == 0;
+    return op->activations->is_float ? VALUES : INTEGER_VALUES;
 }
 
 int tg_edges_check(const struct tg_kernel *kernel, char *reason, size_t size)
@@ -243,11 +251,8 @@ int tg_edges_check(const struct tg_kernel *kernel, char *reason, size_t size)
         snprintf(reason, size, "no operation '%s' in this program", kernel->op);
         return -1;
     }
-    const int end = is_for_large(kernel) ? SHAPES : SHAPES - LARGE;
-    for (int s = 0; s < end; s++) {
-        const int kinds = s >= SHAPES - LARGE         ? 1
-                          : op->activations->is_float ? VALUES
-                                                      : INTEGER_VALUES;
+    for (int s = 0; s < SHAPES; s++) {
+        const int kinds = kinds_of(kernel, op, s);
         for (int values = RANDOM; values < kinds; values++, done++) {
             struct edge e = {0};
             char why[128] = "out of memory";
