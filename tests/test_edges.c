@@ -163,6 +163,7 @@ static void each_planted_error_is_found(void **state)
         {"stub_layout", "row 0 of column 0 differs (5x192, batch 2, rows 0 to 5, random)"},
         {"stub_batch", "row 0 of column 128 differs (9x256, batch 141, rows 0 to 9, random)"},
         {"stub_tiles", "row 37 of column 0 differs (1536x1536, batch 2, rows 37 to 150, random)"},
+        {"stub_range", "row 5 of column 0 differs (16x640, batch 1, rows 5 to 11, random)"},
         {"stub_away", "row 0 of column 0 differs (5x3, batch 2, rows 0 to 5, halves)"},
     };
 

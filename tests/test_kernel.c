@@ -62,10 +62,10 @@ static void kernels_are_found_by_their_names_only(void **state)
 static void stubs_are_all_there_or_none_is(void **state)
 {
     static const char *const stubs[] = {
-        "stub_twice",  "stub_wrong", "stub_crash",   "stub_hang",   "stub_eats",
-        "stub_tires",  "stub_stays", "stub_recalls", "stub_lanes",  "stub_overflow",
-        "stub_column", "stub_rows",  "stub_tail",    "stub_layout", "stub_away",
-        "stub_falls",  "stub_reads", "stub_crowd",   "stub_batch",  "stub_tiles"};
+        "stub_twice", "stub_wrong",   "stub_crash", "stub_hang",     "stub_eats",   "stub_tires",
+        "stub_stays", "stub_recalls", "stub_lanes", "stub_overflow", "stub_column", "stub_rows",
+        "stub_tail",  "stub_layout",  "stub_away",  "stub_falls",    "stub_reads",  "stub_crowd",
+        "stub_batch", "stub_tiles",   "stub_range"};
 
     (void)state;
     for (size_t i = 0; i < sizeof stubs / sizeof *stubs; i++) {

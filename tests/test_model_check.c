@@ -78,11 +78,11 @@ static void what_lies_on_a_device_is_checked_there(void **state)
     unsetenv("TRITGATE_FAKE_GPU");
 }
 
-/* Planted errors of a product kernel that the builds with stubs have; one is in batches only. */
+/* Those of a product kernel that builds with stubs have: in batches only, or ranges, too. */
 static void planted_errors_are_found(void **state)
 {
     (void)state;
-    static const char *const planted[] = {"stub_wrong", "stub_lanes", "stub_crowd"};
+    static const char *const planted[] = {"stub_wrong", "stub_lanes", "stub_crowd", "stub_range"};
     int found = 0;
     for (size_t i = 0; i < sizeof planted / sizeof *planted; i++) {
         const struct tg_kernel *kernel = tg_kernel_find(planted[i]);
@@ -90,7 +90,7 @@ static void planted_errors_are_found(void **state)
         struct tg_error err;
         struct tg_model_check check = {.blocks = 4, .seed = 3, .batches = {8}};
         if (!kernel || !kernel->run || !kernel->here()) continue;
-        open_with(&s, planted[i], 1);
+        open_with(&s, planted[i], 2);
         if (tg_model_check_products(&s, &check, &err) < 0) fail_msg("%s", err.text);
         if (!strstr(check.reason, planted[i])) fail_msg("%s passes", planted[i]);
         tg_session_close(&s);

@@ -73,16 +73,21 @@ static struct tg_problem problem_of(const struct tg_matrix *m, const int8_t *act
                                .row_end = m->rows};
 }
 
-/* A kernel's products, or the device's, of so many tokens with one matrix. */
+/*
+ * A kernel's products, or the device's, of so many tokens with one matrix: a kernel's in the ranges
+ * of rows that the model gives its threads.
+ */
 static void multiply(struct work *w, int64_t matrix, const struct tg_kernel *kernel,
                      const struct tg_problem *p)
 {
     const struct tg_session *s = w->session;
     memset(p->results, POISON, (size_t)(p->batch * p->rows) * sizeof(int32_t));
-    if (!s->device) {
-        kernel->run(p);
-        return;
+    for (int part = 0; !s->device && part < tg_pool_count(s->pool); part++) {
+        struct tg_problem some = *p;
+        tg_pool_rows(p->rows, tg_pool_count(s->pool), part, &some.row_begin, &some.row_end);
+        if (some.row_begin < some.row_end) kernel->run(&some);
     }
+    if (!s->device) return;
     pthread_mutex_lock(&w->device);
     s->device->multiply(s->on_device, matrix, p->activations, p->batch, p->results);
     pthread_mutex_unlock(&w->device);
