@@ -97,6 +97,11 @@ while read -r option; do
     check "a command has the option $option" test "$found"
 done < <(grep -oE -- '^--[a-z][a-z-]*' pieces | sort -u)
 
+while read -r row; do
+    check "a table has the row that ADDING.md shows: $row" \
+        grep -rqxF --include='*.def' -- "$row" "$TG_SOURCE"/{matrix,kernels,results,worker,coordinator}
+done < <(code "$TG_SOURCE/docs/ADDING.md" | grep -E '^[A-Z_]+\([a-zA-Z].*\)$')
+
 for document in "${documents[@]}"; do
     while read -r link; do
         if [[ $link =~ ^[a-z]+: ]]; then continue; fi
