@@ -42,10 +42,11 @@ static __device__ inline float4 tg_times(float4 a, float4 b)
                        __fmul_rn(a.w, b.w));
 }
 
-/* Bits of magnitudes are ordered as these are. */
+/* Bits of magnitudes are ordered as these are, and those of a NaN are above all. */
 static __device__ inline uint32_t tg_most(float4 a)
 {
-    return __float_as_uint(fmaxf(fmaxf(fabsf(a.x), fabsf(a.y)), fmaxf(fabsf(a.z), fabsf(a.w))));
+    return max(max(__float_as_uint(fabsf(a.x)), __float_as_uint(fabsf(a.y))),
+               max(__float_as_uint(fabsf(a.z)), __float_as_uint(fabsf(a.w))));
 }
 
 static __device__ inline float tg_squares(float4 a, float sum)
@@ -95,7 +96,10 @@ static __device__ inline float tg_token_inverse(float squares, int cols, float e
     return rsqrtf(__fadd_rn(__fmul_rn(squares, 1.0f / (float)cols), epsilon));
 }
 
-/* What a token is multiplied by before it is rounded: by both, one after the other. */
+/*
+ * What a token is multiplied by before it is rounded: by both, one after the other. Of one that is
+ * not finite the scale is NaN, and so is what is computed of it; q is then of no meaning.
+ */
 struct tg_token_factors {
     float inverse, scale;
 };
@@ -117,6 +121,7 @@ tg_token_factors_of(float4 *x, const float4 *weights, bool has_weight, int cols,
     tg_token_reduce<THREADS>(&squares, &most, s);
     const float inverse = has_weight ? tg_token_inverse(squares, cols, epsilon) : 1.0f;
     const float largest = __fmul_rn(__uint_as_float(most), inverse);
+    if (__float_as_uint(largest) >= 0x7f800000) return {inverse, __uint_as_float(0x7fc00000)};
     return {inverse, largest > 1e-5f ? __fdiv_rn(127.0f, largest) : TG_TOKENS_LARGEST_SCALE};
 }
 
@@ -173,7 +178,7 @@ static __device__ inline float tg_token_real(int32_t product, float token_scale,
 /* The gate of a feed-forward layer: 0 SiLU, 1 squared ReLU. */
 static __device__ inline float tg_token_gate(int is_squared_relu, float gate, float up)
 {
-    const float positive = fmaxf(gate, 0.0f);
+    const float positive = gate < 0.0f ? 0.0f : gate; /* a NaN stays one */
     const float g = is_squared_relu ? positive * positive : gate / (1.0f + expf(-gate));
     return g * up;
 }

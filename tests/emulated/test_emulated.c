@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <math.h>
 
 #include "kernels/fill.h"
 #include "kernels/kernel.h"
@@ -25,6 +26,8 @@ TG_EMULATED
 void tg_emulated_75_i2s_cuda(const struct tg_problem *p);
 int32_t tg_emulated_decode_head(const uint16_t *weights, const float *x, int rows, int cols,
                                 float *logits);
+float tg_emulated_token_round(const float *x, const float *norm, int8_t *q);
+float tg_emulated_token_gate(int is_squared_relu, float gate, float up);
 
 static const struct emulated {
     const char *name;
@@ -135,12 +138,36 @@ static void a_device_chooses_as_the_host_does(void **state)
     }
 }
 
+static void a_token_that_is_not_finite_has_no_scale(void **state)
+{
+    enum { COLS = 512 };
+    static const float none[] = {NAN, INFINITY, -INFINITY};
+    static const int places[] = {0, 5, 257, COLS - 1};
+    static _Alignas(16) float numbers[2][COLS];
+    static _Alignas(16) int8_t q[COLS];
+    (void)state;
+    for (int i = 0; i < 2 * COLS; i++) numbers[i / COLS][i % COLS] = (float)(i % 7 - 3) / 2;
+    assert_true(isfinite(tg_emulated_token_round(numbers[0], numbers[1], q)));
+    for (int k = 0; k < 2 * 3 * 4; k++) {
+        float *at = &numbers[k % 2][places[k / 6]], kept = *at;
+        *at = none[k / 2 % 3];
+        if (!isnan(tg_emulated_token_round(numbers[0], numbers[1], q)))
+            fail_msg("number %d of the %s is %g", places[k / 6], k % 2 ? "norm" : "token",
+                     (double)*at);
+        *at = kept;
+    }
+    assert_true(isnan(tg_emulated_token_gate(0, NAN, 1)));
+    assert_true(isnan(tg_emulated_token_gate(1, NAN, 1)));
+    assert_true(tg_emulated_token_gate(1, -2, 1) == 0 && tg_emulated_token_gate(1, 2, 1) == 4);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(kernels_of_a_device_are_right_at_every_edge),
         cmocka_unit_test(a_token_is_right_in_every_form),
         cmocka_unit_test(a_device_chooses_as_the_host_does),
+        cmocka_unit_test(a_token_that_is_not_finite_has_no_scale),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
