@@ -405,16 +405,26 @@ static int read_conclusions(struct reader *r, const struct tg_json *root)
     return 0;
 }
 
-/* A rule that is called as something else that a hole may name could not be written. */
+/* Whether a hole that names this would mean a word, or one of the first fallbacks. */
+static bool is_taken(const struct tg_flow *flow, size_t chain_count, const char *name)
+{
+    while (chain_count > 0)
+        if (strcmp(flow->chains[--chain_count].name, name) == 0) return true;
+    return is_among(name, plain) || is_among(name, conditions) || strcmp(name, "skip") == 0;
+}
+
+/* What is called as something else that a hole may name could not be written. */
 static int check_names(struct reader *r, const struct tg_json *root)
 {
+    for (size_t i = 0; i < r->flow->chain_count; i++) {
+        const char *name = r->flow->chains[i].name;
+        if (is_taken(r->flow, i, name))
+            return tg_json_fail(r->file, tg_json_at(tg_json_get(root, "fallbacks"), i), r->err,
+                                "'%s' is a word or another fallback, no name for one", name);
+    }
     for (size_t i = 0; i < r->rule_count; i++) {
         const char *name = tg_policy_rule_name(&r->rules[i]);
-        bool is_taken = is_among(name, plain) || is_among(name, conditions) ||
-                        strcmp(name, "skip") == 0;
-        for (size_t k = 0; k < r->flow->chain_count; k++)
-            is_taken = is_taken || strcmp(r->flow->chains[k].name, name) == 0;
-        if (is_taken)
+        if (is_taken(r->flow, r->flow->chain_count, name))
             return tg_json_fail(r->file, tg_json_at(tg_json_get(root, "rules"), i), r->err,
                                 "'%s' is a word or a fallback, no name for a rule", name);
     }

@@ -140,6 +140,12 @@ static void a_policy_without_a_flow_has_no_steps(void **state)
 
 #define ONE "\"name\": \"one\""
 static const char *const refused[][2] = {
+    {"\"fallbacks\": [{\"name\": \"answer\", \"levels\": []}]}",
+     "line 2: fallbacks[0]: 'answer' is a word or another fallback, no name for one"},
+    {"\"fallbacks\": [{\"name\": \"pass\", \"levels\": []}]}",
+     "line 2: fallbacks[0]: 'pass' is a word or another fallback, no name for one"},
+    {"\"fallbacks\": [{\"name\": \"gpu\", \"levels\": []}, {\"name\": \"gpu\", \"levels\": []}]}",
+     "line 2: fallbacks[1]: 'gpu' is a word or another fallback, no name for one"},
     {"\"agents\": 1}", "line 2: agents: unknown key 'agents'"},
     {"\"agent\": 1}", "line 2: agent: a text is expected"},
     {"\"mode\": \"slow\"}", "line 2: mode: a mode is record, compare or slo"},
