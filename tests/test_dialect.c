@@ -26,10 +26,13 @@ struct golden {
 };
 
 static const struct golden goldens[] = {
-    {"integrative", "validate", "evidence", 0, "decode=45.2; quantise=1.2e6; slo.result=pass",
+    {"integrative", "validate", "evidence", 0,
+     "?pass; decode=45.2; quantise=1.2e6; slo.result=pass",
      "benchmarks: inference:45.2 tokens/sec, quantization:1.2M ops/sec; SLO: pass"},
-    {"integrative", "validate", "evidence", 0, "?slo; slo.result=pass; answer=fail",
+    {"integrative", "validate", "evidence", 0, "slo.result=pass; answer=fail",
      "benchmarks: fail; SLO: pass"},
+    {"integrative", "validate", "evidence", 0, "?slo.fail; slo.result=fail; answer=fail",
+     "benchmarks: SLO: fail"},
     {"integrative", "validate", "evidence", 1, "?inherited; slo.result=pass|fail",
      "benchmarks: inherit from Review; validate SLO: pass|fail"},
     {"integrative", "validate", "evidence", 2, "decode=N; quantise=; decode.delta=+X",
