@@ -79,7 +79,13 @@ check 'a file that is no model' refuses "junk.gguf': is not a GGUF file" "$TRITG
 check 'one that was cut' refuses "cut.gguf'" "$TRITGATE" run real.json --model cut.gguf --out junk
 check 'one of an unknown architecture' refuses "new.gguf': architecture 'bitnet-b1.59'" "$TRITGATE" run real.json --model new.gguf --out junk
 check 'one whose weights are none' refuses "odd.gguf': tensor 'blk.0.attn_k.weight' has the scale 0" "$TRITGATE" run real.json --model odd.gguf --out junk
+"$TRITGATE" model make tiny --ternary TL1 --out made.gguf
+sed 's/tritgate\.synthetic/tritgate.synthetix/' made.gguf >tiles.gguf
+tiles="tiles.gguf': how the matrices lie is not known: no file says the tiles of tl1"
+check 'one whose tiles are only guessed' refuses "$tiles" "$TRITGATE" run real.json --model tiles.gguf --out junk
 check 'nothing is made of these' test ! -e junk
+check 'nor is it a cell, where only a worker has it' refuses "$tiles" env BITNET_GGUF=tiles.gguf "$TRITGATE" cell 'probe=model kernel=i2s_scalar model=gguf profile=decode_32'
+check 'though it is run, as assumed' gives 0 "$TRITGATE" model run tiles.gguf --tokens 2
 check 'where none is asked for none is looked at' gives 0 "$TRITGATE" run real.json --model junk.gguf --filter model=tiny --out unasked
 check 'nor is it missed' gives 0 env BITNET_GGUF=junk.gguf "$TRITGATE" run "$data/quick.json" --out lent
 rm junk.gguf lent/digests.json

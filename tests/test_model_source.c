@@ -109,6 +109,16 @@ static void a_file_that_nobody_could_run_is_told(void **state)
         {{.ternary = "BF16"}, 0, 2, "\xc0\x7f", "'blk.0.attn_k.weight' has the scale nan"},
         {{.ternary = "TQ2_0", .layout = "tq2"}, 64, 2, "\0\x40", "blocks of different scales"},
         {{0}, 128 * 256 / 4, 4, "\0\0\0", "'blk.0.attn_k.weight' has the scale 0"},
+        {{.ternary = "TL1", .layout = "tl1"},
+         0,
+         0,
+         "",
+         "lie is not known: no file says the tiles of tl1"},
+        {{.ternary = "TL2", .layout = "tl2"},
+         0,
+         0,
+         "",
+         "lie is not known: no file says the tiles of tl2"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct made_gguf made = rows[i].made;

@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include "worker/model/model_cache.h"
-#include "worker/model/network.h"
 
 void tg_model_source_init(struct tg_model_source *source, const char *cache, const char *file)
 {
@@ -59,13 +58,21 @@ static int check_weights(const struct tg_network *n, struct tg_error *err)
     return rc;
 }
 
+int tg_model_source_check_layout(const struct tg_network_layout *layout, struct tg_error *err)
+{
+    if (!layout->is_assumed || layout->possible) return 0;
+    return tg_fail(err,
+                   "how the matrices lie is not known: no file says the tiles of %s, and these "
+                   "are of no published model",
+                   layout->format->name);
+}
+
 /* What a session does with it before it loads all weights, and one matrix of these. */
-static int check(const struct tg_gguf *gguf, struct tg_error *err)
+static int check(const struct tg_gguf *gguf, struct tg_network_layout *layout, struct tg_error *err)
 {
     struct tg_network network;
-    struct tg_network_layout layout;
     if (tg_network_read(gguf, &network, err) < 0) return -1;
-    int rc = tg_network_find_layout(&network, NULL, &layout, err);
+    int rc = tg_network_find_layout(&network, NULL, layout, err);
     if (rc == 0) rc = check_weights(&network, err);
     tg_network_release(&network);
     return rc;
@@ -74,12 +81,15 @@ static int check(const struct tg_gguf *gguf, struct tg_error *err)
 int tg_model_source_check(const char *path, struct tg_error *err)
 {
     struct tg_gguf *gguf;
+    struct tg_network_layout layout;
     if (tg_gguf_open(path, &gguf, err) < 0) return -1;
-    int rc = check(gguf, err);
+    int rc = check(gguf, &layout, err);
     if (rc < 0)
         tg_fail_in(err, "'%s'", path);
     else if (tg_gguf_find(gguf, "tritgate.synthetic"))
         rc = tg_fail(err, "'%s' is a synthetic model, and no real one", path);
+    else if ((rc = tg_model_source_check_layout(&layout, err)) < 0)
+        tg_fail_in(err, "'%s'", path);
     tg_gguf_close(gguf);
     return rc;
 }

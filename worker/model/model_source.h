@@ -6,6 +6,7 @@
 #include <stddef.h>
 
 #include "base/error.h"
+#include "worker/model/network.h"
 
 /*
  * Where the files of whole models come from. A row of models.def is a synthetic model, which each
@@ -36,5 +37,12 @@ int tg_model_source_find(const struct tg_model_source *source, const char *model
 
 /* Whether a file can be that of a run: one that is run here, and was not made here. */
 int tg_model_source_check(const char *path, struct tg_error *err);
+
+/*
+ * Whether the layout of a real model is known well enough for its answers to mean anything. Tiles
+ * of TL1 or TL2 that are only assumed are not: decoded weights are all that a check has, and so it
+ * would pass whatever they are. That of type 36 is, since all published files have it.
+ */
+int tg_model_source_check_layout(const struct tg_network_layout *layout, struct tg_error *err);
 
 #endif

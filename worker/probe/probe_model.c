@@ -97,6 +97,8 @@ static int tell_source(struct state *s, struct tg_facts *facts, struct tg_error 
     snprintf(facts->model_source, sizeof facts->model_source, "%s",
              is_synthetic ? "synthetic" : "file");
     if (is_synthetic) return 0;
+    if (tg_model_source_check_layout(&s->session.layout, err) < 0)
+        return tg_fail_in(err, "'%s'", s->setup.model_path);
     return tg_digest_file(s->setup.model_path, facts->model_digest, err);
 }
 
