@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/made_gguf.h"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* What a test gives to the reader; its own copy, so that reading past the end is seen. */
@@ -304,6 +305,24 @@ static void what_is_no_file_is_refused(void **state)
     assert_string_equal(err.text, "'/tmp' is no file");
 }
 
+static void a_pipe_that_nobody_writes_is_not_waited_for(void **state)
+{
+    (void)state;
+    char folder[] = "/tmp/tg_gguf_XXXXXX", path[64];
+    struct tg_gguf *g;
+    struct tg_error err;
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof path, "%s/pipe", folder);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    alarm(20); /* it would be for ever */
+    const int rc = tg_gguf_open(path, &g, &err);
+    alarm(0);
+    unlink(path);
+    rmdir(folder);
+    assert_int_equal(rc, -1);
+    assert_non_null(strstr(err.text, "/pipe' is no file"));
+}
+
 static void a_key_is_asked_for_by_kind_and_range(void **state)
 {
     (void)state;
@@ -342,6 +361,7 @@ int main(void)
         cmocka_unit_test(a_number_given_twice_is_told_by_its_bytes),
         cmocka_unit_test(spoiled_bytes_do_no_harm),
         cmocka_unit_test(what_is_no_file_is_refused),
+        cmocka_unit_test(a_pipe_that_nobody_writes_is_not_waited_for),
         cmocka_unit_test(a_key_is_asked_for_by_kind_and_range),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

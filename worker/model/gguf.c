@@ -328,7 +328,8 @@ int tg_gguf_open(const char *path, struct tg_gguf **gguf, struct tg_error *err)
 {
     struct stat status;
     void *mapping = MAP_FAILED;
-    int rc = -1, descriptor = open(path, O_RDONLY | O_CLOEXEC);
+    /* Pipes are not waited for: they are no files. */
+    int rc = -1, descriptor = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     if (descriptor < 0) return tg_fail(err, "cannot open '%s': %s", path, strerror(errno));
     if (fstat(descriptor, &status) < 0 || !S_ISREG(status.st_mode)) {
         tg_fail(err, "'%s' is no file", path);
