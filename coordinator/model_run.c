@@ -130,14 +130,14 @@ static double decoded_of(const struct tg_generation *g)
     return g->tokens.count > 0 ? (double)g->tokens.count - 1 : 0;
 }
 
-/* Bytes as a text of JSON: what is no UTF-8 becomes U+FFFD. */
-static void add_bytes(struct tg_json *object, const char *key, const char *bytes)
+/* Bytes as a text of JSON: what is no UTF-8, or 0, which would end it, becomes U+FFFD. */
+static void add_bytes(struct tg_json *object, const char *key, const char *bytes, size_t size)
 {
-    const size_t size = strlen(bytes);
     char *text = malloc(3 * size + 1);
     size_t out = 0;
     for (size_t at = 0; text && at < size;) {
-        const size_t own = tg_pretokenizer_character((struct tg_gguf_text){bytes + at, size - at});
+        const struct tg_gguf_text rest = {bytes + at, size - at};
+        const size_t own = bytes[at] ? tg_pretokenizer_character(rest) : 0;
         memcpy(text + out, own ? bytes + at : "\xef\xbf\xbd", own ? own : 3);
         out += own ? own : 3;
         at += own ? own : 1;
@@ -212,8 +212,8 @@ struct tg_json *tg_model_run_json(const struct tg_model_run_report *r)
     struct tg_json *root = tg_json_object(NULL, NULL);
     tg_json_add_text(root, "model_path", r->path);
     tg_json_add_number(root, "tokenizer_path", NAN); /* null */
-    add_bytes(root, "prompt", r->prompt);
-    add_bytes(root, "generated_text", r->text ? r->text : "");
+    add_bytes(root, "prompt", r->prompt, strlen(r->prompt));
+    add_bytes(root, "generated_text", r->text, r->text_size);
     tg_json_add_number(root, "tokens_generated", tokens);
     tg_json_add_number(root, "warmup_tokens", (double)r->warmup_tokens);
     tg_json_add_text(root, "device",
@@ -307,16 +307,16 @@ static int warm_up(const struct options *o, struct tg_session *s, const struct t
 }
 
 int tg_model_run_text(const struct tg_tokenizer *tokenizer, const struct tg_tokens *prompt,
-                      const struct tg_tokens *tokens, char **text, size_t *untold,
+                      const struct tg_tokens *tokens, char **text, size_t *size, size_t *untold,
                       struct tg_error *err)
 {
     const int32_t before = prompt->count > 0 ? prompt->ids[prompt->count - 1] : -1;
     int32_t *told = malloc((tokens->count + 1) * sizeof *told);
-    size_t count = 0, size;
+    size_t count = 0;
     if (!told) return tg_fail(err, "out of memory");
     for (size_t i = 0; i < tokens->count; i++)
         if (tokens->ids[i] < tg_tokenizer_count(tokenizer)) told[count++] = tokens->ids[i];
-    const int rc = tg_tokenizer_decode(tokenizer, before, told, count, false, text, &size, err);
+    const int rc = tg_tokenizer_decode(tokenizer, before, told, count, false, text, size, err);
     free(told);
     if (rc == 0) *untold = tokens->count - count;
     return rc;
@@ -334,7 +334,8 @@ static int generate(const struct options *o, struct tg_session *s, struct tg_gen
     if (warm_up(o, s, &choice, r, err) < 0 ||
         tg_session_generate(s, o->prompt, o->tokens, &choice, o->ignores_end, g, err) < 0)
         return tg_fail_in(err, "'%s'", o->file);
-    if (tg_model_run_text(s->tokenizer, &g->prompt, &g->tokens, &r->text, &untold, err) < 0)
+    if (tg_model_run_text(s->tokenizer, &g->prompt, &g->tokens, &r->text, &r->text_size, &untold,
+                          err) < 0)
         return -1;
     if (untold > 0)
         tg_log(TG_WARN,
@@ -345,7 +346,9 @@ static int generate(const struct options *o, struct tg_session *s, struct tg_gen
     r->generation = g;
     r->read_rate = s->device ? 0 : tg_session_read_rate(s);
     if (getrusage(RUSAGE_SELF, &usage) == 0) r->memory_bytes = usage.ru_maxrss * INT64_C(1024);
-    printf("%s%s\n\n", o->prompt, r->text);
+    fputs(o->prompt, stdout);
+    fwrite(r->text, 1, r->text_size, stdout);
+    fputs("\n\n", stdout);
     tg_model_run_print(r);
     return 0;
 }

@@ -16,7 +16,8 @@
 
 struct tg_model_run_report {
     const char *path, *prompt;
-    char *text; /* generated */
+    char *text; /* generated: any bytes, zero bytes too */
+    size_t text_size;
     const struct tg_session *session;
     const struct tg_generation *generation;
     double warmup_s;
@@ -31,7 +32,7 @@ struct tg_model_run_report {
  * its vocabulary has tokens: such tokens have no text, and *untold becomes how many there are.
  */
 int tg_model_run_text(const struct tg_tokenizer *tokenizer, const struct tg_tokens *prompt,
-                      const struct tg_tokens *tokens, char **text, size_t *untold,
+                      const struct tg_tokens *tokens, char **text, size_t *size, size_t *untold,
                       struct tg_error *err);
 
 /* To be freed by tg_json_free. */

@@ -60,12 +60,13 @@ static void the_json_has_the_fields_of_the_benchmark_report(void **state)
     struct tg_error err;
     open_tiny(&s);
     assert_int_equal(tg_session_generate(&s, "abc", 16, &best, true, &g, &err), 0);
-    char text[] = "x\xff\n\xc3\xa9";
-    const struct tg_model_run_report report = {path,   "abc", text, &s,   &g,
-                                               0.0125, 4,     2e9,  1000, NULL};
+    char text[] = "x\0\xff\n\xc3\xa9";
+    const struct tg_model_run_report report = {
+        path, "abc", text, sizeof text - 1, &s, &g, 0.0125, 4, 2e9, 1000, NULL};
     struct tg_json_file file = printed(&report);
     const struct tg_json *o = file.root, *own = tg_json_get(o, "tritgate");
-    assert_string_equal(tg_json_text(tg_json_get(o, "generated_text")), "x\xef\xbf\xbd\n\xc3\xa9");
+    assert_string_equal(tg_json_text(tg_json_get(o, "generated_text")),
+                        "x\xef\xbf\xbd\xef\xbf\xbd\n\xc3\xa9");
     assert_int_equal(tg_json_kind(tg_json_get(o, "tokenizer_path")), TG_JSON_NULL);
     assert_int_equal(tg_json_kind(tg_json_get(o, "error")), TG_JSON_NULL);
     assert_true(number(o, "tokens_generated") == 16 && number(o, "vocab") == 2048);
@@ -173,11 +174,12 @@ static void what_has_no_text_is_left_out_and_counted(void **state)
     struct tg_error err;
     struct tg_tokens prompt = {0}, tokens = {0};
     char *text;
-    size_t untold;
+    size_t size, untold;
     assert_int_equal(tg_gguf_open(path, &gguf, &err), 0);
     assert_int_equal(tg_tokenizer_open(gguf, &tokenizer, &err), 0);
     assert_int_equal(tg_tokenizer_encode(tokenizer, "abc xyz", 7, false, &tokens, &err), 0);
-    assert_int_equal(tg_model_run_text(tokenizer, &prompt, &tokens, &text, &untold, &err), 0);
+    assert_int_equal(tg_model_run_text(tokenizer, &prompt, &tokens, &text, &size, &untold, &err),
+                     0);
     assert_string_equal(text, "abc xyz");
     assert_int_equal(untold, 0);
     free(text);
@@ -187,9 +189,32 @@ static void what_has_no_text_is_left_out_and_counted(void **state)
     tokens.ids[0] = (int32_t)tg_tokenizer_count(tokenizer);
     tokens.ids[tokens.count + 1] = INT32_MAX;
     tokens.count += 2;
-    assert_int_equal(tg_model_run_text(tokenizer, &prompt, &tokens, &text, &untold, &err), 0);
+    assert_int_equal(tg_model_run_text(tokenizer, &prompt, &tokens, &text, &size, &untold, &err),
+                     0);
     assert_string_equal(text, "abc xyz");
     assert_int_equal(untold, 2);
+    free(text);
+    tg_tokens_release(&tokens);
+    tg_tokenizer_close(tokenizer);
+    tg_gguf_close(gguf);
+}
+
+static void a_zero_byte_ends_no_text(void **state)
+{
+    (void)state;
+    struct tg_gguf *gguf;
+    struct tg_tokenizer *tokenizer;
+    struct tg_error err;
+    struct tg_tokens prompt = {0}, tokens = {0};
+    char *text;
+    size_t size, untold;
+    assert_int_equal(tg_gguf_open(path, &gguf, &err), 0);
+    assert_int_equal(tg_tokenizer_open(gguf, &tokenizer, &err), 0);
+    assert_int_equal(tg_tokenizer_encode(tokenizer, "x\0y", 3, false, &tokens, &err), 0);
+    assert_int_equal(tg_model_run_text(tokenizer, &prompt, &tokens, &text, &size, &untold, &err),
+                     0);
+    assert_int_equal(size, 3);
+    assert_memory_equal(text, "x\0y", 3);
     free(text);
     tg_tokens_release(&tokens);
     tg_tokenizer_close(tokenizer);
@@ -203,6 +228,7 @@ int main(void)
         cmocka_unit_test(the_token_that_ends_a_text_has_its_time),
         cmocka_unit_test(a_model_whose_logits_are_no_numbers_is_refused),
         cmocka_unit_test(what_has_no_text_is_left_out_and_counted),
+        cmocka_unit_test(a_zero_byte_ends_no_text),
         cmocka_unit_test(a_failure_is_told_in_the_same_form),
     };
     close(mkstemp(path));

@@ -49,6 +49,8 @@ check 'whose default is 42' cmp drawn got
 check 'another seed' gives 0 env BITNET_SEED=7 "$TRITGATE" model run tiny.gguf --tokens 20 --temperature 1.5 --ignore-end
 text out >got
 check 'draws another text' bash -c '! cmp -s drawn got'
+check 'any bytes are drawn' gives 0 model run tiny.gguf --prompt a --tokens 450 --temperature 100 --top-k 0 --top-p 1 --ignore-end --seed 9
+check 'a zero byte, too' test "$(tr -d '\0' <out | wc -c)" -lt "$(wc -c <out)"
 check 'BITNET_DETERMINISTIC=1' gives 0 env BITNET_DETERMINISTIC=1 "$TRITGATE" model run tiny.gguf --tokens 20 --temperature 1.5 --ignore-end
 text out >got
 check 'takes the best' cmp wanted got
