@@ -21,6 +21,7 @@
 #include "results/digest.h"
 #include "worker/library.h"
 #include "worker/model/model_source.h"
+#include "worker/model/profile.h"
 
 #define PROGRAM "/proc/self/exe" /* as it was started, also where its file was replaced since */
 
@@ -237,12 +238,19 @@ static int check_model(const struct tg_work *w, struct tg_error *err)
 {
     struct tg_model_source source;
     char path[sizeof source.file];
-    bool is_there;
+    bool has_text = false, is_there;
+    for (size_t b = 0; b < w->plan.spec.block_count; b++)
+        for (size_t i = 0; i < w->plan.spec.blocks[b].cell_count; i++) {
+            const struct tg_cell *cell = &w->plan.spec.blocks[b].cells[i];
+            const struct tg_profile *profile = tg_profile_find(cell->profile);
+            has_text = has_text || (strcmp(cell->model, TG_MODEL_FILE) == 0 && profile &&
+                                    profile->call == TG_CALL_TEXT);
+        }
     tg_model_source_init(&source, w->model_cache, w->model);
     if (!tg_spec_has_model(&w->plan.spec, TG_MODEL_FILE) ||
         tg_model_source_find(&source, TG_MODEL_FILE, path, sizeof path, &is_there, NULL) < 0)
         return 0; /* its tests are skipped, with why */
-    return is_there ? tg_model_source_check(path, err) : 0;
+    return is_there ? tg_model_source_check(path, has_text, err) : 0;
 }
 
 int tg_begin(struct tg_work *w, struct tg_error *err)

@@ -10,7 +10,8 @@
 #include "results/digest.h"
 #include "worker/model/gguf.h"
 #include "worker/model/model.h"
-#include "worker/model/network.h"
+#include "worker/model/model_source.h"
+#include "worker/model/session.h"
 
 enum { TEXT_MOST = 60 };
 
@@ -151,7 +152,8 @@ static void add_layout(struct tg_json *object, const struct tg_network *n)
     struct tg_json *to = tg_json_object(object, "layout");
     struct tg_network_layout layout;
     struct tg_error err;
-    if (tg_network_find_layout(n, NULL, &layout, &err) < 0) {
+    if (tg_network_find_layout(n, NULL, &layout, &err) < 0 ||
+        tg_model_source_check_weights(n, &err) < 0) {
         tg_json_add_text(to, "not_run", err.text);
         return;
     }
@@ -160,6 +162,20 @@ static void add_layout(struct tg_json *object, const struct tg_network *n)
     struct tg_json *possible = tg_json_array(to, "possible");
     for (size_t i = 0; i < tg_format_count(); i++)
         if (layout.possible >> i & 1) tg_json_add_text(possible, NULL, tg_format_at(i)->name);
+}
+
+static void add_vocabulary(struct tg_json *object, const struct tg_gguf *g,
+                           const struct tg_network *n)
+{
+    struct tg_json *to = tg_json_object(object, "text");
+    struct tg_tokenizer *tokenizer;
+    struct tg_error err;
+    if (tg_session_open_tokenizer(g, n, &tokenizer, &err) < 0) {
+        tg_json_add_text(to, "not_run", err.text);
+        return;
+    }
+    tg_json_add_number(to, "tokens", (double)tg_tokenizer_count(tokenizer));
+    tg_tokenizer_close(tokenizer);
 }
 
 int tg_model_show_read(const char *path, struct tg_json_file *object, struct tg_error *err)
@@ -182,6 +198,7 @@ int tg_model_show_read(const char *path, struct tg_json_file *object, struct tg_
     if (tg_network_read(g, &n, &reason) == 0) {
         add_network(to, &n);
         add_layout(to, &n);
+        add_vocabulary(to, g, &n);
         tg_network_release(&n);
     } else {
         tg_json_add_text(tg_json_object(to, "network"), "not_run", reason.text);
@@ -207,23 +224,9 @@ static const char *text(const struct tg_json *object, const char *key)
     return tg_json_text(tg_json_get(object, key));
 }
 
-static void print_network(const struct tg_json *n, const struct tg_json *layout)
+static void print_layout(const struct tg_json *n, const struct tg_json *layout)
 {
     const struct tg_json *possible = tg_json_get(layout, "possible");
-    if (tg_json_get(n, "not_run")) {
-        printf("not run       %s\n", text(n, "not_run"));
-        return;
-    }
-    printf("architecture  %s: %s, RoPE turns %s, %s sub-norms\n", text(n, "architecture"),
-           text(n, "gate"), text(n, "pairing"), number(n, "has_sub_norms") != 0 ? "with" : "no");
-    printf("shape         hidden %.0f, ffn %.0f, layers %.0f, heads %.0f and %.0f of %.0f, "
-           "vocabulary %.0f, context %.0f\n",
-           number(n, "hidden"), number(n, "ffn"), number(n, "layers"), number(n, "heads"),
-           number(n, "key_value_heads"), number(n, "head_dimension"), number(n, "vocabulary"),
-           number(n, "context"));
-    printf("like          %s\n", *text(n, "like") ? text(n, "like") : "none of the table");
-    printf("head          %s, %s\n", text(n, "head"),
-           number(n, "is_tied") != 0 ? "tied to the embedding" : "its own");
     if (tg_json_get(layout, "not_run")) {
         printf("not run       %s\n", text(layout, "not_run"));
         return;
@@ -238,6 +241,27 @@ static void print_network(const struct tg_json *n, const struct tg_json *layout)
     printf("\n");
 }
 
+static void print_network(const struct tg_json *o)
+{
+    const struct tg_json *n = tg_json_get(o, "network"), *own = tg_json_get(o, "text");
+    if (tg_json_get(n, "not_run")) {
+        printf("not run       %s\n", text(n, "not_run"));
+        return;
+    }
+    printf("architecture  %s: %s, RoPE turns %s, %s sub-norms\n", text(n, "architecture"),
+           text(n, "gate"), text(n, "pairing"), number(n, "has_sub_norms") != 0 ? "with" : "no");
+    printf("shape         hidden %.0f, ffn %.0f, layers %.0f, heads %.0f and %.0f of %.0f, "
+           "vocabulary %.0f, context %.0f\n",
+           number(n, "hidden"), number(n, "ffn"), number(n, "layers"), number(n, "heads"),
+           number(n, "key_value_heads"), number(n, "head_dimension"), number(n, "vocabulary"),
+           number(n, "context"));
+    printf("like          %s\n", *text(n, "like") ? text(n, "like") : "none of the table");
+    printf("head          %s, %s\n", text(n, "head"),
+           number(n, "is_tied") != 0 ? "tied to the embedding" : "its own");
+    print_layout(n, tg_json_get(o, "layout"));
+    if (tg_json_get(own, "not_run")) printf("not run       %s\n", text(own, "not_run"));
+}
+
 void tg_model_show_print(const struct tg_json *o, bool has_tensors)
 {
     const struct tg_json *item = tg_json_at(tg_json_get(o, "types"), 0);
@@ -246,7 +270,7 @@ void tg_model_show_print(const struct tg_json *o, bool has_tensors)
     printf("GGUF          version %.0f, alignment %.0f, %zu values, %zu tensors\n",
            number(o, "version"), number(o, "alignment"), tg_json_count(tg_json_get(o, "values")),
            tg_json_count(tg_json_get(o, "tensors")));
-    print_network(tg_json_get(o, "network"), tg_json_get(o, "layout"));
+    print_network(o);
     for (; item; item = tg_json_next(item))
         printf("type          %.0f %s: %.0f tensors, %.0f bytes\n", number(item, "number"),
                text(item, "name"), number(item, "tensors"), number(item, "bytes"));

@@ -11,7 +11,9 @@
  *   file, bytes, sha256, version, alignment
  *   network      architecture, gate, pairing and the numbers of worker/model/network.h, and `like`,
  *                the row of models.def that has these numbers; or `not_run`, why there is none
- *   layout       how the ternary matrices lie: format, is_assumed, possible; or `not_run`
+ *   layout       how the ternary matrices lie: format, is_assumed, possible; or `not_run`, as where
+ *                they are not ternary
+ *   text         tokens, of the vocabulary; or `not_run`
  *   types        of the tensors: name, tensors, bytes
  *   values       key, kind, and the value, or how many there are
  *   tensors      name, type, dimensions (columns first), offset, bytes

@@ -17,6 +17,7 @@
 #include "worker/model/gguf_writer.h"
 #include "worker/model/model.h"
 #include "worker/model/network.h"
+#include "worker/model/synthetic.h"
 
 /* A tiny model in memory, as a file that others wrote might have it; tests spoil it. */
 
@@ -32,6 +33,7 @@ struct made_gguf {
     int has_output, has_no_sub_norms;
     int ffn, heads, key_value_heads; /* default MADE_FFN, MADE_HEADS and 2 */
     int vocabulary;                  /* default MADE_VOCABULARY */
+    int tokens;                      /* of its text, as a synthetic model has them; 0: none */
 
     uint8_t *bytes;
     size_t size;
@@ -193,6 +195,7 @@ static inline void made_gguf(struct made_gguf *m)
     struct tg_gguf_writer *w = tg_gguf_writer_create(32, &err);
     assert_non_null(w);
     made_metadata(m, w);
+    if (m->tokens) tg_synthetic_tokenizer(w, m->tokens);
     const size_t count = made_list(m, list);
     for (size_t i = 0; i < count; i++)
         assert_true(

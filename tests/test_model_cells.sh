@@ -83,8 +83,13 @@ check 'one whose weights are none' refuses "odd.gguf': tensor 'blk.0.attn_k.weig
 sed 's/tritgate\.synthetic/tritgate.synthetix/' made.gguf >tiles.gguf
 tiles="tiles.gguf': how the matrices lie is not known: no file says the tiles of tl1"
 check 'one whose tiles are only guessed' refuses "$tiles" "$TRITGATE" run real.json --model tiles.gguf --out junk
+sed 's/llama-bpe/llama-xyz/' theirs.gguf >nopre.gguf
+models text '"i2s_scalar"' '"gguf"' '"smoke_1"'
+cp real_policy.json text_policy.json
+check 'one whose texts nobody could cut' refuses "nopre.gguf': " "$TRITGATE" run text.json --model nopre.gguf --out junk
 check 'nothing is made of these' test ! -e junk
 check 'nor is it a cell, where only a worker has it' refuses "$tiles" env BITNET_GGUF=tiles.gguf "$TRITGATE" cell 'probe=model kernel=i2s_scalar model=gguf profile=decode_32'
+check 'what reads no text needs no vocabulary' gives 0 "$TRITGATE" run real.json --model nopre.gguf --out untold
 check 'though it is run, as assumed' gives 0 "$TRITGATE" model run tiles.gguf --tokens 2
 check 'where none is asked for none is looked at' gives 0 "$TRITGATE" run real.json --model junk.gguf --filter model=tiny --out unasked
 check 'nor is it missed' gives 0 env BITNET_GGUF=junk.gguf "$TRITGATE" run "$data/quick.json" --out lent

@@ -129,16 +129,42 @@ static void a_file_that_nobody_could_run_is_told(void **state)
         if (rows[i].size > 0) spoil(&made, rows[i].at, rows[i].bytes, (size_t)rows[i].size);
         made_write(&made, file);
         free(made.bytes);
-        const int rc = tg_model_source_check(file, &err);
+        const int rc = tg_model_source_check(file, false, &err);
         unlink(file);
         assert_int_equal(rc, *rows[i].wanted ? -1 : 0);
         if (rc < 0 && !(strstr(err.text, file) && strstr(err.text, rows[i].wanted)))
             fail_msg("%s", err.text);
     }
-    assert_int_equal(tg_model_source_check(tiny_path, &err), -1);
+    assert_int_equal(tg_model_source_check(tiny_path, false, &err), -1);
     assert_non_null(strstr(err.text, "is a synthetic model, and no real one"));
-    assert_int_equal(tg_model_source_check("/proc/self/exe", &err), -1);
+    assert_int_equal(tg_model_source_check("/proc/self/exe", false, &err), -1);
     assert_string_equal(err.text, "'/proc/self/exe': is not a GGUF file");
+}
+
+/* A cell that reads no text needs no vocabulary; one whose head is too small has none. */
+static void a_vocabulary_is_asked_for_where_a_text_is_read(void **state)
+{
+    (void)state;
+    static const struct {
+        int tokens;
+        const char *wanted;
+    } rows[] = {{0, "tokenizer.ggml.model"}, {300, ""}, {301, "301 tokens are more than the 300"}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct made_gguf made = {.vocabulary = 300, .tokens = rows[i].tokens};
+        char file[] = "/tmp/tg_source_XXXXXX";
+        const int descriptor = mkstemp(file);
+        assert_true(descriptor >= 0 && close(descriptor) == 0);
+        made_gguf(&made);
+        made_write(&made, file);
+        free(made.bytes);
+        const int without = tg_model_source_check(file, false, &err);
+        const int with = tg_model_source_check(file, true, &err);
+        unlink(file);
+        assert_int_equal(without, 0);
+        assert_int_equal(with, *rows[i].wanted ? -1 : 0);
+        if (with < 0 && !(strstr(err.text, file) && strstr(err.text, rows[i].wanted)))
+            fail_msg("%s", err.text);
+    }
 }
 
 int main(void)
@@ -148,6 +174,7 @@ int main(void)
         cmocka_unit_test(a_row_of_models_is_never_the_file_of_the_run),
         cmocka_unit_test(what_no_file_can_have_is_refused),
         cmocka_unit_test(a_file_that_nobody_could_run_is_told),
+        cmocka_unit_test(a_vocabulary_is_asked_for_where_a_text_is_read),
     };
     return cmocka_run_group_tests(tests, tiny_make, tiny_drop);
 }

@@ -56,6 +56,13 @@ text out >got
 check 'takes the best' cmp wanted got
 check 'BITNET_GGUF names the file' gives 0 env BITNET_GGUF=tiny.gguf "$TRITGATE" model run --tokens 2
 
+sed 's/llama-bpe/llama-xyz/' tiny.gguf >nopre.gguf
+check 'an unknown cut of texts' refuses "'llama-xyz'" model run nopre.gguf
+reason=$(sed "s/.*'nopre.gguf': //" err)
+check 'is shown' gives 0 model show nopre.gguf
+check 'with the reason' says "^not run +$reason"
+check 'where there is none' gives 0 model show tiny.gguf
+check 'none is shown' bash -c '! grep -q "^not run" out'
 check 'no file' refuses 'run needs a file, or BITNET_GGUF' env -u BITNET_GGUF "$TRITGATE" model run
 check 'a file that is not there' refuses "cannot open 'nowhere.gguf'" model run nowhere.gguf --json failed.json
 check 'which the JSON tells' grep -q '"success": false' failed.json

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "worker/model/model_cache.h"
+#include "worker/model/session.h"
 
 void tg_model_source_init(struct tg_model_source *source, const char *cache, const char *file)
 {
@@ -41,11 +42,7 @@ int tg_model_source_find(const struct tg_model_source *source, const char *model
     return tg_model_cache_find(source->cache, &what, path, size, is_there, err);
 }
 
-/*
- * The smallest matrix of the first block, as a session loads it: numbers that are written out may
- * not be ternary, as those of any other model, and a scale may be none.
- */
-static int check_weights(const struct tg_network *n, struct tg_error *err)
+int tg_model_source_check_weights(const struct tg_network *n, struct tg_error *err)
 {
     const struct tg_gguf_tensor *t = n->blocks[0].layers[TG_LAYER_attn_k];
     float scale;
@@ -67,23 +64,34 @@ int tg_model_source_check_layout(const struct tg_network_layout *layout, struct 
                    layout->format->name);
 }
 
+int tg_model_source_check_text(const struct tg_gguf *gguf, const struct tg_network *n,
+                               struct tg_error *err)
+{
+    struct tg_tokenizer *tokenizer;
+    if (tg_session_open_tokenizer(gguf, n, &tokenizer, err) < 0) return -1;
+    tg_tokenizer_close(tokenizer);
+    return 0;
+}
+
 /* What a session does with it before it loads all weights, and one matrix of these. */
-static int check(const struct tg_gguf *gguf, struct tg_network_layout *layout, struct tg_error *err)
+static int check(const struct tg_gguf *gguf, bool has_text, struct tg_network_layout *layout,
+                 struct tg_error *err)
 {
     struct tg_network network;
     if (tg_network_read(gguf, &network, err) < 0) return -1;
     int rc = tg_network_find_layout(&network, NULL, layout, err);
-    if (rc == 0) rc = check_weights(&network, err);
+    if (rc == 0) rc = tg_model_source_check_weights(&network, err);
+    if (rc == 0 && has_text) rc = tg_model_source_check_text(gguf, &network, err);
     tg_network_release(&network);
     return rc;
 }
 
-int tg_model_source_check(const char *path, struct tg_error *err)
+int tg_model_source_check(const char *path, bool has_text, struct tg_error *err)
 {
     struct tg_gguf *gguf;
     struct tg_network_layout layout;
     if (tg_gguf_open(path, &gguf, err) < 0) return -1;
-    int rc = check(gguf, &layout, err);
+    int rc = check(gguf, has_text, &layout, err);
     if (rc < 0)
         tg_fail_in(err, "'%s'", path);
     else if (tg_gguf_find(gguf, "tritgate.synthetic"))

@@ -10,17 +10,30 @@
 #include "kernels/peak.h"
 #include "worker/model/head.h"
 
+int tg_session_open_tokenizer(const struct tg_gguf *gguf, const struct tg_network *network,
+                              struct tg_tokenizer **tokenizer, struct tg_error *err)
+{
+    struct tg_tokenizer *opened;
+    if (tg_tokenizer_open(gguf, &opened, err) < 0) return -1;
+    const int64_t count = tg_tokenizer_count(opened);
+    if (count > network->vocabulary) {
+        tg_tokenizer_close(opened);
+        return tg_fail(err, "%" PRId64 " tokens are more than the %" PRId64 " of the head", count,
+                       network->vocabulary);
+    }
+    *tokenizer = opened;
+    return 0;
+}
+
 static int open_file(const struct tg_session_options *o, struct tg_session *s, struct tg_error *err)
 {
     const double began = tg_now();
     if (tg_gguf_open(o->path, &s->gguf, err) < 0) return -1;
     if (tg_network_read(s->gguf, &s->network, err) < 0 ||
         tg_network_find_layout(&s->network, o->layout, &s->layout, err) < 0 ||
-        (!o->has_no_text && tg_tokenizer_open(s->gguf, &s->tokenizer, err) < 0))
+        (!o->has_no_text &&
+         tg_session_open_tokenizer(s->gguf, &s->network, &s->tokenizer, err) < 0))
         return tg_fail_in(err, "'%s'", o->path);
-    if (s->tokenizer && tg_tokenizer_count(s->tokenizer) > s->network.vocabulary)
-        return tg_fail(err, "'%s': %" PRId64 " tokens are more than the %" PRId64 " of the head",
-                       o->path, tg_tokenizer_count(s->tokenizer), s->network.vocabulary);
     s->load_s = tg_now() - began;
     return 0;
 }

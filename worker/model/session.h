@@ -53,6 +53,10 @@ struct tg_session {
     double quantise_s; /* ternary matrices packed for their kernels */
 };
 
+/* The vocabulary of a network's file; its head must have a row for each token. */
+int tg_session_open_tokenizer(const struct tg_gguf *gguf, const struct tg_network *network,
+                              struct tg_tokenizer **tokenizer, struct tg_error *err);
+
 /* *session stays where it is until it is closed; after a failure there is nothing to close. */
 int tg_session_open(const struct tg_session_options *options, struct tg_session *session,
                     struct tg_error *err);
