@@ -76,13 +76,12 @@ static int find_libraries(struct tg_work *w, struct tg_error *err)
 static int draw_seed(const struct tg_wishes *o, char *seed, struct tg_error *err)
 {
     uint64_t drawn;
-    const char *theirs = getenv("BITNET_SEED");
-    const char *given = o->seed ? o->seed : theirs && *theirs ? theirs : NULL;
-    if (given && strspn(given, "0123456789") == strlen(given) && strlen(given) <= 15) {
+    const char *given = o->seed;
+    if (!given && tg_command_environment_seed(&given, err) < 0) return -1;
+    if (given) {
         snprintf(seed, TG_TEXT_SIZE, "%s", given);
         return 0;
     }
-    if (given) return tg_fail(err, "BITNET_SEED is no number of at most 15 digits: '%.40s'", given);
     if (getrandom(&drawn, sizeof drawn, 0) != sizeof drawn)
         return tg_fail(err, "no randomness: %s", strerror(errno));
     snprintf(seed, TG_TEXT_SIZE, "%" PRIu64, drawn % 1000000000000000u);

@@ -19,9 +19,24 @@ void tg_command_take(struct argp_state *state, const char *what, const char **sl
     *slot = arg;
 }
 
+static bool is_seed(const char *text)
+{
+    return *text && strspn(text, "0123456789") == strlen(text) && strlen(text) <= 15;
+}
+
+int tg_command_environment_seed(const char **seed, struct tg_error *err)
+{
+    const char *given = getenv("BITNET_SEED");
+    if (given && !*given) given = NULL;
+    if (given && !is_seed(given))
+        return tg_fail(err, "BITNET_SEED is no number of at most 15 digits: '%.40s'", given);
+    *seed = given;
+    return 0;
+}
+
 const char *tg_command_seed(struct argp_state *state, const char *arg)
 {
-    if (!*arg || strspn(arg, "0123456789") != strlen(arg) || strlen(arg) > 15)
+    if (!is_seed(arg))
         argp_failure(state, TG_STATUS_USAGE, 0, "unusable seed '%s': a number of at most 15 digits",
                      arg);
     return arg;

@@ -59,6 +59,9 @@ const char *tg_command_seed(struct argp_state *state, const char *arg);
 double tg_command_seconds(struct argp_state *state, const char *what, const char *arg);
 void tg_command_tie(struct argp_state *state, const char *arg);
 
+/* BITNET_SEED, a number of at most 15 digits; NULL where it is not there or empty. */
+int tg_command_environment_seed(const char **seed, struct tg_error *err);
+
 /*
  * The path of the policy to use: `given` if it is a file, or a name, NAME.json, of the folder
  * policy/ beside the matrix or beside the program's sources; without it, the one that the matrix

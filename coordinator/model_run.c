@@ -405,26 +405,29 @@ static int open_session(const struct options *o, struct tg_session *s, struct tg
     return tg_session_open(&options, s, err);
 }
 
+static int find_seed(struct options *o, struct tg_error *err)
+{
+    if (!o->seed && tg_command_environment_seed(&o->seed, err) < 0) return -1;
+    if (!o->seed) o->seed = "42";
+    return 0;
+}
+
 int tg_model_run_command(int argc, char **argv)
 {
-    struct options o = {.prompt = "The capital of France is",
-                        .tokens = 128,
-                        .top_k = 40,
-                        .top_p = 0.95,
-                        .seed = getenv("BITNET_SEED")};
+    struct options o = {
+        .prompt = "The capital of France is", .tokens = 128, .top_k = 40, .top_p = 0.95};
     struct tg_session s = {0};
     struct tg_generation g = {0};
     struct tg_error err = {""}, unwritten;
     int status = 0;
-    if (!o.seed || !*o.seed || strspn(o.seed, "0123456789") != strlen(o.seed)) o.seed = "42";
     argp_parse(&argp, argc, argv, 0, NULL, &o);
     struct tg_model_run_report r = {.path = o.file, .prompt = o.prompt};
     if (o.json && tg_json_can_write(o.json, &err) < 0) {
         tg_log(TG_ERROR, "%s", err.text);
         return TG_STATUS_USAGE;
     }
-    if (open_session(&o, &s, &err) < 0 || check_context(&o, &s, &err) < 0 ||
-        generate(&o, &s, &g, &r, &err) < 0)
+    if (find_seed(&o, &err) < 0 || open_session(&o, &s, &err) < 0 ||
+        check_context(&o, &s, &err) < 0 || generate(&o, &s, &g, &r, &err) < 0)
         status = TG_STATUS_USAGE;
     if (status != 0) r.error = err.text;
     if (o.json) {

@@ -49,6 +49,14 @@ check 'whose default is 42' cmp drawn got
 check 'another seed' gives 0 env BITNET_SEED=7 "$TRITGATE" model run tiny.gguf --tokens 20 --temperature 1.5 --ignore-end
 text out >got
 check 'draws another text' bash -c '! cmp -s drawn got'
+for seed in 12x -7 1234567890123456; do
+    check "a BITNET_SEED of $seed" refuses "BITNET_SEED is no number of at most 15 digits: '$seed'" \
+        env BITNET_SEED=$seed "$TRITGATE" model run tiny.gguf --tokens 2
+    check 'is not asked for where there is --seed' gives 0 env BITNET_SEED=$seed "$TRITGATE" model run tiny.gguf --tokens 2 --seed 1
+done
+check 'an empty one' gives 0 env BITNET_SEED= "$TRITGATE" model run tiny.gguf --tokens 20 --temperature 1.5 --ignore-end
+text out >got
+check 'is none' cmp drawn got
 check 'any bytes are drawn' gives 0 model run tiny.gguf --prompt a --tokens 450 --temperature 100 --top-k 0 --top-p 1 --ignore-end --seed 9
 check 'a zero byte, too' test "$(tr -d '\0' <out | wc -c)" -lt "$(wc -c <out)"
 check 'BITNET_DETERMINISTIC=1' gives 0 env BITNET_DETERMINISTIC=1 "$TRITGATE" model run tiny.gguf --tokens 20 --temperature 1.5 --ignore-end
