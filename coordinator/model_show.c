@@ -3,6 +3,7 @@
 
 #include <ctype.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,6 +43,34 @@ static const char *type_name(const struct tg_gguf_tensor *t)
     return t->type ? t->type->name : "unknown";
 }
 
+/* Every integer up to there is a number of JSON as we read it, a double. */
+static const int64_t exact_most = INT64_C(1) << 53;
+
+static void add_number(struct tg_json *item, const struct tg_gguf_value *v)
+{
+    char digits[32];
+    int64_t count;
+    double real;
+    if (tg_gguf_count_at(v, 0, &count)) {
+        if (count >= -exact_most && count <= exact_most) {
+            tg_json_add_number(item, "value", (double)count);
+            return;
+        }
+        snprintf(digits, sizeof digits, "%" PRId64, count);
+    } else if (tg_gguf_real_at(v, 0, &real)) {
+        if (isfinite(real)) {
+            tg_json_add_number(item, "value", real);
+            return;
+        }
+        snprintf(digits, sizeof digits, "%s", isnan(real) ? "nan" : real < 0 ? "-inf" : "inf");
+    } else { /* above what a count can be */
+        uint64_t bits = 0;
+        for (int i = 7; i >= 0; i--) bits = bits << 8 | v->bytes[i];
+        snprintf(digits, sizeof digits, "%" PRIu64, bits);
+    }
+    tg_json_add_text(item, "value", digits);
+}
+
 static void add_values(struct tg_json *object, const struct tg_gguf *g)
 {
     struct tg_json *values = tg_json_array(object, "values");
@@ -49,15 +78,14 @@ static void add_values(struct tg_json *object, const struct tg_gguf *g)
         const struct tg_gguf_value *v = &g->values[i];
         struct tg_json *item = tg_json_object(values, NULL);
         const uint8_t *at = v->bytes;
-        double real;
         add_text(item, "key", v->key);
         tg_json_add_text(item, "kind", tg_gguf_kind_name(v->kind));
         if (v->is_array)
             tg_json_add_number(item, "count", (double)v->count);
         else if (v->kind == TG_GGUF_STRING)
             add_text(item, "value", tg_gguf_next_text(v, &at));
-        else if (tg_gguf_real_at(v, 0, &real))
-            tg_json_add_number(item, "value", real);
+        else
+            add_number(item, v);
     }
 }
 
@@ -279,10 +307,11 @@ void tg_model_show_print(const struct tg_json *o, bool has_tensors)
         printf("value         %s = ", text(item, "key"));
         if (tg_json_get(item, "count"))
             printf("%.0f of %s\n", number(item, "count"), text(item, "kind"));
-        else if (strcmp(text(item, "kind"), "string") == 0)
+        else if (tg_json_kind(tg_json_get(item, "value")) == TG_JSON_TEXT)
             printf("%s\n", text(item, "value"));
-        else
-            printf("%.9g\n", number(item, "value"));
+        else /* an integer, too: those above 2^53 are texts */
+            printf("%.*g\n", strcmp(text(item, "kind"), "float32") == 0 ? 9 : 17,
+                   number(item, "value"));
     }
     item = has_tensors ? tg_json_at(tg_json_get(o, "tensors"), 0) : NULL;
     for (; item; item = tg_json_next(item)) {

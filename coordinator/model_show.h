@@ -15,7 +15,8 @@
  *                they are not ternary
  *   text         tokens, of the vocabulary; or `not_run`
  *   types        of the tensors: name, tensors, bytes
- *   values       key, kind, and the value, or how many there are
+ *   values       key, kind, and the value, or how many there are; a number that JSON has not is a
+ *                text: an integer above 2^53, nan, inf
  *   tensors      name, type, dimensions (columns first), offset, bytes
  *
  * The caller releases it.

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "coordinator/model_show.h"
 
+#include <math.h>
 #include <unistd.h>
 
 #include "tests/made_gguf.h"
@@ -90,6 +91,68 @@ static void what_would_not_be_run_for_its_weights_or_text_is_told(void **state)
     }
 }
 
+/* What tg_model_show_print writes. */
+static void print(const struct tg_json_file *file, char *out, size_t size)
+{
+    FILE *to = tmpfile();
+    assert_non_null(to);
+    fflush(stdout);
+    const int before = dup(STDOUT_FILENO);
+    dup2(fileno(to), STDOUT_FILENO);
+    tg_model_show_print(file->root, false);
+    fflush(stdout);
+    dup2(before, STDOUT_FILENO);
+    close(before);
+    rewind(to);
+    out[fread(out, 1, size - 1, to)] = 0;
+    fclose(to);
+}
+
+static void numbers_are_shown_as_they_are(void **state)
+{
+    (void)state;
+    static const struct {
+        enum tg_gguf_kind kind;
+        uint64_t count;
+        double real;
+        const char *wanted;
+    } rows[] = {{TG_GGUF_UINT64, 8030261248, 0, "8030261248"},
+                {TG_GGUF_UINT32, 4294967295, 0, "4294967295"},
+                {TG_GGUF_INT64, (uint64_t)-8030261249, 0, "-8030261249"},
+                {TG_GGUF_UINT64, (UINT64_C(1) << 53) + 1, 0, "9007199254740993"},
+                {TG_GGUF_INT64, UINT64_C(1) << 63, 0, "-9223372036854775808"},
+                {TG_GGUF_UINT64, (UINT64_C(1) << 63) + 5, 0, "9223372036854775813"},
+                {TG_GGUF_BOOL, 1, 0, "1"},
+                {TG_GGUF_FLOAT32, 0, 0.1, "0.100000001"},
+                {TG_GGUF_FLOAT32, 0, NAN, "nan"},
+                {TG_GGUF_FLOAT32, 0, -INFINITY, "-inf"}};
+    struct tg_error err;
+    struct made_gguf m = {0};
+    struct tg_gguf_writer *w = tg_gguf_writer_create(32, &err);
+    const uint8_t *bytes;
+    char key[32], line[96], out[4096];
+    assert_non_null(w);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        snprintf(key, sizeof key, "key.%zu", i);
+        if (rows[i].kind == TG_GGUF_FLOAT32)
+            tg_gguf_writer_real(w, key, (float)rows[i].real);
+        else
+            tg_gguf_writer_count(w, key, rows[i].kind, rows[i].count);
+    }
+    assert_int_equal(tg_gguf_writer_finish(w, &bytes, &m.size, &err), 0);
+    m.bytes = malloc(m.size);
+    assert_non_null(m.bytes);
+    memcpy(m.bytes, bytes, m.size);
+    tg_gguf_writer_destroy(w);
+    struct tg_json_file file = shown_as(&m);
+    print(&file, out, sizeof out);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        snprintf(line, sizeof line, "value         key.%zu = %s\n", i, rows[i].wanted);
+        if (!strstr(out, line)) fail_msg("no '%s' in:\n%s", line, out);
+    }
+    tg_json_release(&file);
+}
+
 static void what_is_no_model_is_refused(void **state)
 {
     (void)state;
@@ -108,6 +171,7 @@ int main(void)
         cmocka_unit_test(a_model_is_shown_with_its_layout_and_tensors),
         cmocka_unit_test(a_file_that_would_not_be_run_is_shown_with_the_reason),
         cmocka_unit_test(what_would_not_be_run_for_its_weights_or_text_is_told),
+        cmocka_unit_test(numbers_are_shown_as_they_are),
         cmocka_unit_test(what_is_no_model_is_refused),
     };
     close(mkstemp(path));
