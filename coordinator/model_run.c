@@ -358,10 +358,14 @@ static int64_t most_tokens(const struct options *o)
     return o->tokens > o->warmup ? o->tokens : o->warmup;
 }
 
-/* A byte of a text is a token at most, and specials are more than one. */
+/*
+ * A `llama` vocabulary may tell a blank by its three bytes, and puts one before each text between
+ * specials, of which one may be a byte: seven tokens for two bytes at most. Never more than the
+ * model's own, as the session has it.
+ */
 static int64_t context_of(const struct options *o)
 {
-    return o->context > 0 ? o->context : (int64_t)strlen(o->prompt) + most_tokens(o) + 8;
+    return o->context > 0 ? o->context : 4 * (int64_t)strlen(o->prompt) + most_tokens(o) + 8;
 }
 
 /* Whether the prompt and what is to follow fit; nothing is computed of the last token. */

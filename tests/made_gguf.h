@@ -35,6 +35,8 @@ struct made_gguf {
     int vocabulary;                  /* default MADE_VOCABULARY */
     int tokens;                      /* of its text, as a synthetic model has them; 0: none */
 
+    void (*write_tokens)(struct tg_gguf_writer *writer); /* another vocabulary, or NULL */
+
     uint8_t *bytes;
     size_t size;
 };
@@ -195,6 +197,7 @@ static inline void made_gguf(struct made_gguf *m)
     struct tg_gguf_writer *w = tg_gguf_writer_create(32, &err);
     assert_non_null(w);
     made_metadata(m, w);
+    if (m->write_tokens) m->write_tokens(w);
     if (m->tokens) tg_synthetic_tokenizer(w, m->tokens);
     const size_t count = made_list(m, list);
     for (size_t i = 0; i < count; i++)

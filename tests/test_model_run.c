@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "tests/made_gguf.h"
 #include "tests/tiny_model.h"
 
 static char path[] = "/tmp/tg_model_run_XXXXXX";
@@ -221,6 +222,42 @@ static void a_zero_byte_ends_no_text(void **state)
     tg_gguf_close(gguf);
 }
 
+/* As SentencePiece has it, without a blank: that is three bytes, and `a` is user-defined. */
+static void write_bytes_only(struct tg_gguf_writer *w)
+{
+    enum { UNKNOWN = 2, CONTROL = 3, USER_DEFINED = 4, BYTE = 6, FIRST = 3, COUNT = FIRST + 256 };
+    static const char *const names[FIRST] = {"<unk>", "<s>", "a"};
+    static const int kinds[FIRST] = {UNKNOWN, CONTROL, USER_DEFINED};
+    char name[8];
+    tg_gguf_writer_text(w, "tokenizer.ggml.model", "llama");
+    tg_gguf_writer_array(w, "tokenizer.ggml.tokens", TG_GGUF_STRING, COUNT);
+    for (int i = 0; i < COUNT; i++) {
+        snprintf(name, sizeof name, "<0x%02X>", (unsigned)(i - FIRST) & 0xff);
+        tg_gguf_writer_add_text(w, i < FIRST ? names[i] : name,
+                                strlen(i < FIRST ? names[i] : name));
+    }
+    tg_gguf_writer_array(w, "tokenizer.ggml.scores", TG_GGUF_FLOAT32, COUNT);
+    for (int i = 0; i < COUNT; i++) tg_gguf_writer_add_real(w, 0);
+    tg_gguf_writer_array(w, "tokenizer.ggml.token_type", TG_GGUF_INT32, COUNT);
+    for (int i = 0; i < COUNT; i++)
+        tg_gguf_writer_add_count(w, TG_GGUF_INT32, (uint64_t)(i < FIRST ? kinds[i] : BYTE));
+    tg_gguf_writer_count(w, "tokenizer.ggml.bos_token_id", TG_GGUF_UINT32, 1);
+}
+
+/* The context is reserved before the prompt's tokens are known. */
+static void a_prompt_of_more_tokens_than_bytes_is_run(void **state)
+{
+    (void)state;
+    char *arguments[] = {"run",      path, "--prompt",     "a a a a a a a a",
+                         "--tokens", "6",  "--ignore-end", NULL};
+    struct made_gguf made = {.vocabulary = 300, .write_tokens = write_bytes_only};
+    made_gguf(&made);
+    made_write(&made, path);
+    free(made.bytes);
+    assert_int_equal(tg_model_run_command(7, arguments),
+                     0); /* 1 + 8 + 7 * 6 tokens, and 6, of 64 */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -229,6 +266,7 @@ int main(void)
         cmocka_unit_test(a_model_whose_logits_are_no_numbers_is_refused),
         cmocka_unit_test(what_has_no_text_is_left_out_and_counted),
         cmocka_unit_test(a_zero_byte_ends_no_text),
+        cmocka_unit_test(a_prompt_of_more_tokens_than_bytes_is_run),
         cmocka_unit_test(a_failure_is_told_in_the_same_form),
     };
     close(mkstemp(path));
