@@ -109,7 +109,8 @@ static const struct argp argp = {
     "Generates text with a GGUF file, and tells what each stage took (docs/MODELS.md). With "
     "BITNET_DETERMINISTIC=1 the best token is always taken. FILE is BITNET_GGUF if it is not "
     "given.\v"
-    "Exit status: 0, 3 for a file or option that is unusable, 4 if it could not go on.",
+    "Exit status: 0, 3 if nothing could be generated (an unusable file or option, or no memory), 4 "
+    "if the JSON could not be written.",
     NULL,
     NULL,
     NULL};

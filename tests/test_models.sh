@@ -93,6 +93,8 @@ least=$((512 + 9 - least)) # behind the same prompt
 check 'as many as it has room for will do' gives 0 model run tiny.gguf --prompt a --tokens $least --ignore-end
 check 'one more is refused' refuses "the prompt and $((least + 1)) tokens need a context of 513, the model has 512" \
     model run tiny.gguf --prompt a --tokens $((least + 1)) --ignore-end
+check 'what a status means' gives 0 model run --help
+check 'is said' bash -c 'tr -s "\n " " " <out | grep -qF "3 if nothing could be generated"'
 check 'a JSON that cannot be written' refuses "cannot write '/nowhere/x.json'" model run tiny.gguf --json /nowhere/x.json
 check 'nothing is generated for it' test ! -s out
 check 'one without a name' refuses "cannot write '': No such file or directory" model run tiny.gguf --json ''
