@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/pulse.h"
 
@@ -74,8 +75,13 @@ int tg_digest_file(const char *path, char hex[TG_DIGEST_SIZE], struct tg_error *
     FILE *file = NULL;
     struct tg_digest *digest = NULL;
     unsigned char portion[PORTION_BYTES];
+    struct stat is;
     size_t size;
 
+    if (stat(path, &is) == 0 && S_ISFIFO(is.st_mode)) { /* opening it would wait for a writer */
+        tg_fail(err, "'%s' is no file", path);
+        goto out;
+    }
     file = fopen(path, "rbe");
     if (!file) {
         tg_fail(err, "cannot open '%s': %s", path, strerror(errno));

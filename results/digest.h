@@ -35,7 +35,7 @@ void tg_digest_destroy(struct tg_digest *digest);
 /* Writes the digest of a text, without its zero byte. */
 int tg_digest_text(const char *text, char hex[TG_DIGEST_SIZE], struct tg_error *err);
 
-/* Writes the digest of what the file at `path` holds now. */
+/* Writes the digest of what the file at `path` holds now; a pipe is none. */
 int tg_digest_file(const char *path, char hex[TG_DIGEST_SIZE], struct tg_error *err);
 
 #endif

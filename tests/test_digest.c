@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -112,6 +113,24 @@ static void a_file_that_cannot_be_read_is_a_sentence(void **state)
     assert_string_equal(hex, "untouched");
 }
 
+static void a_pipe_that_nobody_writes_is_not_waited_for(void **state)
+{
+    (void)state;
+    char folder[] = "/tmp/tg_digest_XXXXXX", path[64], hex[TG_DIGEST_SIZE];
+    struct tg_error err = {""};
+
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof path, "%s/pipe", folder);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    alarm(20); /* it would be for ever */
+    const int rc = tg_digest_file(path, hex, &err);
+    alarm(0);
+    unlink(path);
+    rmdir(folder);
+    assert_int_equal(rc, -1);
+    assert_non_null(strstr(err.text, "/pipe' is no file"));
+}
+
 static void destroying_nothing_is_allowed(void **state)
 {
     (void)state;
@@ -126,6 +145,7 @@ int main(void)
         cmocka_unit_test(a_finished_digest_begins_anew),
         cmocka_unit_test(a_file_has_the_digest_of_its_bytes),
         cmocka_unit_test(a_file_that_cannot_be_read_is_a_sentence),
+        cmocka_unit_test(a_pipe_that_nobody_writes_is_not_waited_for),
         cmocka_unit_test(destroying_nothing_is_allowed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -69,6 +70,20 @@ static void a_table_of_another_version_is_refused(void **state)
     assert_null(tg_library_find(library, "i2s_scalar"));
 }
 
+static void a_pipe_that_nobody_writes_is_not_waited_for(void **state)
+{
+    (void)state;
+    char folder[] = "/tmp/tg_library_XXXXXX", path[64];
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof path, "%s/pipe", folder);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    alarm(20); /* it would be for ever */
+    assert_refused(path, "is not a kernel library: it is no file");
+    alarm(0);
+    unlink(path);
+    rmdir(folder);
+}
+
 static void the_own_library_lies_beside_the_program(void **state)
 {
     (void)state;
@@ -105,6 +120,7 @@ int main(void)
         cmocka_unit_test(the_library_of_this_build_is_opened),
         cmocka_unit_test(what_is_no_kernel_library_is_refused),
         cmocka_unit_test(a_table_of_another_version_is_refused),
+        cmocka_unit_test(a_pipe_that_nobody_writes_is_not_waited_for),
         cmocka_unit_test(the_own_library_lies_beside_the_program),
         cmocka_unit_test(a_file_that_was_changed_is_told_by_its_digest),
     };

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "results/digest.h"
@@ -24,6 +25,9 @@ static int lies_elsewhere(const struct tg_library *library, const void *table)
 
 int tg_library_open(const char *path, const struct tg_library **library, struct tg_error *err)
 {
+    struct stat is;
+    if (stat(path, &is) == 0 && S_ISFIFO(is.st_mode)) /* opening it would wait for a writer */
+        return tg_fail(err, "'%s' is not a kernel library: it is no file", path);
     void *handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (!handle) return tg_fail(err, "'%s' is not a kernel library: %s", path, dlerror());
     void *symbol = dlsym(handle, "tritgate_kernels_v1");
