@@ -168,6 +168,26 @@ static void add_severities(struct campaign *c, const struct tg_noise_law *law)
     add(c, "severity", law, last);
 }
 
+double tg_calibrate_sure(const struct tg_rule *rule)
+{
+    const bool is_major = strcmp(rule->fail_from, "major") == 0;
+    const bool is_critical = strcmp(rule->fail_from, "critical") == 0;
+    return (is_critical ? rule->critical : is_major ? rule->major : rule->margin) + rule->tolerance;
+}
+
+/* The effects that are asked for, and the least that must fail, unless a rate cannot fall so. */
+static void add_power(struct campaign *c, const struct tg_noise_law *law)
+{
+    const struct tg_calibrate_options *o = c->options;
+    const double sure = tg_calibrate_sure(c->calibration->rule);
+    bool has_sure = isinf(tg_simulate_theta(c->calibration->rule, fmin(sure, 1)));
+    for (size_t i = 0; i < o->effect_count; i++) {
+        add(c, "power", law, o->effects[i]);
+        has_sure = has_sure || fabs(o->effects[i] - sure) < 1e-12;
+    }
+    if (!has_sure) add(c, "power", law, sure);
+}
+
 static void add_all(struct campaign *c)
 {
     const struct tg_calibrate_options *o = c->options;
@@ -177,7 +197,7 @@ static void add_all(struct campaign *c)
         if (!is_asked(o, law)) continue;
         add_gates(c, "gates", law, 0);
         if (c->calibration->limits.family_watch) add_families(c, law);
-        for (size_t k = 0; k < o->effect_count; k++) add(c, "power", law, o->effects[k]);
+        add_power(c, law);
         add_severities(c, law);
     }
     for (size_t i = 0; i < tg_noise_law_count(); i++) {
@@ -322,13 +342,6 @@ double tg_calibrate_alpha(const struct tg_limits *limits)
 {
     const bool by_family = limits->family_watch && limits->family_fail;
     return limits->alpha_fail + (by_family ? limits->alpha_family : 0);
-}
-
-double tg_calibrate_sure(const struct tg_rule *rule)
-{
-    const bool is_major = strcmp(rule->fail_from, "major") == 0;
-    const bool is_critical = strcmp(rule->fail_from, "critical") == 0;
-    return (is_critical ? rule->critical : is_major ? rule->major : rule->margin) + rule->tolerance;
 }
 
 /* The least truth of the power points of a law that must fail; INFINITY if there is none. */

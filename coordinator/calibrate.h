@@ -63,7 +63,7 @@ struct tg_promise {
     enum tg_promise_state state;
 };
 
-/* Room for the points of all seven laws: of each its effects, and at most 11 more. */
+/* Room for the points of all seven laws: of each its effects, and at most 12 more. */
 enum { TG_POINT_MOST = 320, TG_PROMISE_MOST = 96 };
 
 struct tg_calibration {

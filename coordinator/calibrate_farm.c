@@ -211,6 +211,9 @@ static void promise_all(struct tg_calibration *c)
                                  t->gates_failed + t->gates_passed,
                                  "%s by %.3g %%: a run that comes to an answer fails", name,
                                  100 * c->points[i].effect);
+        } else {
+            tg_log(TG_WARN, "%s by %.3g %%: what must fail begins at a call %.3g %% slower", name,
+                   100 * c->points[i].effect, 100 * expm1(sure));
         }
     }
 }
