@@ -104,6 +104,7 @@ static void pages_of_files_are_not_taken(void **state)
     put("/sys/fs/cgroup/memory.max", "700000000\n");
     put("/sys/fs/cgroup/memory.stat", "anon 5000\ninactive_file 600000000\nactive_file 20000000\n");
     assert_int_equal(tg_host_memory(root), 630000000);
+    put("/sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n");
     put("/sys/fs/cgroup/memory.stat", "inactive_file 690000001\n");
     assert_int_equal(tg_host_memory(root), 700000000);
 }
@@ -125,6 +126,12 @@ static void memory_is_of_the_own_cgroup_and_those_around_it(void **state)
     put("/proc/self/cgroup", "9:cpu:/a/b\n4:memory:/slurm/job_7\n0::/\n");
     put("/sys/fs/cgroup/memory/slurm/memory.limit_in_bytes", "500000000\n");
     put("/sys/fs/cgroup/memory/slurm/memory.usage_in_bytes", "1000000\n");
+    assert_int_equal(tg_host_memory(root), 499000000);
+
+    /* In version 1 it is not where it is in version 2. */
+    put("/proc/self/cgroup", "4:memory:/slurm/job_7\n0::/service\n");
+    put("/sys/fs/cgroup/memory/service/memory.limit_in_bytes", "200000000\n");
+    put("/sys/fs/cgroup/memory/service/memory.usage_in_bytes", "50000000\n");
     assert_int_equal(tg_host_memory(root), 499000000);
 }
 

@@ -107,13 +107,14 @@ static double look_smt(const struct patient *p, char *seen, size_t size)
 }
 
 /* The quota of a cgroup in cores, INFINITY without one, NAN if there is no such file. */
-static double quota_of(const char *root, const char *path)
+static double quota_of(const char *root, const char *path, bool is_unified)
 {
     char file[LINE_SIZE + 64], line[128];
     double quota, period;
     snprintf(file, sizeof file, "/sys/fs/cgroup%s/cpu.max", path);
-    if (tg_host_line(root, file, line, sizeof line))
+    if (is_unified && tg_host_line(root, file, line, sizeof line))
         return sscanf(line, "%lf %lf", &quota, &period) == 2 ? quota / period : INFINITY;
+    if (is_unified) return NAN;
     snprintf(file, sizeof file, "/sys/fs/cgroup/cpu%s/cpu.cfs_quota_us", path);
     quota = tg_host_number(root, file);
     snprintf(file, sizeof file, "/sys/fs/cgroup/cpu%s/cpu.cfs_period_us", path);

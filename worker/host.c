@@ -86,12 +86,12 @@ double tg_host_number(const char *root, const char *path)
 }
 
 /* What a cgroup and those around it say. */
-static double least_around(const char *root, char *path,
-                           double (*ask)(const char *root, const char *path))
+static double least_around(const char *root, char *path, bool is_unified,
+                           double (*ask)(const char *root, const char *path, bool is_unified))
 {
     double least = NAN;
     for (;;) {
-        least = fmin(least, ask(root, path));
+        least = fmin(least, ask(root, path, is_unified));
         char *slash = strrchr(path, '/');
         if (!slash) return least;
         *slash = 0;
@@ -99,10 +99,10 @@ static double least_around(const char *root, char *path,
 }
 
 double tg_host_cgroup_least(const char *root, const char *controller,
-                            double (*ask)(const char *root, const char *path))
+                            double (*ask)(const char *root, const char *path, bool is_unified))
 {
-    char line[4096], whole[4096], top[] = "";
-    double least = least_around(root, top, ask);
+    char line[4096], whole[4096];
+    double least = fmin(ask(root, "", true), ask(root, "", false));
     snprintf(whole, sizeof whole, "%s/proc/self/cgroup", root);
     FILE *f = fopen(whole, "r");
     /* "0::/path" of version 2, "4:cpu,cpuacct:/path" of version 1. */
@@ -111,8 +111,9 @@ double tg_host_cgroup_least(const char *root, const char *controller,
         if (!path) continue;
         *path++ = 0;
         path[strcspn(path, "\n")] = 0;
-        if (!names[1] || strstr(names, controller))
-            least = fmin(least, least_around(root, path, ask));
+        const bool is_unified = !names[1];
+        if (is_unified || strstr(names, controller))
+            least = fmin(least, least_around(root, path, is_unified, ask));
     }
     if (f) fclose(f);
     return least;
@@ -148,32 +149,29 @@ void tg_host_read(int core, struct tg_facts *facts)
  * What a memory cgroup of version 2 or of version 1 leaves, NAN without a limit. Pages of files
  * count as used, but the kernel takes them back before it kills.
  */
-static double cgroup_memory(const char *root, const char *path)
+static double cgroup_memory(const char *root, const char *path, bool is_unified)
 {
-    static const struct {
+    static const struct version {
         const char *folder, *limit, *used, *files[2];
-    } versions[] = {{"", "memory.max", "memory.current", {"inactive_file ", "active_file "}},
-                    {"/memory",
-                     "memory.limit_in_bytes",
-                     "memory.usage_in_bytes",
-                     {"total_inactive_file ", "total_active_file "}}};
-    for (size_t i = 0; i < sizeof versions / sizeof *versions; i++) {
-        char folder[4096 + 32], file[4096 + 64], line[128];
-        snprintf(folder, sizeof folder, "/sys/fs/cgroup%s%s", versions[i].folder, path);
-        snprintf(file, sizeof file, "%s/%s", folder, versions[i].limit);
-        double limit = tg_host_number(root, file);
-        snprintf(file, sizeof file, "%s/%s", folder, versions[i].used);
-        double used = tg_host_number(root, file);
-        if (isnan(limit) || isnan(used)) continue;
-        snprintf(file, sizeof file, "%s/memory.stat", folder);
-        for (int k = 0; k < 2; k++) {
-            const char *of_files = tg_host_line_of(root, file, versions[i].files[k], line,
-                                                   sizeof line);
-            if (of_files) used -= strtod(of_files, NULL);
-        }
-        return fmax(limit - fmax(used, 0), 0);
+    } unified = {"", "memory.max", "memory.current", {"inactive_file ", "active_file "}},
+      first = {"/memory",
+               "memory.limit_in_bytes",
+               "memory.usage_in_bytes",
+               {"total_inactive_file ", "total_active_file "}};
+    const struct version *v = is_unified ? &unified : &first;
+    char folder[4096 + 32], file[4096 + 64], line[128];
+    snprintf(folder, sizeof folder, "/sys/fs/cgroup%s%s", v->folder, path);
+    snprintf(file, sizeof file, "%s/%s", folder, v->limit);
+    double limit = tg_host_number(root, file);
+    snprintf(file, sizeof file, "%s/%s", folder, v->used);
+    double used = tg_host_number(root, file);
+    if (isnan(limit) || isnan(used)) return NAN;
+    snprintf(file, sizeof file, "%s/memory.stat", folder);
+    for (int i = 0; i < 2; i++) {
+        const char *of_files = tg_host_line_of(root, file, v->files[i], line, sizeof line);
+        if (of_files) used -= strtod(of_files, NULL);
     }
-    return NAN;
+    return fmax(limit - fmax(used, 0), 0);
 }
 
 int64_t tg_host_memory(const char *root)

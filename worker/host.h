@@ -22,11 +22,12 @@ char *tg_host_line_of(const char *root, const char *path, const char *word, char
 double tg_host_number(const char *root, const char *path);
 
 /*
- * The least that the cgroups say which this process is in: asks for each path in the hierarchy of
- * a controller, as "/a/b", and for those around it, down to "". NAN says nothing.
+ * The least that the cgroups say which this process is in: asks for its path, as "/a/b", in version
+ * 2 and in version 1's hierarchy of a controller, and for those around it, down to "". NAN says
+ * nothing.
  */
 double tg_host_cgroup_least(const char *root, const char *controller,
-                            double (*ask)(const char *root, const char *path));
+                            double (*ask)(const char *root, const char *path, bool is_unified));
 
 /* Fills cpu, virtualised, the governor and clock of a core, turbo, load and date. */
 void tg_host_read(int core, struct tg_facts *facts);
