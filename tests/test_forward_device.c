@@ -37,6 +37,7 @@ struct both {
     const struct tg_forward_device *device;
     void *state;
     bool is_spoilt; /* a number of its last norm is none, and so no logit is one */
+    float keys;     /* unless 0, the keys of its first block are so many times as large */
 };
 
 static void load(struct both *b, void **state, const char *kernel)
@@ -77,6 +78,7 @@ static void start(struct both *b, void **state, int64_t batch)
     struct tg_error err = {"the program has no device"};
     load(b, state, "i2s_scalar");
     if (b->is_spoilt) spoil(b);
+    if (b->keys > 0) b->weights.matrices[TG_LAYER_attn_k].scale *= b->keys;
     if (tg_forward_open(&b->network, &b->weights, b->pool, &options, &b->host, &err) < 0)
         fail_msg("%s", err.text);
     if (b->device && b->device->open(&b->network, &b->weights, &options, &b->state, &err) == 0)
@@ -213,6 +215,32 @@ static void where_no_logit_is_a_number_the_first_token_is_chosen(void **state)
     b.device->logits(b.state, logits);
     for (int i = 0; i < MADE_VOCABULARY; i++) assert_true(isnan(logits[i]));
     stop(&b);
+}
+
+/* Keys beyond float16, whose scores are no numbers: not as if nobody had looked at them. */
+static void a_score_that_is_no_number_is_not_left_out(void **state)
+{
+    static float wanted[TOKENS * MADE_VOCABULARY], got[TOKENS * MADE_VOCABULARY];
+    int32_t tokens[TOKENS];
+    int mixed = 0;
+    text(tokens);
+    for (float keys = 1024; keys < 1e7f; keys *= 1.25f) {
+        struct both b = {.made = models[0], .keys = keys};
+        struct tg_error err;
+        int none = 0;
+        start(&b, state, TOKENS);
+        assert_int_equal(tg_forward_run(b.host, tokens, TOKENS, wanted, TOKENS, &err), 0);
+        run(&b, tokens, 5, got);
+        for (int t = 5; t < TOKENS; t++) run(&b, tokens + t, 1, got + t * MADE_VOCABULARY);
+        for (int t = 0; t < TOKENS; t++) {
+            none += isnan(wanted[t * MADE_VOCABULARY]);
+            if (!isnan(wanted[t * MADE_VOCABULARY]) != !isnan(got[t * MADE_VOCABULARY]))
+                fail_msg("keys %g token %d", (double)keys, t);
+        }
+        mixed += none > 0 && none < TOKENS;
+        stop(&b);
+    }
+    assert_true(mixed > 0);
 }
 
 static void a_place_that_was_visited_is_found_as_it_was(void **state)
@@ -378,6 +406,7 @@ int main(void)
         ON_EACH(the_same_tokens_give_the_same_bits),
         ON_EACH(what_is_generated_is_the_best_token_each_time),
         ON_EACH(where_no_logit_is_a_number_the_first_token_is_chosen),
+        ON_EACH(a_score_that_is_no_number_is_not_left_out),
         ON_EACH(a_place_that_was_visited_is_found_as_it_was),
         ON_EACH(each_matrix_lies_on_the_device_as_it_was_packed),
         ON_EACH(what_a_device_cannot_run_is_refused),

@@ -152,7 +152,7 @@ static __device__ inline void tg_attend_add(struct tg_attended<HEADS> *t, const 
         for (int j = 0; j < 8; j++) t->values[h][j] *= again;
 #pragma unroll
         for (int i = 0; i < TG_ATTEND_STEP; i++) {
-            score[i][h] = score[i][h] > TG_ATTEND_LEAST ? exp2f(score[i][h] - most) : 0.0f;
+            score[i][h] = score[i][h] != TG_ATTEND_LEAST ? exp2f(score[i][h] - most) : 0.0f;
             t->sum[h] += score[i][h];
         }
     }
