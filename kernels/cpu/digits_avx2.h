@@ -39,7 +39,7 @@ enum {
     TG_DIGITS_BLOCK_BYTES = 54,
     TG_DIGITS_ROWS = 8,
     TG_DIGITS_HALF_ROWS = 4,
-    TG_DIGITS_COLUMNS = TG_FIELDS_AVX2_COLUMNS
+    TG_DIGITS_COLUMNS = 4
 };
 
 /* The rows of which a register has bytes of a block: 32 of one, 16 of two, or 4 of eight. */

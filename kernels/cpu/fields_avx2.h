@@ -3,16 +3,16 @@
 #define TG_KERNELS_FIELDS_AVX2_H
 
 /*
- * Products of rows of codes on AVX2: one row, and up to four columns of activations, at a time.
+ * Products of rows of codes on AVX2: one row, and up to eight columns of activations, at a time.
  *
  *   results[b][r] = sum over c of code[r][c] * activations[b][c] - sum over c of activations[b][c]
  *
- * A format says how a row is summed; the header has the loops over rows and columns, and the sum of
- * a row of 2-bit codes, 32 bytes for 128 columns. maddubs multiplies codes with activations and
- * adds neighbouring products in 16-bit lanes. For one column of activations two fields of the codes
- * are kept where they lie, and two after one shift by 4, so that two have codes times 1 and two
- * times 4. Their sums are kept apart; widening multiplies the first by 4, and the end divides all
- * by 4 without rest. Several columns share three shifts, and have half as many sums.
+ * A format says how a row of 2-bit codes lies, 32 bytes for 128 columns. maddubs multiplies codes
+ * with activations and adds neighbouring products in 16-bit lanes. For one column of activations
+ * two fields of the codes are kept where they lie, and two after one shift by 4, so that two have
+ * codes times 1 and two times 4. Their sums are kept apart; widening multiplies the first by 4, and
+ * the end divides all by 4 without rest. Several columns share three shifts, and have half as many
+ * sums; eight do where the first cache holds their activations, else four.
  *
  * Limits: below 2^23 columns (int32 sums; the lanes that are times 4 are divided before they are
  * added). 32 bytes add products of pairs of -2048 to 2032 together to a 16-bit lane, so sums are
@@ -30,13 +30,16 @@
 #include "kernels/op.h"
 
 enum {
-    TG_FIELDS_AVX2_COLUMNS = 4,
-    TG_FIELDS_AVX2_FLUSH = 2048 /* columns between widenings; half as many with codes times 4 */
+    TG_FIELDS_AVX2_COLUMNS = 8,
+    TG_FIELDS_AVX2_FLUSH = 2048,    /* columns between widenings; half as many with codes times 4 */
+    TG_FIELDS_AVX2_CACHE = 24 << 10 /* bytes of activations that the first cache holds */
 };
 
-/* Sums of one row with `columns` (1, 2 or 4, a constant) columns, which are `cols` apart. */
-typedef void (*tg_fields_avx2_row_fn)(int columns, const uint8_t *weights,
-                                      const int8_t *activations, int64_t cols, int32_t *sums);
+/* How a row lies; constants of a kernel. */
+struct tg_fields_avx2 {
+    int is_low_first;    /* the first 32 of 128 columns are in the lowest bits, or in the highest */
+    int64_t block_bytes; /* from 256 columns to the next 256 */
+};
 
 static inline int32_t tg_fields_avx2_lane_sum(__m256i v)
 {
@@ -83,16 +86,14 @@ tg_fields_avx2_add(int columns, int is_low_first, const uint8_t *weights, const 
             sums->fourfold = _mm256_add_epi16(sums->fourfold, odd);
         } else {
             sums->once[b] = _mm256_add_epi16(sums->once[b], _mm256_add_epi16(even, odd));
+            __asm__("" : "+x"(sums->once[b])); /* gcc 12 would keep products of all, and spill */
         }
     }
 }
 
-/*
- * Sums of a row of 2-bit codes; from 256 columns to the next 256 are block_bytes. All but pointers
- * and cols are constants.
- */
+/* Sums of a row for `columns` (1, 2, 4 or 8, a constant) columns, which are `cols` apart. */
 static inline __attribute__((always_inline)) void
-tg_fields_avx2_sums(int columns, int is_low_first, int64_t block_bytes, const uint8_t *weights,
+tg_fields_avx2_sums(int columns, struct tg_fields_avx2 format, const uint8_t *weights,
                     const int8_t *activations, int64_t cols, int32_t *sums)
 {
     const __m256i one = _mm256_set1_epi16(1), four = _mm256_set1_epi16(4);
@@ -109,14 +110,15 @@ tg_fields_avx2_sums(int columns, int is_low_first, int64_t block_bytes, const ui
         for (; columns == 1 && c + 256 <= end; c += 256) {
             const int8_t *with = activations + c;
             tg_ahead_fetch(weights);
-            tg_fields_avx2_add(1, is_low_first, weights, with, cols, &narrow);
-            tg_fields_avx2_add(1, is_low_first, weights + 32, with + 128, cols, &narrow);
-            weights += block_bytes;
+            tg_fields_avx2_add(1, format.is_low_first, weights, with, cols, &narrow);
+            tg_fields_avx2_add(1, format.is_low_first, weights + 32, with + 128, cols, &narrow);
+            weights += format.block_bytes;
         }
         for (; c < end; c += 128) {
             tg_ahead_fetch(weights);
-            tg_fields_avx2_add(columns, is_low_first, weights, activations + c, cols, &narrow);
-            weights += c % 256 == 0 ? 32 : block_bytes - 32;
+            tg_fields_avx2_add(columns, format.is_low_first, weights, activations + c, cols,
+                               &narrow);
+            weights += c % 256 == 0 ? 32 : format.block_bytes - 32;
         }
         for (int b = 0; b < columns; b++) {
             const __m256i scale = columns == 1 ? four : one;
@@ -145,10 +147,10 @@ static inline int32_t tg_fields_avx2_activation_sum(const int8_t *activations, i
     return tg_fields_avx2_lane_sum(sum);
 }
 
-/* All rows of the call for `columns` (1, 2 or 4) columns from `first`. */
+/* All rows of the call for `columns` (1, 2, 4 or 8) columns from `first`. */
 static inline __attribute__((always_inline)) void
 tg_fields_avx2_tile(int columns, const struct tg_problem *p, int64_t row_bytes,
-                    tg_fields_avx2_row_fn row, int64_t first)
+                    struct tg_fields_avx2 format, int64_t first)
 {
     const int8_t *activations = p->activations + first * p->cols;
     int32_t *results = (int32_t *)p->results + first * p->rows;
@@ -158,22 +160,26 @@ tg_fields_avx2_tile(int columns, const struct tg_problem *p, int64_t row_bytes,
         minus[b] = tg_fields_avx2_activation_sum(activations + b * p->cols, p->cols);
     }
     for (int64_t r = p->row_begin; r < p->row_end; r++) {
-        row(columns, p->weights + r * row_bytes, activations, p->cols, sums);
+        const uint8_t *weights = p->weights + r * row_bytes;
+        tg_fields_avx2_sums(columns, format, weights, activations, p->cols, sums);
         for (int b = 0; b < columns; b++) results[b * p->rows + r] = sums[b] - minus[b];
     }
 }
 
 /* The whole call, of rows that follow each other. */
 static inline __attribute__((always_inline)) void
-tg_fields_avx2_multiply(const struct tg_problem *p, int64_t row_bytes, tg_fields_avx2_row_fn row)
+tg_fields_avx2_multiply(const struct tg_problem *p, int64_t row_bytes, struct tg_fields_avx2 format)
 {
     int64_t b = 0;
 
     assert(p->cols < 1 << 23);
     assert(0 <= p->row_begin && p->row_begin <= p->row_end && p->row_end <= p->rows);
-    for (; b + 4 <= p->batch; b += 4) tg_fields_avx2_tile(4, p, row_bytes, row, b);
-    for (; b + 2 <= p->batch; b += 2) tg_fields_avx2_tile(2, p, row_bytes, row, b);
-    for (; b < p->batch; b++) tg_fields_avx2_tile(1, p, row_bytes, row, b);
+    for (; 8 * p->cols <= TG_FIELDS_AVX2_CACHE && b + 8 <= p->batch; b += 8) {
+        tg_fields_avx2_tile(8, p, row_bytes, format, b);
+    }
+    for (; b + 4 <= p->batch; b += 4) tg_fields_avx2_tile(4, p, row_bytes, format, b);
+    for (; b + 2 <= p->batch; b += 2) tg_fields_avx2_tile(2, p, row_bytes, format, b);
+    for (; b < p->batch; b++) tg_fields_avx2_tile(1, p, row_bytes, format, b);
 }
 
 #endif

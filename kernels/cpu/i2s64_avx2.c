@@ -36,11 +36,7 @@ static inline void order(const int8_t *activations, int is_one, __m256i ordered[
     }
 }
 
-static inline __attribute__((always_inline)) void
-row(int columns, const uint8_t *weights, const int8_t *activations, int64_t cols, int32_t *sums)
-{
-    tg_fields_avx2_sums(columns, 0, 64, weights, activations, cols, sums);
-}
+static const struct tg_fields_avx2 format = {0, 64};
 
 /* All rows of the call; the last of the matrix apart, from a copy. */
 static void multiply(const struct tg_problem *p, int64_t row_bytes)
@@ -49,18 +45,18 @@ static void multiply(const struct tg_problem *p, int64_t row_bytes)
     uint8_t copy[(TG_COLUMNS_MOST + STEP) / 4];
 
     if (p->row_end < p->rows || p->row_begin == p->row_end) {
-        tg_fields_avx2_multiply(p, row_bytes, row);
+        tg_fields_avx2_multiply(p, row_bytes, format);
         return;
     }
     memset(copy, 0, sizeof copy);
     memcpy(copy, p->weights + (p->rows - 1) * row_bytes, (size_t)row_bytes);
     most.row_end--;
-    tg_fields_avx2_multiply(&most, row_bytes, row);
+    tg_fields_avx2_multiply(&most, row_bytes, format);
     last.weights = copy;
     last.results = (int32_t *)p->results + p->rows - 1;
     last.row_begin = 0;
     last.row_end = 1;
-    tg_fields_avx2_multiply(&last, row_bytes, row);
+    tg_fields_avx2_multiply(&last, row_bytes, format);
 }
 
 void tg_kernel_i2s64_avx2(const struct tg_problem *p)

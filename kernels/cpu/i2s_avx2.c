@@ -17,14 +17,10 @@
  * Source: bitnet.cpp, arXiv:2502.11880 (the layout and the idea).
  */
 
-static inline __attribute__((always_inline)) void
-row(int columns, const uint8_t *weights, const int8_t *activations, int64_t cols, int32_t *sums)
-{
-    tg_fields_avx2_sums(columns, 0, 64, weights, activations, cols, sums);
-}
+static const struct tg_fields_avx2 format = {0, 64};
 
 void tg_kernel_i2s_avx2(const struct tg_problem *p)
 {
     assert(p->cols % 128 == 0);
-    tg_fields_avx2_multiply(p, p->cols / 4, row);
+    tg_fields_avx2_multiply(p, p->cols / 4, format);
 }

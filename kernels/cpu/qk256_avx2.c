@@ -40,11 +40,7 @@ static inline void order(const int8_t *activations, __m256i ordered[4])
     ordered[3] = _mm256_permute2x128_si256(odd01, odd23, 0x31);
 }
 
-static inline __attribute__((always_inline)) void
-row(int columns, const uint8_t *weights, const int8_t *activations, int64_t cols, int32_t *sums)
-{
-    tg_fields_avx2_sums(columns, 1, 64, weights, activations, cols, sums);
-}
+static const struct tg_fields_avx2 format = {1, 64};
 
 void tg_kernel_qk256_avx2(const struct tg_problem *p)
 {
@@ -61,6 +57,6 @@ void tg_kernel_qk256_avx2(const struct tg_problem *p)
         for (int64_t i = 0; i < some.batch * p->cols; i += 128) {
             order(p->activations + b * p->cols + i, (__m256i *)(ordered + i));
         }
-        tg_fields_avx2_multiply(&some, p->cols / 4, row);
+        tg_fields_avx2_multiply(&some, p->cols / 4, format);
     }
 }

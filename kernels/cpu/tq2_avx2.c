@@ -19,14 +19,10 @@
 
 enum { BLOCK_COLS = 256, BLOCK_BYTES = 66 };
 
-static inline __attribute__((always_inline)) void
-row(int columns, const uint8_t *weights, const int8_t *activations, int64_t cols, int32_t *sums)
-{
-    tg_fields_avx2_sums(columns, 1, BLOCK_BYTES, weights, activations, cols, sums);
-}
+static const struct tg_fields_avx2 format = {1, BLOCK_BYTES};
 
 void tg_kernel_tq2_avx2(const struct tg_problem *p)
 {
     assert(p->cols % BLOCK_COLS == 0);
-    tg_fields_avx2_multiply(p, p->cols / BLOCK_COLS * BLOCK_BYTES, row);
+    tg_fields_avx2_multiply(p, p->cols / BLOCK_COLS * BLOCK_BYTES, format);
 }
