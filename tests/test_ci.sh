@@ -18,11 +18,12 @@ for job in jobs.values():
     for step in job["steps"]:
         assert len({"run", "uses"} & set(step)) == 1
 assert jobs["gate"]["needs"] == ["build", "measure"]
-assert jobs["gate"]["steps"][0]["name"] == "built"'
+assert [step["name"] for step in jobs["gate"]["steps"][:2]] == ["clean to decide", "built"]'
 fi
-# A required job that is skipped counts as a success.
-check 'the gate is skipped only where a build that is well found nothing to measure' grep -qxF \
-    "    if: \${{ !cancelled() && (needs.build.result != 'success' || needs.build.outputs.shards != '') }}" \
+# A required job that is skipped counts as a success, and one of a cancelled run is skipped but for
+# always().
+check 'the gate is skipped only where a build that is well says that nothing is to measure' grep -qxF \
+    "    if: \${{ always() && (needs.build.result != 'success' || needs.build.outputs.nothing != 'true') }}" \
     <(sed -n '/^  gate:$/,/^    steps:$/p' workflow.yml)
 
 # step NAME: its shell commands.
@@ -57,12 +58,16 @@ check 'and goes on if it did not' gives 0 env BUILT=success bash -e built.sh
 # The bundle of a pull request whose kernels are other bytes than those of its base.
 mkdir -p jobs/build/farm/{matrix,libexec/tritgate} && cd jobs/build || exit 1
 printf '#!/bin/sh\nexec "%s" "$@"\n' "$TRITGATE" >farm/tritgate
-printf '#!/bin/sh\nexec "%s" "$@"\n' "$(command -v mpirun)" >farm/mpirun
-chmod +x farm/tritgate farm/mpirun
+chmod +x farm/tritgate
 cp "$TRITGATE_LIB" farm/libexec/tritgate/libtritgate-kernels.so
 cp "$TRITGATE_LIB" farm/base.so && echo another >>farm/base.so
 sed 's/"layer"/"batch": [1, 2], "layer"/' "$data/quick.json" >farm/matrix/parts.json
 sed 's/"budget_s": [0-9]*/"budget_s": 0.06/' "$data/quick_policy.json" >farm/matrix/quick_policy.json
+
+# What is checked out is a merge.
+commit() { git add -A . && git -c user.name=a -c user.email=a@b commit -qm "$1" --allow-empty; }
+check 'there is a history' bash -c 'git init -q . && printf "farm*\n" >.gitignore'
+commit base && mkdir kernels && echo other >kernels/a.c && commit head
 
 # A step, as GitHub runs it.
 export MATRIX=matrix/parts.json BUDGET=20 GITHUB_OUTPUT=$work/output GITHUB_STEP_SUMMARY=$work/summary
@@ -105,6 +110,15 @@ check 'which is named' grep -qE 'shard 1/[0-9]+ is missing' "$work/out"
 cp ../build/farm/base.so ../build/farm/libexec/tritgate/libtritgate-kernels.so
 : >"$GITHUB_OUTPUT"
 cd ../build || exit 1
-check 'where no kernel changed' go plan
-check 'nothing is planned' test ! -s "$GITHUB_OUTPUT"
+check 'where both libraries are the same file' go plan
+check 'the program is judged all the same' grep -q '^shards=.*include' "$GITHUB_OUTPUT"
+check 'and told that they are' grep -qx 'same=--same' "$GITHUB_OUTPUT"
+go pack && cd ../1 && rm -rf shard farm && cp ../build/farm.tar.gz . || exit 1
+check 'so that a shard of it is measured' env SHARD="${shards[0]}" LEAST="$least" SAME=--same \
+    bash --noprofile --norc -eo pipefail "$work/measure.sh"
+check 'and sealed' test -s shard/digests.json
+: >"$GITHUB_OUTPUT"
+cd ../build && mkdir docs && echo text >docs/a.md && commit 'docs only' || exit 1
+check 'where only documents changed' go plan
+check 'nothing is planned' test "$(<"$GITHUB_OUTPUT")" = nothing=true
 finish
