@@ -118,11 +118,17 @@ static bool names(const struct tg_accepted *a, const struct tg_plan *plan, size_
            strcmp(a->metric, rule->metric) == 0 && tg_cell_matches(&t->of, a->cells, &plan->words);
 }
 
+/* Something was measured, but nobody said when. */
+static bool has_no_day(const char *date)
+{
+    return *date && !tg_acceptance_has_day(date);
+}
+
 /* Days are written so that they are ordered as texts are; of what is none, nothing is known. */
 static bool has_expired(const struct tg_accepted *a, const char *date)
 {
     if (!*date) return false; /* it has not come */
-    return !tg_acceptance_has_day(date) || strncmp(date, a->expires, strlen(a->expires)) > 0;
+    return has_no_day(date) || strncmp(date, a->expires, strlen(a->expires)) > 0;
 }
 
 void tg_acceptance_apply(const struct tg_plan *plan, const char *date, size_t test,
@@ -150,9 +156,11 @@ void tg_acceptance_apply(const struct tg_plan *plan, const char *date, size_t te
         return;
     }
     if (!last) return;
+    const char *until = has_no_day(date)          ? "is accepted, but the run has no date: until"
+                        : has_expired(last, date) ? "was accepted until"
+                                                  : "is accepted, until";
     snprintf(v->reason, sizeof v->reason, "%s; up to %.3g %% %s %s by %s", said, 100 * last->loss,
-             has_expired(last, date) ? "was accepted until" : "is accepted, until", last->expires,
-             last->owner);
+             until, last->expires, last->owner);
 }
 
 /* Why an entry was not used. */
@@ -166,6 +174,7 @@ static const char *why_idle(const struct tg_plan *plan, const char *date,
         fails = fails || verdicts[t].answer == TG_FAIL;
     }
     if (!fails) return is_named ? "nothing fails there" : "no such test";
+    if (has_no_day(date)) return "the run has no date";
     return has_expired(a, date) ? "expired" : "less than the loss";
 }
 

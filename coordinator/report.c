@@ -156,6 +156,7 @@ char *tg_report_brief(const struct tg_plan *plan, size_t test, char *out, size_t
     if (is_along_kernel(plan, t)) compared(plan, t, out, size);
     tg_report_add_axes(&t->of, t->has_to ? plan->policy.rules[t->rule].axis : "",
                        *tg_report_model(plan) ? "model" : "", out, size);
+    if (!*out) snprintf(out, size, "%s", *t->of.model ? t->of.model : t->of.probe);
     tg_report_add_hardware(plan, plan->classes[t->hardware], out, size);
     return out;
 }

@@ -142,7 +142,11 @@ static void a_run_without_a_date_is_excused_by_nothing(void **state)
         for (size_t k = 0; k < run.count; k++)
             snprintf(run.rows[k].facts.date, TG_TEXT_SIZE, "%s", dates[i]);
         take(FILE_OF(ENTRY("kernel=i2s_avx2", "0.08", "2026-01-02")));
-        decide(TG_FAIL);
+        assert_string_equal(decide(TG_FAIL)->reason,
+                            "slower by 7 %; up to 8 % is accepted, but the run has no date: until "
+                            "2026-01-02 by ann");
+        assert_note("accepted losses: 0 of 1 used; not used: 'kernel=i2s_avx2' of ann (the run has "
+                    "no date)");
     }
 }
 

@@ -76,7 +76,7 @@ measures() { bash measure.sh "$@" >measured.jsonl; }
 check 'a loop over two builds of an engine' measures './prints 40' './prints 30' 12
 check 'makes lines' gives 0 "$TRITGATE" import measured.jsonl measured --policy elsewhere.json
 check 'that pass' gives 0 "$TRITGATE" gate measured --imported
-check 'as what they are' says '^  improved +\+3[0-9]\.[0-9]+ % '
+check 'as what they are' says '^  improved +bitnet-2b +\+3[0-9]\.[0-9]+ % '
 check 'the other way round' measures './prints 30' './prints 40' 12
 check 'they make lines, too' gives 0 "$TRITGATE" import measured.jsonl around --policy elsewhere.json
 check 'that fail' gives 1 "$TRITGATE" gate around --imported
