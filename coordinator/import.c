@@ -37,7 +37,11 @@ static int check_cell(const struct tg_cell *cell, struct tg_error *err)
     return 0;
 }
 
-/* The block must be one cell or two, this row's among them; its text becomes the canonical one. */
+/*
+ * The block must be one cell or two, this row's among them; its text becomes the canonical one.
+ * What judges head begins with head: no test asks for the other order, and the rows would be left
+ * out.
+ */
 static int check_block(struct tg_measurement *m, struct tg_error *err)
 {
     struct tg_cell cells[2];
@@ -54,6 +58,8 @@ static int check_block(struct tg_measurement *m, struct tg_error *err)
         return tg_fail(err, "its cell is not in its block");
     if (count == 2 && strcmp(texts[0], texts[1]) == 0)
         return tg_fail(err, "both cells of its block are the same");
+    if (strcmp(cells[0].build, "head") != 0 && strcmp(cells[1].build, "head") == 0)
+        return tg_fail(err, "a block names head first");
     snprintf(m->block, sizeof m->block, count == 2 ? "%s | %s" : "%s", texts[0], texts[1]);
     return 0;
 }

@@ -93,6 +93,7 @@ static void lines_that_cannot_be_are_refused_by_their_number(void **state)
         {line(CELL " colour=red", BLOCK, 1, "", ""), "unknown axis 'colour'"},
         {line(CELL, "of | to", 1, "", TIME), "line 2: block: cell 'of'"},
         {line(CELL, CELL " | " CELL, 1, "", TIME), "line 2: both cells of its block are the same"},
+        {line(CELL, CELL " build=base | " CELL, 1, "", TIME), "line 2: a block names head first"},
         {line(CELL " batch=2", BLOCK, 1, "", TIME), "line 2: its cell is not in its block"},
         {line(CELL, CELL, 1, "\"colour\":1", TIME), "line 2: facts.colour: unknown fact 'colour'"},
         {line(CELL, CELL, 1, "\"date\":\"05.08.2027\"", TIME),

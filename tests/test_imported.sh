@@ -236,6 +236,7 @@ spoiled "line 2: metric 'call_time' has a sample that is not above 0" '2s/"sampl
 spoiled 'line 2: series[0].samples[0]: number out of range' '2s/"samples":\[/"samples":[1e999,/'
 spoiled 'line 2: an object is expected' '2s/"facts":{[^}]*},//'
 spoiled 'line 2: its cell is not in its block' '2s/"cell":"probe=kernel kernel=i2s_avx2/"cell":"probe=kernel kernel=i2s_scalar/'
+spoiled 'line 1: a block names head first' 's/"block":"\([^|]*\) | \([^"]*\)"/"block":"\2 | \1"/'
 spoiled "line 2: 'i2s_*' is a pattern, a cell is one" '2s/i2s_avx2/i2s_*/g'
 spoiled 'line 1: the other cell of its block has no line in this round; one that broke has a line, too' '2d'
 spoiled 'line 2: its library is empty' '2s/"library":"[^"]*"/"library":""/'
