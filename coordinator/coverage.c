@@ -94,11 +94,20 @@ bool tg_coverage_lacks(const struct tg_plan *plan, const struct tg_verdict verdi
     return *out != 0;
 }
 
-bool tg_coverage_has_idle_base(const struct tg_plan *plan)
+/* Whether any row of the run is of a test's block. */
+static bool has_rows(const struct tg_plan *plan, const struct tg_run *run, size_t test)
+{
+    size_t i = 0;
+    const char *block = plan->spec.blocks[plan->spec.tests[test].block].text;
+    while (i < run->count && strcmp(run->rows[i].block, block) != 0) i++;
+    return i < run->count;
+}
+
+bool tg_coverage_has_idle_base(const struct tg_plan *plan, const struct tg_run *run)
 {
     bool has_rule = false;
     const struct tg_changed *changed = &plan->asked.changed;
-    if (!plan->has_base || plan->asked.is_imported) return false;
+    if (!plan->has_base) return false;
     if (changed->cell_count && !*changed->unknown) return false;
     for (size_t r = 0; r < plan->policy.rule_count; r++) {
         const struct tg_rule *rule = &plan->policy.rules[r];
@@ -107,7 +116,8 @@ bool tg_coverage_has_idle_base(const struct tg_plan *plan)
     for (size_t i = 0; i < plan->spec.test_count; i++) {
         const struct tg_test *test = &plan->spec.tests[i];
         if (test->has_to && strcmp(test->to.build, "base") == 0 && !test->is_shadow &&
-            plan->prospects[i].fate != TG_TO_SKIP)
+            plan->prospects[i].fate != TG_TO_SKIP &&
+            (!plan->asked.is_imported || has_rows(plan, run, i)))
             return false;
     }
     return has_rule;

@@ -7,6 +7,7 @@
 
 #include "coordinator/plan.h"
 #include "coordinator/rule.h"
+#include "results/store.h"
 
 /*
  * What the policy requires ("required" of a rule) and no machine of the run could measure: then
@@ -29,9 +30,10 @@ bool tg_coverage_lacks(const struct tg_plan *plan, const struct tg_verdict verdi
 /*
  * Whether there is a base, the policy has rules for builds, and yet no test compares the two: base
  * has none of the kernels, the rules select nothing, or a filter left them out. A change whose
- * paths are all of components (changed.h) may be of new kernels alone.
+ * paths are all of components (changed.h) may be of new kernels alone. Imported lines have a base
+ * if a block names it; a test of theirs compares if its block has a row.
  */
-bool tg_coverage_has_idle_base(const struct tg_plan *plan);
+bool tg_coverage_has_idle_base(const struct tg_plan *plan, const struct tg_run *run);
 
 /*
  * Writes the patterns of the matrix that nothing of this build matches: "kernel 'avx512_typo*'".

@@ -150,7 +150,7 @@ static bool note_builds(const struct tg_plan *plan, const struct tg_run *run, st
     else if (plan->has_base && strcmp(first->head.digest, first->base.digest) == 0 &&
              is_known_digest(first->head.digest))
         note(d, "A/A: base and head are the same file");
-    if (tg_coverage_has_idle_base(plan)) {
+    if (tg_coverage_has_idle_base(plan, run)) {
         note(d, "cannot pass: there is a base, and not one test compares head with it");
         may_pass = false;
     }

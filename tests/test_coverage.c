@@ -121,7 +121,7 @@ static bool is_idle(const char *matrix, const char *policy, const char *base, bo
     if (!has_avx2) made_lose(&worker.base, "i2s_avx2");
     tg_plan_release(&plan);
     made_plan(matrix, policy, &worker, 1, &asked, &plan);
-    return tg_coverage_has_idle_base(&plan);
+    return tg_coverage_has_idle_base(&plan, &(struct tg_run){0});
 }
 
 static void a_base_is_there_to_be_compared(void **state)
@@ -148,6 +148,29 @@ static void a_base_is_there_to_be_compared(void **state)
         BUILDS(", \"where\": \"kernel=avx_*\", \"optional\": true") ", " FLOOR(""));
     assert_true(is_idle(MATRIX, copy, MADE_BASE, true, 0));
     assert_false(is_idle(MATRIX, optional, MADE_BASE, true, 0));
+}
+
+/* Of lines from elsewhere only those that are there compare. */
+static void an_imported_base_is_compared_where_it_has_rows(void **state)
+{
+    (void)state;
+    static const char all[] = POLICY(BUILDS("") ", " FLOOR("")), floors[] = POLICY(FLOOR(""));
+    static const char typo[] = POLICY(BUILDS(", \"where\": \"kernel=avx_*\"") ", " FLOOR(""));
+    static struct tg_measurement row;
+    const struct tg_run none = {0}, one = {.rows = &row, .count = 1};
+    assert_false(is_idle(MATRIX, all, MADE_BASE, true, 0));
+    plan.asked.is_imported = true;
+    assert_true(tg_coverage_has_idle_base(&plan, &none));
+    snprintf(row.block, sizeof row.block, "%s", plan.spec.blocks[plan.spec.tests[0].block].text);
+    assert_false(tg_coverage_has_idle_base(&plan, &one));
+    plan.has_base = false;
+    assert_false(tg_coverage_has_idle_base(&plan, &none));
+    is_idle(MATRIX, typo, MADE_BASE, true, 0);
+    plan.asked.is_imported = true;
+    assert_true(tg_coverage_has_idle_base(&plan, &one));
+    is_idle(MATRIX, floors, MADE_BASE, true, 0);
+    plan.asked.is_imported = true;
+    assert_false(tg_coverage_has_idle_base(&plan, &one));
 }
 
 static void a_pattern_that_nothing_matches_is_named(void **state)
@@ -239,6 +262,7 @@ int main(void)
         TEST(one_class_of_machines_is_enough),
         TEST(a_rule_that_selects_nothing_is_missing),
         TEST(a_base_is_there_to_be_compared),
+        TEST(an_imported_base_is_compared_where_it_has_rows),
         TEST(a_pattern_that_nothing_matches_is_named),
         TEST(builds_that_must_be_compared_need_a_base),
         TEST(cells_that_no_rule_asks_for_are_found),

@@ -65,6 +65,16 @@ check 'a wrong head that no test asks for' bash -c 'cat rounds.jsonl alone.jsonl
     "$1" import - stray --policy elsewhere.json' - "$TRITGATE"
 check 'lets nothing pass' gives 2 "$TRITGATE" gate stray --imported
 check 'and is counted' says '^cannot pass: head was wrong, crashed or was late in 1 of 1 rows that no test asks for, or of'
+sed 's/probe=engine"/probe=engine model=bitnet-3b"/; s/}\]}$/}, {"rule": "ceiling", "metric": "peak_memory", "limit": 2e9}]}/' \
+    elsewhere.json >typing.json
+sed '/"cell":"[^"]*build=base/d; s/ | [^"]*"/"/; s/"series":.*/"series":[{"metric":"peak_memory","samples":[1e9],"turn":[0],"begun":[0]}]}/' \
+    rounds.jsonl >memory.jsonl
+check 'a typing error in what compares' bash -c 'cat slower.jsonl memory.jsonl |
+    "$1" import - typing --policy typing.json' - "$TRITGATE"
+check 'cannot pass' gives 2 "$TRITGATE" gate typing --imported
+check 'for it compares nothing' says '^cannot pass: there is a base, and not one test compares head with it$'
+check 'without a base' gives 0 "$TRITGATE" import memory.jsonl memory --policy typing.json
+check 'nothing is to be compared' gives 0 "$TRITGATE" gate memory --imported
 # The loop of docs/CI.md, with two programs that print a number of about 40.
 awk '/^##/ { mine = $0 == "## Another engine" } mine && /^```/ { inside = !inside; piece += inside; next }
     mine && inside && piece == 1' "$TG_SOURCE/docs/CI.md" >measure.sh
