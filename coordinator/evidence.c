@@ -96,16 +96,25 @@ char *tg_evidence_reason(const struct tg_rounds *rounds, char out[TG_EVIDENCE_RE
     return out;
 }
 
+static bool are_known(const char *a, const char *b)
+{
+    return strcmp(a, "unknown") != 0 && strcmp(b, "unknown") != 0;
+}
+
 /*
- * Whether two nodes, or two devices of one, measured the two sides: those are not compared. A
- * kernel and the host's may be; one kernel on a device and on none, or an unknown one, may not.
+ * Whether two nodes, or two devices of one, measured the two sides, or one model of two files:
+ * those are not compared. A kernel and the host's may be; one kernel on a device and on none, or an
+ * unknown one, may not. Of another kernel, a model of the same name may have another file.
  */
 static bool is_apart(const struct tg_measurement *of, const struct tg_measurement *to)
 {
-    bool on_devices = strcmp(of->facts.gpu_uuid, "unknown") != 0 &&
-                      strcmp(to->facts.gpu_uuid, "unknown") != 0;
+    bool on_devices = are_known(of->facts.gpu_uuid, to->facts.gpu_uuid);
     bool is_same_kernel = strcmp(of->cell.kernel, to->cell.kernel) == 0;
+    bool is_same_model = strcmp(of->cell.model, to->cell.model) == 0;
     return strcmp(of->facts.host, to->facts.host) != 0 ||
+           (is_same_kernel && is_same_model &&
+            are_known(of->facts.model_digest, to->facts.model_digest) &&
+            strcmp(of->facts.model_digest, to->facts.model_digest) != 0) ||
            ((on_devices || is_same_kernel) && strcmp(of->facts.gpu_uuid, to->facts.gpu_uuid) != 0);
 }
 

@@ -40,7 +40,7 @@ struct tg_rounds {
     size_t spared;      /* ... that only a broken device could not measure; in none of the above */
     const struct tg_measurement *odd;    /* ... of which this row is; NULL for none; borrowed */
     bool of_is_at_fault, to_is_at_fault; /* the kernel of that side, in other blocks, too */
-    size_t apart;   /* ... whose sides two nodes or devices measured: nothing is compared */
+    size_t apart;   /* ... whose sides are of two nodes, devices or model files: not compared */
     size_t hollow;  /* ... that were measured, but whose samples give no value, or lack a row */
     size_t lacking; /* ... of those, with a side that has no samples of the metric at all */
     struct tg_discards discards;   /* ... for the clock of their device; they are not in values */

@@ -110,8 +110,8 @@ static void tell_open(const struct tg_rounds *rounds, struct tg_verdict *v)
                  v->rounds, v->rounds == 1 ? "" : "s", tg_evidence_reason(rounds, reason));
     else if (rounds->apart)
         snprintf(v->reason, sizeof v->reason,
-                 "not decided after %zu rounds; the sides of %zu others were measured on two nodes "
-                 "or devices",
+                 "not decided after %zu rounds; the sides of %zu others are of two nodes, devices "
+                 "or model files",
                  v->rounds, rounds->apart);
     else if (rounds->hollow > 0 && rounds->lacking == rounds->hollow)
         snprintf(v->reason, sizeof v->reason,

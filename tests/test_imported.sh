@@ -75,6 +75,14 @@ check 'cannot pass' gives 2 "$TRITGATE" gate typing --imported
 check 'for it compares nothing' says '^cannot pass: there is a base, and not one test compares head with it$'
 check 'without a base' gives 0 "$TRITGATE" import memory.jsonl memory --policy typing.json
 check 'nothing is to be compared' gives 0 "$TRITGATE" gate memory --imported
+sed '/"cell":"[^"]*build=base/!s/"facts":{/&"model_digest":"aaaa",/; /"cell":"[^"]*build=base/s/"facts":{/&"model_digest":"bbbb",/' \
+    rounds.jsonl >files.jsonl
+check 'one model of two files' gives 0 "$TRITGATE" import files.jsonl files --policy elsewhere.json
+check 'is not compared' gives 2 "$TRITGATE" gate files --imported
+check 'and why is said' says 'the sides of 12 others are of two nodes, devices or model files'
+sed -i 's/bbbb/aaaa/' files.jsonl
+check 'of one file' gives 0 "$TRITGATE" import files.jsonl file --policy elsewhere.json
+check 'it is' gives 0 "$TRITGATE" gate file --imported
 # The loop of docs/CI.md, with two programs that print a number of about 40.
 awk '/^##/ { mine = $0 == "## Another engine" } mine && /^```/ { inside = !inside; piece += inside; next }
     mine && inside && piece == 1' "$TG_SOURCE/docs/CI.md" >measure.sh
