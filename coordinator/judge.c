@@ -298,10 +298,7 @@ static bool take_breaks(const struct tg_plan *plan, const struct tg_test *test,
     return false;
 }
 
-/*
- * The verdict of the rounds of a test that was measured, into one on which nothing was seen. Brief:
- * without what only a report needs.
- */
+/* A measured test's verdict, into one that saw nothing. Brief: without what only a report needs. */
 static void judge_rounds(const struct tg_plan *plan, const struct tg_test *test,
                          const struct tg_rounds *rounds, bool is_brief, struct tg_verdict *v)
 {
@@ -321,6 +318,7 @@ static void judge_rounds(const struct tg_plan *plan, const struct tg_test *test,
         .node_names = rounds->node_names,
         .is_brief = is_brief};
     tg_rule_find(rule->rule)->judge(&evidence, v);
+    if (plan->asked.is_imported && test->has_to) tg_rule_doubt_copies(&evidence, v);
     if (!take_breaks(plan, test, rounds, v)) {
         tg_judge_complete(&plan->policy.limits, rounds, v);
         if (!is_brief) tell_open(rounds, v);

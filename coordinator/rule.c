@@ -216,3 +216,16 @@ void tg_rule_estimate(const struct tg_evidence *evidence, double sign,
     verdict->interval.high = expm1(interval.high);
     free(values);
 }
+
+void tg_rule_doubt_copies(const struct tg_evidence *evidence, struct tg_verdict *verdict)
+{
+    size_t same = 0;
+    while (same < evidence->count && evidence->values[same] == evidence->values[0]) same++;
+    if (verdict->answer != TG_PASS || !tg_metric_is_of_time(evidence->metric) || same < 2 ||
+        same < evidence->count)
+        return;
+    tg_rule_say(verdict, TG_INCONCLUSIVE, "impossible",
+                "every round gives the same value to the last digit: copied, or written too "
+                "coarsely");
+    verdict->wants_more = verdict->wants_last = verdict->is_clock_effect = false;
+}

@@ -151,4 +151,10 @@ void tg_rule_answer(const struct tg_evidence *evidence, const struct tg_progress
 void tg_rule_estimate(const struct tg_evidence *evidence, double sign,
                       const struct tg_student *units, struct tg_verdict *verdict);
 
+/*
+ * Takes a pass back where rounds of a metric that depends on time have one value, to the last bit:
+ * no two rounds that were measured, and written down whole, do. For those that others measured.
+ */
+void tg_rule_doubt_copies(const struct tg_evidence *evidence, struct tg_verdict *verdict);
+
 #endif

@@ -49,10 +49,14 @@ check 'they make a run' gives 0 "$TRITGATE" import elsewhere.jsonl elsewhere --p
 check 'one round does not tell' gives 2 "$TRITGATE" gate elsewhere --imported
 check 'and says how many would, not how long they take elsewhere' says \
     'not decided after 1 round; at least [0-9]+ rounds more would be needed'
-for round in {0..11}; do sed "s/\"round\":0/\"round\":$round/" elsewhere.jsonl; done >rounds.jsonl
+for round in {0..11}; do sed "s/\"round\":0/\"round\":$round/" elsewhere.jsonl; done >copied.jsonl
+check 'one of them twelve times' gives 0 "$TRITGATE" import copied.jsonl copied --policy elsewhere.json
+check 'does not either' gives 2 "$TRITGATE" gate copied --imported
+check 'and why is said' says '^  impossible .* every round gives the same value to the last digit: copied, or written too coarsely$'
+for round in {0..11}; do sed "s/\"round\":0/\"round\":$round/; s/40\.9/&$round/" elsewhere.jsonl; done >rounds.jsonl
 check 'twelve of them do' gives 0 "$TRITGATE" import rounds.jsonl rounds --policy elsewhere.json
 check 'and pass' gives 0 "$TRITGATE" gate rounds --imported
-sed 's/"samples":\[41.2,/"samples":[31.2,/; s/40.9,41.1,41.0/30.9,31.1,31.0/' rounds.jsonl >slower.jsonl
+sed 's/"samples":\[41.2,/"samples":[31.2,/; s/40\.\(9[0-9]*\),41.1,41.0/30.\1,31.1,31.0/' rounds.jsonl >slower.jsonl
 check 'a slower head' gives 0 "$TRITGATE" import slower.jsonl slower --policy elsewhere.json
 check 'fails' gives 1 "$TRITGATE" gate slower --imported
 check 'and is reported' gives 0 "$TRITGATE" report slower --imported

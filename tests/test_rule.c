@@ -265,6 +265,38 @@ static void more_memory_is_not_called_slower(void **state)
                         "it was not so at first; all rounds together: more memory by 12.7 %");
 }
 
+/* No clock that is read to its last digit says the same twice; memory may be the same. */
+static void rounds_of_one_value_do_not_pass_where_they_may_be_copies(void **state)
+{
+    (void)state;
+    static const struct tg_metric memory = {"peak_memory", "B",         TG_LOWER,
+                                            TG_SAMPLED,    TG_POSITIVE, ""};
+    static const struct {
+        const struct tg_metric *metric;
+        double last; /* value of 20, the others 0 */
+        size_t count;
+        enum tg_answer before, after;
+    } rows[] = {{&time_metric, 0, 20, TG_PASS, TG_INCONCLUSIVE},
+                {&rate_metric, 0, 20, TG_PASS, TG_INCONCLUSIVE},
+                {&memory, 0, 20, TG_PASS, TG_PASS},
+                {&fixed_metric, 0, 20, TG_PASS, TG_PASS},
+                {&time_metric, 1e-9, 20, TG_PASS, TG_PASS},
+                {&time_metric, 0, 1, TG_PASS, TG_PASS},
+                {&time_metric, 0, 20, TG_FAIL, TG_FAIL}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct tg_verdict v = tg_rule_no_verdict();
+        double seen[20] = {[19] = rows[i].last};
+        const struct tg_evidence e = {
+            .metric = rows[i].metric, .values = seen, .count = rows[i].count};
+        tg_rule_say(&v, rows[i].before, "unchanged", "%s", "");
+        v.wants_last = true;
+        tg_rule_doubt_copies(&e, &v);
+        assert_int_equal(v.answer, rows[i].after);
+        assert_int_equal(v.wants_last, rows[i].before == rows[i].after);
+        assert_string_equal(v.word, rows[i].before == rows[i].after ? "unchanged" : "impossible");
+    }
+}
+
 static void a_ratio_is_enough_too_little_or_neither(void **state)
 {
     (void)state;
@@ -380,6 +412,7 @@ int main(void)
         cmocka_unit_test(better_may_be_higher),
         cmocka_unit_test(a_clean_test_says_what_it_is),
         cmocka_unit_test(more_memory_is_not_called_slower),
+        cmocka_unit_test(rounds_of_one_value_do_not_pass_where_they_may_be_copies),
         cmocka_unit_test(a_ratio_is_enough_too_little_or_neither),
         cmocka_unit_test(the_worst_fixed_value_decides),
         cmocka_unit_test(a_sampled_value_is_tested_against_its_limit),
