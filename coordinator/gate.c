@@ -50,6 +50,13 @@ static void note(struct tg_decision *d, const char *format, ...)
     va_end(args);
 }
 
+/* Names what makes a pass impossible: always false, for may_pass. */
+static bool forbid(struct tg_decision *d, const char *why)
+{
+    note(d, "cannot pass: %s", why);
+    return false;
+}
+
 static void note_build(struct tg_decision *d, const char *name, const struct tg_survey *survey)
 {
     if (survey->injected_percent)
@@ -141,19 +148,15 @@ static bool note_builds(const struct tg_plan *plan, const struct tg_run *run, st
     if (plan->has_base) note_build(d, "base", &first->base);
     bool may_pass = tg_lookout_note(plan, text, sizeof text);
     if (*text) note(d, "%s", text);
-    if (plan->has_base && first->base.injected_percent > first->head.injected_percent) {
-        note(d, "cannot pass: head was compared with a base that is slowed more than it is");
-        may_pass = false;
-    }
+    if (plan->has_base && first->base.injected_percent > first->head.injected_percent)
+        may_pass = forbid(d, "head was compared with a base that is slowed more than it is");
     if (!plan->has_base && !plan->asked.baseline_count)
         note(d, "not compared with an earlier build");
     else if (plan->has_base && strcmp(first->head.digest, first->base.digest) == 0 &&
              is_known_digest(first->head.digest))
         note(d, "A/A: base and head are the same file");
-    if (tg_coverage_has_idle_base(plan, run)) {
-        note(d, "cannot pass: there is a base, and not one test compares head with it");
-        may_pass = false;
-    }
+    if (tg_coverage_has_idle_base(plan, run))
+        may_pass = forbid(d, "there is a base, and not one test compares head with it");
     size_t new = tg_coverage_count_new(plan);
     if (new)
         note(d, "%zu test%s of kernels that base has not: nothing is compared", new,
@@ -167,29 +170,18 @@ static bool note_builds(const struct tg_plan *plan, const struct tg_run *run, st
     for (size_t i = 0; tg_inherit_say(plan, i, text, sizeof text, &may_pass); i++)
         note(d, "%s", text);
     if (*tg_changed_note(&plan->asked.changed, text, sizeof text)) note(d, "%s", text);
-    if (!run->is_sealed) {
-        note(d, "cannot pass: the run was not ended in order; run --resume ends it");
-        may_pass = false;
-    }
+    if (!run->is_sealed)
+        may_pass = forbid(d, "the run was not ended in order; run --resume ends it");
     if (*run->dropped)
         note(d, "left out, still being written or damaged by a kill: %.300s", run->dropped);
-    if (!tg_gate_has_its_libraries(plan, run)) {
-        note(d, "cannot pass: a library was changed while it was measured");
-        may_pass = false;
-    }
-    if (!plan->asked.is_imported && !has_its_model(plan, run)) {
-        note(d, "cannot pass: the model file was changed while it was measured");
-        may_pass = false;
-    }
-    if (limits->require_base && !plan->has_base) {
-        note(d, "cannot pass: the policy requires a base");
-        may_pass = false;
-    }
+    if (!tg_gate_has_its_libraries(plan, run))
+        may_pass = forbid(d, "a library was changed while it was measured");
+    if (!plan->asked.is_imported && !has_its_model(plan, run))
+        may_pass = forbid(d, "the model file was changed while it was measured");
+    if (limits->require_base && !plan->has_base) may_pass = forbid(d, "the policy requires a base");
     if (limits->require_release &&
-        (first->head.is_debug || (plan->has_base && first->base.is_debug))) {
-        note(d, "cannot pass: the policy requires kernels without assertions");
-        may_pass = false;
-    }
+        (first->head.is_debug || (plan->has_base && first->base.is_debug)))
+        may_pass = forbid(d, "the policy requires kernels without assertions");
     return may_pass;
 }
 
