@@ -130,6 +130,28 @@ static int ask_guard(struct tg_work *w, struct tg_error *err)
     return tg_fail(err, "%s", w->guard.line);
 }
 
+/*
+ * Fails if all blocks of the shard need a device, and there is none here: it would measure nothing,
+ * and yet be there for the gate. A check may be made on another machine than measures.
+ */
+static int find_device(const struct tg_work *w, struct tg_error *err)
+{
+    const struct tg_plan *plan = &w->plan;
+    char why[400];
+    if (w->only_checks) return 0;
+    for (size_t i = 0; i < plan->worker_count; i++)
+        if (!*plan->workers[i].head.no_gpu) return 0;
+    for (size_t b = 0; b < plan->spec.block_count; b++) {
+        const struct tg_block *block = &plan->spec.blocks[b];
+        if (block->shard != w->shard) continue;
+        if (!tg_plan_needs_device(plan, block)) return 0;
+        for (size_t i = 0; i < plan->worker_count; i++) /* devices may be others than GPUs */
+            if (tg_plan_can_run(plan, &plan->workers[i], block, why, sizeof why)) return 0;
+    }
+    return tg_fail(err, "shard %s is for a GPU, and this machine has none: %s", w->wishes->shard,
+                   plan->workers[0].head.no_gpu);
+}
+
 /* Makes the plan; without a budget on the command line it is the policy's, of its step. */
 static int make_plan(struct tg_work *w, struct tg_asked *asked, struct tg_error *err)
 {
@@ -144,6 +166,7 @@ static int make_plan(struct tg_work *w, struct tg_asked *asked, struct tg_error 
                        "nothing is left for shard %s: the matrix has %zu blocks; split it into "
                        "fewer (a smaller N in --shard I/N)",
                        w->wishes->shard, w->plan.spec.block_count);
+    if (w->shard && find_device(w, err) < 0) return -1;
     asked->budget_s = w->plan.asked.budget_s = w->plan.policy.limits.budget_s;
     memcpy(asked->flow, w->plan.policy.flow, sizeof asked->flow);
     memcpy(w->plan.asked.flow, w->plan.policy.flow, sizeof asked->flow);

@@ -88,6 +88,26 @@ check 'a shard that nothing is left for is refused' refuses 'nothing is left for
 check 'what is no shard is refused' refuses "unusable shard '4/3'" run --shard 4/3 --out no
 check 'with a stored baseline it is refused' refuses 'either --shard or --baseline' run --shard 1/3 --baseline no --out no
 
+# A shard of a GPU's blocks, where the driver has none.
+printf '{"tritgate_policy": 1, "flow": "f", "limits": {"budget_s": 20},
+ "rules": [{"rule": "floor", "metric": "kernel_accuracy", "limit": 0.9}]}' >floor_policy.json
+mixed() { # mixed KERNEL [OPTION...]: a run of it beside a kernel of the processor
+    sed "s/\"stub_twice\"/\"i2s_scalar\", \"$1\"/; s/quick_policy/floor_policy/" "$data/quick.json" >"$1.json"
+    LD_LIBRARY_PATH=${TG_NEW_DRIVER:-$TG_BUILD/tests/new_driver} TG_FAKE_NVML=gpus=0 "$TRITGATE" "${@:2}" "$1.json"
+}
+check 'that of the processor measures' gives 2 mixed i2s_cuda run --shard 1/2 --out of_cpu
+check 'that of the GPU does not stand for what it cannot measure' \
+    refuses 'shard 2/2 is for a GPU, and this machine has none: the NVIDIA driver has no GPU' \
+    mixed i2s_cuda run --shard 2/2 --out of_gpu
+check 'and leaves nothing to merge' test ! -e of_gpu
+check 'so the gate does not pass without it' gives 2 "$TRITGATE" gate of_cpu
+check 'and names it' says 'cannot pass without shard 2, which has'
+check 'who only checks may be without' gives 0 mixed i2s_cuda launch --check -- run --shard 2/2 --out of_gpu
+check 'a shard that has both skips by name' gives 0 mixed i2s_cuda run --shard 1/1 --out of_both
+check 'as does a whole run' gives 0 mixed i2s_cuda run --out of_all
+check 'another device than a GPU needs none' gives 2 mixed fake_product run --shard 2/2 --out of_fake
+check 'to be measured' says '^ +pass +fake_product'
+
 sed -i 's/"stub_twice"/"stub_twice", "stub_wrong"/' parts.json
 failed=0
 for i in 1 2; do
