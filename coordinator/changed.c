@@ -14,6 +14,21 @@ static bool matches(const struct tg_texts *patterns, const char *path)
     return false;
 }
 
+/*
+ * Whether a pattern is of what lies in the path: a submodule, or a directory that became a link, is
+ * listed by its own name, whatever in it was changed.
+ */
+static bool reach_into(const struct tg_texts *patterns, const char *path)
+{
+    char folder[4096];
+    const size_t length = (size_t)snprintf(folder, sizeof folder, "%s/", path);
+    for (size_t i = 0; i < patterns->count; i++)
+        if (strncmp(patterns->at[i], folder, length) == 0 ||
+            (fnmatch(patterns->at[i], path, 0) != 0 && fnmatch(patterns->at[i], folder, 0) == 0))
+            return true;
+    return false;
+}
+
 /* One character of a quoted path, and where the next begins. */
 static char unquoted(const char **at)
 {
@@ -37,17 +52,32 @@ static const char *cells_of(const struct tg_flow *flow, const char *path)
     return NULL;
 }
 
-/* Makes the path of a line, in its place: without its end, quotes and a leading "./". */
+/* Whether a path is a folder in which something is measured. */
+static bool is_folder(const struct tg_flow *flow, const char *path)
+{
+    for (size_t i = 0; i < flow->component_count; i++)
+        if (reach_into(&flow->components[i].paths, path)) return true;
+    return reach_into(&flow->surface, path);
+}
+
+static bool is_quoted(const char *line, size_t length)
+{
+    return length >= 2 && line[0] == '"' && line[length - 1] == '"';
+}
+
+/* Makes the path of a line, in its place: without its end, quotes, a first "./", a last "/". */
 static char *path_of(char *line)
 {
-    line[strcspn(line, "\r\n")] = 0;
-    size_t length = strlen(line);
-    if (length >= 2 && line[0] == '"' && line[length - 1] == '"') {
+    size_t length = strcspn(line, "\r\n");
+    line[length] = 0;
+    if (is_quoted(line, length)) {
         const char *from = line + 1, *end = line + length - 1;
         char *to = line;
         while (from < end) *to++ = unquoted(&from);
         *to = 0;
     }
+    length = strlen(line);
+    if (length > 1 && line[length - 1] == '/') line[length - 1] = 0;
     return strncmp(line, "./", 2) == 0 ? line + 2 : line;
 }
 
@@ -77,6 +107,8 @@ static const char *flaw_of_line(const char *line, size_t length)
     if (strchr(line, '\t')) return "it has a tab: paths only, as git diff --name-only gives them";
     bool is_status = length > 3 && strchr(states, line[0]) && strchr(states, line[1]);
     if (is_status && line[2] == ' ') return "it has a state: paths only";
+    if (!is_quoted(line, length) && memchr(line, '\\', length))
+        return "it has a backslash: paths with '/', as git diff --name-only gives them";
     bool has_blank = length > 0 && (line[0] == ' ' || line[length - 1] == ' ');
     return has_blank ? "it begins or ends with a blank" : NULL;
 }
@@ -110,11 +142,12 @@ static const char *flaw_of_path(char *path, const struct tg_flow *flow)
 
 static void take(const char *path, const struct tg_flow *flow, struct tg_changed *c)
 {
-    const char *cells = cells_of(flow, path);
+    const bool is_whole = is_folder(flow, path);
+    const char *cells = is_whole ? NULL : cells_of(flow, path);
     c->path_count++;
     for (size_t i = 0; cells && i < c->cell_count; i++)
         if (strcmp(c->cells[i], cells) == 0) return;
-    if (!cells && flow->surface.count > 0 && !matches(&flow->surface, path)) return;
+    if (!cells && !is_whole && flow->surface.count > 0 && !matches(&flow->surface, path)) return;
     if (cells && c->cell_count < TG_CHANGED_COMPONENTS && strlen(cells) < sizeof *c->cells)
         memcpy(c->cells[c->cell_count++], cells, strlen(cells) + 1);
     else if (!*c->unknown)

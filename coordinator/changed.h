@@ -15,7 +15,8 @@
  * Which cells a change concerns: the paths that it touches, against the patterns of the policy's
  * flow. A path belongs to the first component that has a pattern for it ('*' stands for slashes,
  * too), and concerns that component's cells. A path of no component concerns all cells if it is on
- * the surface, or if the flow names no surface, and nothing otherwise. When in doubt more is
+ * the surface, or if the flow names no surface, and nothing otherwise. So does a folder that is a
+ * path by itself (a submodule), if a pattern is of what lies in it. When in doubt more is
  * measured, never less.
  *
  * It is read once, when a run begins, and kept in its plan.

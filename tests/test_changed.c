@@ -72,6 +72,33 @@ static void a_path_on_the_surface_without_a_component_concerns_everything(void *
                         "all cells: changed path 'docs/a.md' belongs to no component");
 }
 
+/* A submodule, or a directory that became a link: nobody knows what in it was changed. */
+static void a_folder_concerns_everything_if_something_in_it_is_measured(void **state)
+{
+    (void)state;
+    static const char *foreign_paths[] = {"3rdparty/*/src/*", "lib/?/*"};
+    static struct tg_flow_component foreign[] = {{{foreign_paths, 2}, "format=i2s"}};
+    static const struct tg_flow others = {
+        .surface = {surface, 3}, .components = foreign, .component_count = 1};
+    static const struct {
+        const struct tg_flow *flow;
+        const char *line, *path; /* NULL: it concerns nothing */
+    } rows[] = {{&flow, "kernels", "kernels"},
+                {&flow, "kernels/", "kernels"},
+                {&flow, "kernels/cpu", "kernels/cpu"}, /* also where a later component has it */
+                {&flow, "docs/a.md\nworker\n", "worker"},
+                {&others, "3rdparty", "3rdparty"},
+                {&others, "lib/a", "lib/a"},
+                {&flow, "kernel\nkernels.md\nworkers\ndocs/kernels\n", NULL},
+                {&others, "3rdparty.md\nlib/ab\n", NULL}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        note(rows[i].flow, rows[i].line);
+        assert_string_equal(changed.unknown, rows[i].path ? rows[i].path : "");
+        assert_int_equal(changed.cell_count, 0);
+        assert_int_equal(tg_changed_is_nothing(&changed), !rows[i].path);
+    }
+}
+
 /* Such a list would name nothing that is on the surface, and nothing would be measured. */
 static void a_list_of_another_kind_is_refused(void **state)
 {
@@ -81,6 +108,8 @@ static void a_list_of_another_kind_is_refused(void **state)
     } wrong[] = {
         {"docs/a.md\nM\tkernels/fill.c\n",
          "line 2: it has a tab: paths only, as git diff --name-only gives them"},
+        {"docs/a.md\nkernels\\cpu\\i2s_avx2.c\n",
+         "line 2: it has a backslash: paths with '/', as git diff --name-only gives them"},
         {" M kernels/fill.c\n", "line 1: it has a state: paths only"},
         {"?? kernels/fill.c\n", "line 1: it has a state: paths only"},
         {"/home/me/kernels/fill.c", "line 1: a path from the top of the sources is expected"},
@@ -274,6 +303,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_path_concerns_the_first_component_that_has_it),
         cmocka_unit_test(a_path_on_the_surface_without_a_component_concerns_everything),
+        cmocka_unit_test(a_folder_concerns_everything_if_something_in_it_is_measured),
         cmocka_unit_test(a_list_of_another_kind_is_refused),
         cmocka_unit_test(what_is_not_on_the_surface_concerns_nothing),
         cmocka_unit_test(what_builds_the_kernels_is_on_every_surface),

@@ -39,6 +39,18 @@ check 'are measured' says '2 passed'
 check 'a path of no component: all cells' gives 0 changed r3 kernels/cpu/stub_twice.c CMakeLists.txt
 check 'are measured' says '2 passed'
 check 'and why' says "all cells: changed path 'CMakeLists.txt' belongs to no component"
+if command -v git >/dev/null; then
+    as_git() { git -c user.name=a -c user.email=a@b -c protocol.file.allow=always "$@" >/dev/null 2>&1; }
+    as_git init sub && as_git -C sub commit --allow-empty -m 1
+    as_git init top && as_git -C top submodule add "$work/sub" kernels && as_git -C top commit -m 1
+    as_git -C top/kernels commit --allow-empty -m 2 && as_git -C top commit -am 2
+    git -C top diff --name-only --no-renames HEAD~1 >submodule.paths
+    check 'a submodule is listed by its name' grep -qx kernels submodule.paths
+    check 'and is no skip: all cells' gives 0 "$TRITGATE" run m.json --out r6 --changed submodule.paths
+    check 'are measured' says '2 passed'
+    check 'and why' says "all cells: changed path 'kernels' belongs to no component"
+fi
+check 'paths with backslashes are no paths of git' refuses 'line 1: it has a backslash' changed r7 'kernels\cpu\stub_twice.c'
 check 'an empty list is a mistake' refuses 'the list of changed paths is empty' "$TRITGATE" run m.json --out r4 --changed /dev/null
 check 'as is a missing one' refuses "'nowhere': No such file" "$TRITGATE" run m.json --out r4 --changed nowhere
 sed -i 's/"i2s_scalar"/"stub_crash"/' m.json
