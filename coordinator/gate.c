@@ -143,7 +143,10 @@ static bool note_builds(const struct tg_plan *plan, const struct tg_run *run, st
 {
     const struct tg_limits *limits = &plan->policy.limits;
     const struct tg_capability *first = &plan->workers[0];
+    const struct tg_survey *head = &first->head, *base = &first->base;
     char text[sizeof *d->notes];
+    if (plan->has_base && *head->build && *base->build && strcmp(head->build, base->build) != 0)
+        note(d, "base was built otherwise: %.180s; head: %.180s", base->build, head->build);
     note_build(d, "head", &first->head);
     if (plan->has_base) note_build(d, "base", &first->base);
     bool may_pass = tg_lookout_note(plan, text, sizeof text);
@@ -182,6 +185,8 @@ static bool note_builds(const struct tg_plan *plan, const struct tg_run *run, st
     if (limits->require_release &&
         (first->head.is_debug || (plan->has_base && first->base.is_debug)))
         may_pass = forbid(d, "the policy requires kernels without assertions");
+    else if (plan->has_base && base->is_debug && !head->is_debug)
+        may_pass = forbid(d, "base has assertions in it, which slow it, and head has none");
     return may_pass;
 }
 

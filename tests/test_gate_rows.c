@@ -230,6 +230,46 @@ static void a_fault_of_head_that_no_test_asks_for_cannot_pass(void **state)
     }
 }
 
+static void how_base_was_built_otherwise_is_said_first(void **state)
+{
+    static const struct {
+        const char *head, *base, *said;
+    } rows[] = {{"GNU -O3", "GNU -O3", NULL},
+                {"GNU -O3", "", NULL},
+                {"", "GNU -O3", NULL},
+                {"GNU -O3", "GNU -O0", "base was built otherwise: GNU -O0; head: GNU -O3"}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct tg_capability worker = made_worker("a", MADE_BASE);
+        snprintf(worker.head.build, sizeof worker.head.build, "%s", rows[i].head);
+        snprintf(worker.base.build, sizeof worker.base.build, "%s", rows[i].base);
+        made_plan(one, builds, &worker, 1, &made_asked, &plan);
+        run.is_sealed = 1;
+        made_rounds(&run, &plan, 0, 0, 5, 0, 0.001);
+        assert_int_equal(decide_run(), TG_PASS); /* a change may be one of flags */
+        assert_int_equal(decision.note_count, rows[i].said != NULL);
+        if (rows[i].said) assert_string_equal(decision.notes[0], rows[i].said);
+        end(state);
+    }
+}
+
+static void only_a_head_with_assertions_passes_beside_a_base_with_them(void **state)
+{
+    for (int of_head = 0; of_head < 2; of_head++) {
+        struct tg_capability worker = made_worker("a", MADE_BASE);
+        worker.head.is_debug = of_head;
+        worker.base.is_debug = true;
+        made_plan(one, builds, &worker, 1, &made_asked, &plan);
+        run.is_sealed = 1;
+        made_rounds(&run, &plan, 0, 0, 5, 0, 0.001);
+        assert_int_equal(decide_run(), of_head ? TG_PASS : TG_INCONCLUSIVE);
+        assert_string_equal(decision.notes[1],
+                            of_head ? "base was built with assertions in it"
+                                    : "cannot pass: base has assertions in it, which slow it, and "
+                                      "head has none");
+        end(state);
+    }
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_teardown(name, end)
@@ -243,6 +283,8 @@ int main(void)
         TEST(a_row_of_another_library_cannot_pass),
         TEST(a_fault_of_head_that_no_test_asks_for_cannot_pass),
         TEST(a_base_that_was_slowed_on_purpose_lets_nothing_pass),
+        TEST(how_base_was_built_otherwise_is_said_first),
+        TEST(only_a_head_with_assertions_passes_beside_a_base_with_them),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
