@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/json.h"
@@ -26,8 +27,23 @@ static const char *const parts[PARTS] = {"matrix.json", "policy.json", "plan.jso
 
 static int is_shard(const struct dirent *entry)
 {
-    return fnmatch("worker-*.h5", entry->d_name, 0) == 0 &&
-           (entry->d_type == DT_REG || entry->d_type == DT_UNKNOWN);
+    return fnmatch("worker-*.h5", entry->d_name, 0) == 0;
+}
+
+/* The worker files of a directory; returns how many, or -1. A link to a file is one, too. */
+static int list_shards(const char *directory, struct dirent ***shards, struct tg_error *err)
+{
+    char path[4096 + 300];
+    struct stat is;
+    int kept = 0, count = scandir(directory, shards, is_shard, alphasort);
+    if (count < 0) return tg_fail(err, "cannot read run '%s': %s", directory, strerror(errno));
+    for (int i = 0; i < count; i++) {
+        snprintf(path, sizeof path, "%s/%s", directory, (*shards)[i]->d_name);
+        bool is_other = stat(path, &is) == 0 && !S_ISREG(is.st_mode);
+        if (is_other) free((*shards)[i]);
+        if (!is_other) (*shards)[kept++] = (*shards)[i];
+    }
+    return kept;
 }
 
 /* A shard, as it lies in its file. */
@@ -249,6 +265,8 @@ static int read_into(const char *path, struct tg_run *run, struct tg_digest *evi
     struct shard s = {0};
     struct tg_error why;
     size_t taken = 0;
+    if (access(path, F_OK) != 0) /* a link that leads nowhere: rows are missing */
+        return tg_fail(err, "cannot read '%s': %s", path, strerror(errno));
     if (read_shard(path, run->is_sealed, &s, &why) < 0) {
         if (is_passing(errno, run->is_sealed))
             return tg_fail(err, "cannot read '%s': %s", path, strerror(errno));
@@ -396,9 +414,8 @@ int tg_store_read(const char *directory, struct tg_run *run, struct tg_error *er
 {
     struct dirent **shards;
     struct tg_run read = {0};
-    int shard_count = scandir(directory, &shards, is_shard, alphasort);
-    if (shard_count < 0)
-        return tg_fail(err, "cannot read run '%s': %s", directory, strerror(errno));
+    int shard_count = list_shards(directory, &shards, err);
+    if (shard_count < 0) return -1;
     int rc = read_run(directory, shards, shard_count, &read, err);
     for (int i = 0; i < shard_count; i++) free(shards[i]);
     free(shards);
@@ -447,9 +464,8 @@ int tg_store_seal(const char *directory, struct tg_error *err)
     struct dirent **shards;
     struct tg_json_file seal;
     char path[4096 + 64];
-    int shard_count = scandir(directory, &shards, is_shard, alphasort);
-    if (shard_count < 0)
-        return tg_fail(err, "cannot read run '%s': %s", directory, strerror(errno));
+    int shard_count = list_shards(directory, &shards, err);
+    if (shard_count < 0) return -1;
     char *text = seal_text(directory, shards, shard_count, err);
     int rc = text ? tg_json_parse(text, &seal, err) : -1;
     if (rc == 0) {

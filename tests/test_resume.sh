@@ -136,6 +136,15 @@ check 'is not tried again where the step allows none' refuses \
     'allows 0 further attempts of kind tooling, and 0 were made; this one would be for: 2 times' \
     "$TRITGATE" run --resume dead
 check 'nor is its seal broken' gives 1 "$TRITGATE" gate dead
+# What a tool leaves that keeps data elsewhere: evidence still, also of what failed.
+mkdir store
+cp -r dead linked
+mv linked/worker-0000.1.h5 store/
+ln -s "$PWD/store/worker-0000.1.h5" linked/
+check 'a worker file that is a link is under the seal' gives 1 "$TRITGATE" gate linked
+rm linked/digests.json
+check 'and its rows count where the run is gone on with' gives 1 "$TRITGATE" run --resume linked
+check 'and are sealed' grep -q 'worker-0000.1.h5' linked/digests.json
 check 'a run that is none is refused' refuses "cannot read run 'nowhere'" \
     "$TRITGATE" run --resume nowhere
 check '--resume takes no matrix' refuses '--resume goes on as the run was begun' \

@@ -134,6 +134,34 @@ static void files_are_read_in_the_order_of_their_names(void **state)
     tg_store_release(&run);
 }
 
+/* As tools leave it that keep data elsewhere; what is no file has no rows, and a pipe no end. */
+static void a_link_to_a_worker_file_is_that_file(void **state)
+{
+    (void)state;
+    struct tg_error err;
+    run_fill("worker-0001.1.h5", 0, 3);
+    run_fill("worker-0002.1.h5", 3, 2);
+    assert_int_equal(rename(run_path("worker-0001.1.h5"), run_path("kept.h5")), 0);
+    assert_int_equal(symlink("kept.h5", run_path("worker-0001.1.h5")), 0);
+    assert_int_equal(mkfifo(run_path("worker-0003.1.h5"), 0600), 0);
+    assert_int_equal(symlink("worker-0003.1.h5", run_path("worker-0004.1.h5")), 0);
+    alarm(60); /* it would be for ever */
+    for (int sealed = 0; sealed < 2; sealed++) {
+        if (sealed && tg_store_seal(run_directory, &err) < 0) fail_msg("%s", err.text);
+        struct tg_run run = read_run();
+        assert_int_equal(run.is_sealed, sealed);
+        assert_int_equal(run.count, 5);
+        for (size_t i = 0; i < 5; i++) run_assert_row(&run, i, (int64_t)i);
+        assert_string_equal(run.dropped, "");
+        tg_store_release(&run);
+    }
+    alarm(0);
+    unlink(run_path("kept.h5"));
+    run_assert_refused("worker-0001.1.h5': No such file or directory");
+    unlink(run_path("digests.json"));
+    run_assert_refused("worker-0001.1.h5': No such file or directory");
+}
+
 static void a_file_is_created_once(void **state)
 {
     (void)state;
@@ -352,6 +380,7 @@ int main(void)
         TEST(long_texts_and_many_samples_come_back),
         TEST(a_run_without_rows_is_a_run),
         TEST(files_are_read_in_the_order_of_their_names),
+        TEST(a_link_to_a_worker_file_is_that_file),
         TEST(a_file_is_created_once),
         TEST(a_file_can_be_read_while_it_is_open),
         TEST(a_file_that_is_locked_is_left_out_only_before_the_seal),
