@@ -73,7 +73,7 @@ static int is_evidence(const struct dirent *entry)
 {
     static const char *const patterns[] = {"matrix.json",     "policy.json", "plan.json",
                                            "acceptance.json", "tries.json",  "digests.json",
-                                           "worker-*.h5"};
+                                           "sealed.json",     "worker-*.h5"};
     for (size_t i = 0; i < sizeof patterns / sizeof *patterns; i++)
         if (fnmatch(patterns[i], entry->d_name, 0) == 0) return 1;
     return 0;

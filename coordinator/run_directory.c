@@ -199,12 +199,13 @@ static int next_attempt(const char *path, const struct tg_run *run, int64_t *att
     return 0;
 }
 
-/* What was decided before is not what will be. */
+/* What was decided before is not what will be; but the files that it was decided on must stay. */
 static int break_seal(const char *path, struct tg_error *err)
 {
-    char name[4096 + 64];
+    char name[4096 + 64], kept[4096 + 64];
     snprintf(name, sizeof name, "%s/digests.json", path);
-    if (remove(name) < 0 && errno != ENOENT)
+    snprintf(kept, sizeof kept, "%s/sealed.json", path);
+    if (rename(name, kept) < 0 && errno != ENOENT)
         return tg_fail(err, "cannot write '%s': %s", name, strerror(errno));
     for (size_t i = 0; i < tg_report_count(); i++) {
         snprintf(name, sizeof name, "%s/%s", path, tg_report_at(i)->file);

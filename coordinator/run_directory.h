@@ -12,7 +12,7 @@
 
 /*
  * A run's directory: matrix.json, policy.json, plan.json, acceptance.json if there is one, worker
- * files, digests.json, reports.
+ * files, digests.json, reports; tries.json and sealed.json if it was gone on with.
  */
 
 /* The name of a directory: runs/<UTC date>, and a number behind it if that is not 0. Makes runs. */
@@ -44,7 +44,8 @@ void tg_run_directory_await(const char *path, double most_s);
 /*
  * Makes the directory ready for one attempt more: sets its number, which is one more than any
  * worker file has, adds it with its reason to tries.json, whose text of before `run` has, breaks
- * the seal and removes the reports, if any. A full disk leaves all as it was.
+ * the seal, which becomes sealed.json, and removes the reports, if any. A full disk leaves all as
+ * it was.
  */
 int tg_run_directory_go_on(const char *path, const struct tg_run *run, struct tg_retry *retry,
                            struct tg_error *err);

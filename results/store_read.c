@@ -21,9 +21,9 @@
 #include "results/store_layout.h"
 
 /* What a seal speaks for beside the worker files, in this order. */
-enum { PARTS = 5 };
-static const char *const parts[PARTS] = {"matrix.json", "policy.json", "plan.json",
-                                         "acceptance.json", "tries.json"};
+enum { PARTS = 6 };
+static const char *const parts[PARTS] = {"matrix.json",     "policy.json", "plan.json",
+                                         "acceptance.json", "tries.json",  "sealed.json"};
 
 static int is_shard(const struct dirent *entry)
 {
@@ -311,12 +311,6 @@ static bool has_part(const char *directory, const char *name)
     return access(path, F_OK) == 0;
 }
 
-/* Whether a seal has the file: the last two parts need not be there. */
-static bool is_sealed_part(const char *directory, int part)
-{
-    return part < 3 || has_part(directory, parts[part]);
-}
-
 /* The text of digests.json as the files are now; the caller frees. */
 static char *seal_text(const char *directory, struct dirent **shards, int shard_count,
                        struct tg_error *err)
@@ -328,7 +322,7 @@ static char *seal_text(const char *directory, struct dirent **shards, int shard_
     int rc = 0;
     for (int i = 0; i < PARTS + shard_count && rc == 0; i++) {
         const char *name = i < PARTS ? parts[i] : shards[i - PARTS]->d_name;
-        if (i < PARTS && !is_sealed_part(directory, i)) continue;
+        if (i >= 3 && i < PARTS && !has_part(directory, name)) continue; /* it need not be there */
         snprintf(path, sizeof path, "%s/%s", directory, name);
         rc = tg_digest_file(path, digest, err);
         if (rc == 0) tg_json_add_text(files, name, digest);
@@ -383,11 +377,32 @@ static int read_seal(const char *directory, struct dirent **shards, int shard_co
     return rc;
 }
 
+/* What the last seal that was broken speaks for is still there: it may be what failed. */
+static int check_broken_seal(const char *directory, struct tg_error *err)
+{
+    char path[4096 + 64];
+    struct tg_json_file seal;
+    int rc = 0;
+    if (!has_part(directory, "sealed.json")) return 0;
+    snprintf(path, sizeof path, "%s/sealed.json", directory);
+    if (tg_json_read(path, &seal, err) < 0) return -1;
+    const struct tg_json *files = tg_json_get(seal.root, "files");
+    for (size_t i = 0; i < tg_json_count(files) && rc == 0; i++) {
+        const char *name = tg_json_key(tg_json_at(files, i));
+        if (fnmatch("worker-*.h5", name, 0) == 0 && !has_part(directory, name))
+            rc = tg_fail(err, "'%s' of an attempt that was sealed is missing", name);
+    }
+    tg_json_release(&seal);
+    return rc;
+}
+
 static int read_run(const char *directory, struct dirent **shards, int shard_count,
                     struct tg_run *run, struct tg_error *err)
 {
     char path[4096 + 300];
-    if (read_seal(directory, shards, shard_count, run, err) < 0) return -1;
+    if (read_seal(directory, shards, shard_count, run, err) < 0 ||
+        check_broken_seal(directory, err) < 0)
+        return -1;
     if (!has_part(directory, "matrix.json"))
         return tg_fail(err, "it has no matrix.json: that is not the directory of a run");
     if (!(run->matrix = read_part(directory, "matrix.json", err)) ||

@@ -145,6 +145,18 @@ check 'a worker file that is a link is under the seal' gives 1 "$TRITGATE" gate 
 rm linked/digests.json
 check 'and its rows count where the run is gone on with' gives 1 "$TRITGATE" run --resume linked
 check 'and are sealed' grep -q 'worker-0000.1.h5' linked/digests.json
+
+ask dying '"stub_crash"'
+check 'a kernel that crashes where no step says how often it is tried' gives 1 "$TRITGATE" run dying.json --out dying
+check 'is tried again' gives 1 "$TRITGATE" run --resume dying
+rm dying/digests.json # as where that was killed
+mv dying/worker-0000.1.h5 store/lost.h5
+lost="'worker-0000.1.h5' of an attempt that was sealed is missing"
+check 'without what was sealed before there is no decision' refuses "$lost" "$TRITGATE" gate dying
+check 'nor a report' refuses "$lost" "$TRITGATE" report dying
+check 'nor is it gone on with' refuses "$lost" "$TRITGATE" run --resume dying
+cp store/lost.h5 dying/worker-0000.1.h5
+check 'until that is back' gives 1 "$TRITGATE" run --resume dying
 check 'a run that is none is refused' refuses "cannot read run 'nowhere'" \
     "$TRITGATE" run --resume nowhere
 check '--resume takes no matrix' refuses '--resume goes on as the run was begun' \

@@ -207,6 +207,37 @@ static void a_seal_is_not_broken_by_an_attempt_that_cannot_be_written(void **sta
     assert_int_equal(access(run_path("tries.json"), F_OK), 0);
 }
 
+/* It may be the file of what failed. */
+static void what_a_broken_seal_named_must_still_be_there(void **state)
+{
+    (void)state;
+    static const char shard[] = "worker-0001.1.h5";
+    struct tg_error err;
+    struct tg_run run;
+    make_run(0.95);
+    for (int sealed = 0; sealed < 3; sealed++) { /* gone on with and killed, ended, and again */
+        if (tg_store_read(run_directory, &run, &err) < 0) fail_msg("%s", err.text);
+        if (sealed != 1) assert_int_equal(next_attempt(&run), 2 + sealed / 2);
+        tg_store_release(&run);
+        if (sealed == 1) assert_int_equal(tg_store_seal(run_directory, &err), 0);
+        assert_int_equal(rename(run_path(shard), run_path("away")), 0);
+        run_assert_refused(sealed == 1 ? "'worker-0001.1.h5' was removed after the run"
+                                       : "'worker-0001.1.h5' of an attempt that was sealed is "
+                                         "missing");
+        assert_int_equal(rename(run_path("away"), run_path(shard)), 0);
+        if (tg_store_read(run_directory, &run, &err) < 0) fail_msg("%s", err.text);
+        assert_int_equal(run.is_sealed, sealed == 1);
+        assert_int_equal(run.count, 2);
+        tg_store_release(&run);
+    }
+    assert_int_equal(tg_store_seal(run_directory, &err), 0);
+    unlink(run_path("sealed.json"));
+    run_assert_refused("'sealed.json' was removed after the run");
+    unlink(run_path("digests.json"));
+    run_write("sealed.json", "no JSON", 7);
+    run_assert_refused("sealed.json");
+}
+
 static void a_stored_run_is_decided_again_under_either_policy(void **state)
 {
     (void)state;
@@ -302,6 +333,7 @@ int main(void)
         TEST(a_run_without_a_name_is_named_for_its_date),
         TEST(the_next_attempt_is_after_the_last_of_any_worker),
         TEST(a_seal_is_not_broken_by_an_attempt_that_cannot_be_written),
+        TEST(what_a_broken_seal_named_must_still_be_there),
         TEST(a_stored_run_is_decided_again_under_either_policy),
         TEST(an_older_receipt_does_not_stay),
         TEST(what_cannot_be_read_is_refused),

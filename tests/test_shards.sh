@@ -56,6 +56,9 @@ check 'cannot pass' says '^cannot pass: the run was not ended in order'
 check 'until it goes on' gives 2 "$TRITGATE" run --resume part2
 check 'as the shard it is' says '^shard 2 of 3: cannot pass without'
 check 'then all pass' gives 0 "$TRITGATE" gate part1 part2 part3
+check 'and goes on with a seal that is kept' gives 2 "$TRITGATE" run --resume part2
+check 'all of which is merged' gives 0 "$TRITGATE" merge more part1 part2 part3
+check 'as under the new seal' gives 0 "$TRITGATE" gate more
 
 check 'one shard twice is refused' gives 2 run --shard 2/3 --out again
 check 'by merge' refuses "are both shard 2/3" "$TRITGATE" merge twice part1 part2 part3 again
