@@ -63,6 +63,9 @@ foreach(row IN LISTS rows)
     # In its own file only, a kernel is tg_body_<name>: others call it through the dispatch.
     set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS "${${isa}_flags}"
       COMPILE_DEFINITIONS "tg_kernel_${kernel}=tg_body_${kernel}")
+    if(TRITGATE_SANITIZE AND "${isa}" STREQUAL "SCALAR")
+      set_property(SOURCE ${source} APPEND PROPERTY COMPILE_OPTIONS -O2)
+    endif()
     if(TRITGATE_INJECT_SLOWDOWN GREATER 0 AND (NOT slowed OR kernel IN_LIST slowed))
       set(state SLOWED)
     endif()
@@ -113,6 +116,10 @@ if(TRITGATE_SANITIZE)
   string(APPEND build_text " sanitized")
 endif()
 file(GLOB table_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/kernels/*.c)
+if(TRITGATE_SANITIZE)
+  # Loops over every weight, here and in scalar kernels, take most of what tests compute.
+  set_source_files_properties(${table_sources} PROPERTIES COMPILE_OPTIONS -O2)
+endif()
 # These read what is built; nothing else is compiled again where that changes.
 set(state_sources isa.c kernel.c peak.c vector.c)
 list(TRANSFORM state_sources PREPEND ${PROJECT_SOURCE_DIR}/kernels/)
