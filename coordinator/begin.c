@@ -130,26 +130,44 @@ static int ask_guard(struct tg_work *w, struct tg_error *err)
     return tg_fail(err, "%s", w->guard.line);
 }
 
+/* Whether there is a GPU that the library can use: the driver may know of one, and CUDA not. */
+static bool has_gpu(const struct tg_survey *survey)
+{
+    size_t i = 0;
+    while (i < survey->count && !(strcmp(survey->kernels[i].device, "cuda") == 0 &&
+                                  survey->kernels[i].built && survey->kernels[i].here))
+        i++;
+    return !*survey->no_gpu && i < survey->count;
+}
+
 /*
  * Fails if all blocks of the shard need a device, and there is none here: it would measure nothing,
- * and yet be there for the gate. A check may be made on another machine than measures.
+ * and yet be there for the gate. A check may be made on another machine than measures, and what is
+ * not in the build is measured by nobody.
  */
 static int find_device(const struct tg_work *w, struct tg_error *err)
 {
     const struct tg_plan *plan = &w->plan;
+    const struct tg_survey *head = &plan->workers[0].head;
+    bool is_built = false;
     char why[400];
     if (w->only_checks) return 0;
     for (size_t i = 0; i < plan->worker_count; i++)
-        if (!*plan->workers[i].head.no_gpu) return 0;
+        if (has_gpu(&plan->workers[i].head)) return 0;
     for (size_t b = 0; b < plan->spec.block_count; b++) {
         const struct tg_block *block = &plan->spec.blocks[b];
         if (block->shard != w->shard) continue;
         if (!tg_plan_needs_device(plan, block)) return 0;
+        for (size_t i = 0; i < block->cell_count; i++) {
+            const struct tg_survey_kernel *k = tg_survey_find(head, block->cells[i].kernel);
+            is_built = is_built || (k && k->built);
+        }
         for (size_t i = 0; i < plan->worker_count; i++) /* devices may be others than GPUs */
             if (tg_plan_can_run(plan, &plan->workers[i], block, why, sizeof why)) return 0;
     }
+    if (!is_built) return 0;
     return tg_fail(err, "shard %s is for a GPU, and this machine has none: %s", w->wishes->shard,
-                   plan->workers[0].head.no_gpu);
+                   *head->no_gpu ? head->no_gpu : "the driver knows one, and CUDA does not");
 }
 
 /* Makes the plan; without a budget on the command line it is the policy's, of its step. */
@@ -286,6 +304,8 @@ int tg_begin(struct tg_work *w, struct tg_error *err)
     if (read_texts(w, err) < 0 || ask_guard(w, err) < 0 || draw_seed(o, asked.seed, err) < 0 ||
         find_libraries(w, err) < 0 || find_models(w, err) < 0 || hear_announcements(w, err) < 0)
         return -1;
+    if (o->is_same && strcmp(w->workers[0].head.digest, w->workers[0].base.digest) != 0)
+        return tg_fail(err, "--same compares a file with itself; base and head are two");
     if ((o->filter && strlen(o->filter) >= sizeof asked.filter) ||
         (o->step && strlen(o->step) >= sizeof asked.step))
         return tg_fail(err, "the filter or the step is too long");

@@ -248,7 +248,7 @@ static bool is_begun(const struct launch *l)
 
 /*
  * Whether the try that was lost had sealed its run: it has a seal that is not of an earlier one,
- * which is removed where a run is gone on with.
+ * which is renamed where a run is gone on with.
  */
 static bool is_sealed(const struct launch *l, int mark, bool was_there)
 {

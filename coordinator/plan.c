@@ -234,8 +234,6 @@ static int check_workers(const struct tg_plan *p, struct tg_error *err)
     if (first->has_base && !p->asked.is_same && strcmp(first->head.digest, "unknown") != 0 &&
         strcmp(first->head.digest, first->base.digest) == 0)
         return tg_fail(err, "base and head are the same file; --same compares it with itself");
-    if (first->has_base && p->asked.is_same && strcmp(first->head.digest, first->base.digest) != 0)
-        return tg_fail(err, "--same compares a file with itself; base and head are two");
     return 0;
 }
 

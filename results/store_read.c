@@ -387,7 +387,9 @@ static int check_broken_seal(const char *directory, struct tg_error *err)
     snprintf(path, sizeof path, "%s/sealed.json", directory);
     if (tg_json_read(path, &seal, err) < 0) return -1;
     const struct tg_json *files = tg_json_get(seal.root, "files");
-    for (size_t i = 0; i < tg_json_count(files) && rc == 0; i++) {
+    if (tg_json_kind(files) != TG_JSON_OBJECT)
+        rc = tg_fail(err, "sealed.json: a list of files is expected");
+    for (size_t i = 0; rc == 0 && i < tg_json_count(files); i++) {
         const char *name = tg_json_key(tg_json_at(files, i));
         if (fnmatch("worker-*.h5", name, 0) == 0 && !has_part(directory, name))
             rc = tg_fail(err, "'%s' of an attempt that was sealed is missing", name);

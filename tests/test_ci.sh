@@ -107,7 +107,7 @@ mv ../sent/shard-cpu-1 ..
 check 'another job has the same folder' come
 check 'without a shard it does not' gives 2 go decide
 check 'which is named' grep -qE 'shard 1/[0-9]+ is missing' "$work/out"
-cp ../build/farm/base.so ../build/farm/libexec/tritgate/libtritgate-kernels.so
+cp "$TRITGATE_LIB" ../build/farm/base.so
 : >"$GITHUB_OUTPUT"
 cd ../build || exit 1
 check 'where both libraries are the same file' go plan

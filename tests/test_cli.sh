@@ -78,6 +78,10 @@ check 'base and head the same file' refuses 'base and head are the same file' \
     run "$data/quick.json" --base "$TRITGATE_LIB"
 check 'the same content under another name, too' bash -c 'cp "$1" other.so' - "$TRITGATE_LIB"
 check 'is refused' refuses 'base and head are the same file' run "$data/quick.json" --base other.so
+cp "$TRITGATE_LIB" other.so && echo other >>other.so
+check '--same with another file' refuses '--same compares a file with itself' \
+    run "$data/quick.json" --base other.so --same --out other
+check 'which can be planned for' gives 0 "$TRITGATE" matrix "$data/quick.json" --base other.so
 check '--same without a base' refuses '--same needs --base' run "$data/quick.json" --same
 mkdir there
 check 'a run directory that exists' refuses "'there' exists" "$TRITGATE" run "$data/quick.json" --out there
