@@ -166,60 +166,72 @@ static void a_model_whose_logits_are_no_numbers_is_refused(void **state)
     assert_int_equal(tg_model_run_command(4, arguments), 3);
 }
 
+/* Tokens, and the text that a run tells of them. */
+struct words {
+    struct tg_gguf *gguf;
+    struct tg_tokenizer *tokenizer;
+    struct tg_tokens tokens;
+    char *text;
+    size_t size, untold;
+};
+
+static void open_words(const char *text, size_t bytes, struct words *w)
+{
+    struct tg_error err;
+    *w = (struct words){0};
+    assert_int_equal(tg_gguf_open(path, &w->gguf, &err), 0);
+    assert_int_equal(tg_tokenizer_open(w->gguf, &w->tokenizer, &err), 0);
+    assert_int_equal(tg_tokenizer_encode(w->tokenizer, text, bytes, false, &w->tokens, &err), 0);
+}
+
+static void tell(struct words *w)
+{
+    const struct tg_tokens prompt = {0};
+    struct tg_error err;
+    free(w->text);
+    assert_int_equal(
+        tg_model_run_text(w->tokenizer, &prompt, &w->tokens, &w->text, &w->size, &w->untold, &err),
+        0);
+}
+
+static void close_words(struct words *w)
+{
+    free(w->text);
+    tg_tokens_release(&w->tokens);
+    tg_tokenizer_close(w->tokenizer);
+    tg_gguf_close(w->gguf);
+}
+
 /* A head has more rows than there are tokens where these were filled up for the sake of speed. */
 static void what_has_no_text_is_left_out_and_counted(void **state)
 {
     (void)state;
-    struct tg_gguf *gguf;
-    struct tg_tokenizer *tokenizer;
-    struct tg_error err;
-    struct tg_tokens prompt = {0}, tokens = {0};
-    char *text;
-    size_t size, untold;
-    assert_int_equal(tg_gguf_open(path, &gguf, &err), 0);
-    assert_int_equal(tg_tokenizer_open(gguf, &tokenizer, &err), 0);
-    assert_int_equal(tg_tokenizer_encode(tokenizer, "abc xyz", 7, false, &tokens, &err), 0);
-    assert_int_equal(tg_model_run_text(tokenizer, &prompt, &tokens, &text, &size, &untold, &err),
-                     0);
-    assert_string_equal(text, "abc xyz");
-    assert_int_equal(untold, 0);
-    free(text);
-    tokens.ids = realloc(tokens.ids, (tokens.count + 2) * sizeof *tokens.ids);
-    assert_non_null(tokens.ids);
-    memmove(tokens.ids + 1, tokens.ids, tokens.count * sizeof *tokens.ids);
-    tokens.ids[0] = (int32_t)tg_tokenizer_count(tokenizer);
-    tokens.ids[tokens.count + 1] = INT32_MAX;
-    tokens.count += 2;
-    assert_int_equal(tg_model_run_text(tokenizer, &prompt, &tokens, &text, &size, &untold, &err),
-                     0);
-    assert_string_equal(text, "abc xyz");
-    assert_int_equal(untold, 2);
-    free(text);
-    tg_tokens_release(&tokens);
-    tg_tokenizer_close(tokenizer);
-    tg_gguf_close(gguf);
+    struct words w;
+    open_words("abc xyz", 7, &w);
+    tell(&w);
+    assert_string_equal(w.text, "abc xyz");
+    assert_int_equal(w.untold, 0);
+    w.tokens.ids = realloc(w.tokens.ids, (w.tokens.count + 2) * sizeof *w.tokens.ids);
+    assert_non_null(w.tokens.ids);
+    memmove(w.tokens.ids + 1, w.tokens.ids, w.tokens.count * sizeof *w.tokens.ids);
+    w.tokens.ids[0] = (int32_t)tg_tokenizer_count(w.tokenizer);
+    w.tokens.ids[w.tokens.count + 1] = INT32_MAX;
+    w.tokens.count += 2;
+    tell(&w);
+    assert_string_equal(w.text, "abc xyz");
+    assert_int_equal(w.untold, 2);
+    close_words(&w);
 }
 
 static void a_zero_byte_ends_no_text(void **state)
 {
     (void)state;
-    struct tg_gguf *gguf;
-    struct tg_tokenizer *tokenizer;
-    struct tg_error err;
-    struct tg_tokens prompt = {0}, tokens = {0};
-    char *text;
-    size_t size, untold;
-    assert_int_equal(tg_gguf_open(path, &gguf, &err), 0);
-    assert_int_equal(tg_tokenizer_open(gguf, &tokenizer, &err), 0);
-    assert_int_equal(tg_tokenizer_encode(tokenizer, "x\0y", 3, false, &tokens, &err), 0);
-    assert_int_equal(tg_model_run_text(tokenizer, &prompt, &tokens, &text, &size, &untold, &err),
-                     0);
-    assert_int_equal(size, 3);
-    assert_memory_equal(text, "x\0y", 3);
-    free(text);
-    tg_tokens_release(&tokens);
-    tg_tokenizer_close(tokenizer);
-    tg_gguf_close(gguf);
+    struct words w;
+    open_words("x\0y", 3, &w);
+    tell(&w);
+    assert_int_equal(w.size, 3);
+    assert_memory_equal(w.text, "x\0y", 3);
+    close_words(&w);
 }
 
 /* As SentencePiece has it, without a blank: that is three bytes, and `a` is user-defined. */
