@@ -203,6 +203,10 @@ static void each_fault_is_named(void **state)
         refuses(&m, rows[i].sentence);
     }
     memcpy(m.bytes, whole, m.size);
+    put(made_find(&m, "token_embd.weight") + 17 + 4, 100, 8);
+    put(made_find(&m, "token_embd.weight") + 17 + 4 + 16, 8, 4);
+    refuses(&m, "'token_embd.weight' of 96 x 100 Q8_0 has columns that are no whole blocks of 32");
+    memcpy(m.bytes, whole, m.size);
     made_find(&m, "blk.1.attn_q.weight")[4] = '0';
     refuses(&m, "tensor 'blk.0.attn_q.weight' is given twice");
     memcpy(m.bytes, whole, m.size);

@@ -256,6 +256,34 @@ static void a_layout_of_type_36_can_be_named(void **state)
     end(&m, g, &n);
 }
 
+/* BitNet packs a matrix as one long row, whatever its columns are. */
+static void a_layout_of_type_36_is_not_told_by_columns_alone(void **state)
+{
+    (void)state;
+    static const struct {
+        struct made_gguf made;
+        const char *other;
+    } rows[] = {{{.layout = "i2s64", .ffn = 320}, "i2s"},
+                {{.layout = "i2sx4", .ffn = 352}, "i2s64"}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct made_gguf m = rows[i].made;
+        struct tg_gguf *g;
+        struct tg_network n;
+        struct tg_network_layout layout;
+        struct tg_error err = {""};
+        assert_string_equal(read_made(&m, &g, &n), "");
+        assert_int_equal(tg_network_find_layout(&n, NULL, &layout, &err), -1);
+        assert_string_equal(err.text, "how the matrices of type 36 (I2_S) lie is unknown: not all "
+                                      "columns are whole groups of 128, as those of published "
+                                      "files");
+        assert_int_equal(tg_network_find_layout(&n, rows[i].other, &layout, &err), -1);
+        assert_int_equal(tg_network_find_layout(&n, m.layout, &layout, &err), 0);
+        assert_string_equal(layout.format->name, m.layout);
+        assert_false(layout.is_assumed);
+        end(&m, g, &n);
+    }
+}
+
 /* Layouts fill up their last rows; a file that ends before them has none of their matrices. */
 static void a_layout_that_needs_more_bytes_than_there_are_is_refused(void **state)
 {
@@ -339,6 +367,7 @@ int main(void)
         cmocka_unit_test(types_that_do_not_go_together_are_refused),
         cmocka_unit_test(layouts_are_known_by_type_or_assumed),
         cmocka_unit_test(a_layout_of_type_36_can_be_named),
+        cmocka_unit_test(a_layout_of_type_36_is_not_told_by_columns_alone),
         cmocka_unit_test(a_layout_that_needs_more_bytes_than_there_are_is_refused),
         cmocka_unit_test(type_39_of_llama_cpp_is_named_and_not_guessed),
         cmocka_unit_test(scales_that_are_none_are_refused),

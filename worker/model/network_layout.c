@@ -112,6 +112,12 @@ static int find_i2s(const struct tg_network *n, const char *named, struct tg_net
         if (set & bit_of(layout->format)) return 0;
         return tg_fail(err, "the matrices of type 36 (I2_S) cannot lie as '%s'", named);
     }
+    /* Who packs a matrix as one long row never looks at its columns: such a file fits no layout. */
+    if (of_shapes(n, bit_of(usual)) == 0)
+        return tg_fail(err,
+                       "how the matrices of type 36 (I2_S) lie is unknown: not all columns are "
+                       "whole groups of %" PRId64 ", as those of published files",
+                       usual->column_multiple);
     layout->format = tg_detect_only(set);
     if (layout->format) return 0;
     if (!(set & bit_of(usual)))
