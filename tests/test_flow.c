@@ -284,6 +284,30 @@ static void the_policies_of_the_three_flows_can_be_read(void **state)
     }
 }
 
+static void a_real_model_is_no_synthetic_one(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"models", "gpu", "review", "integrative", "generative"};
+    size_t levels = 0;
+    struct tg_error err;
+    struct tg_cell real;
+    assert_int_equal(tg_cell_parse("probe=model kernel=panel_avx2 model=gguf", &real, &err), 0);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        struct tg_policy p;
+        own_policy(names[i], &p);
+        for (size_t c = 0; c < p.process.chain_count; c++)
+            for (size_t l = 0; l < p.process.chains[c].level_count; l++) {
+                const struct tg_flow_level *level = &p.process.chains[c].levels[l];
+                if (!strstr(level->does, "synthetic model")) continue;
+                levels++;
+                if (tg_cell_matches(&real, level->cells, &known))
+                    fail_msg("%s: %s", names[i], level->does);
+            }
+        tg_policy_release(&p);
+    }
+    assert_true(levels >= sizeof names / sizeof *names);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -293,6 +317,7 @@ int main(void)
         cmocka_unit_test(a_rule_has_no_name_that_means_something_else),
         cmocka_unit_test(what_a_flow_may_not_say_is_refused_with_its_place),
         cmocka_unit_test(the_policies_of_the_three_flows_can_be_read),
+        cmocka_unit_test(a_real_model_is_no_synthetic_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
