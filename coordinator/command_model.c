@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -25,7 +26,7 @@ enum { TENSORS = 256, OUT, SEED, TERNARY, HEAD, THREADS, CACHE, TIED };
 static const struct argp_option option_list[] = {
     {"json", 'j', NULL, 0, "show: as JSON, with all tensors", 0},
     {"tensors", TENSORS, NULL, 0, "show: all tensors", 0},
-    {"out", OUT, "FILE", 0, "make: the file to write", 0},
+    {"out", OUT, "FILE", 0, "make: the file to write; must not exist", 0},
     {"model-cache", CACHE, "DIR", 0, "make: keep it there, and print its path", 0},
     {"seed", SEED, "N", 0, "make: of the weights (default: 1)", 0},
     {"ternary", TERNARY, "TYPE", 0,
@@ -126,6 +127,7 @@ static int make(const struct options *o, struct tg_error *err)
                                 strtoull(o->seed, NULL, 10)};
     struct tg_place place;
     struct tg_pool *pool;
+    struct stat there; /* also of a link that leads nowhere */
     char path[4096];
     bool was_made = true;
     int threads = o->threads;
@@ -135,6 +137,10 @@ static int make(const struct options *o, struct tg_error *err)
     }
     if (!what.ternary) what.ternary = tg_synthetic_ternary(what.model);
     if (tg_synthetic_check(&what, err) < 0) return TG_STATUS_USAGE;
+    if (o->out && lstat(o->out, &there) == 0) {
+        tg_fail(err, "'%s' exists; --out names a new file", o->out);
+        return TG_STATUS_USAGE;
+    }
     if (threads == 0)
         threads = tg_place_find(NULL, NULL, &tg_place_alone, &place, NULL) == 0 ? place.core_count
                                                                                 : 1;

@@ -10,6 +10,12 @@ model() { "$TRITGATE" model "$@"; }
 text() { sed '/^Model Load/,$d' "$1"; }
 
 check 'a model is made' gives 0 model make tiny --out tiny.gguf --seed 3
+cp tiny.gguf before.gguf
+ln -s nowhere dangling
+for there in tiny.gguf . dangling; do
+    check "not over '$there'" refuses "'$there' exists; --out names a new file" model make tiny --out $there
+done
+check 'which is as it was' cmp tiny.gguf before.gguf
 check 'and runs' gives 0 model run tiny.gguf --tokens 20 --threads 1 --json run.json --ignore-end
 for stage in 'Model Load' Quantization Tokenization 'Forward Pass' Generation; do
     check "the stage $stage is told" says "^$stage +[0-9.]+ s"
@@ -36,8 +42,8 @@ check 'it is the same text' cmp wanted got
 check 'with the stages of a device' says '^ +single tokens +[0-9.]+ s'
 
 for types in 'TL1 BF16' 'TL2 Q8_0' 'TQ1_0 Q6_K' 'TQ2_0 F32'; do
-    check "$types is made" gives 0 model make tiny --out other.gguf --ternary "${types% *}" --head "${types#* }"
-    check 'and runs' gives 0 model run other.gguf --tokens 4
+    check "$types is made" gives 0 model make tiny --out "$types" --ternary "${types% *}" --head "${types#* }"
+    check 'and runs' gives 0 model run "$types" --tokens 4
 done
 
 check 'tokens are drawn' gives 0 model run tiny.gguf --tokens 20 --temperature 1.5 --ignore-end
