@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +10,7 @@
 #include "coordinator/import.h"
 #include "coordinator/run_directory.h"
 #include "coordinator/vocabulary.h"
+#include "worker/place.h"
 
 /* How well the gate keeps its promises, simulated or on this machine. */
 
@@ -236,13 +236,6 @@ static int read_policy(const struct options *o, struct tg_policy *policy, struct
     return rc;
 }
 
-static size_t cores(void)
-{
-    cpu_set_t allowed;
-    if (sched_getaffinity(0, sizeof allowed, &allowed) < 0) return 1;
-    return (size_t)CPU_COUNT(&allowed);
-}
-
 static int calibrate(struct options *o, int *status, struct tg_error *err)
 {
     struct tg_policy policy;
@@ -279,7 +272,7 @@ int tg_command_calibrate(int argc, char **argv)
     struct tg_error err = {""};
     int status = TG_STATUS_USAGE;
     tg_calibrate_defaults(&options.simulation);
-    options.simulation.threads = cores();
+    options.simulation.threads = (size_t)tg_place_processors();
     argp_parse(&argp, argc, argv, 0, NULL, &options);
     if (calibrate(&options, &status, &err) == 0) return status;
     tg_log(TG_ERROR, "%s", err.text);

@@ -403,6 +403,10 @@ static int open_session(const struct options *o, struct tg_session *s, struct tg
                                          .context = context_of(o),
                                          .batch = BATCH,
                                          .is_wide = o->is_wide};
+    const int processors = tg_place_processors();
+    if (o->threads > processors)
+        return tg_fail(err, "%d threads need as many processors, a process here has at most %d",
+                       o->threads, processors);
     const bool has_place = tg_place_find(NULL, NULL, &tg_place_alone, &place, NULL) == 0;
     if (options.threads == 0) options.threads = has_place ? place.core_count : 1;
     if (has_place && options.threads <= place.core_count) options.cores = place.cores;

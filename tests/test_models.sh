@@ -26,6 +26,7 @@ check 'with all tokens' grep -q '"tokens_generated": 20,' run.json
 text out >wanted
 check 'with a text' test -s wanted
 for threads in 2 3; do
+    (($(nproc) < threads)) && continue
     check "with $threads threads" gives 0 model run tiny.gguf --tokens 20 --threads $threads --ignore-end
     text out >got
     check 'it is the same text' cmp wanted got
@@ -85,7 +86,10 @@ check 'a kernel that is none of products' refuses 'computes no ternary product' 
 check 'a layout that it cannot have' refuses "cannot lie as 'tl1'" model run tiny.gguf --layout tl1
 check 'a file that was cut' bash -c 'head -c 400000 "$1" >cut.gguf' - tiny.gguf
 check 'is refused' refuses "'cut.gguf'" model run cut.gguf
-check 'too many threads' refuses "unusable threads '0'" model run tiny.gguf --threads 0
+one=$(taskset -cp $$ | sed 's/.*: //; s/[-,].*//')
+check 'more threads than processors' refuses '2 threads need as many processors, a process here has at most 1' \
+    taskset -c "$one" "$TRITGATE" model run tiny.gguf --threads 2
+check 'no threads' refuses "unusable threads '0'" model run tiny.gguf --threads 0
 check 'a context that is too small' refuses "unusable context '3': the prompt and 128 tokens need" model run tiny.gguf --context 3
 check 'for the tokens of a warm-up, too' refuses "unusable context '8': the prompt and 9 tokens need" \
     model run tiny.gguf --prompt a --context 8 --tokens 2 --warmup-tokens 9

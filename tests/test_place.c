@@ -428,6 +428,7 @@ static int bind_and_leave(void)
         return 3;
     if (tg_place_bind(place.core, &err) < 0 || sched_getaffinity(0, sizeof set, &set) < 0) return 4;
     if (CPU_COUNT(&set) != 1 || !CPU_ISSET((size_t)place.core, &set)) return 5;
+    if (tg_place_processors() != 1) return 9;
     if (tg_place_bind(CPU_SETSIZE, &err) == 0 || strcmp(err.text, "no core 1024") != 0) return 6;
     if (tg_place_bind(-1, &err) == 0 || tg_place_bind(CPU_SETSIZE - 1, &err) == 0) return 7;
     return strcmp(err.text, "cannot bind to core 1023: Invalid argument") == 0 ? 0 : 8;

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 const struct tg_place_wish tg_place_alone = {0, 1, TG_EXCLUSIVE_MEMORY};
 
@@ -409,6 +410,15 @@ int tg_place_find(const char *path, const struct tg_gpu_list *gpus,
     hwloc_bitmap_free(rest);
     release(&m);
     return 0;
+}
+
+int tg_place_processors(void)
+{
+    cpu_set_t allowed;
+    if (sched_getaffinity(0, sizeof allowed, &allowed) <
+        0) /* there are more than it has room for */
+        return (int)sysconf(_SC_NPROCESSORS_ONLN);
+    return CPU_COUNT(&allowed);
 }
 
 int tg_place_leave(enum tg_exclusive exclusive, struct tg_error *err)

@@ -68,6 +68,9 @@ struct tg_place {
 int tg_place_find(const char *topology, const struct tg_gpu_list *gpus,
                   const struct tg_place_wish *wish, struct tg_place *place, struct tg_error *err);
 
+/* How many processors, hardware threads, this process may run on. */
+int tg_place_processors(void);
+
 /* Keeps this process off the cores that cells of one thread are timed on, where there are others.
  */
 int tg_place_leave(enum tg_exclusive exclusive, struct tg_error *err);
