@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "coordinator/command.h"
+#include "coordinator/terminal.h"
 #include "worker/model/pretokenizer.h"
 #include "worker/place.h"
 
@@ -347,8 +348,8 @@ static int generate(const struct options *o, struct tg_session *s, struct tg_gen
     r->generation = g;
     r->read_rate = s->device ? 0 : tg_session_read_rate(s);
     if (getrusage(RUSAGE_SELF, &usage) == 0) r->memory_bytes = usage.ru_maxrss * INT64_C(1024);
-    fputs(o->prompt, stdout);
-    fwrite(r->text, 1, r->text_size, stdout);
+    tg_terminal_write(stdout, o->prompt, strlen(o->prompt));
+    tg_terminal_write(stdout, r->text, r->text_size);
     fputs("\n\n", stdout);
     tg_model_run_print(r);
     return 0;

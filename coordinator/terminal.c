@@ -7,6 +7,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "worker/model/pretokenizer.h"
 #include "worker/wire.h"
 
 /* The columns of the terminal behind a launcher, which gives each rank one of its own for stdout.
@@ -41,6 +42,29 @@ const char *tg_terminal_color(FILE *out, enum tg_terminal_color color)
     bool is_colored = is_terminal(out) && term && *term && strcmp(term, "dumb") != 0 &&
                       !(none && *none);
     return is_colored ? codes[color] : "";
+}
+
+/* Whether a character of UTF-8 is one of C0 or C1, or DEL, which is none of a text. */
+static bool is_control(const char *character, size_t size)
+{
+    const unsigned char first = (unsigned char)character[0];
+    if (size == 1) return (first < ' ' && first != '\t' && first != '\n') || first == 0x7F;
+    return size == 2 && first == 0xC2 && (unsigned char)character[1] < 0xA0;
+}
+
+void tg_terminal_write(FILE *out, const char *bytes, size_t size)
+{
+    const bool is_shown = is_terminal(out);
+    if (!is_shown) fwrite(bytes, 1, size, out);
+    for (size_t at = 0; is_shown && at < size;) {
+        const struct tg_gguf_text rest = {bytes + at, size - at};
+        const size_t own = tg_pretokenizer_character(rest);
+        if (own == 0 || is_control(bytes + at, own))
+            fputs("\xef\xbf\xbd", out);
+        else
+            fwrite(bytes + at, 1, own, out);
+        at += own ? own : 1;
+    }
 }
 
 /* Of its first `size` bytes: those that do not go on with a letter. */

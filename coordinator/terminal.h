@@ -27,6 +27,13 @@ enum tg_terminal_color { TG_PLAIN, TG_RED, TG_GREEN, TG_YELLOW };
  */
 const char *tg_terminal_color(FILE *out, enum tg_terminal_color color);
 
+/*
+ * Writes bytes that others chose: as they are, but to a terminal as UTF-8, where U+FFFD stands for
+ * each byte that is no part of it and for each control character but tabs and ends of lines, since
+ * a terminal obeys these.
+ */
+void tg_terminal_write(FILE *out, const char *bytes, size_t size);
+
 /* How many letters a text in UTF-8 has, each a column wide. */
 size_t tg_terminal_letters(const char *text);
 

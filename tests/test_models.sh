@@ -66,6 +66,17 @@ text out >got
 check 'is none' cmp drawn got
 check 'any bytes are drawn' gives 0 model run tiny.gguf --prompt a --tokens 450 --temperature 100 --top-k 0 --top-p 1 --ignore-end --seed 9
 check 'a zero byte, too' test "$(tr -d '\0' <out | wc -c)" -lt "$(wc -c <out)"
+if command -v script >found; then
+    terminal() { script -qec "stty -opost; $*" typescript </dev/null; }
+    "$TRITGATE" model run tiny.gguf --prompt "$(printf 'a\033[2J')" --tokens 2 >out
+    check 'to a file bytes go as they are' grep -q "^a$(printf '\033')" out
+    cat >wild <<'EOF'
+exec "$TRITGATE" model run tiny.gguf --prompt "$(printf 'a\033[2J')" --tokens 450 --temperature 100 --top-k 0 --top-p 1 --ignore-end --seed 9
+EOF
+    terminal env TRITGATE="$TRITGATE" bash wild >out
+    check 'a terminal gets no control characters' bash -c 'grep -q "^a$1\[2J" out && grep -q "^generated " out &&
+        ! LC_ALL=C grep -q "[$2]" out' - $'\xef\xbf\xbd' $'\x01-\x08\x0b-\x1f\x7f'
+fi
 check 'BITNET_DETERMINISTIC=1' gives 0 env BITNET_DETERMINISTIC=1 "$TRITGATE" model run tiny.gguf --tokens 20 --temperature 1.5 --ignore-end
 text out >got
 check 'takes the best' cmp wanted got

@@ -83,6 +83,41 @@ static void a_terminal_has_a_width_and_nothing_else_has(void **state)
     free(memory);
 }
 
+/* A terminal obeys control characters, and what others chose may have them. */
+static void a_terminal_is_not_told_what_to_do(void **state)
+{
+    (void)state;
+#define NO "\xef\xbf\xbd"
+    static const struct {
+        const char *bytes, *shown;
+    } rows[] = {
+        {"a\tb\nc", "a\tb\nc"},
+        {"\xc3\xa9 \xe2\x86\x92 \xf0\x9f\x98\x80", "\xc3\xa9 \xe2\x86\x92 \xf0\x9f\x98\x80"},
+        {"\033[2J\a\b\r\x7f", NO "[2J" NO NO NO NO},
+        {"\xc2\x9b"
+         "2J\xc2\x80\xc2\x9f\xc2\xa0",
+         NO "2J" NO NO "\xc2\xa0"}, /* C1 */
+        {"\x9b"
+         "2J\xc0\x9b\xe0\x80\x9b",
+         NO "2J" NO NO NO NO NO}, /* no UTF-8 */
+        {"a\xe2\x86", "a" NO NO}, /* ended in a character */
+    };
+    char text[64], *memory = NULL;
+    size_t size = 0;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        FILE *out = open_terminal(80), *stream = open_memstream(&memory, &size);
+        tg_terminal_write(out, rows[i].bytes, strlen(rows[i].bytes));
+        tg_terminal_write(stream, rows[i].bytes, strlen(rows[i].bytes));
+        fclose(stream);
+        assert_string_equal(close_terminal(out, text, sizeof text), rows[i].shown);
+        assert_string_equal(memory, rows[i].bytes);
+        free(memory);
+    }
+    FILE *out = open_terminal(80);
+    tg_terminal_write(out, "a\0b", 3);
+    assert_string_equal(close_terminal(out, text, sizeof text), "a" NO "b");
+}
+
 static void colours_are_for_terminals_that_have_them(void **state)
 {
     (void)state;
@@ -224,6 +259,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(a_terminal_has_a_width_and_nothing_else_has, set_up),
+        cmocka_unit_test_setup(a_terminal_is_not_told_what_to_do, set_up),
         cmocka_unit_test_setup(colours_are_for_terminals_that_have_them, set_up),
         cmocka_unit_test_setup(a_launcher_s_terminal_is_none_but_for_what_is_told, set_up),
         cmocka_unit_test(text_is_broken_at_blanks_and_hangs),
