@@ -47,15 +47,21 @@ static int absolute(const char *path, char *out, struct tg_error *err)
     return 0;
 }
 
+int tg_begin_find_model(const char *named, char path[4096], struct tg_error *err)
+{
+    char *resolved = named ? realpath(named, NULL) : NULL;
+    if (named && !resolved)
+        return tg_fail(err, "cannot open model '%s': %s", named, strerror(errno));
+    snprintf(path, 4096, "%s", resolved ? resolved : "");
+    free(resolved);
+    return 0;
+}
+
 /* The paths of models that the command line names, absolute; "" where it does not. */
 static int find_models(struct tg_work *w, struct tg_error *err)
 {
     const struct tg_wishes *o = w->wishes;
-    char *resolved = o->model ? realpath(o->model, NULL) : NULL;
-    if (o->model && !resolved)
-        return tg_fail(err, "cannot open model '%s': %s", o->model, strerror(errno));
-    snprintf(w->model, sizeof w->model, "%s", resolved ? resolved : "");
-    free(resolved);
+    if (tg_begin_find_model(o->model, w->model, err) < 0) return -1;
     if (o->model_cache && *o->model_cache != '/')
         return tg_fail(err, "the model cache '%s' is no absolute path", o->model_cache);
     snprintf(w->model_cache, sizeof w->model_cache, "%s", o->model_cache ? o->model_cache : "");
@@ -198,13 +204,9 @@ static int read_changed(struct tg_work *w, const struct tg_policy *policy,
 {
     const char *path = w->wishes->changed;
     if (!path) return 0;
-    FILE *lines = fopen(path, "r");
-    int rc = lines ? tg_changed_read(lines, &policy->process, changed, err)
-                   : tg_fail(err, "%s", strerror(errno));
-    if (lines) fclose(lines);
-    if (rc < 0) return tg_fail_in(err, "'%s'", path);
+    if (tg_changed_read_file(path, &policy->process, changed, err) < 0) return -1;
     if (!tg_changed_is_nothing(changed)) return 0;
-    rc = w->only_checks ? 0 : tg_changed_say_nothing(policy, stdout, w->wishes->json, err);
+    int rc = w->only_checks ? 0 : tg_changed_say_nothing(policy, stdout, w->wishes->json, err);
     w->is_idle = rc == 0;
     return rc;
 }
@@ -270,24 +272,20 @@ static int read_alarms(const struct tg_wishes *o, struct tg_asked *asked, struct
     return 0;
 }
 
-/*
- * The file of the model `gguf`, if a cell asks for it: one that nobody could run is refused. What
- * BITNET_GGUF names is the workers', so it is looked at only where it is here, too.
- */
-static int check_model(const struct tg_work *w, struct tg_error *err)
+int tg_begin_check_model(const struct tg_plan *plan, const char *file, struct tg_error *err)
 {
     struct tg_model_source source;
     char path[sizeof source.file];
     bool has_text = false, is_there;
-    for (size_t b = 0; b < w->plan.spec.block_count; b++)
-        for (size_t i = 0; i < w->plan.spec.blocks[b].cell_count; i++) {
-            const struct tg_cell *cell = &w->plan.spec.blocks[b].cells[i];
+    for (size_t b = 0; b < plan->spec.block_count; b++)
+        for (size_t i = 0; i < plan->spec.blocks[b].cell_count; i++) {
+            const struct tg_cell *cell = &plan->spec.blocks[b].cells[i];
             const struct tg_profile *profile = tg_profile_find(cell->profile);
             has_text = has_text || (strcmp(cell->model, TG_MODEL_FILE) == 0 && profile &&
                                     profile->call == TG_CALL_TEXT);
         }
-    tg_model_source_init(&source, w->model_cache, w->model);
-    if (!tg_spec_has_model(&w->plan.spec, TG_MODEL_FILE) ||
+    tg_model_source_init(&source, "", file);
+    if (!tg_spec_has_model(&plan->spec, TG_MODEL_FILE) ||
         tg_model_source_find(&source, TG_MODEL_FILE, path, sizeof path, &is_there, NULL) < 0)
         return 0; /* its tests are skipped, with why */
     return is_there ? tg_model_source_check(path, has_text, err) : 0;
@@ -318,7 +316,7 @@ int tg_begin(struct tg_work *w, struct tg_error *err)
     int rc = o->baseline ? find_baseline(w, &asked, &choice, err) : 0;
     if (rc == 0) rc = make_plan(w, &asked, err);
     tg_lookout_release(&choice);
-    if (rc < 0 || check_model(w, err) < 0) return -1;
+    if (rc < 0 || tg_begin_check_model(&w->plan, w->model, err) < 0) return -1;
     if (w->only_checks) return tg_run_directory_is_free(o->out, err);
     return tg_run_directory_make(o->out, &w->run, w->directory, sizeof w->directory, err);
 }

@@ -67,6 +67,15 @@ int tg_begin_again(struct tg_work *work, struct tg_error *err);
  */
 int tg_begin_check(const struct tg_wishes *wishes, struct tg_error *err);
 
+/*
+ * Of the file of the model `gguf`, for whoever plans what a run would do: its path, absolute, as
+ * --model names it (NULL: "", it does not); and once it is planned, if a cell asks for it, whether
+ * anybody could run it. What BITNET_GGUF names is the workers', so that is looked at only where it
+ * is here, too.
+ */
+int tg_begin_find_model(const char *named, char path[4096], struct tg_error *err);
+int tg_begin_check_model(const struct tg_plan *plan, const char *file, struct tg_error *err);
+
 /* What the others have filled, but for the crew. */
 void tg_begin_release(struct tg_work *work);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "coordinator/changed.h"
 
+#include <errno.h>
 #include <fnmatch.h>
 #include <stdlib.h>
 #include <string.h>
@@ -173,6 +174,16 @@ int tg_changed_read(FILE *lines, const struct tg_flow *flow, struct tg_changed *
     if (read.path_count == 0) return tg_fail(err, "the list of changed paths is empty");
     *changed = read;
     return 0;
+}
+
+int tg_changed_read_file(const char *path, const struct tg_flow *flow, struct tg_changed *changed,
+                         struct tg_error *err)
+{
+    FILE *lines = fopen(path, "r");
+    int rc = lines ? tg_changed_read(lines, flow, changed, err)
+                   : tg_fail(err, "%s", strerror(errno));
+    if (lines) fclose(lines);
+    return rc < 0 ? tg_fail_in(err, "'%s'", path) : 0;
 }
 
 bool tg_changed_is_nothing(const struct tg_changed *changed)

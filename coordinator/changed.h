@@ -39,6 +39,10 @@ struct tg_changed {
 int tg_changed_read(FILE *lines, const struct tg_flow *flow, struct tg_changed *changed,
                     struct tg_error *err);
 
+/* The same of the file that --changed names. */
+int tg_changed_read_file(const char *path, const struct tg_flow *flow, struct tg_changed *changed,
+                         struct tg_error *err);
+
 /* Whether paths were given, and none concerns any cell. */
 bool tg_changed_is_nothing(const struct tg_changed *changed);
 

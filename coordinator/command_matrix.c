@@ -8,7 +8,9 @@
 #include <sys/utsname.h>
 
 #include "base/log.h"
+#include "coordinator/begin.h"
 #include "coordinator/budget.h"
+#include "coordinator/changed.h"
 #include "coordinator/command.h"
 #include "coordinator/coverage.h"
 #include "coordinator/job_matrix.h"
@@ -16,22 +18,26 @@
 #include "coordinator/report.h"
 #include "worker/host.h"
 #include "worker/library.h"
+#include "worker/model/model_source.h"
 #include "worker/seat.h"
 
 struct options {
-    const char *matrix, *policy, *base, *filter, *step;
-    size_t shards; /* 0: as many as the policy's budget asks for */
+    const char *matrix, *policy, *base, *filter, *step, *model, *changed;
+    char file[4096]; /* of --model, absolute; "" without it */
+    size_t shards;   /* 0: as many as the policy's budget asks for */
     bool json, github;
 };
 
-enum { BASE = 256, FILTER, JSON, STEP, GITHUB, SHARDS };
+enum { BASE = 256, MODEL, FILTER, CHANGED, JSON, STEP, GITHUB, SHARDS };
 
 static const struct argp_option option_list[] = {
     {"policy", 'p', "FILE", 0,
      "the rules, a file or a name (default: the policy that the matrix names)", 0},
     {"step", STEP, "NAME", 0, "of the policy's flow (default: the last that writes its gate)", 0},
     {"base", BASE, "LIB", 0, "an older build to compare with", 0},
+    {"model", MODEL, "FILE", 0, "the file of the model 'gguf' (default: BITNET_GGUF)", 0},
     {"filter", FILTER, "PATTERN", 0, "only cells that match, as 'kernel=i2s_* batch=1'", 0},
+    {"changed", CHANGED, "FILE", 0, "only cells of these changed paths, one a line", 0},
     {"json", JSON, NULL, 0, "as JSON", 0},
     {"github", GITHUB, NULL, 0, "as a job matrix of shards for GitHub Actions, one line", 0},
     {"shards", SHARDS, "N", 0, "how many, with --github (default: as the budget asks for)", 0},
@@ -45,6 +51,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case 'p': o->policy = arg; return 0;
     case BASE: o->base = arg; return 0;
     case FILTER: tg_command_take(state, "filter", &o->filter, arg); return 0;
+    case MODEL: o->model = arg; return 0;
+    case CHANGED: o->changed = arg; return 0;
     case JSON: o->json = true; return 0;
     case GITHUB: o->github = true; return 0;
     case SHARDS:
@@ -73,7 +81,7 @@ static const struct argp argp = {
     "Lists what a matrix asks: every cell, and why this machine could not run it where that is so; "
     "the tests that its policy makes of them; and how many there are, how long they take at least, "
     "and whether the budget covers that. Nothing is measured.\v"
-    "Exit status: 0, or 3 for an unusable matrix or policy.",
+    "Exit status: 0, or 3 for an unusable matrix, policy, model or list of paths.",
     NULL,
     NULL,
     NULL};
@@ -186,6 +194,7 @@ static int print_text(const struct tg_plan *plan, struct tg_error *err)
     if (unasked_count)
         printf("%zu cell%s: no rule asks for %s\n", unasked_count, unasked_count == 1 ? "" : "s",
                unasked_count == 1 ? "it" : "them");
+    if (*tg_changed_note(&plan->asked.changed, text, sizeof text)) printf("%s\n", text);
     if (*tg_budget_say(plan, text, sizeof text)) printf("%s\n", text);
     free(lacks);
     return 0;
@@ -266,6 +275,43 @@ static int plan_here(const struct tg_asked *asked, const struct tg_capability *w
     return rc;
 }
 
+/* The same for texts that are planned already, as more is known of them. */
+static int plan_again(const struct tg_asked *asked, const struct tg_capability *worker,
+                      const struct options *o, const struct tg_json_file *matrix,
+                      const struct tg_json_file *policy, struct tg_plan *plan, struct tg_error *err)
+{
+    tg_plan_release(plan);
+    return plan_here(asked, worker, o, matrix, policy, plan, err);
+}
+
+/*
+ * The plan that a run would make: with the file of the model `gguf` if a cell asks for it, of what
+ * was changed, and in shards. Where that is nothing, the plan is of all.
+ */
+static int plan_run(struct tg_asked *asked, struct tg_capability *worker, const struct options *o,
+                    const struct tg_json_file *matrix, const struct tg_json_file *policy,
+                    struct tg_plan *plan, struct tg_error *err)
+{
+    if (plan_here(asked, worker, o, matrix, policy, plan, err) < 0) return -1;
+    if (o->changed &&
+        tg_changed_read_file(o->changed, &plan->policy.process, &asked->changed, err) < 0)
+        return -1;
+    if (tg_changed_is_nothing(&asked->changed)) return 0;
+    bool has_file = tg_spec_has_model(&plan->spec, TG_MODEL_FILE);
+    if (has_file) {
+        struct tg_model_source models;
+        tg_model_source_init(&models, "", o->file);
+        tg_survey_mark_model(&worker->head, &models);
+    }
+    if ((has_file || o->changed) && plan_again(asked, worker, o, matrix, policy, plan, err) < 0)
+        return -1;
+    if (tg_begin_check_model(plan, o->file, err) < 0) return -1;
+    if (!o->github) return 0;
+    asked->shard_count = o->shards ? o->shards : tg_job_matrix_shards(plan);
+    worker->shard = 1;
+    return plan_again(asked, worker, o, matrix, policy, plan, err);
+}
+
 static int print(const struct options *o, const struct tg_plan *plan, struct tg_error *err)
 {
     struct utsname here = {.machine = ""};
@@ -278,12 +324,21 @@ static int print(const struct options *o, const struct tg_plan *plan, struct tg_
     return 0;
 }
 
-static int list(const struct options *o, struct tg_error *err)
+/* That a run would measure nothing: in its words, or as empty lists. */
+static int print_nothing(const struct options *o, const struct tg_plan *plan, struct tg_error *err)
+{
+    struct tg_plan none = *plan;
+    if (!o->json && !o->github) return tg_changed_say_nothing(&plan->policy, stdout, NULL, err);
+    none.spec.cell_count = none.spec.test_count = none.spec.block_count = none.required_count = 0;
+    return print(o, &none, err);
+}
+
+static int list(struct options *o, struct tg_error *err)
 {
     struct tg_capability worker = {0};
     struct tg_asked asked = {.seed = "0", .is_same = true};
     struct tg_json_file matrix = {0}, policy = {0};
-    struct tg_plan plan;
+    struct tg_plan plan = {0};
     char path[4096];
     int rc = -1;
     if (tg_json_read(o->matrix, &matrix, err) < 0) {
@@ -295,20 +350,16 @@ static int list(const struct options *o, struct tg_error *err)
         tg_fail_in(err, "policy");
         goto out;
     }
-    if (survey_here(o, &policy, &worker, err) < 0) goto out;
+    if (tg_begin_find_model(o->model, o->file, err) < 0 ||
+        survey_here(o, &policy, &worker, err) < 0)
+        goto out;
     snprintf(asked.filter, sizeof asked.filter, "%s", o->filter ? o->filter : "");
     snprintf(asked.step, sizeof asked.step, "%s", o->step ? o->step : "");
-    rc = plan_here(&asked, &worker, o, &matrix, &policy, &plan, err);
-    if (rc == 0 && o->github) {
-        asked.shard_count = o->shards ? o->shards : tg_job_matrix_shards(&plan);
-        worker.shard = 1;
-        tg_plan_release(&plan);
-        rc = plan_here(&asked, &worker, o, &matrix, &policy, &plan, err);
-    }
-    if (rc < 0) goto out;
-    rc = print(o, &plan, err);
-    tg_plan_release(&plan);
+    if (plan_run(&asked, &worker, o, &matrix, &policy, &plan, err) < 0) goto out;
+    rc = tg_changed_is_nothing(&asked.changed) ? print_nothing(o, &plan, err)
+                                               : print(o, &plan, err);
 out:
+    tg_plan_release(&plan);
     tg_json_release(&matrix);
     tg_json_release(&policy);
     tg_plan_capability_release(&worker);

@@ -63,6 +63,8 @@ models real '"i2s_scalar"' '"tiny", "gguf"' '"decode_32"'
 check 'without a model of others' gives 0 "$TRITGATE" run real.json --out real
 check 'its tests are skipped' says 'skipped .*there is no model file: neither BITNET_GGUF nor --model of run'
 check 'and what stands for it is told' grep -q '"method": "synthetic model"' real/receipt.json
+check 'matrix says so beforehand' gives 0 env -u BITNET_GGUF "$TRITGATE" matrix real.json
+check 'of how many cells' says '^1 cell: nobody here: there is no model file: neither BITNET_GGUF nor --model of run names one$'
 cached=$(find cache -name '*.gguf')
 check 'a synthetic one is not taken for it' refuses "$cached' is a synthetic model, and no real one" env BITNET_GGUF="$cached" "$TRITGATE" run real.json --out fake
 check 'nor if it is named' refuses 'is a synthetic model, and no real one' "$TRITGATE" run real.json --model "$cached" --out fake
@@ -103,6 +105,12 @@ check 'what a cell asks for must be the same' refuses 'was changed since the run
 check 'a file of the environment' gives 0 env BITNET_GGUF=theirs.gguf "$TRITGATE" run real.json --out near
 rm near/digests.json
 check 'is found from elsewhere' gives 0 bash -c 'cd cache && "$1" run --resume ../near' - "$TRITGATE"
+check 'matrix: a file of others' gives 0 "$TRITGATE" matrix real.json --model theirs.gguf
+check 'can be run' bash -c '! grep -q "nobody here" out'
+check 'or of the environment' gives 0 env BITNET_GGUF=theirs.gguf "$TRITGATE" matrix real.json
+check 'likewise' bash -c '! grep -q "nobody here" out'
+check 'one that a run refuses' refuses "$tiles" "$TRITGATE" matrix real.json --model tiles.gguf
+check 'or that is not there' refuses "cannot open model 'nowhere.gguf'" "$TRITGATE" matrix real.json --model nowhere.gguf
 check 'a file that is not there' refuses "cannot open model 'nowhere.gguf'" "$TRITGATE" run real.json --model nowhere.gguf --out nowhere
 check 'a model that does not fit' gives 2 "$TRITGATE" run same.json --policy <(sed 's/"rounds_min"/"memory_share": 0.000001, "rounds_min"/' same_policy.json) --out tight
 check 'says the bytes' says '[0-9]+ bytes of memory are needed'

@@ -29,11 +29,20 @@ check 'and nothing else' test "$(wc -l <out)" = 1
 check 'without a run' test ! -e r0
 check 'the receipt is no pass' grep -q '"answer": *"skipped"' r0.json
 check 'nor in a farm' gives 0 mpirun -n 3 "$TRITGATE" run m.json --out r0 --changed r0.paths
+check 'matrix says so beforehand' gives 0 "$TRITGATE" matrix m.json --changed r0.paths
+check 'in the same words' grep -qx 'review:gate:perf = skipped (no-surface)' out
+check 'or as no job' gives 0 "$TRITGATE" matrix m.json --changed r0.paths --github
+check 'of a list' grep -qx '{"include":\[\]}' out
+check 'or as no cell' gives 0 "$TRITGATE" matrix m.json --changed r0.paths --json
+check 'of none' bash -c '! grep -q stub_twice out'
 check 'a kernel: its cells only' gives 0 changed r1 README.md kernels/cpu/stub_twice.c
 check 'which is said first' bash -c 'sed -n 2p "$1" | grep -qx "only cells of what was changed: .kernel=stub_twice."' - out
 check 'the other is not there' bash -c '! grep -q i2s_scalar "$1"' - out
 "$TRITGATE" gate r1 >again
 check 'decided again it is the same' bash -c 'head -n -1 "$1" | cmp - again' - out
+check 'which matrix says' gives 0 "$TRITGATE" matrix m.json --changed r1.paths
+check 'as the run does' says '^only cells of what was changed: .kernel=stub_twice.$'
+check 'with no other' bash -c '! grep -q i2s_scalar out'
 check 'two components: both' gives 0 changed r2 kernels/cpu/stub_twice.c kernels/cpu/i2s_scalar.c
 check 'are measured' says '2 passed'
 check 'a path of no component: all cells' gives 0 changed r3 kernels/cpu/stub_twice.c CMakeLists.txt
@@ -52,6 +61,7 @@ if command -v git >/dev/null; then
 fi
 check 'paths with backslashes are no paths of git' refuses 'line 1: it has a backslash' changed r7 'kernels\cpu\stub_twice.c'
 check 'an empty list is a mistake' refuses 'the list of changed paths is empty' "$TRITGATE" run m.json --out r4 --changed /dev/null
+check 'for matrix, too' refuses 'the list of changed paths is empty' "$TRITGATE" matrix m.json --changed /dev/null
 check 'as is a missing one' refuses "'nowhere': No such file" "$TRITGATE" run m.json --out r4 --changed nowhere
 sed -i 's/"i2s_scalar"/"stub_crash"/' m.json
 check 'cells that the matrix lacks are no pass' refuses 'the matrix has no cell of what was changed' changed r5 kernels/cpu/i2s_scalar.c
