@@ -2,6 +2,7 @@
 #include "worker/serve.h"
 
 #include <fcntl.h>
+#include <math.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -18,21 +19,11 @@
 #include "results/hardware.h"
 #include "results/telegram.h"
 #include "tests/run_directory.h"
+#include "tests/served_worker.h"
 #include "tests/worker_cell.h"
-
-/* A worker in this process, driven by messages. */
 
 #define CELL "probe=kernel kernel=i2s_scalar layer=16x128"
 #define COPY "probe=kernel kernel=i2s_scalar build=copy layer=16x128"
-
-static struct tg_worker *start_on(const char *topology, const char *gpus, int index)
-{
-    const struct tg_identity identity = {"node-a", topology, gpus};
-    struct tg_worker *worker = NULL;
-    struct tg_error err;
-    if (tg_serve_open(3, index, 2, &identity, &worker, &err) < 0) fail_msg("%s", err.text);
-    return worker;
-}
 
 static struct tg_worker *start_with(const char *gpus)
 {
@@ -42,29 +33,6 @@ static struct tg_worker *start_with(const char *gpus)
 static struct tg_worker *start(void)
 {
     return start_with(NULL);
-}
-
-/* Sends a message and gives the answer, parsed; without one its root is NULL. */
-static struct tg_json_file ask(struct tg_worker *worker, const char *message)
-{
-    struct tg_json_file file = {0};
-    struct tg_error err;
-    char *answer = NULL;
-    if (tg_serve_answer(worker, message, &answer, &err) < 0) fail_msg("%s", err.text);
-    if (answer && tg_json_parse(answer, &file, &err) < 0) fail_msg("%s", err.text);
-    free(answer);
-    return file;
-}
-
-static const char *text_of(const struct tg_json_file *file, const char *key)
-{
-    return tg_json_text(tg_json_get(file->root, key));
-}
-
-static void say(struct tg_worker *worker, const char *message)
-{
-    struct tg_json_file file = ask(worker, message);
-    assert_null(file.root);
 }
 
 static void announce_for(struct tg_worker *worker, const char *exclusive)
@@ -81,29 +49,6 @@ static void announce_for(struct tg_worker *worker, const char *exclusive)
 static void announce(struct tg_worker *worker)
 {
     announce_for(worker, "memory");
-}
-
-static void open_run(struct tg_worker *worker, const char *directory)
-{
-    char message[5000];
-    snprintf(message, sizeof message,
-             "{\"do\":\"open\",\"directory\":\"%s\",\"attempt\":2,"
-             "\"matrix\":\"{\\\"matrix\\\": 1}\\n\",\"policy\":\"{\\\"policy\\\": 1}\\n\","
-             "\"plan\":\"{\\\"plan\\\": 1}\\n\","
-             "\"limits\":{\"round_s\":0.01,\"sample_s\":1e-5,\"quads_max\":6,"
-             "\"warmup_min_s\":0.001,\"warmup_max_s\":0.01}}",
-             directory);
-    say(worker, message);
-}
-
-/* What is said of a round: telegrams, or why it is lost. */
-static char *ask_round(struct tg_worker *worker, int number, const char *block)
-{
-    char message[2000], *answer;
-    struct tg_error err;
-    snprintf(message, sizeof message, "round %d 77 tfc- %s", number, block);
-    if (tg_serve_answer(worker, message, &answer, &err) < 0) fail_msg("%s", err.text);
-    return answer;
 }
 
 /* A round that is lost, for a reason that begins so and has those words. */
@@ -455,6 +400,30 @@ static void a_round_holds_its_part_and_shares_what_is_around_it(void **state)
     }
 }
 
+/* On the two domains blocks are timed at once, and each has half of what the node had then. */
+static void a_block_has_its_part_of_the_memory(void **state)
+{
+    (void)state;
+    char message[5000];
+    double available = 0;
+    struct tg_worker *worker = start();
+    snprintf(message, sizeof message, "{\"do\":\"announce\",\"head\":\"%s\",\"base\":\"\"}",
+             kernel_library());
+    struct tg_json_file file = ask(worker, message);
+    const struct tg_json *head = tg_json_get(file.root, "head");
+    const double part = tg_json_number(tg_json_get(head, "memory_bytes"));
+    open_run_with(worker, run_directory, "\"memory_share\":1e-6");
+    char *answer = ask_round(worker, 0, CELL);
+    const char *reason = strstr(answer, "memory are needed, ");
+    if (!reason || sscanf(reason, "memory are needed, %lf", &available) != 1)
+        fail_msg("%s", answer);
+    assert_true(part > 0 && fabs(available - 1e-6 * part) < 1);
+    free(answer);
+    tg_json_release(&file);
+    assert_bye(worker);
+    tg_serve_close(worker);
+}
+
 static void a_seat_is_taken_once(void **state)
 {
     (void)state;
@@ -494,6 +463,7 @@ int main(int argc, char **argv)
         TEST(a_worker_without_a_place_is_none),
         TEST(two_runs_on_one_memory_domain_wait_for_each_other),
         TEST(a_round_holds_its_part_and_shares_what_is_around_it),
+        TEST(a_block_has_its_part_of_the_memory),
         TEST(a_seat_is_taken_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
