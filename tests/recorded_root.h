@@ -13,12 +13,13 @@
 /* A folder that stands for the root of a machine, with files of /proc and /sys as they were seen.
  */
 
-static char root[64];
+static char root[200];
 
 static int root_make(void **state)
 {
     (void)state;
-    snprintf(root, sizeof root, "/tmp/tritgate-root-XXXXXX");
+    const char *temporary = getenv("TMPDIR");
+    snprintf(root, sizeof root, "%s/tritgate-root-XXXXXX", temporary ? temporary : "/tmp");
     return mkdtemp(root) ? 0 : -1;
 }
 

@@ -12,7 +12,7 @@
 
 /* The file of a tiny synthetic model, for the tests of what runs one: as setup and teardown. */
 
-static char tiny_path[] = "/tmp/tg_tiny_XXXXXX";
+static char tiny_path[256];
 
 static inline int tiny_make(void **state)
 {
@@ -20,6 +20,8 @@ static inline int tiny_make(void **state)
     struct tg_pool *pool;
     struct tg_error err;
     (void)state;
+    const char *temporary = getenv("TMPDIR");
+    snprintf(tiny_path, sizeof tiny_path, "%s/tg_tiny_XXXXXX", temporary ? temporary : "/tmp");
     int file = mkstemp(tiny_path);
     if (file < 0 || close(file) < 0 || tg_pool_create(1, NULL, &pool, &err) < 0) return -1;
     int rc = tg_synthetic_write(&what, pool, tiny_path, &err);
