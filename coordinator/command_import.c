@@ -61,7 +61,6 @@ static int read_lines(const char *path, struct tg_lines *lines, struct tg_error 
     FILE *in = is_input ? stdin : fopen(path, "re");
     if (!in) return tg_fail(err, "cannot open '%s': %s", path, strerror(errno));
     int rc = tg_import_read(in, lines, err);
-    if (rc == 0) rc = tg_import_check_pairs(lines, err);
     if (!is_input) fclose(in);
     return rc < 0 ? tg_fail_in(err, "'%s'", path) : 0;
 }
@@ -94,6 +93,15 @@ static int find_texts(const struct options *o, const struct tg_lines *lines, str
     return texts->plan ? 0 : -1;
 }
 
+/* What can be looked at once it is known which blocks are asked for. */
+static int check_rounds(const char *path, const struct tg_plan *plan, struct tg_lines *lines,
+                        struct tg_error *err)
+{
+    if (tg_import_order(lines, plan, err) < 0 || tg_import_check_pairs(lines, err) < 0)
+        return tg_fail_in(err, "'%s'", path);
+    return 0;
+}
+
 /* How many rows are of no test. */
 static int count_strays(const struct tg_plan *plan, const struct tg_lines *lines, size_t *strays,
                         struct tg_error *err)
@@ -109,7 +117,7 @@ static int count_strays(const struct tg_plan *plan, const struct tg_lines *lines
 }
 
 /* Everything that can be wrong is found before anything is made. */
-static int import(const struct options *o, const struct tg_lines *lines, struct tg_run *texts,
+static int import(const struct options *o, struct tg_lines *lines, struct tg_run *texts,
                   struct tg_error *err)
 {
     struct tg_plan plan;
@@ -120,7 +128,8 @@ static int import(const struct options *o, const struct tg_lines *lines, struct 
                      texts->plan, &plan, err) < 0)
         return TG_STATUS_USAGE;
     size_t workers = plan.worker_count;
-    int rc = count_strays(&plan, lines, &strays, err);
+    int rc = check_rounds(o->lines, &plan, lines, err);
+    if (rc == 0) rc = count_strays(&plan, lines, &strays, err);
     tg_plan_release(&plan);
     if (rc == 0 && access(o->out, F_OK) == 0)
         rc = tg_fail(err, "'%s' exists: a new directory is expected", o->out);

@@ -37,11 +37,7 @@ static int check_cell(const struct tg_cell *cell, struct tg_error *err)
     return 0;
 }
 
-/*
- * The block must be one cell or two, this row's among them; its text becomes the canonical one.
- * What judges head begins with head: no test asks for the other order, and the rows would be left
- * out.
- */
+/* The block must be one cell or two, this row's among them; its text becomes the canonical one. */
 static int check_block(struct tg_measurement *m, struct tg_error *err)
 {
     struct tg_cell cells[2];
@@ -58,8 +54,6 @@ static int check_block(struct tg_measurement *m, struct tg_error *err)
         return tg_fail(err, "its cell is not in its block");
     if (count == 2 && strcmp(texts[0], texts[1]) == 0)
         return tg_fail(err, "both cells of its block are the same");
-    if (strcmp(cells[0].build, "head") != 0 && strcmp(cells[1].build, "head") == 0)
-        return tg_fail(err, "a block names head first");
     snprintf(m->block, sizeof m->block, count == 2 ? "%s | %s" : "%s", texts[0], texts[1]);
     return 0;
 }
@@ -227,6 +221,25 @@ int tg_import_read(FILE *in, struct tg_lines *lines, struct tg_error *err)
     }
     *lines = read;
     return 0;
+}
+
+static bool has_block(const struct tg_plan *plan, const char *text)
+{
+    for (size_t i = 0; i < plan->spec.block_count; i++)
+        if (strcmp(plan->spec.blocks[i].text, text) == 0) return true;
+    return false;
+}
+
+int tg_import_order(struct tg_lines *lines, const struct tg_plan *plan, struct tg_error *err)
+{
+    for (size_t i = 0; i < lines->count; i++) {
+        char turned[TG_BLOCK_TEXT_SIZE], *block = lines->rows[i].block;
+        const char *bar = strstr(block, " | ");
+        if (!bar || has_block(plan, block)) continue;
+        snprintf(turned, sizeof turned, "%s | %.*s", bar + 3, (int)(bar - block), block);
+        if (has_block(plan, turned)) memcpy(block, turned, strlen(turned) + 1);
+    }
+    return check_once(lines, err);
 }
 
 static bool is_one_round(const struct tg_measurement *a, const struct tg_measurement *b)

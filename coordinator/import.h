@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "base/error.h"
+#include "coordinator/plan.h"
 #include "results/measurement.h"
 #include "results/store.h"
 
@@ -31,6 +32,12 @@ struct tg_lines {
  * no cell of its block, has a sample that its metric cannot have, or repeats the cell of a round.
  */
 int tg_import_read(FILE *in, struct tg_lines *lines, struct tg_error *err);
+
+/*
+ * Gives blocks of two cells the order of the plan's tests, where a line names them the other way
+ * round: which cell is which, it says by their builds. Fails as above where two rows become one.
+ */
+int tg_import_order(struct tg_lines *lines, const struct tg_plan *plan, struct tg_error *err);
 
 /*
  * Fails for a row of a block of two cells whose other cell has no row in that round: what crashed

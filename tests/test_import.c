@@ -93,7 +93,6 @@ static void lines_that_cannot_be_are_refused_by_their_number(void **state)
         {line(CELL " colour=red", BLOCK, 1, "", ""), "unknown axis 'colour'"},
         {line(CELL, "of | to", 1, "", TIME), "line 2: block: cell 'of'"},
         {line(CELL, CELL " | " CELL, 1, "", TIME), "line 2: both cells of its block are the same"},
-        {line(CELL, CELL " build=base | " CELL, 1, "", TIME), "line 2: a block names head first"},
         {line(CELL " batch=2", BLOCK, 1, "", TIME), "line 2: its cell is not in its block"},
         {line(CELL, CELL, 1, "\"colour\":1", TIME), "line 2: facts.colour: unknown fact 'colour'"},
         {line(CELL, CELL, 1, "\"date\":\"05.08.2027\"", TIME),
@@ -309,6 +308,40 @@ static void two_builds_of_a_model_on_a_device_are_none(void **state)
     tg_import_release(&lines);
 }
 
+/* A cell says of which build it is: the order in a block is that of the test, whatever it is. */
+static void a_block_may_name_its_cells_in_either_order(void **state)
+{
+    (void)state;
+    static const char turned_policy[] =
+        "{\"tritgate_policy\": 1, \"flow\": \"review\", \"rules\": [{\"rule\": \"noninferior\","
+        " \"metric\": \"call_time\", \"axis\": \"build\", \"of\": \"base\", \"to\": \"head\","
+        " \"tolerance\": 0.02, \"margin\": 0.05}]}";
+    static const char base[] = "probe=kernel kernel=i2s_avx2 build=base layer=64x256";
+    static const char turned[] = "probe=kernel kernel=i2s_avx2 build=base layer=64x256 | " CELL;
+    static const char matrix[] =
+        "{\"tritgate_matrix\": 1, \"axes\": {\"probe\": [\"kernel\"], \"kernel\": [\"i2s_avx2\"],"
+        " \"build\": [\"base\"], \"layer\": [\"64x256\"]}}";
+    const char *const texts[] = {line(base, turned, 1, "", TIME), line(CELL, turned, 1, "", TIME),
+                                 NULL};
+    const char *const both[] = {texts[0], line(base, BLOCK, 1, "", TIME), NULL};
+    struct tg_lines lines = taken(texts);
+    struct tg_plan plan;
+    struct tg_error err;
+    plan_of(&lines, matrix, turned_policy, &plan);
+    assert_int_equal(tg_import_order(&lines, &plan, &err), 0);
+    for (int i = 0; i < 2; i++) assert_string_equal(lines.rows[i].block, turned);
+    tg_plan_release(&plan);
+    plan_of(&lines, NULL, policy, &plan);
+    assert_int_equal(tg_import_order(&lines, &plan, &err), 0);
+    for (int i = 0; i < 2; i++) assert_string_equal(lines.rows[i].block, BLOCK);
+    tg_import_release(&lines);
+    lines = taken(both);
+    assert_int_equal(tg_import_order(&lines, &plan, &err), -1);
+    assert_string_equal(err.text, "line 2: block, round, attempt and cell are those of line 1");
+    tg_plan_release(&plan);
+    tg_import_release(&lines);
+}
+
 /* Rounds that were copied would narrow every interval. */
 static void a_measurement_does_not_stand_in_two_rounds(void **state)
 {
@@ -415,6 +448,7 @@ int main(void)
         cmocka_unit_test(a_kernel_that_we_do_not_have_is_what_its_name_and_facts_say),
         cmocka_unit_test(what_a_matrix_asks_is_never_skipped),
         cmocka_unit_test(two_builds_of_a_model_on_a_device_are_none),
+        cmocka_unit_test(a_block_may_name_its_cells_in_either_order),
         cmocka_unit_test(a_measurement_does_not_stand_in_two_rounds),
         cmocka_unit_test(a_side_of_a_round_is_not_alone),
         cmocka_unit_test(lines_without_a_head_make_no_matrix),

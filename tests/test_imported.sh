@@ -59,6 +59,11 @@ check 'and pass' gives 0 "$TRITGATE" gate rounds --imported
 sed 's/"samples":\[41.2,/"samples":[31.2,/; s/40\.\(9[0-9]*\),41.1,41.0/30.\1,31.1,31.0/' rounds.jsonl >slower.jsonl
 check 'a slower head' gives 0 "$TRITGATE" import slower.jsonl slower --policy elsewhere.json
 check 'fails' gives 1 "$TRITGATE" gate slower --imported
+cp out slow
+sed 's/"block":"\([^|]*\) | \([^"]*\)"/"block":"\2 | \1"/' slower.jsonl >turned.jsonl
+check 'also where its block names base first' gives 0 "$TRITGATE" import turned.jsonl turned --policy elsewhere.json
+check 'it fails' gives 1 "$TRITGATE" gate turned --imported
+check 'in the same words' diff slow out
 check 'and is reported' gives 0 "$TRITGATE" report slower --imported
 check 'with how to decide again' says '`tritgate gate --imported DIRECTORY`'
 check 'over one test' says ', over 1 statistical test;'
@@ -258,7 +263,6 @@ spoiled "line 2: metric 'call_time' has a sample that is not above 0" '2s/"sampl
 spoiled 'line 2: series[0].samples[0]: number out of range' '2s/"samples":\[/"samples":[1e999,/'
 spoiled 'line 2: an object is expected' '2s/"facts":{[^}]*},//'
 spoiled 'line 2: its cell is not in its block' '2s/"cell":"probe=kernel kernel=i2s_avx2/"cell":"probe=kernel kernel=i2s_scalar/'
-spoiled 'line 1: a block names head first' 's/"block":"\([^|]*\) | \([^"]*\)"/"block":"\2 | \1"/'
 spoiled "line 2: 'i2s_*' is a pattern, a cell is one" '2s/i2s_avx2/i2s_*/g'
 spoiled 'line 1: the other cell of its block has no line in this round; one that broke has a line, too' '2d'
 spoiled 'line 2: its library is empty' '2s/"library":"[^"]*"/"library":""/'
