@@ -307,3 +307,49 @@ int tg_candidate_baseline(const struct tg_plan *plan, const struct tg_rows *rows
         *baseline = made;
     return rc;
 }
+
+/* How many rounds of a test's head, alone or beside its copy, were measured whole. */
+static size_t count_whole(const struct tg_plan *plan, const struct tg_rows *rows, size_t test,
+                          size_t block)
+{
+    const struct tg_test *t = &plan->spec.tests[test];
+    const char *metric = plan->policy.rules[t->rule].metric;
+    size_t count, whole = 0;
+    const struct tg_measurement *const *own = tg_rows_of(rows, block, &count);
+    for (size_t i = 0; i < count; i++)
+        whole += memcmp(&own[i]->cell, &t->of, sizeof t->of) == 0 &&
+                 isfinite(log_median(own[i], metric));
+    return whole;
+}
+
+int tg_candidate_why_none(const struct tg_plan *plan, const struct tg_rows *rows, size_t hardware,
+                          struct tg_error *err)
+{
+    size_t tests = 0, parted = 0, blocks = 0, most = 0;
+    const int64_t least = plan->policy.limits.rounds_min;
+    for (size_t i = 0; i < plan->spec.test_count; i++) {
+        if (plan->spec.tests[i].hardware != hardware || !tg_candidate_is_of(plan, i)) continue;
+        size_t block = tg_candidate_block(plan, i);
+        tests++;
+        parted += plan->prospects[i].fate == TG_TO_MISS;
+        if (block == plan->spec.block_count) continue;
+        size_t whole = count_whole(plan, rows, i, block);
+        blocks++;
+        if (whole > most) most = whole;
+    }
+    if (tests == 0)
+        return tg_fail(err, "%s compares head with an earlier build",
+                       *plan->asked.filter ? "no test that its filter leaves"
+                                           : "no test of its matrix and policy");
+    if (parted == tests)
+        return tg_fail(err, "it is a shard in which no test compares head with an earlier build");
+    if (blocks == 0)
+        return tg_fail(err, "it measured head beside another build, not alone or beside its copy: "
+                            "run it without --base");
+    if ((int64_t)most < least)
+        return tg_fail(
+            err, "no cell has %lld whole rounds of head alone or beside its copy, %zu at most",
+            (long long)least, most);
+    return tg_fail(err, "too many rounds of each cell were disturbed or discarded to leave %lld",
+                   (long long)least);
+}

@@ -69,4 +69,8 @@ int tg_candidate_baseline(const struct tg_plan *plan, const struct tg_rows *rows
                           const char *run, const char *date, struct tg_baseline *baseline,
                           struct tg_error *err);
 
+/* Fails with why that has no cells: what of head's could be measured again, and lacks what. */
+int tg_candidate_why_none(const struct tg_plan *plan, const struct tg_rows *rows, size_t hardware,
+                          struct tg_error *err);
+
 #endif

@@ -112,7 +112,10 @@ static int may_stand(const struct tg_plan *plan, const struct tg_run *run,
 {
     const struct tg_survey *head = &plan->workers[0].head;
     if (plan->asked.is_imported) return tg_fail(err, "its evidence was imported");
-    if (!run->is_sealed || *run->dropped) return tg_fail(err, "it was not ended in order");
+    if (!run->is_sealed) return tg_fail(err, "it was not ended in order");
+    if (*run->dropped)
+        return tg_fail(err, "rows of it were damaged, or still being written: %.300s",
+                       run->dropped);
     if (decision->answer == TG_FAIL) return tg_fail(err, "it failed");
     if (head->is_debug) return tg_fail(err, "its kernels have assertions in them");
     if (head->injected_percent)
@@ -139,11 +142,7 @@ static int take_classes(const struct tg_plan *plan, const struct tg_run *run,
                                    err);
         if (rc == 0) c->count++;
         if (rc == 0 && c->baselines[h].cell_count == 0)
-            rc = tg_fail(err,
-                         "no cell that a later run could measure again has %lld whole rounds of "
-                         "head alone or beside its copy that were neither disturbed nor "
-                         "discarded",
-                         (long long)plan->policy.limits.rounds_min);
+            rc = tg_candidate_why_none(plan, rows, h, err);
     }
     tg_rows_destroy(rows);
     snprintf(c->library, sizeof c->library, "%s", plan->workers[0].head.path);

@@ -227,6 +227,56 @@ static void a_run_becomes_a_baseline_of_one_session(void **state)
     tg_baseline_release(&b);
 }
 
+/* Five rounds are asked for; of those that are disturbed none counts. */
+static void a_run_without_a_value_says_what_it_lacks(void **state)
+{
+    (void)state;
+    static const double values[5] = {0};
+    static const struct {
+        const char *policy, *base, *filter;
+        int64_t rounds;
+        bool is_disturbed, is_parted;
+        const char *sentence;
+    } cases[] = {
+        {CEILING, NULL, "", 0, false, false,
+         "no test of its matrix and policy compares head with an earlier build"},
+        {CEILING, NULL, "batch=1", 0, false, false,
+         "no test that its filter leaves compares head with an earlier build"},
+        {SLOWER("0.05", ""), NULL, "", 0, false, true,
+         "it is a shard in which no test compares head with an earlier build"},
+        {SLOWER("0.05", ""), MADE_BASE, "", 5, false, false,
+         "it measured head beside another build, not alone or beside its copy: run it without "
+         "--base"},
+        {SLOWER("0.05", ""), NULL, "", 4, false, false,
+         "no cell has 5 whole rounds of head alone or beside its copy, 4 at most"},
+        {SLOWER("0.05", ""), NULL, "", 5, true, false,
+         "too many rounds of each cell were disturbed or discarded to leave 5"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char policy[1000];
+        struct tg_error err;
+        struct tg_baseline b;
+        snprintf(policy, sizeof policy, POLICY("%s"), cases[i].policy);
+        plan_for(policy, cases[i].base);
+        snprintf(plan.asked.filter, sizeof plan.asked.filter, "%s", cases[i].filter);
+        put_rounds(0, values, cases[i].rounds);
+        plan.policy.limits.steal_share = 0.01;
+        for (size_t r = 0; r < run.count; r++) {
+            run.rows[r].facts.sampled_s = 1;
+            run.rows[r].facts.own_steal_s = cases[i].is_disturbed ? 0.02 : 0;
+        }
+        for (size_t t = 0; cases[i].is_parted && t < plan.spec.test_count; t++)
+            plan.prospects[t].fate = TG_TO_MISS;
+        sort_rows();
+        assert_int_equal(tg_candidate_baseline(&plan, rows, 0, MADE_HEAD, "unknown", &b, NULL), 0);
+        assert_int_equal(b.cell_count, 0);
+        tg_baseline_release(&b);
+        assert_int_equal(tg_candidate_why_none(&plan, rows, 0, &err), -1);
+        assert_string_equal(err.text, cases[i].sentence);
+        end(state);
+    }
+}
+
 /* A plan of whole models, one of them the file of that digest, by the program of that digest. */
 static void plan_models(const char *file, const char *program)
 {
@@ -284,6 +334,7 @@ int main(void)
         TEST(canaries_are_taken_along),
         TEST(head_alone_is_preferred_to_head_with_its_copy),
         TEST(a_run_becomes_a_baseline_of_one_session),
+        TEST(a_run_without_a_value_says_what_it_lacks),
         TEST(whole_models_are_of_one_file_and_one_build_of_the_program),
         TEST(kernels_are_of_any_file_and_program),
     };
