@@ -78,15 +78,14 @@ static char *read_text(const char *path, char *policy, struct tg_error *err)
     return text;
 }
 
-/* Matrix, policy and plan: given, named, or made of the lines. */
-static int find_texts(const struct options *o, const struct tg_lines *lines, struct tg_run *texts,
-                      struct tg_error *err)
+/* Matrix, policy and plan: given, named, or made of the lines. `named` gets the policy's path. */
+static int find_texts(const struct options *o, const struct tg_lines *lines, char named[4096],
+                      struct tg_run *texts, struct tg_error *err)
 {
-    char named[4096] = "";
+    *named = 0;
     texts->matrix = o->matrix ? read_text(o->matrix, named, err) : tg_import_matrix(lines, err);
     if (!texts->matrix) return -1;
-    if (o->policy && tg_command_policy(o->policy, NULL, o->matrix, named, sizeof named, err) < 0)
-        return -1;
+    if (o->policy && tg_command_policy(o->policy, NULL, o->matrix, named, 4096, err) < 0) return -1;
     texts->policy = *named ? read_text(named, NULL, err) : strdup((const char *)tg_import_policy);
     if (!texts->policy) return -1;
     texts->plan = tg_import_plan(lines, texts->matrix, !o->matrix, err);
@@ -121,12 +120,14 @@ static int import(const struct options *o, struct tg_lines *lines, struct tg_run
                   struct tg_error *err)
 {
     struct tg_plan plan;
-    char directory[4096];
+    char directory[4096], named[4096];
     size_t strays;
-    if (find_texts(o, lines, texts, err) < 0 ||
-        tg_plan_make(texts->matrix, o->matrix ? o->matrix : "of the lines", texts->policy,
-                     texts->plan, &plan, err) < 0)
+    if (find_texts(o, lines, named, texts, err) < 0) return TG_STATUS_USAGE;
+    if (tg_plan_make(texts->matrix, o->matrix ? o->matrix : "of the lines", texts->policy,
+                     texts->plan, &plan, err) < 0) {
+        if (!*named) tg_fail_in(err, "under the default policy (--policy chooses another)");
         return TG_STATUS_USAGE;
+    }
     size_t workers = plan.worker_count;
     int rc = check_rounds(o->lines, &plan, lines, err);
     if (rc == 0) rc = count_strays(&plan, lines, &strays, err);
@@ -139,7 +140,9 @@ static int import(const struct options *o, struct tg_lines *lines, struct tg_run
         return TG_STATUS_STOPPED;
     printf("%zu measurements of %zu worker%s in %s\n", lines->count, workers,
            workers == 1 ? "" : "s", o->out);
-    if (strays) printf("%zu of them belong to no test of the matrix and policy\n", strays);
+    if (strays)
+        printf("%zu of them belong to no test of the matrix and policy%s\n", strays,
+               *named ? "" : ", which is the default: --policy chooses another");
     return 0;
 }
 

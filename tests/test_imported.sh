@@ -45,6 +45,9 @@ example() {
 }
 example 1 >elsewhere.jsonl && example 2 >elsewhere.json
 check 'the lines of the document are two' test "$(wc -l <elsewhere.jsonl)" = 2
+check 'without a policy it is the default one' refuses \
+    "under the default policy (--policy chooses another): no rule of policy 'kernels' selects a cell" \
+    "$TRITGATE" import elsewhere.jsonl elsewhere
 check 'they make a run' gives 0 "$TRITGATE" import elsewhere.jsonl elsewhere --policy elsewhere.json
 check 'one round does not tell' gives 2 "$TRITGATE" gate elsewhere --imported
 check 'and says how many would, not how long they take elsewhere' says \
