@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "coordinator/digits.h"
 #include "coordinator/lookout.h"
 #include "coordinator/roofline.h"
 #include "worker/probe/probe.h"
@@ -318,7 +319,7 @@ static void judge_rounds(const struct tg_plan *plan, const struct tg_test *test,
         .node_names = rounds->node_names,
         .is_brief = is_brief};
     tg_rule_find(rule->rule)->judge(&evidence, v);
-    if (plan->asked.is_imported && test->has_to) tg_rule_doubt_copies(&evidence, v);
+    if (plan->asked.is_imported && test->has_to) tg_digits_doubt(rounds, &evidence, v);
     if (!take_breaks(plan, test, rounds, v)) {
         tg_judge_complete(&plan->policy.limits, rounds, v);
         if (!is_brief) tell_open(rounds, v);

@@ -56,6 +56,10 @@ for round in {0..11}; do sed "s/\"round\":0/\"round\":$round/" elsewhere.jsonl; 
 check 'one of them twelve times' gives 0 "$TRITGATE" import copied.jsonl copied --policy elsewhere.json
 check 'does not either' gives 2 "$TRITGATE" gate copied --imported
 check 'and why is said' says '^  impossible .* every round gives the same value to the last digit: copied, or written too coarsely$'
+sed 's/"round":[13579],.*"samples":\[41.2/&9/; s/4[01]\.[0-9],/1.4,/g; s/4[01]\.[0-9]\]/1.4]/; s/41\.29,/1.5,/' copied.jsonl >coarse.jsonl
+check 'nor do two values that are neighbours' gives 0 "$TRITGATE" import coarse.jsonl coarse --policy elsewhere.json
+check 'which may be as far apart as the margin' gives 2 "$TRITGATE" gate coarse --imported
+check 'and the step is told' says '^  impossible .* its samples are written in steps of 7.1 %, and how they were rounded may have decided: write more digits$'
 for round in {0..11}; do sed "s/\"round\":0/\"round\":$round/; s/40\.9/&$round/" elsewhere.jsonl; done >rounds.jsonl
 check 'twelve of them do' gives 0 "$TRITGATE" import rounds.jsonl rounds --policy elsewhere.json
 check 'and pass' gives 0 "$TRITGATE" gate rounds --imported

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "coordinator/digits.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "results/metric.h"
+#include "results/stats.h"
+
+#define DIGITS_MOST 40    /* behind the point: no time is shorter */
+#define ROUNDING    1e-12 /* of a number, that is lost in binary */
+#define NO_EVIDENCE 1e-9  /* as in the rules: what is so close to a line has not crossed it */
+
+/* How many digits behind the point the samples have, if that is more than `digits`. */
+static int count_digits(const struct tg_measurement *row, const char *metric, int digits)
+{
+    const struct tg_series *s = tg_measurement_series(row, metric);
+    for (size_t k = 0; s && k < s->count; k++)
+        for (; digits < DIGITS_MOST; digits++) {
+            double whole = s->samples[k] * pow(10, digits);
+            if (fabs(whole - round(whole)) <= ROUNDING * whole) break;
+        }
+    return digits;
+}
+
+/* How far rounding may have moved the values of all rounds: half a step of the last digit each. */
+static double width(const struct tg_rounds *rounds, const char *metric)
+{
+    int digits = 0;
+    for (size_t r = 0; r < rounds->count; r++) {
+        digits = count_digits(rounds->of_rows[r], metric, digits);
+        digits = count_digits(rounds->to_rows[r], metric, digits);
+    }
+    return pow(10, -digits) / 2 *
+           (1 / tg_stats_median(rounds->of_medians, rounds->count) +
+            1 / tg_stats_median(rounds->to_medians, rounds->count));
+}
+
+/* What the rule answers if every value is so much more. */
+static enum tg_answer answer_at(const struct tg_evidence *evidence, double more, double *values)
+{
+    struct tg_evidence moved = *evidence;
+    struct tg_verdict v = tg_rule_no_verdict();
+    for (size_t r = 0; r < evidence->count; r++) values[r] = evidence->values[r] + more;
+    moved.values = values;
+    moved.is_brief = moved.is_blind = true;
+    tg_rule_find(evidence->rule->rule)->judge(&moved, &v);
+    return v.answer;
+}
+
+void tg_digits_doubt(const struct tg_rounds *rounds, const struct tg_evidence *evidence,
+                     struct tg_verdict *verdict)
+{
+    tg_rule_doubt_copies(evidence, verdict);
+    if (verdict->answer == TG_INCONCLUSIVE || !tg_metric_is_of_time(evidence->metric)) return;
+    double step = width(rounds, evidence->metric->name);
+    double *values = step > NO_EVIDENCE ? malloc(evidence->count * sizeof *values) : NULL;
+    if (values && (answer_at(evidence, step, values) != verdict->answer ||
+                   answer_at(evidence, -step, values) != verdict->answer)) {
+        tg_rule_say(verdict, TG_INCONCLUSIVE, "impossible",
+                    "its samples are written in steps of %.2g %%, and how they were rounded may "
+                    "have decided: write more digits",
+                    100 * step);
+        verdict->wants_more = verdict->wants_last = verdict->is_clock_effect = false;
+    }
+    free(values);
+}

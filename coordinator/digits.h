@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TG_COORDINATOR_DIGITS_H
+#define TG_COORDINATOR_DIGITS_H
+
+#include "coordinator/evidence.h"
+#include "coordinator/rule.h"
+
+/*
+ * Numbers that others measured are as fine as they were written: 1.44 and 1.36, as 1.4. Where the
+ * noise is below the last digit, rounds repeat the same error, and no number of them averages it
+ * away. So an answer must be the same whichever way the numbers were rounded.
+ */
+
+/*
+ * Takes back what was answered about the rounds of a pair, in a metric that depends on time, where
+ * it is another answer if each round's value is one step of the last digit more, or less: half a
+ * step on either side. The last digit is the last one that any sample has. Passes of rounds that
+ * have one value are taken back as well (tg_rule_doubt_copies).
+ */
+void tg_digits_doubt(const struct tg_rounds *rounds, const struct tg_evidence *evidence,
+                     struct tg_verdict *verdict);
+
+#endif

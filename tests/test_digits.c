@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "coordinator/digits.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "coordinator/noise.h"
+#include "tests/judged_values.h"
+
+enum { ROUNDS = 16, SAMPLES = 4 };
+
+static const struct tg_metric rate_metric = {"rate", "1/s", TG_HIGHER, TG_SAMPLED, TG_POSITIVE, ""};
+
+/* Rounds of two cells whose samples are written down. */
+static struct tg_measurement rows[2][ROUNDS];
+static double medians[2][ROUNDS];
+static uint64_t state;
+
+/* Samples of a cell, of that rate and noise, to so many steps in 1 (0: as they are). */
+static void write_down(int side, double rate, double noise, double steps)
+{
+    for (int r = 0; r < ROUNDS; r++) {
+        struct tg_series *s = tg_measurement_add(&rows[side][r], "rate", SAMPLES);
+        assert_non_null(s);
+        for (int k = 0; k < SAMPLES; k++) {
+            double seen = rate + noise * tg_noise_normal(&state);
+            s->samples[k] = steps > 0 ? round(seen * steps) / steps : seen;
+        }
+        medians[side][r] = tg_stats_median(s->samples, SAMPLES);
+    }
+}
+
+/* What is answered: of rows in two quads, in which the order makes no difference. */
+static struct tg_verdict decided(size_t count, bool is_doubted)
+{
+    const struct tg_measurement *pointers[2][ROUNDS];
+    for (int r = 0; r < ROUNDS; r++) {
+        const double *of = rows[0][r].series[0].samples, *to = rows[1][r].series[0].samples;
+        values[r] = 0;
+        for (int k = 0; k < SAMPLES; k++) values[r] += log(of[k] / to[k]) / SAMPLES;
+        for (int side = 0; side < 2; side++) pointers[side][r] = &rows[side][r];
+    }
+    const struct tg_rounds rounds = {.values = values,
+                                     .count = count,
+                                     .of_medians = medians[0],
+                                     .to_medians = medians[1],
+                                     .of_rows = pointers[0],
+                                     .to_rows = pointers[1]};
+    const struct tg_evidence evidence = {.rule = &rule,
+                                         .limits = &limits,
+                                         .metric = &rate_metric,
+                                         .required_count = 1,
+                                         .values = values,
+                                         .count = count};
+    struct tg_verdict v = tg_rule_no_verdict();
+    tg_rule_find(rule.rule)->judge(&evidence, &v);
+    if (is_doubted) tg_digits_doubt(&rounds, &evidence, &v);
+    return v;
+}
+
+static int end(void **unused)
+{
+    (void)unused;
+    for (int side = 0; side < 2; side++)
+        for (int r = 0; r < ROUNDS; r++) tg_measurement_free(&rows[side][r]);
+    return 0;
+}
+
+static void start(void)
+{
+    end(NULL);
+    for (int side = 0; side < 2; side++)
+        for (int r = 0; r < ROUNDS; r++) tg_measurement_init(&rows[side][r]);
+}
+
+/* 1.44 and 1.36 are 1.4; 1.46 and 1.44 are 1.5 and 1.4. */
+static void what_rounding_decided_is_not_decided(void **unused)
+{
+    (void)unused;
+    static const struct {
+        double of, to, steps;
+        enum tg_answer before, after;
+        const char *told;
+    } cases[] = {
+        {1.360, 1.440, 10, TG_PASS, TG_INCONCLUSIVE, "in steps of 7.1 %"},
+        {1.440, 1.460, 10, TG_FAIL, TG_INCONCLUSIVE, "in steps of 6.9 %"},
+        {39.38, 41.30, 10, TG_PASS, TG_INCONCLUSIVE, "in steps of 0.25 %"},
+        {1.100, 1.440, 10, TG_FAIL, TG_FAIL, ""},
+        {1.360, 1.440, 1000, TG_FAIL, TG_FAIL, ""},
+        {1.430, 1.440, 1000, TG_PASS, TG_PASS, ""},
+        {41.36, 41.44, 10, TG_PASS, TG_PASS, ""},
+        {1.430, 1.440, 0, TG_PASS, TG_PASS, ""},
+    };
+    begin("noninferior");
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        start();
+        write_down(0, cases[i].of, 0.001, cases[i].steps);
+        write_down(1, cases[i].to, 0.001, cases[i].steps);
+        struct tg_series *s = &rows[0][2].series[0]; /* that not all is one value */
+        s->samples[0] += cases[i].steps > 0 ? 1 / cases[i].steps : 0.01;
+        struct tg_verdict v = decided(ROUNDS, false);
+        if (v.answer != cases[i].before) fail_msg("case %zu, before: %s %s", i, v.word, v.reason);
+        v = decided(ROUNDS, true);
+        if (v.answer != cases[i].after) fail_msg("case %zu, after: %s %s", i, v.word, v.reason);
+        if (v.answer != TG_INCONCLUSIVE) continue;
+        assert_string_equal(v.word, "impossible");
+        assert_non_null(strstr(v.reason, cases[i].told));
+        assert_false(v.wants_more || v.wants_last);
+    }
+}
+
+/* How many of 400 tests whose truth is that loss get the answer, the places of the steps drawn. */
+static size_t count_answers(double loss, double noise, enum tg_answer answer, bool is_doubted)
+{
+    size_t count = 0;
+    for (int i = 0; i < 400; i++) {
+        double to = 1.4 + tg_noise_uniform(&state) / 10;
+        start();
+        write_down(0, to * (1 - loss), noise / 10, 10);
+        write_down(1, to, noise / 10, 10);
+        struct tg_verdict v = decided(ROUNDS, is_doubted);
+        count += v.answer == answer && strcmp(v.word, "attention") != 0;
+    }
+    return count;
+}
+
+/* In steps of 7 %, with less noise than half of one; what is allowed is 1 %. */
+static void two_values_decide_no_more_wrongly_than_many(void **unused)
+{
+    (void)unused;
+    static const double noises[] = {0.05, 0.1, 0.2, 0.3, 0.5};
+    size_t failed = 0, passed = 0;
+    begin("noninferior");
+    snprintf(rule.effect, sizeof rule.effect, "throughput");
+    state = 1;
+    for (size_t i = 0; i < sizeof noises / sizeof *noises; i++) {
+        failed += count_answers(0.02, noises[i], TG_FAIL, false);
+        passed += count_answers(0.05, noises[i], TG_PASS, false);
+        assert_true(count_answers(0.02, noises[i], TG_FAIL, true) <= 4);
+        assert_true(count_answers(0.05, noises[i], TG_PASS, true) <= 4);
+    }
+    assert_true(failed > 40 && passed > 40);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(what_rounding_decided_is_not_decided, end),
+        cmocka_unit_test_teardown(two_values_decide_no_more_wrongly_than_many, end),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
