@@ -16,7 +16,7 @@
 /* Exit statuses; run and gate also use those of tg_gate_status, 0 to 2. */
 enum {
     TG_STATUS_USAGE = 3,  /* wrong arguments or unusable input; nothing was measured */
-    TG_STATUS_STOPPED = 4 /* it could not go on; what was measured is kept */
+    TG_STATUS_STOPPED = 4 /* it could not go on; what was measured by then, if anything, is kept */
 };
 
 struct tg_command {

@@ -39,7 +39,7 @@ static void print_help(FILE *out)
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
         fprintf(out, "  %-9s  %s\n", commands[i].name, commands[i].meaning);
     fputs("\nExit status: 0 pass, 1 fail, 2 inconclusive, 3 wrong usage or input, nothing was\n"
-          "measured, 4 could not go on, what was measured is kept.\n",
+          "measured, 4 could not go on, what was measured by then, if anything, is kept.\n",
           out);
 }
 

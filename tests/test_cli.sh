@@ -250,6 +250,7 @@ check 'model --help' gives 0 "$TRITGATE" model --help
 check 'says what options of run take' says '^  --context=N '
 check 'and which take nothing' says '^  --ignore-end '
 check 'help' gives 0 "$TRITGATE" --help
+check 'a stop may come before anything was measured' says '4 could not go on, what was measured by then, if anything, is kept'
 check 'in lines of 80 columns' awk 'length > 80 { exit 1 }' out
 check 'no command' gives 3 "$TRITGATE"
 check 'unknown command' refuses "no such command 'walk'" "$TRITGATE" walk
