@@ -55,8 +55,8 @@ void tg_digits_doubt(const struct tg_rounds *rounds, const struct tg_evidence *e
     if (verdict->answer == TG_INCONCLUSIVE || !tg_metric_is_of_time(evidence->metric)) return;
     double step = width(rounds, evidence->metric->name);
     double *values = step > NO_EVIDENCE ? malloc(evidence->count * sizeof *values) : NULL;
-    if (values && (answer_at(evidence, step, values) != verdict->answer ||
-                   answer_at(evidence, -step, values) != verdict->answer)) {
+    if (step > NO_EVIDENCE && (!values || answer_at(evidence, step, values) != verdict->answer ||
+                               answer_at(evidence, -step, values) != verdict->answer)) {
         tg_rule_say(verdict, TG_INCONCLUSIVE, "impossible",
                     "its samples are written in steps of %.2g %%, and how they were rounded may "
                     "have decided: write more digits",
