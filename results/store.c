@@ -208,3 +208,23 @@ int tg_store_close(struct tg_store *store, struct tg_error *err)
     free(store);
     return rc;
 }
+
+int tg_store_check_plan(const char *path, const struct tg_store_plan *plan, struct tg_error *err)
+{
+    H5dont_atexit();
+    H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+    hid_t file = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
+    if (file < 0) return 1;
+    char *matrix = tg_store_file_read_text(file, "matrix");
+    char *policy = tg_store_file_read_text(file, "policy");
+    char *text = tg_store_file_read_text(file, "plan");
+    H5Fclose(file);
+    int rc = matrix && policy && text && strcmp(matrix, plan->matrix) == 0 &&
+                     strcmp(policy, plan->policy) == 0 && strcmp(text, plan->plan) == 0
+                 ? 0
+                 : tg_fail(err, "it belongs to another run");
+    free(matrix);
+    free(policy);
+    free(text);
+    return rc;
+}
