@@ -66,7 +66,7 @@ struct tg_run {
  * went down. (In a sealed run no byte has changed since the seal, and no file is locked.) A file of
  * another schema, or with other columns, is refused, and one that cannot be read for want of
  * memory, rights or a lock, or since the link leads nowhere; so is a run without a worker file that
- * sealed.json names.
+ * sealed.json names, or where that has such damage and had not when it was sealed.
  */
 int tg_store_read(const char *directory, struct tg_run *run, struct tg_error *err);
 

@@ -30,18 +30,25 @@ static int is_shard(const struct dirent *entry)
     return fnmatch("worker-*.h5", entry->d_name, 0) == 0;
 }
 
-/* The worker files of a directory; returns how many, or -1. A link to a file is one, too. */
-static int list_shards(const char *directory, struct dirent ***shards, struct tg_error *err)
+/* Whether something is there that is no file, nor a link to one. */
+static bool is_other(const char *directory, const char *name)
 {
     char path[4096 + 300];
     struct stat is;
+    snprintf(path, sizeof path, "%s/%s", directory, name);
+    return stat(path, &is) == 0 && !S_ISREG(is.st_mode);
+}
+
+/* The worker files of a directory; returns how many, or -1. A link to a file is one, too. */
+static int list_shards(const char *directory, struct dirent ***shards, struct tg_error *err)
+{
     int kept = 0, count = scandir(directory, shards, is_shard, alphasort);
     if (count < 0) return tg_fail(err, "cannot read run '%s': %s", directory, strerror(errno));
     for (int i = 0; i < count; i++) {
-        snprintf(path, sizeof path, "%s/%s", directory, (*shards)[i]->d_name);
-        bool is_other = stat(path, &is) == 0 && !S_ISREG(is.st_mode);
-        if (is_other) free((*shards)[i]);
-        if (!is_other) (*shards)[kept++] = (*shards)[i];
+        if (is_other(directory, (*shards)[i]->d_name))
+            free((*shards)[i]);
+        else
+            (*shards)[kept++] = (*shards)[i];
     }
     return kept;
 }
@@ -250,17 +257,29 @@ static int take_rows(const struct shard *s, size_t count, struct tg_run *run,
     return 0;
 }
 
-/* Names what a kill left damaged; a sealed run had it when it was sealed. */
-static void drop(struct tg_run *run, const char *path, const char *why)
+/*
+ * Names what a kill left damaged; a sealed run had it when it was sealed. A file that a broken seal
+ * names, and that is another by now, lost what was sealed: that may be what failed.
+ */
+static int drop(struct tg_run *run, const struct tg_json *sealed, const char *path, const char *why,
+                struct tg_error *err)
 {
+    char digest[TG_DIGEST_SIZE];
     size_t used = strlen(run->dropped);
+    const char *name = strrchr(path, '/') + 1;
+    const struct tg_json *was = tg_json_get(sealed, name);
+    if (was && tg_digest_file(path, digest, err) < 0) return -1;
+    if (was && strcmp(tg_json_text(was), digest) != 0)
+        return tg_fail(err, "'%s' of an attempt that was sealed is damaged: %s", name, why);
     tg_log(TG_WARN, "'%s': %s; it is left out", path, why);
-    snprintf(run->dropped + used, sizeof run->dropped - used, "%s'%s': %s", used ? "; " : "",
-             strrchr(path, '/') ? strrchr(path, '/') + 1 : path, why);
+    snprintf(run->dropped + used, sizeof run->dropped - used, "%s'%s': %s", used ? "; " : "", name,
+             why);
+    return 0;
 }
 
-static int read_into(const char *path, struct tg_run *run, struct tg_digest *evidence,
-                     struct tg_error *err)
+/* Appends the rows of a file; `sealed` are the files that a broken seal names, or NULL. */
+static int read_into(const char *path, const struct tg_json *sealed, struct tg_run *run,
+                     struct tg_digest *evidence, struct tg_error *err)
 {
     struct shard s = {0};
     struct tg_error why;
@@ -271,8 +290,7 @@ static int read_into(const char *path, struct tg_run *run, struct tg_digest *evi
         if (is_passing(errno, run->is_sealed))
             return tg_fail(err, "cannot read '%s': %s", path, strerror(errno));
         if (s.is_foreign) return tg_fail(err, "'%s': %s", path, why.text);
-        drop(run, path, why.text);
-        return 0;
+        return drop(run, sealed, path, why.text, err);
     }
     int rc = 0;
     size_t written = count_written(&s);
@@ -284,9 +302,9 @@ static int read_into(const char *path, struct tg_run *run, struct tg_digest *evi
              (taken + 1 < written || errno == ENOMEM))
         rc = tg_fail(err, "'%s': %s", path, why.text);
     else if (taken < written)
-        drop(run, path, why.text);
+        rc = drop(run, sealed, path, why.text, err);
     else if (written < s.row_count)
-        drop(run, path, "its last rows never reached the disk");
+        rc = drop(run, sealed, path, "its last rows never reached the disk", err);
     free_shard(&s);
     return rc;
 }
@@ -377,34 +395,32 @@ static int read_seal(const char *directory, struct dirent **shards, int shard_co
     return rc;
 }
 
-/* What the last seal that was broken speaks for is still there: it may be what failed. */
-static int check_broken_seal(const char *directory, struct tg_error *err)
+/*
+ * What the last seal that was broken speaks for is still there: it may be what failed. `seal` is to
+ * be released; all zeros if there is none.
+ */
+static int read_broken_seal(const char *directory, struct tg_json_file *seal, struct tg_error *err)
 {
     char path[4096 + 64];
-    struct tg_json_file seal;
-    int rc = 0;
     if (!has_part(directory, "sealed.json")) return 0;
     snprintf(path, sizeof path, "%s/sealed.json", directory);
-    if (tg_json_read(path, &seal, err) < 0) return -1;
-    const struct tg_json *files = tg_json_get(seal.root, "files");
+    if (tg_json_read(path, seal, err) < 0) return -1;
+    const struct tg_json *files = tg_json_get(seal->root, "files");
     if (tg_json_kind(files) != TG_JSON_OBJECT)
-        rc = tg_fail(err, "sealed.json: a list of files is expected");
-    for (size_t i = 0; rc == 0 && i < tg_json_count(files); i++) {
+        return tg_fail(err, "sealed.json: a list of files is expected");
+    for (size_t i = 0; i < tg_json_count(files); i++) {
         const char *name = tg_json_key(tg_json_at(files, i));
-        if (fnmatch("worker-*.h5", name, 0) == 0 && !has_part(directory, name))
-            rc = tg_fail(err, "'%s' of an attempt that was sealed is missing", name);
+        if (fnmatch("worker-*.h5", name, 0) != 0) continue;
+        if (!has_part(directory, name) || is_other(directory, name))
+            return tg_fail(err, "'%s' of an attempt that was sealed is missing", name);
     }
-    tg_json_release(&seal);
-    return rc;
+    return 0;
 }
 
 static int read_run(const char *directory, struct dirent **shards, int shard_count,
-                    struct tg_run *run, struct tg_error *err)
+                    const struct tg_json *sealed, struct tg_run *run, struct tg_error *err)
 {
     char path[4096 + 300];
-    if (read_seal(directory, shards, shard_count, run, err) < 0 ||
-        check_broken_seal(directory, err) < 0)
-        return -1;
     if (!has_part(directory, "matrix.json"))
         return tg_fail(err, "it has no matrix.json: that is not the directory of a run");
     if (!(run->matrix = read_part(directory, "matrix.json", err)) ||
@@ -420,7 +436,7 @@ static int read_run(const char *directory, struct dirent **shards, int shard_cou
     int rc = evidence ? 0 : -1;
     for (int i = 0; i < shard_count && rc == 0; i++) {
         snprintf(path, sizeof path, "%s/%s", directory, shards[i]->d_name);
-        rc = read_into(path, run, evidence, err);
+        rc = read_into(path, sealed, run, evidence, err);
     }
     if (rc == 0) rc = tg_digest_finish(evidence, run->evidence, err);
     tg_digest_destroy(evidence);
@@ -431,9 +447,16 @@ int tg_store_read(const char *directory, struct tg_run *run, struct tg_error *er
 {
     struct dirent **shards;
     struct tg_run read = {0};
+    struct tg_json_file broken = {0};
     int shard_count = list_shards(directory, &shards, err);
     if (shard_count < 0) return -1;
-    int rc = read_run(directory, shards, shard_count, &read, err);
+    int rc = read_seal(directory, shards, shard_count, &read, err);
+    if (rc == 0) rc = read_broken_seal(directory, &broken, err);
+    if (rc == 0) {
+        const struct tg_json *sealed = tg_json_get(broken.root, "files");
+        rc = read_run(directory, shards, shard_count, sealed, &read, err);
+    }
+    tg_json_release(&broken);
     for (int i = 0; i < shard_count; i++) free(shards[i]);
     free(shards);
     if (rc < 0) {

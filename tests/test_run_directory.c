@@ -238,6 +238,56 @@ static void what_a_broken_seal_named_must_still_be_there(void **state)
     run_assert_refused("sealed.json");
 }
 
+/* A tool that keeps data elsewhere leaves a text, a copy that was cut less than all. */
+static void what_a_broken_seal_named_must_still_be_whole(void **state)
+{
+    (void)state;
+    static const char shard[] = "worker-0001.1.h5", text[] = "oid sha256:4d7a\n";
+    struct tg_error err;
+    struct tg_run run;
+    size_t size;
+    make_run(0.95);
+    if (tg_store_read(run_directory, &run, &err) < 0) fail_msg("%s", err.text);
+    assert_int_equal(next_attempt(&run), 2);
+    tg_store_release(&run);
+    char *bytes = run_bytes(shard, &size);
+    for (int sealed = 0; sealed < 2; sealed++) {
+        for (size_t length = 0; length < size; length += size / 16) {
+            run_write(shard, length ? bytes : text, length ? length : strlen(text));
+            if (sealed) assert_int_equal(tg_store_seal(run_directory, &err), 0);
+            run_assert_refused("'worker-0001.1.h5' of an attempt that was sealed is damaged: ");
+        }
+    }
+    unlink(run_path("digests.json"));
+    unlink(run_path(shard));
+    assert_int_equal(mkfifo(run_path(shard), 0666), 0);
+    run_assert_refused("'worker-0001.1.h5' of an attempt that was sealed is missing");
+    unlink(run_path(shard));
+    run_write(shard, bytes, size);
+    if (tg_store_read(run_directory, &run, &err) < 0) fail_msg("%s", err.text);
+    assert_int_equal(run.count, 2);
+    tg_store_release(&run);
+    free(bytes);
+}
+
+/* What a kill left was no more than that when it was sealed, either. */
+static void what_was_damaged_under_a_seal_is_left_out_once_that_is_broken(void **state)
+{
+    (void)state;
+    struct tg_error err;
+    struct tg_run run;
+    make_run(0.95);
+    run_write("worker-0002.1.h5", "cut", 3);
+    assert_int_equal(tg_store_seal(run_directory, &err), 0);
+    if (tg_store_read(run_directory, &run, &err) < 0) fail_msg("%s", err.text);
+    assert_int_equal(next_attempt(&run), 2);
+    tg_store_release(&run);
+    if (tg_store_read(run_directory, &run, &err) < 0) fail_msg("%s", err.text);
+    assert_int_equal(run.count, 2);
+    assert_string_equal(run.dropped, "'worker-0002.1.h5': not a whole HDF5 file");
+    tg_store_release(&run);
+}
+
 static void a_stored_run_is_decided_again_under_either_policy(void **state)
 {
     (void)state;
@@ -334,6 +384,8 @@ int main(void)
         TEST(the_next_attempt_is_after_the_last_of_any_worker),
         TEST(a_seal_is_not_broken_by_an_attempt_that_cannot_be_written),
         TEST(what_a_broken_seal_named_must_still_be_there),
+        TEST(what_a_broken_seal_named_must_still_be_whole),
+        TEST(what_was_damaged_under_a_seal_is_left_out_once_that_is_broken),
         TEST(a_stored_run_is_decided_again_under_either_policy),
         TEST(an_older_receipt_does_not_stay),
         TEST(what_cannot_be_read_is_refused),
