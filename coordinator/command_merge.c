@@ -118,9 +118,13 @@ static int look(const char *const paths[], size_t count, char evidence[65], char
 {
     struct tg_run run;
     struct tg_plan plan;
+    char open[300];
     if (tg_join_open(paths, count, NULL, &run, &plan, err) < 0) return -1;
     memcpy(evidence, run.evidence, sizeof run.evidence);
     tg_shard_note(&plan, note, size);
+    size_t used = strlen(note);
+    if (*tg_shard_open_note(&plan, &run, open, sizeof open))
+        snprintf(note + used, size - used, "; %s", open);
     tg_plan_release(&plan);
     tg_store_release(&run);
     return 0;
@@ -128,7 +132,7 @@ static int look(const char *const paths[], size_t count, char evidence[65], char
 
 static int merge(const char *out, char *const paths[], size_t count, struct tg_error *err)
 {
-    char before[65], after[65], note[400], to[4096];
+    char before[65], after[65], note[800], to[4096];
     size_t shard;
     for (size_t i = 0; i < count; i++)
         if (shard_of(paths[i], &shard, err) < 0) return -1;

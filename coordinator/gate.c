@@ -173,8 +173,7 @@ static bool note_builds(const struct tg_plan *plan, const struct tg_run *run, st
     for (size_t i = 0; tg_inherit_say(plan, i, text, sizeof text, &may_pass); i++)
         note(d, "%s", text);
     if (*tg_changed_note(&plan->asked.changed, text, sizeof text)) note(d, "%s", text);
-    if (!run->is_sealed)
-        may_pass = forbid(d, "the run was not ended in order; run --resume ends it");
+    if (*tg_shard_open_note(plan, run, text, sizeof text)) may_pass = forbid(d, text);
     if (*run->dropped)
         note(d, "left out, still being written or damaged by a kill: %.300s", run->dropped);
     if (!tg_gate_has_its_libraries(plan, run))

@@ -282,6 +282,8 @@ static int plan_sessions(const struct session *sessions, size_t count, const cha
             memcpy(list[s].evidence, sessions[s].run.evidence, sizeof list[s].evidence);
             memcpy(list[s].seed, sessions[s].plan.asked.seed, sizeof list[s].seed);
             list[s].row_count = sessions[s].run.count;
+            list[s].shard = sessions[s].plan.workers[0].shard;
+            list[s].is_sealed = sessions[s].run.is_sealed;
         }
         plan->sessions = list;
         plan->session_count = count;

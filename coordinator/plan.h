@@ -62,6 +62,8 @@ struct tg_session {
     char evidence[65]; /* SHA-256 of its rows' digests */
     char seed[TG_TEXT_SIZE];
     size_t row_count;
+    size_t shard;   /* 0 where a run has no parts */
+    bool is_sealed; /* it was ended in order */
 };
 
 /* What is known of a test before it is measured. */

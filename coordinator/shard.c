@@ -223,16 +223,26 @@ size_t tg_shard_blocks(const struct tg_plan *plan, size_t shard, bool *needs_dev
     return count;
 }
 
-/* "1, 3-4": the shards that have tests and are there, or are not; returns how many. */
-static size_t list(const struct tg_plan *plan, bool missing, char *out, size_t size)
+/* Shards that are there, that have tests and are not, and that were not ended in order. */
+enum which { HERE, LACKING, OPEN };
+
+static bool is_such(const struct tg_plan *plan, size_t shard, enum which which)
+{
+    bool needs_device, is_missing = tg_shard_is_missing(plan, shard);
+    if (which == HERE) return !is_missing;
+    if (which == LACKING) return is_missing && tg_shard_blocks(plan, shard, &needs_device) > 0;
+    for (size_t s = 0; s < plan->session_count; s++)
+        if (plan->sessions[s].shard == shard) return !plan->sessions[s].is_sealed;
+    return plan->session_count == 0 && !is_missing; /* a shard alone, of a run that is not sealed */
+}
+
+/* "1, 3-4": such shards; returns how many. */
+static size_t list(const struct tg_plan *plan, enum which which, char *out, size_t size)
 {
     size_t count = 0, begun = 0, used = 0;
     out[0] = 0;
     for (size_t shard = 1; shard <= plan->asked.shard_count + 1; shard++) {
-        bool needs_device;
-        bool is_one = shard <= plan->asked.shard_count &&
-                      tg_shard_is_missing(plan, shard) == missing &&
-                      (!missing || tg_shard_blocks(plan, shard, &needs_device) > 0);
+        bool is_one = shard <= plan->asked.shard_count && is_such(plan, shard, which);
         count += is_one;
         if (is_one && !begun) begun = shard;
         if (is_one || !begun) continue;
@@ -251,8 +261,8 @@ bool tg_shard_note(const struct tg_plan *plan, char *out, size_t size)
     size_t tests = 0, count = plan->asked.shard_count;
     out[0] = 0;
     if (count == 0) return true;
-    size_t here_count = list(plan, false, here, sizeof here);
-    size_t missing_count = list(plan, true, missing, sizeof missing);
+    size_t here_count = list(plan, HERE, here, sizeof here);
+    size_t missing_count = list(plan, LACKING, missing, sizeof missing);
     for (size_t i = 0; i < plan->spec.test_count; i++)
         tests += plan->prospects[i].fate == TG_TO_MISS;
     if (missing_count == 0) {
@@ -264,4 +274,20 @@ bool tg_shard_note(const struct tg_plan *plan, char *out, size_t size)
              missing_count == 1 ? "shard" : "shards", missing, missing_count == 1 ? "has" : "have",
              tests, plan->spec.test_count);
     return false;
+}
+
+char *tg_shard_open_note(const struct tg_plan *plan, const struct tg_run *run, char *out,
+                         size_t size)
+{
+    char open[150];
+    out[0] = 0;
+    if (run->is_sealed) return out;
+    size_t count = list(plan, OPEN, open, sizeof open);
+    if (count == 0)
+        snprintf(out, size, "the run was not ended in order; run --resume ends it");
+    else
+        snprintf(out, size, "%s %s of %zu %s not ended in order; run --resume ends %s",
+                 count == 1 ? "shard" : "shards", open, plan->asked.shard_count,
+                 count == 1 ? "was" : "were", count == 1 ? "it" : "them");
+    return out;
 }

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "coordinator/plan.h"
+#include "results/store.h"
 
 /*
  * A run in parts, on machines that share nothing: `run --shard 2/4` is the second of four.
@@ -56,5 +57,12 @@ size_t tg_shard_blocks(const struct tg_plan *plan, size_t shard, bool *needs_dev
  * they are joined, "all 4 shards are there", or "". Returns whether a pass is possible.
  */
 bool tg_shard_note(const struct tg_plan *plan, char *out, size_t size);
+
+/*
+ * "shard 2 of 3 was not ended in order; run --resume ends it", or without a number where the run
+ * has no parts; "" if all was. Returns `out`.
+ */
+char *tg_shard_open_note(const struct tg_plan *plan, const struct tg_run *run, char *out,
+                         size_t size);
 
 #endif

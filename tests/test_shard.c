@@ -369,6 +369,42 @@ static void a_missing_shard_is_inconclusive_unless_the_others_fail(void **state)
     }
 }
 
+static void a_shard_that_was_not_ended_in_order_is_named(void **state)
+{
+    (void)state;
+    struct tg_plan plan;
+    struct tg_run run = {0};
+    struct tg_capability workers[] = {worker_of(1, "unknown"), worker_of(2, "unknown"),
+                                      worker_of(3, "unknown")};
+    char text[200];
+    plan_of(3, workers, 3, &plan);
+    plan.session_count = 3;
+    assert_non_null(plan.sessions = calloc(3, sizeof *plan.sessions));
+    for (size_t s = 0; s < 3; s++) {
+        plan.sessions[s].shard = 3 - s;
+        plan.sessions[s].is_sealed = s != 1;
+    }
+    assert_string_equal(tg_shard_open_note(&plan, &run, text, sizeof text),
+                        "shard 2 of 3 was not ended in order; run --resume ends it");
+    plan.sessions[0].is_sealed = false;
+    assert_string_equal(tg_shard_open_note(&plan, &run, text, sizeof text),
+                        "shards 2-3 of 3 were not ended in order; run --resume ends them");
+    run.is_sealed = 1;
+    assert_string_equal(tg_shard_open_note(&plan, &run, text, sizeof text), "");
+    tg_plan_release(&plan);
+    run.is_sealed = 0;
+    workers[0] = worker_of(2, "unknown");
+    plan_of(3, workers, 1, &plan);
+    assert_string_equal(tg_shard_open_note(&plan, &run, text, sizeof text),
+                        "shard 2 of 3 was not ended in order; run --resume ends it");
+    tg_plan_release(&plan);
+    workers[0] = worker_of(0, "unknown");
+    plan_of(0, workers, 1, &plan);
+    assert_string_equal(tg_shard_open_note(&plan, &run, text, sizeof text),
+                        "the run was not ended in order; run --resume ends it");
+    tg_plan_release(&plan);
+}
+
 static void a_worker_of_no_shard_is_refused(void **state)
 {
     (void)state;
@@ -430,6 +466,7 @@ int main(void)
         cmocka_unit_test(each_shard_is_asked_for_the_hardware_it_has),
         cmocka_unit_test(shards_together_decide_as_one_run_of_the_same_rows),
         cmocka_unit_test(a_missing_shard_is_inconclusive_unless_the_others_fail),
+        cmocka_unit_test(a_shard_that_was_not_ended_in_order_is_named),
         cmocka_unit_test(a_worker_of_no_shard_is_refused),
         cmocka_unit_test(a_number_of_shards_that_is_none_is_refused),
     };

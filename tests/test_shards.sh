@@ -52,7 +52,9 @@ check 'and makes the same' bash -c '"$1" gate late | cmp - all.gate' - "$TRITGAT
 
 rm part2/digests.json
 check 'one that was not ended in order' gives 2 "$TRITGATE" gate part1 part2 part3
-check 'cannot pass' says '^cannot pass: the run was not ended in order'
+check 'cannot pass' says '^cannot pass: shard 2 of 3 was not ended in order; run --resume ends it'
+check 'merge takes it' gives 0 "$TRITGATE" merge cut part1 part2 part3
+check 'and names it' says '^cut: all shards of 3 that have tests are there; shard 2 of 3 was not ended in order'
 check 'until it goes on' gives 2 "$TRITGATE" run --resume part2
 check 'as the shard it is' says '^shard 2 of 3: cannot pass without'
 check 'then all pass' gives 0 "$TRITGATE" gate part1 part2 part3
