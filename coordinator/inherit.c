@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "coordinator/candidate.h"
 #include "coordinator/gate.h"
 #include "coordinator/join.h"
 
@@ -16,8 +17,8 @@ static const struct {
     {                                                                                              \
 #name, offsetof(struct tg_inherited, name), sizeof((struct tg_inherited *)0)->name         \
     }
-    MEMBER(flow),   MEMBER(gate), MEMBER(answer), MEMBER(evidence),
-    MEMBER(policy), MEMBER(head), MEMBER(date),   MEMBER(part),
+    MEMBER(flow), MEMBER(gate), MEMBER(answer), MEMBER(evidence), MEMBER(policy),
+    MEMBER(head), MEMBER(date), MEMBER(part),   MEMBER(matrix),   MEMBER(model),
 #undef MEMBER
 };
 
@@ -85,6 +86,8 @@ static int take_all(const struct tg_plan *plan, const struct tg_decision *d,
         snprintf(own.evidence, sizeof own.evidence, "%s", d->evidence);
         snprintf(own.policy, sizeof own.policy, "%s", plan->policy_digest);
         snprintf(own.head, sizeof own.head, "%s", plan->workers[0].head.digest);
+        snprintf(own.matrix, sizeof own.matrix, "%s", plan->matrix_digest);
+        snprintf(own.model, sizeof own.model, "%s", tg_candidate_model(plan));
         snprintf(own.date, sizeof own.date, "%s", d->date);
         tell_part(plan, own.part, sizeof own.part);
         if (add(policy, &own, &taken, err) < 0) return -1;
@@ -126,6 +129,25 @@ int tg_inherit_take(const char *directory, const struct tg_policy *policy,
     return rc < 0 ? tg_fail_in(err, "inherit: run '%s'", directory) : 0;
 }
 
+/* " for another build than head, another matrix": what else than this run's was decided on. */
+static char *name_others(const struct tg_plan *plan, const struct tg_inherited *found, char *out,
+                         size_t size)
+{
+    const struct {
+        const char *what, *was, *is;
+    } parts[] = {{"another build than head", found->head, plan->workers[0].head.digest},
+                 {"another matrix", found->matrix, plan->matrix_digest},
+                 {"another model file", found->model, tg_candidate_model(plan)}};
+    out[0] = 0;
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        size_t used = strlen(out);
+        bool is_known = i == 0 || (*parts[i].was && *parts[i].is);
+        if (is_known && strcmp(parts[i].was, parts[i].is) != 0)
+            snprintf(out + used, size - used, "%s%s", used ? ", " : " for ", parts[i].what);
+    }
+    return out;
+}
+
 bool tg_inherit_say(const struct tg_plan *plan, size_t i, char *out, size_t size, bool *may_pass)
 {
     const struct tg_texts *wanted = &plan->policy.process.inherits;
@@ -138,11 +160,11 @@ bool tg_inherit_say(const struct tg_plan *plan, size_t i, char *out, size_t size
         return true;
     }
     bool passed = strcmp(found->answer, tg_gate_word(TG_PASS)) == 0;
-    bool is_other = strcmp(found->head, plan->workers[0].head.digest) != 0;
+    char others[100];
     snprintf(out, size, "%s %s:gate:%s = %s%s%s%s%s, of %s, evidence %.16s",
              passed ? "inherits" : "cannot pass: it inherits", found->flow, found->gate,
              found->answer, *found->part ? " (" : "", found->part, *found->part ? ")" : "",
-             is_other ? " for another build than head" : "", found->date, found->evidence);
+             name_others(plan, found, others, sizeof others), found->date, found->evidence);
     if (!passed) *may_pass = false;
     return true;
 }
@@ -155,8 +177,8 @@ void tg_inherit_add(struct tg_json *parent, const struct tg_inherit *inherit)
         struct tg_json *gate = tg_json_object(list, NULL);
         for (size_t m = 0; m < MEMBERS; m++) {
             const char *text = (const char *)&inherit->gates[i] + members[m].offset;
-            bool is_part = members[m].offset == offsetof(struct tg_inherited, part);
-            if (*text || !is_part) tg_json_add_text(gate, members[m].key, text);
+            bool is_optional = members[m].offset >= offsetof(struct tg_inherited, part);
+            if (*text || !is_optional) tg_json_add_text(gate, members[m].key, text);
         }
     }
 }

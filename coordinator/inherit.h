@@ -27,6 +27,8 @@ struct tg_inherited {
     char policy[65], head[65]; /* SHA-256 of its policy, and of the library that it judged */
     char date[TG_TEXT_SIZE];   /* of its last row */
     char part[200];            /* what else it was asked to leave out, "" for nothing */
+    char matrix[65];           /* SHA-256 of its matrix, "" if that is not known */
+    char model[65];            /* of the file of --model, "" if no cell of it was of that */
 };
 
 struct tg_inherit {
@@ -49,9 +51,9 @@ int tg_inherit_take(const char *directory, const struct tg_policy *policy,
 const struct tg_inherited *tg_inherit_find(const struct tg_inherit *inherit, const char *gate);
 
 /*
- * For the reader of a report, of the inherited gate i of the plan's flow: what was found, or that
- * nothing was. False if there is no gate i. Sets *may_pass to false where it forbids a pass: a gate
- * that was not given, or did not pass.
+ * For the reader of a report, of the inherited gate i of the plan's flow: what was found, and for
+ * what else it was decided than this run is, or that nothing was found. False if there is no gate
+ * i. Sets *may_pass to false where it forbids a pass: a gate that was not given, or did not pass.
  */
 bool tg_inherit_say(const struct tg_plan *plan, size_t i, char *out, size_t size, bool *may_pass);
 

@@ -13,8 +13,12 @@
 #include "coordinator/run_directory.h"
 #include "tests/made_run.h"
 
-static const char matrix[] = "{\"tritgate_matrix\": 1, \"axes\": {\"probe\": [\"kernel\"],"
-                             "\"kernel\": [\"i2s_avx2\"], \"layer\": [\"640x2560\"]}}";
+#define KERNELS                                                                                    \
+    "{\"tritgate_matrix\": 1, \"axes\": {\"probe\": [\"kernel\"],"                                 \
+    "\"kernel\": [\"i2s_avx2\"], \"layer\": [\"640x2560\"]}}"
+#define MODEL_OF_A_FILE                                                                            \
+    "{\"tritgate_matrix\": 1, \"axes\": {\"probe\": [\"model\"], \"kernel\": [\"i2s_avx2\"], "     \
+    "\"model\": [\"gguf\"]}}"
 #define POLICY(flow, gates)                                                                        \
     "{\"tritgate_policy\": 1, \"flow\": \"" flow "\", " gates ", \"rules\": ["                     \
     "{\"rule\": \"floor\", \"metric\": \"kernel_accuracy\", \"limit\": 0.9}]}"
@@ -30,6 +34,8 @@ static const char matrix[] = "{\"tritgate_matrix\": 1, \"axes\": {\"probe\": [\"
 
 static char directory[64];
 static const char *step = "", *filter = ""; /* of the runs that are stored */
+static const char *matrix = KERNELS;
+static char model; /* what the digest of the file of --model is made of */
 static struct tg_plan plan;
 static struct tg_run run;
 
@@ -39,6 +45,7 @@ static void plan_of(const char *policy, const struct tg_inherit *inherit)
     struct tg_capability worker = made_worker("a", NULL);
     struct tg_asked asked = made_asked;
     if (inherit) asked.inherit = *inherit;
+    if (model) memset(worker.head.model_digest, model, sizeof worker.head.model_digest - 1);
     tg_plan_release(&plan);
     made_plan(matrix, policy, &worker, 1, &asked, &plan);
 }
@@ -53,6 +60,7 @@ static const char *store(const char *name, const char *policy, const struct tg_i
     struct tg_capability worker = made_worker("a", NULL);
     struct tg_asked asked = made_asked;
     if (inherit) asked.inherit = *inherit;
+    if (model) memset(worker.head.model_digest, model, sizeof worker.head.model_digest - 1);
     snprintf(asked.step, sizeof asked.step, "%s", step);
     snprintf(asked.filter, sizeof asked.filter, "%s", filter);
     struct tg_run texts = {.matrix = (char *)(uintptr_t)matrix,
@@ -79,6 +87,8 @@ static const char *store(const char *name, const char *policy, const struct tg_i
 static int begin(void **state)
 {
     (void)state;
+    matrix = KERNELS;
+    model = 0;
     snprintf(directory, sizeof directory, "/tmp/tritgate-inherit-XXXXXX");
     return mkdtemp(directory) ? 0 : -1;
 }
@@ -240,6 +250,33 @@ static void another_build_is_named(void **state)
     assert_non_null(strstr(text, "= pass for another build than head, of"));
 }
 
+/* What was decided for something else is not silently taken for this. */
+static void another_matrix_is_named_and_so_is_another_model_file(void **state)
+{
+    (void)state;
+    struct tg_inherit inherit = {0}, of_file = {0};
+    char text[300];
+    take(store("a", GENERATIVE, NULL, 0.95, true), REVIEW, &inherit);
+    assert_string_equal(inherit.gates[0].model, ""); /* no cell of it is of one */
+    matrix = MODEL_OF_A_FILE;
+    model = 'a';
+    assert_true(say(REVIEW, &inherit, 0, text, sizeof text));
+    assert_non_null(strstr(text, "= pass for another matrix, of 20"));
+    take(store("b", GENERATIVE, NULL, 0.95, true), REVIEW, &of_file);
+    say(REVIEW, &of_file, 0, text, sizeof text);
+    assert_null(strstr(text, " for another"));
+    model = 'b';
+    say(REVIEW, &of_file, 0, text, sizeof text);
+    assert_non_null(strstr(text, " for another model file, of "));
+    snprintf(of_file.gates[0].head, sizeof of_file.gates[0].head, "%s", MADE_BASE);
+    matrix = KERNELS;
+    say(REVIEW, &of_file, 0, text, sizeof text);
+    assert_non_null(strstr(text, " for another build than head, another matrix, of "));
+    inherit.gates[0].matrix[0] = 0; /* as an older version left it */
+    assert_true(say(REVIEW, &inherit, 0, text, sizeof text));
+    assert_null(strstr(text, " for another"));
+}
+
 /* Detecting passed: that is not the decision that the gate is written with. */
 static void a_step_that_does_not_write_its_gate_gives_none(void **state)
 {
@@ -295,6 +332,7 @@ int main(void)
         TEST(what_failed_or_was_open_is_taken_and_cannot_pass),
         TEST(what_was_inherited_is_handed_on),
         TEST(another_build_is_named),
+        TEST(another_matrix_is_named_and_so_is_another_model_file),
         TEST(a_step_that_does_not_write_its_gate_gives_none),
         TEST(a_run_that_cannot_be_trusted_is_refused),
     };
