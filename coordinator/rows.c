@@ -190,12 +190,37 @@ size_t tg_rows_strays(const struct tg_rows *rows)
     return rows->strays;
 }
 
+/*
+ * How many rounds before its last one a block has no row of. Numbers are given one after the other,
+ * a block is out once at a time, and rows of a round lie together.
+ */
+static size_t count_lost(const struct list *list)
+{
+    size_t lost = 0;
+    for (size_t i = 0; i < list->count;) {
+        const int session = list->rows[i]->session;
+        int64_t numbers = 0, seen = 0, before = -1;
+        for (; i < list->count && list->rows[i]->session == session; i++) {
+            const int64_t round = list->rows[i]->round;
+            seen += round != before;
+            before = round;
+            if (round >= numbers) numbers = round + 1;
+        }
+        if (numbers > seen) lost += (size_t)(numbers - seen);
+    }
+    return lost;
+}
+
 bool tg_rows_may_pass(const struct tg_rows *rows, char *note, size_t size)
 {
     static const char which[] =
         "rows that no test asks for, or of hardware that the plan does not know";
     static const char fault[] = "head was wrong, crashed or was late in";
     const bool may_pass = rows->stray_faults == 0 || !rows->plan->is_own_policy;
+    /* Whose lines are imported counts its rounds as it likes; rows of others were left out above.
+     */
+    const bool may_be_lost = !rows->plan->asked.is_imported && rows->others == 0;
+    size_t lost = 0;
     *note = 0;
     if (!may_pass)
         snprintf(note, size, "cannot pass: %s %zu of %zu %s", fault, rows->stray_faults,
@@ -205,5 +230,13 @@ bool tg_rows_may_pass(const struct tg_rows *rows, char *note, size_t size)
                  rows->stray_faults);
     else if (rows->strays)
         snprintf(note, size, "left out: %zu %s", rows->strays, which);
+    for (size_t b = 0; b < rows->plan->spec.block_count && may_be_lost; b++)
+        lost += count_lost(&rows->lists[b]);
+    if (lost)
+        snprintf(
+            note + strlen(note), size - strlen(note),
+            "%s%zu round%s that %s given out %s not here: lost with a worker, or with its file",
+            *note ? "; " : "", lost, lost == 1 ? "" : "s", lost == 1 ? "was" : "were",
+            lost == 1 ? "is" : "are");
     return may_pass;
 }

@@ -52,7 +52,8 @@ bool tg_rows_has_others(const struct tg_rows *rows);
 size_t tg_rows_strays(const struct tg_rows *rows);
 
 /*
- * Whether these rows let a run pass, and the note on them, "" if there are none. Where one says
+ * Whether these rows let a run pass, and the note on them, "" if there are none; also how many
+ * rounds have a number that was given out, and no row. Where one says
  * that head was wrong or broke, nothing passes: nobody judges it. Another policy than the run was
  * measured for, or another step, may ask for less on purpose: then that is only said.
  */

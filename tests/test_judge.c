@@ -223,9 +223,9 @@ static void a_broken_device_is_named(void **state)
     for (int did = 0; did < 2; did++) {
         begin_run(MATRIX, POLICY(BUILDS));
         if (did) made_round(&run, &plan, 0, 0, 0);
-        made_broken(&run, &plan, 0, 1, TG_CRASHED, TG_CRASHED, "why");
+        made_broken(&run, &plan, 0, did, TG_CRASHED, TG_CRASHED, "why");
         size_t on_first = run.count;
-        made_rounds(&run, &plan, 0, 2, 9, 0, 0.001);
+        made_rounds(&run, &plan, 0, did + 1, 9, 0, 0.001);
         for (size_t i = 0; i < run.count; i++)
             snprintf(run.rows[i].facts.gpu_uuid, TG_TEXT_SIZE, i < on_first ? "GPU-1" : "GPU-2");
         assert_int_equal(decide_run(), TG_PASS);

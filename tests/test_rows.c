@@ -86,9 +86,44 @@ static void rows_that_are_kept_go_with_the_list(void **state)
     tg_store_release(&run);
 }
 
+/* As where the file of the worker that measured them was deleted. */
+static void rounds_that_were_given_out_and_are_not_here_are_counted(void **state)
+{
+    (void)state;
+    struct tg_capability worker = made_worker("a", MADE_BASE);
+    struct tg_plan plan;
+    struct tg_run run = {0};
+    struct tg_rows *rows;
+    struct tg_error err;
+    char note[200];
+    made_plan(matrix, policy, &worker, 1, &made_asked, &plan);
+    for (int64_t i = 0; i < 18; i++) made_round(&run, &plan, 0, i % 9, 0);
+    for (size_t i = run.count / 2; i < run.count; i++) run.rows[i].session = 1;
+    for (int is_imported = 0; is_imported < 2; is_imported++) {
+        for (int64_t lost = 0; lost < 3; lost++) { /* the first of each session: 0, 1 or 2 */
+            assert_int_equal(tg_rows_create(&plan, &rows, &err), 0);
+            for (size_t i = 0; i < run.count; i++)
+                if (run.rows[i].round >= lost)
+                    assert_int_equal(tg_rows_add(rows, &run.rows[i], &err), 0);
+            plan.asked.is_imported = is_imported;
+            assert_true(tg_rows_may_pass(rows, note, sizeof note));
+            tg_rows_destroy(rows);
+            const char *wanted[] = {
+                "",
+                "2 rounds that were given out are not here: lost with a worker, or with its file",
+                "4 rounds that were given out are not here: lost with a worker, or with its file"};
+            assert_string_equal(note, is_imported ? "" : wanted[lost]);
+        }
+    }
+    tg_plan_release(&plan);
+    tg_store_release(&run);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(rows_are_sorted_to_cells_and_hardware),
-                                       cmocka_unit_test(rows_that_are_kept_go_with_the_list)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(rows_are_sorted_to_cells_and_hardware),
+        cmocka_unit_test(rows_that_are_kept_go_with_the_list),
+        cmocka_unit_test(rounds_that_were_given_out_and_are_not_here_are_counted)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
