@@ -117,7 +117,7 @@ else
     check 'so the gate does not pass without it' gives 2 "$TRITGATE" gate of_cpu
     check 'and names it' says 'cannot pass without shard 2, which has'
 fi
-check 'who only checks may be without' gives 0 mixed i2s_cuda launch --check -- run --shard 2/2 --out of_gpu
+check 'who only checks may be without' gives 0 mixed i2s_cuda launch --check -- run --shard 2/2 --out of_check
 check 'a shard that has both skips by name' gives 0 mixed i2s_cuda run --shard 1/1 --out of_both
 check 'as does a whole run' gives 0 mixed i2s_cuda run --out of_all
 check 'another device than a GPU needs none' gives 2 mixed fake_product run --shard 2/2 --out of_fake
