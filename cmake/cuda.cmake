@@ -17,4 +17,6 @@ if(TRITGATE_CUDA AND NOT TRITGATE_SANITIZE)
     # Of cuBLASLt the header alone is used: the library is opened where a kernel of it is run.
     find_file(cublaslt_header cublasLt.h PATHS ${CUDAToolkit_INCLUDE_DIRS} NO_DEFAULT_PATH)
   endif()
+else()
+  set(CMAKE_CUDA_COMPILER "") # of an earlier configuring of this folder
 endif()

@@ -84,7 +84,8 @@ library() {
         cp -p "$TG_BUILD/.ninja_deps" "$1/" &&
         grep -e '^#' -e "$objects" "$TG_BUILD/.ninja_log" >"$1/.ninja_log"
     cmake -S "${from:-$TG_SOURCE}" -B "$1" -G Ninja -DTRITGATE_STUBS=ON -DBUILD_TESTING=OFF \
-        -DTRITGATE_CUDA=OFF "${@:2}" && cmake --build "$1" --target tritgate-kernels
+        -DTRITGATE_CUDA=OFF -DCMAKE_CUDA_COMPILER=once "${@:2}" &&
+        cmake --build "$1" --target tritgate-kernels
 }
 
 # few NAME: the source as it is here, without what was built or measured, and of the kernels only

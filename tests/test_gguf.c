@@ -194,7 +194,7 @@ static void each_fault_is_named(void **state)
         {"token_embd.weight", 17 + 4, 0, 8, "has a dimension of 0"},
         {"token_embd.weight", 17 + 4 + 16 + 4, 33, 8, "is not aligned to 32 bytes"},
         {"token_embd.weight", 17 + 4 + 16, 0, 4,
-         "tensor 'token_embd.weight' of 96 x 256 F32 does not fit in the 49152 bytes that it has"},
+         "tensor 'token_embd.weight' of 96 x 256 F32 does not fit in its 49152 bytes"},
         {"token_embd.weight", 17 + 4 + 16 + 4, 1ull << 40, 8, "is beyond the end of the file"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -205,7 +205,8 @@ static void each_fault_is_named(void **state)
     memcpy(m.bytes, whole, m.size);
     put(made_find(&m, "token_embd.weight") + 17 + 4, 100, 8);
     put(made_find(&m, "token_embd.weight") + 17 + 4 + 16, 8, 4);
-    refuses(&m, "'token_embd.weight' of 96 x 100 Q8_0 has columns that are no whole blocks of 32");
+    refuses(&m, "'token_embd.weight' of 96 x 100 Q8_0 has columns that are no whole blocks, and "
+                "49152 bytes");
     memcpy(m.bytes, whole, m.size);
     made_find(&m, "blk.1.attn_q.weight")[4] = '0';
     refuses(&m, "tensor 'blk.0.attn_q.weight' is given twice");

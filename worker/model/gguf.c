@@ -214,17 +214,12 @@ static int resolve(const struct tg_gguf *g, struct tg_gguf_tensor *t, struct tg_
         const struct tg_tensor_type *type = tg_tensor_type_at(i);
         if (type->number != t->number) continue;
         const int64_t bytes = tg_tensor_type_bytes(type, rows, cols);
-        if (type->origin == TG_ORIGIN_ANY && type->block_weights && cols % type->block_weights != 0)
-            return tg_fail(err,
-                           "tensor '%.*s' of %" PRId64 " x %" PRId64 " %s has columns that are no "
-                           "whole blocks of %" PRId64,
-                           (int)t->name.size, t->name.bytes, rows, cols, type->name,
-                           type->block_weights);
         if (type->origin == TG_ORIGIN_ANY && (bytes < 0 || (uint64_t)bytes > t->room))
-            return tg_fail(err,
-                           "tensor '%.*s' of %" PRId64 " x %" PRId64 " %s does not fit in the "
-                           "%" PRIu64 " bytes that it has",
-                           (int)t->name.size, t->name.bytes, rows, cols, type->name, t->room);
+            return tg_fail(
+                err, "tensor '%.*s' of %" PRId64 " x %" PRId64 " %s %s %" PRIu64 " bytes",
+                (int)t->name.size, t->name.bytes, rows, cols, type->name,
+                bytes < 0 ? "has columns that are no whole blocks, and" : "does not fit in its",
+                t->room);
         if (bytes < 0 || (uint64_t)bytes > t->room) continue;
         if (type->origin != TG_ORIGIN_ANY && t->room - (uint64_t)bytes >= padding) continue;
         fitting++;
