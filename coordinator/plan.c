@@ -376,10 +376,10 @@ static bool was_lost(const struct tg_plan *p, const struct tg_block *block, size
 }
 
 /* What will become of a test: measured, or skipped or failed for want of a kernel or a machine. */
-static void foresee(const struct tg_plan *p, const struct tg_test *test,
-                    struct tg_prospect *prospect)
+static void foresee(const struct tg_plan *p, size_t test, struct tg_prospect *prospect)
 {
-    const struct tg_block *block = &p->spec.blocks[test->block];
+    const struct tg_block *block = &p->spec.blocks[p->spec.tests[test].block];
+    const char *kernel = p->spec.tests[test].of.kernel;
     if (tg_shard_is_missing(p, block->shard)) {
         prospect->fate = TG_TO_MISS;
         snprintf(prospect->reason, sizeof prospect->reason, "shard %zu/%zu is missing",
@@ -389,12 +389,14 @@ static void foresee(const struct tg_plan *p, const struct tg_test *test,
     if (anyone_can(p, block, prospect->reason, sizeof prospect->reason)) return;
     prospect->fate = TG_TO_SKIP;
     for (size_t i = 0; i < block->cell_count; i++) {
-        char reason[sizeof prospect->reason];
-        if (!was_lost(p, block, i, reason, sizeof reason)) continue;
-        memcpy(prospect->reason, reason, sizeof reason);
+        if (!was_lost(p, block, i, prospect->reason, sizeof prospect->reason)) continue;
         prospect->fate = TG_TO_FAIL;
         return;
     }
+    if (p->has_base || !p->lookouts[test].cell || is_built(&p->workers[0].head, kernel)) return;
+    prospect->fate = TG_TO_FAIL;
+    snprintf(prospect->reason, sizeof prospect->reason,
+             "kernel '%s' is missing in head; the stored baseline has it", kernel);
 }
 
 static int foresee_all(struct tg_plan *p, struct tg_error *err)
@@ -404,7 +406,7 @@ static int foresee_all(struct tg_plan *p, struct tg_error *err)
     for (size_t i = 0; i < p->spec.test_count; i++) {
         const struct tg_test *test = &p->spec.tests[i];
         const struct tg_metric *metric = tg_metric_find(p->policy.rules[test->rule].metric);
-        foresee(p, test, &p->prospects[i]);
+        foresee(p, i, &p->prospects[i]);
         if ((p->prospects[i].fate == TG_TO_MEASURE || p->prospects[i].fate == TG_TO_MISS) &&
             !test->is_shadow && !tg_plan_is_optional(p, i) && metric->nature == TG_SAMPLED)
             p->required_count++;

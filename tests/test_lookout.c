@@ -357,6 +357,31 @@ static void the_text_of_a_plan_keeps_its_baselines(void **state)
     free(after);
 }
 
+/* Numbers whose library is lost still say that there was such a kernel. */
+static void a_kernel_that_head_lost_fails_without_the_library(void **state)
+{
+    (void)state;
+    struct tg_asked asked = made_asked;
+    store(POLICY(SLOWER), PAIR, steady, 5);
+    asked.baselines = &baseline;
+    asked.baseline_count = 1;
+    for (int how = 0; how < 4; how++) {
+        struct tg_capability worker = made_worker("a", how == 3 ? MADE_BASE : NULL);
+        if (how != 1) made_lose(&worker.head, "i2s_avx2");
+        if (how == 1) made_kernel(&worker.head, "i2s_avx2")->built = false;
+        if (how == 2)
+            snprintf(baseline.cells[0].metric, sizeof baseline.cells[0].metric, "load_time");
+        made_plan(MATRIX, POLICY(SLOWER), &worker, 1, &asked, &plan);
+        assert_int_equal(plan.prospects[0].fate, how == 2 ? TG_TO_SKIP : TG_TO_FAIL);
+        assert_string_equal(plan.prospects[0].reason,
+                            how == 2   ? "kernel 'i2s_avx2' is not in head"
+                            : how == 3 ? "kernel 'i2s_avx2' is missing in head"
+                                       : "kernel 'i2s_avx2' is missing in head; the stored "
+                                         "baseline has it");
+        tg_plan_release(&plan);
+    }
+}
+
 /* Numbers whose library is lost: what they say nothing of was to be compared, and is not. */
 static void tests_without_numbers_or_library_let_nothing_pass(void **state)
 {
@@ -407,6 +432,7 @@ int main(void)
         TEST(a_head_that_crashes_while_it_is_watched_is_told),
         TEST(an_impossible_head_is_not_unchanged),
         TEST(the_text_of_a_plan_keeps_its_baselines),
+        TEST(a_kernel_that_head_lost_fails_without_the_library),
         TEST(tests_without_numbers_or_library_let_nothing_pass),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
