@@ -293,7 +293,7 @@ static void promise_about(struct tg_calibration *c, const struct tg_noise_law *l
     const struct tg_limits *limits = &c->limits;
     const char *name = law->name;
     struct tg_tally t = sum_of(c, "gates", name, NAN);
-    tg_calibrate_promise(c, false, tg_calibrate_alpha(limits), t.gates_failed, t.gates,
+    tg_calibrate_promise(c, false, tg_policy_alpha(limits), t.gates_failed, t.gates,
                          "%s: a gate with nothing slower fails", name);
     tg_calibrate_promise(c, false, alpha, t.over, t.tests, "%s: a test of such a gate is over",
                          name);
@@ -336,12 +336,6 @@ static void promise_severity(struct tg_calibration *c, const struct tg_noise_law
     }
     tg_calibrate_promise(c, true, c->limits.confidence, right, tests,
                          "%s: the severity is right, or said to be borderline", law->name);
-}
-
-double tg_calibrate_alpha(const struct tg_limits *limits)
-{
-    const bool by_family = limits->family_watch && limits->family_fail;
-    return limits->alpha_fail + (by_family ? limits->alpha_family : 0);
 }
 
 /* The least truth of the power points of a law that must fail; INFINITY if there is none. */

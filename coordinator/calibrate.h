@@ -137,9 +137,6 @@ void tg_calibrate_promise(struct tg_calibration *calibration, bool is_least, dou
  */
 double tg_calibrate_sure(const struct tg_rule *rule);
 
-/* How often a gate in which nothing is slower may fail: by a test, or by a family that fails it. */
-double tg_calibrate_alpha(const struct tg_limits *limits);
-
 /* Whether any promise was broken. */
 bool tg_calibrate_is_broken(const struct tg_calibration *calibration);
 

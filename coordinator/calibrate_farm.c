@@ -199,8 +199,8 @@ static void promise_all(struct tg_calibration *c)
         const char *name = c->points[i].name;
         if (!c->points[i].is_done) continue;
         if (c->points[i].effect <= c->rule->tolerance) {
-            tg_calibrate_promise(c, false, tg_calibrate_alpha(&c->limits), t->gates_failed,
-                                 t->gates, "%s: a run fails", name);
+            tg_calibrate_promise(c, false, tg_policy_alpha(&c->limits), t->gates_failed, t->gates,
+                                 "%s: a run fails", name);
             tg_calibrate_promise(c, false, alpha / (double)c->required_count, t->over, t->tests,
                                  "%s: a test is over", name);
             tg_calibrate_promise(c, true, c->limits.confidence, t->covered, t->intervals,

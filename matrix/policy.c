@@ -463,6 +463,12 @@ const char *tg_policy_rule_name(const struct tg_rule *rule)
     return *rule->name ? rule->name : rule->metric;
 }
 
+double tg_policy_alpha(const struct tg_limits *limits)
+{
+    const bool by_family = limits->family_watch && limits->family_fail;
+    return limits->alpha_fail + (by_family ? limits->alpha_family : 0);
+}
+
 void tg_policy_release(struct tg_policy *policy)
 {
     free(policy->rules);

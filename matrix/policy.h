@@ -85,6 +85,9 @@ int tg_policy_choose(struct tg_policy *policy, const char *step, struct tg_error
 /* What templates and routes call a rule: its name, or its metric if it has none. */
 const char *tg_policy_rule_name(const struct tg_rule *rule);
 
+/* How often a gate in which nothing is slower may fail: by a test, or by a family that fails it. */
+double tg_policy_alpha(const struct tg_limits *limits);
+
 void tg_policy_release(struct tg_policy *policy);
 
 #endif

@@ -123,7 +123,7 @@ static void a_run_that_its_family_fails_has_failed(void **state)
         assert_int_equal(point.seen.families_over, 1);
         assert_int_equal(point.seen.gates_failed, fails);
         assert_int_equal(point.seen.gates_passed, !fails);
-        assert_float_equal(tg_calibrate_alpha(limits), fails ? 0.0125 : 0.01, 1e-12);
+        assert_float_equal(tg_policy_alpha(limits), fails ? 0.0125 : 0.01, 1e-12);
     }
 }
 

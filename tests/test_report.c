@@ -57,6 +57,13 @@ static char *written(const struct tg_report *report)
     return text;
 }
 
+static void assert_has(const char *report, const char *wanted)
+{
+    char *text = written(tg_report_find(report));
+    if (!strstr(text, wanted)) fail_msg("'%s' is not in:\n%s", wanted, text);
+    free(text);
+}
+
 /* A new version is no change of a report. */
 static void hide_version(char *text)
 {
@@ -172,7 +179,6 @@ static void the_order_of_rows_changes_no_byte(void **state)
         run.rows[i] = run.rows[run.count - 1 - i];
         run.rows[run.count - 1 - i] = m;
     }
-    tg_gate_release(&decision);
     decide_run();
     for (size_t i = 0; i < tg_report_count(); i++) {
         after = written(tg_report_at(i));
@@ -261,10 +267,20 @@ static void what_a_process_said_cannot_break_a_table(void **state)
 {
     (void)state;
     make_failing_run();
-    char *text = written(tg_report_find("markdown"));
-    assert_non_null(strstr(
-        text, "it said: \\<b\\>\\|oh\\\\ no; 1 round more (0.35 s) would probably decide |\n"));
-    free(text);
+    assert_has("markdown", "it said: \\<b\\>\\|oh\\\\ no; 1 round more (0.35 s) would ");
+}
+
+static void a_report_states_the_error_rates_that_hold(void **state)
+{
+    (void)state;
+    make_failing_run();
+    plan.policy.limits.family_watch = plan.policy.limits.family_fail = 1;
+    assert_has("markdown", "; at most 1.25 % of runs without a slow-down fail, over 7 ");
+    plan.asked.baseline_count = 1;
+    assert_has("markdown", " is called clean in at most 2 %\n");
+    plan.has_base = false;
+    assert_has("markdown", " is called clean in at most 1 %\n");
+    plan.asked.baseline_count = 0;
 }
 
 static void a_receipt_is_json_that_agrees_with_the_decision(void **state)
@@ -314,9 +330,7 @@ static void bytes_of_no_letter_are_question_marks_in_a_receipt(void **state)
         snprintf(decision.verdicts[0].reason, sizeof decision.verdicts[0].reason, "%s",
                  texts[i][0]);
         snprintf(wanted, sizeof wanted, "\"reason\": \"%s\"", texts[i][1]);
-        char *text = written(tg_report_find("receipt"));
-        if (!strstr(text, wanted)) fail_msg("nowhere: %s", wanted);
-        free(text);
+        assert_has("receipt", wanted);
     }
 }
 
@@ -423,13 +437,6 @@ static void decide_in_flow(double d)
     decide_run();
 }
 
-static void assert_has(const char *report, const char *wanted)
-{
-    char *text = written(tg_report_find(report));
-    if (!strstr(text, wanted)) fail_msg("'%s' is not in:\n%s", wanted, text);
-    free(text);
-}
-
 static void reports_end_with_the_lines_of_the_flow_and_its_route(void **state)
 {
     (void)state;
@@ -479,6 +486,7 @@ int main(void)
         cmocka_unit_test(what_passed_and_is_no_pass_says_why),
         cmocka_unit_test(what_is_needed_is_a_range),
         TEST(what_a_process_said_cannot_break_a_table),
+        TEST(a_report_states_the_error_rates_that_hold),
         TEST(a_receipt_is_json_that_agrees_with_the_decision),
         TEST(bytes_of_no_letter_are_question_marks_in_a_receipt),
         TEST(each_kind_of_rule_says_its_numbers_in_their_units),
