@@ -41,6 +41,7 @@ int tg_calibrate_begin(const struct tg_policy *policy, struct tg_calibration *ca
     struct tg_calibration begun = {.policy = policy, .limits = policy->limits};
     for (size_t i = policy->rule_count; i-- > 0;)
         if (strcmp(policy->rules[i].rule, "noninferior") == 0) begun.rule = &policy->rules[i];
+    begun.limits.min_sessions = 1; /* each gate by itself: nothing is held for another */
     if (!begun.rule) return tg_fail(err, "the policy has no rule 'noninferior' to calibrate");
     begun.points = calloc(TG_POINT_MOST, sizeof *begun.points);
     begun.promises = calloc(TG_PROMISE_MOST, sizeof *begun.promises);

@@ -69,7 +69,8 @@ enum { TG_POINT_MOST = 320, TG_PROMISE_MOST = 96 };
 struct tg_calibration {
     const struct tg_policy *policy; /* borrowed */
     const struct tg_rule *rule;     /* its first noninferior rule */
-    struct tg_limits limits;        /* its limits, with families watched or not as was asked */
+    struct tg_limits limits;        /* its limits, with families watched or not as was asked, and
+                                       with nothing held for want of sessions */
     size_t required_count;          /* N */
     bool is_simulated;
     uint64_t seed;

@@ -132,21 +132,27 @@ void tg_calibrate_count(struct tg_calibration *c, const struct tg_plan *plan,
 
 /* Adds a run to the history, for each class of hardware that it was measured on. */
 static int keep(const char *store, const struct tg_plan *plan, const struct tg_run *stored,
-                const struct tg_decision *decision, struct tg_error *err)
+                struct tg_error *err)
 {
+    struct tg_decision decision;
     if (tg_history_accept(plan, stored, err) < 0) return tg_fail_in(err, "a run cannot be kept");
-    for (size_t i = 0; i < plan->class_count; i++) {
-        struct tg_history taken;
+    int rc = tg_gate_decide(plan, stored, &decision, err);
+    if (rc < 0) return -1;
+    for (size_t i = 0; rc == 0 && i < plan->class_count; i++) {
+        struct tg_history taken = {0};
         size_t added;
-        if (tg_history_take(plan, stored, decision, i, &taken, err) < 0) return -1;
-        int rc = taken.run_count ? tg_store_history_add(store, &taken, &added, err) : 0;
+        rc = tg_history_take(plan, stored, &decision, i, &taken, err);
+        if (rc == 0 && taken.run_count) rc = tg_store_history_add(store, &taken, &added, err);
         tg_store_history_release(&taken);
-        if (rc < 0) return -1;
     }
-    return 0;
+    tg_gate_release(&decision);
+    return rc;
 }
 
-/* Decides a stored run and counts it; adds it to the history if there is one. */
+/*
+ * Adds a stored run to the history if there is one, as its policy decides it, and counts it, as if
+ * no failure were held: a run by itself is one session.
+ */
 static int read_run(struct tg_calibration *c, const char *directory, const char *history,
                     struct tg_point *p, struct tg_error *err)
 {
@@ -154,10 +160,11 @@ static int read_run(struct tg_calibration *c, const char *directory, const char 
     struct tg_plan plan;
     struct tg_decision decision;
     if (tg_run_directory_open(directory, NULL, &stored, &plan, err) < 0) return -1;
-    int rc = tg_gate_decide(&plan, &stored, &decision, err);
+    int rc = history ? keep(history, &plan, &stored, err) : 0;
+    plan.policy.limits.min_sessions = c->limits.min_sessions;
+    if (rc == 0) rc = tg_gate_decide(&plan, &stored, &decision, err);
     if (rc == 0) {
         tg_calibrate_count(c, &plan, &decision, p);
-        if (history) rc = keep(history, &plan, &stored, &decision, err);
         tg_gate_release(&decision);
     }
     tg_plan_release(&plan);

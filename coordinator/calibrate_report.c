@@ -134,6 +134,11 @@ void tg_calibrate_print(FILE *out, const struct tg_calibration *c)
             100 * c->rule->margin, tg_metric_worse(tg_metric_find(c->rule->metric)),
             100 * c->rule->tolerance, 100 * limits->alpha_fail, c->required_count,
             limits->rounds_max);
+    if (c->policy->limits.min_sessions > limits->min_sessions)
+        fprintf(out,
+                "held failures are not simulated: each gate is decided by itself, as if "
+                "min_sessions were %" PRId64 " and not %" PRId64 "\n",
+                limits->min_sessions, c->policy->limits.min_sessions);
     print_promises(out, c);
     print_gates(out, c);
     print_points(out, c);

@@ -153,6 +153,31 @@ static void every_part_has_its_points_and_is_told(void **state)
     tg_calibrate_release(&c);
 }
 
+/* Gates are decided one by one, and none of them spans two sessions. */
+static void failures_are_not_held_for_another_session(void **state)
+{
+    (void)state;
+    static const double large = 0.25;
+    struct tg_calibrate_options o = few();
+    o.effects = &large;
+    o.effect_count = 1;
+    policy.limits.min_sessions = 2;
+    struct tg_calibration c = calibrate(&o);
+    char *text;
+    size_t size;
+    FILE *out = open_memstream(&text, &size);
+    tg_calibrate_print(out, &c);
+    fclose(out);
+    policy.limits.min_sessions = 1;
+    assert_string_equal(c.points[1].part, "power");
+    assert_int_equal(c.points[1].seen.failed, o.tests);
+    assert_false(tg_calibrate_is_broken(&c));
+    assert_non_null(strstr(text, "\nheld failures are not simulated: each gate is decided by "
+                                 "itself, as if min_sessions were 1 and not 2\n"));
+    free(text);
+    tg_calibrate_release(&c);
+}
+
 static void families_all_laws_and_an_ablation_are_asked_for(void **state)
 {
     (void)state;
@@ -285,6 +310,7 @@ int main(void)
         cmocka_unit_test(what_must_fail_is_above_what_the_rule_fails_from),
         cmocka_unit_test(a_run_that_its_family_fails_has_failed),
         cmocka_unit_test(every_part_has_its_points_and_is_told),
+        cmocka_unit_test(failures_are_not_held_for_another_session),
         cmocka_unit_test(families_all_laws_and_an_ablation_are_asked_for),
         cmocka_unit_test(the_same_seed_gives_the_same_json_on_any_number_of_threads),
         cmocka_unit_test(power_is_drawn_for_each_noise),
