@@ -67,6 +67,9 @@ static int take_run(const struct tg_plan *plan, const struct tg_run *run,
     if (plan->has_base)
         snprintf(taken->base, sizeof taken->base, "%s", plan->workers[0].base.digest);
     snprintf(taken->model, sizeof taken->model, "%s", tg_candidate_model(plan));
+    const bool by_family = plan->policy.limits.family_fail && d->families_over;
+    snprintf(taken->family, sizeof taken->family, "%s",
+             tg_gate_word(by_family ? TG_FAIL : TG_PASS));
     snprintf(taken->cpu, sizeof taken->cpu, "unknown");
     for (size_t i = 0; i < run->count; i++)
         if (strcmp(run->rows[i].facts.hardware, plan->classes[hardware]) == 0) {
@@ -245,7 +248,9 @@ static int count_class(const struct tg_history *h, struct null_runs *nulls,
         struct null_run *run = &runs[nulls->count++];
         const char *name = *h->runs[r].origin ? h->runs[r].origin : h->runs[r].evidence;
         snprintf(run->name, sizeof run->name, "%s", name);
-        run->failed = seen[r] & FAILED;
+        /* A family is of what was compared with base, which need not be this build. */
+        run->failed = seen[r] & FAILED || (strcmp(h->runs[r].head, h->runs[r].base) == 0 &&
+                                           strcmp(h->runs[r].family, tg_gate_word(TG_FAIL)) == 0);
     }
     int rc = seen && runs ? 0 : tg_fail(err, "out of memory");
     free(seen);

@@ -44,7 +44,7 @@ static const struct column run_columns[] = {
     TEXT_OF(struct tg_history_run, version), TEXT_OF(struct tg_history_run, flow),
     TEXT_OF(struct tg_history_run, cpu),     TEXT_OF(struct tg_history_run, head),
     TEXT_OF(struct tg_history_run, base),    TEXT_OF(struct tg_history_run, origin),
-    TEXT_OF(struct tg_history_run, model),
+    TEXT_OF(struct tg_history_run, model),   TEXT_OF(struct tg_history_run, family),
 };
 
 static const struct column test_columns[] = {

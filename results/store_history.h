@@ -22,7 +22,8 @@
  * is lost. Readers need no lock.
  */
 
-#define TG_STORE_HISTORY_SCHEMA 3 /* files of 1 (no origins) and 2 (no models) are read, too */
+/* Files of 1 (no origins), 2 (no models) and 3 (no families) are read, too. */
+#define TG_STORE_HISTORY_SCHEMA 4
 
 struct tg_history_run {
     char date[TG_TEXT_SIZE];       /* UTC, of its last row */
@@ -34,6 +35,7 @@ struct tg_history_run {
     char base[TG_DIGEST_SIZE];   /* of base's, "" if there was none */
     char origin[TG_DIGEST_SIZE]; /* what stays when a run is gone on with; "" if not known */
     char model[TG_DIGEST_SIZE];  /* SHA-256 of the file of --model; "" if none or not known */
+    char family[16];             /* "fail" if a family failed it, "pass" if none; "" if not known */
 };
 
 struct tg_history_test {

@@ -301,6 +301,38 @@ static void false_alarms_are_counted_over_all_classes(void **state)
     assert_int_equal(tg_history_alarms(run_path("none"), &a, &err), -1);
 }
 
+/* Though none of its tests did. What is not compared with itself has not failed wrongly. */
+static void a_run_that_its_family_failed_is_a_false_alarm(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *base, *family;
+    } rows[] = {{MADE_HEAD, "fail"}, {MADE_HEAD, "pass"}, {MADE_BASE, "fail"}, {NULL, "pass"}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct tg_plan plan;
+        struct tg_run run;
+        struct tg_decision decision;
+        struct tg_history h;
+        size_t added;
+        decide(rows[i].base, 0, &plan, &run, &decision);
+        assert_int_equal(tg_history_take(&plan, &run, &decision, 0, &h, NULL), 0);
+        assert_string_equal(h.runs[0].family, "pass");
+        tg_store_history_release(&h);
+        decision.families_over = 1;
+        plan.policy.limits.family_fail = strcmp(rows[i].family, "fail") == 0;
+        assert_int_equal(tg_history_take(&plan, &run, &decision, 0, &h, NULL), 0);
+        assert_string_equal(h.runs[0].family, rows[i].family);
+        snprintf(h.runs[0].origin, TG_DIGEST_SIZE, "run %zu", i);
+        snprintf(h.runs[0].evidence, TG_DIGEST_SIZE, "run %zu", i);
+        assert_int_equal(tg_store_history_add(run_directory, &h, &added, NULL), 0);
+        tg_store_history_release(&h);
+        release(&plan, &run, &decision);
+    }
+    struct tg_alarms a;
+    assert_int_equal(tg_history_alarms(run_directory, &a, NULL), 0);
+    assert_true(a.runs == 3 && a.failed_runs == 1 && a.tests == 3 && a.failed == 0);
+}
+
 /* Known by its origin, or, of an older history, by its evidence; it failed if any class did. */
 static void a_run_on_two_classes_is_one_run(void **state)
 {
@@ -339,6 +371,8 @@ int main(void)
         cmocka_unit_test(a_class_without_estimates_has_no_run),
         cmocka_unit_test(a_build_against_itself_is_a_null),
         cmocka_unit_test_setup_teardown(false_alarms_are_counted_over_all_classes, run_make,
+                                        run_remove),
+        cmocka_unit_test_setup_teardown(a_run_that_its_family_failed_is_a_false_alarm, run_make,
                                         run_remove),
         cmocka_unit_test_setup_teardown(a_run_on_two_classes_is_one_run, run_make, run_remove),
     };

@@ -37,7 +37,7 @@ static void foreign_files_are_refused(void **state)
 {
     (void)state;
     size_t size;
-    int schema = 4;
+    int schema = 5;
     run_write("class-a.h5", "text", 4);
     assert_refused("not a whole HDF5 file");
     run_fill("class-a.h5.run", 0, 1);
@@ -60,7 +60,7 @@ static void foreign_files_are_refused(void **state)
     H5Awrite(attribute, H5T_NATIVE_INT, &schema);
     H5Aclose(attribute);
     H5Fclose(file);
-    assert_refused("has schema 4, this version reads up to 3");
+    assert_refused("has schema 5, this version reads up to 4");
 }
 
 /* Makes the history one of an earlier schema: as it is, but for the last columns of its runs. */
@@ -133,6 +133,25 @@ static void a_history_of_the_second_schema_is_gone_on_with(void **state)
     read_history(&h);
     assert_int_equal(h.run_count, 1);
     assert_int_equal(strlen(h.runs[0].model), 64);
+    tg_store_history_release(&h);
+}
+
+static void a_history_of_the_third_schema_is_gone_on_with(void **state)
+{
+    (void)state;
+    struct tg_history h;
+    add(1);
+    make_older(3);
+    read_history(&h);
+    assert_int_equal(h.run_count, 1);
+    assert_int_equal(strlen(h.runs[0].model), 64);
+    assert_string_equal(h.runs[0].family, "");
+    tg_store_history_release(&h);
+    assert_int_equal(add(6), 1);
+    read_history(&h);
+    assert_int_equal(h.run_count, 2);
+    assert_string_equal(h.runs[0].family, "");
+    assert_string_equal(h.runs[1].family, "pass");
     tg_store_history_release(&h);
 }
 
@@ -237,6 +256,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_history_of_the_first_schema_is_gone_on_with),
         TEST(a_history_of_the_second_schema_is_gone_on_with),
+        TEST(a_history_of_the_third_schema_is_gone_on_with),
         TEST(foreign_files_are_refused),
         TEST(what_cannot_be_is_refused),
         TEST(a_quantity_may_be_0_or_less),
