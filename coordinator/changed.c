@@ -212,22 +212,55 @@ static char *list(const struct tg_changed *changed, char *out, size_t size)
     return out;
 }
 
+static bool has_cell(const struct tg_spec *spec, const char *pattern, const struct tg_words *words)
+{
+    for (size_t i = 0; i < spec->cell_count; i++)
+        if (tg_cell_matches(&spec->cells[i], pattern, words)) return true;
+    return false;
+}
+
+/* Whether a cell of the pattern is in the block of a test. */
+static bool has_test(const struct tg_spec *spec, const char *pattern, const struct tg_words *words)
+{
+    for (size_t b = 0; b < spec->block_count; b++)
+        for (size_t i = 0; i < spec->blocks[b].cell_count; i++)
+            if (tg_cell_matches(&spec->blocks[b].cells[i], pattern, words)) return true;
+    return false;
+}
+
+/* Fails if a pattern has no cell, or none with a test: what was changed would pass unseen. */
+static int check_all(const struct tg_changed *changed, const struct tg_spec *spec,
+                     const struct tg_words *words, struct tg_error *err)
+{
+    struct tg_changed no_cell = {0}, no_test = {0};
+    char text[600];
+    for (size_t i = 0; i < changed->cell_count; i++) {
+        const char *pattern = changed->cells[i];
+        struct tg_changed *lack = !has_cell(spec, pattern, words)   ? &no_cell
+                                  : !has_test(spec, pattern, words) ? &no_test
+                                                                    : NULL;
+        if (lack) memcpy(lack->cells[lack->cell_count++], pattern, sizeof *lack->cells);
+    }
+    if (no_cell.cell_count > 0 || changed->cell_count == 0)
+        return tg_fail(err, "the matrix has no cell of what was changed, %s",
+                       list(&no_cell, text, sizeof text));
+    if (no_test.cell_count > 0)
+        return tg_fail(err, "no rule of the policy selects a cell of what was changed, %s",
+                       list(&no_test, text, sizeof text));
+    return 0;
+}
+
 int tg_changed_filter(const struct tg_changed *changed, struct tg_spec *spec,
                       const struct tg_words *words, struct tg_error *err)
 {
     const char *patterns[TG_CHANGED_COMPONENTS];
-    char text[600];
     if (changed->path_count == 0 || *changed->unknown) return 0;
     for (size_t i = 0; i < changed->cell_count; i++) {
         patterns[i] = changed->cells[i];
         if (tg_cell_check_where(patterns[i], words, err) < 0) return -1;
     }
-    if (tg_spec_keep(spec, patterns, changed->cell_count, words, err) < 0) return -1;
-    if (spec->test_count > 0) return 0;
-    return tg_fail(err,
-                   spec->cell_count ? "no rule of the policy selects a cell of what was changed, %s"
-                                    : "the matrix has no cell of what was changed, %s",
-                   list(changed, text, sizeof text));
+    if (check_all(changed, spec, words, err) < 0) return -1;
+    return tg_spec_keep(spec, patterns, changed->cell_count, words, err);
 }
 
 char *tg_changed_note(const struct tg_changed *changed, char *out, size_t size)

@@ -56,7 +56,7 @@ int tg_changed_say_nothing(const struct tg_policy *policy, FILE *out, const char
 
 /*
  * Of what was planned, keeps the tests of cells that are concerned, with what those are compared
- * with; fails if there are none.
+ * with; fails if a pattern has none.
  */
 int tg_changed_filter(const struct tg_changed *changed, struct tg_spec *spec,
                       const struct tg_words *words, struct tg_error *err);

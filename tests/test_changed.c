@@ -245,6 +245,42 @@ static void a_plan_keeps_what_was_changed(void **state)
                         "no rule of the policy selects a cell of what was changed, 'op=unpack'");
 }
 
+/* The others have cells and tests, and would pass for it. */
+static void each_component_that_was_changed_must_be_measured(void **state)
+{
+    (void)state;
+    static const char matrix[] =
+        "{\"tritgate_matrix\": 1, \"axes\": {\"probe\": [\"kernel\"], \"kernel\": [\"i2s_avx2\","
+        "\"i2s_avx2_unpack\"], \"layer\": [\"640x2560\"]}}";
+    static const char policy[] =
+        "{\"tritgate_policy\": 1, \"flow\": \"f\", \"rules\": [{\"rule\": \"floor\", \"metric\":"
+        "\"kernel_accuracy\", \"limit\": 0.9, \"where\": \"op=product\"}]}";
+    static const char no_cell[] = "the matrix has no cell of what was changed, ",
+                      no_rule[] = "no rule of the policy selects a cell of what was changed, ";
+    static const struct {
+        const char *cells[3], *why, *which;
+    } rows[] = {{{"op=product", "isa=avx2", "probe=*"}, NULL, ""},
+                {{"op=product", "layer=attn_q", "probe=*"}, no_cell, "'layer=attn_q'"},
+                {{"isa=neon", "op=product", "layer=attn_q"}, no_cell, "'isa=neon', 'layer=attn_q'"},
+                {{"op=product", "op=unpack", "isa=neon"}, no_cell, "'isa=neon'"},
+                {{"op=product", "op=unpack", "probe=*"}, no_rule, "'op=unpack'"}};
+    struct tg_asked asked = made_asked;
+    asked.changed = (struct tg_changed){.path_count = 3, .cell_count = 3};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct tg_capability worker = made_worker("a", NULL);
+        struct tg_plan plan;
+        struct tg_error err;
+        for (size_t c = 0; c < 3; c++)
+            snprintf(asked.changed.cells[c], sizeof *asked.changed.cells, "%s", rows[i].cells[c]);
+        int rc = made_try(matrix, policy, &worker, 1, &asked, &plan, &err);
+        assert_int_equal(rc, rows[i].why ? -1 : 0);
+        if (rc == 0) tg_plan_release(&plan);
+        if (rc == 0) continue;
+        assert_memory_equal(err.text, rows[i].why, strlen(rows[i].why));
+        assert_string_equal(err.text + strlen(rows[i].why), rows[i].which);
+    }
+}
+
 /* A rule that compares what was changed with what was not would be asked of nothing. */
 static void what_was_changed_keeps_what_it_is_compared_with(void **state)
 {
@@ -309,6 +345,7 @@ int main(void)
         cmocka_unit_test(what_builds_the_kernels_is_on_every_surface),
         cmocka_unit_test(lines_are_read_as_git_prints_them),
         cmocka_unit_test(a_plan_keeps_what_was_changed),
+        cmocka_unit_test(each_component_that_was_changed_must_be_measured),
         cmocka_unit_test(what_was_changed_keeps_what_it_is_compared_with),
         cmocka_unit_test(nothing_to_measure_is_skipped_by_name),
     };
