@@ -121,7 +121,7 @@ static int import(const struct options *o, struct tg_lines *lines, struct tg_run
 {
     struct tg_plan plan;
     char directory[4096], named[4096];
-    size_t strays;
+    size_t strays = 0;
     if (find_texts(o, lines, named, texts, err) < 0) return TG_STATUS_USAGE;
     if (tg_plan_make(texts->matrix, o->matrix ? o->matrix : "of the lines", texts->policy,
                      texts->plan, &plan, err) < 0) {
