@@ -39,8 +39,6 @@ struct tg_verdict tg_rule_no_verdict(void)
 {
     return (struct tg_verdict){.answer = TG_INCONCLUSIVE,
                                .odd_node = -1,
-                               .odd = NAN,
-                               .rest = NAN,
                                .estimate = NAN,
                                .interval = {-INFINITY, INFINITY},
                                .also = NAN,

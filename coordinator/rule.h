@@ -57,7 +57,6 @@ struct tg_verdict {
     size_t rounds;
     size_t super_rounds; /* pairs of rounds that were counted as one, 0 if rounds were */
     int odd_node;        /* the node that disagrees with the others, -1 if none does */
-    double odd, rest;    /* the effect on that node, and on the others, as ratios less 1 */
     double estimate; /* of the effect, as a ratio less 1, or of the value; NAN if there is none */
     struct tg_interval interval; /* of the estimate, at limits->confidence */
     double also;                 /* the estimate in the rule's second metric, NAN without it */
@@ -150,6 +149,21 @@ void tg_rule_answer(const struct tg_evidence *evidence, const struct tg_progress
  */
 void tg_rule_estimate(const struct tg_evidence *evidence, double sign,
                       const struct tg_student *units, struct tg_verdict *verdict);
+
+/*
+ * Nodes that disagree answer nothing together (rule_nodes.c). For certain, as chance would make it
+ * in one run of a hundred over all its tests: then the test is heterogeneous, and the node named,
+ * unless it fails without any one of them. A test is looked at after each round, and the first look
+ * that says so ends it, so each has its share of that chance. If it only seems so, a clean answer
+ * waits for more rounds, and so does a failure where there is no tolerance.
+ *
+ *   sign, shift  D = sign * value + shift, as for tg_rule_follow
+ *   tolerance    a node must be off by more than this; NAN: its mean D and that of the others must
+ *                lie on two sides of 0, to be certain beyond what chance makes of one at 0
+ *   least        what fails: a mean D of at least this, whichever node is left out
+ */
+void tg_rule_look_at_nodes(const struct tg_evidence *evidence, double sign, double shift,
+                           double tolerance, double least, struct tg_verdict *verdict);
 
 /*
  * Takes a pass back where rounds of a metric that depends on time have one value, to the last bit:

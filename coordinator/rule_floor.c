@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "coordinator/rule.h"
 
@@ -59,6 +60,22 @@ static struct tg_progress follow_fail_limit(const struct tg_evidence *e, double 
     return tg_rule_follow(e, sign, -sign * log(e->rule->fail_limit), 0, 0, &scratch);
 }
 
+/*
+ * Nodes must not lie on two sides of the line that fails. Where it is another, what passes although
+ * they lie on two sides of limit is named.
+ */
+static void look_at_nodes(const struct tg_evidence *e, double sign, struct tg_verdict *v)
+{
+    const struct tg_rule *rule = e->rule;
+    double line = isnan(rule->fail_limit) ? rule->limit : rule->fail_limit;
+    if (line > 0) tg_rule_look_at_nodes(e, sign, -sign * log(line), NAN, 1e-9, v);
+    if (isnan(rule->fail_limit) || v->answer != TG_PASS) return;
+    struct tg_verdict seen = *v;
+    tg_rule_look_at_nodes(e, sign, -sign * log(rule->limit), NAN, 1e-9, &seen);
+    if (strcmp(seen.word, "heterogeneous") == 0)
+        tg_rule_say(v, TG_PASS, "attention", "%s", seen.reason);
+}
+
 static void sampled(const struct tg_evidence *e, double sign, struct tg_verdict *v)
 {
     struct tg_progress progress = tg_rule_follow(e, sign, -sign * log(e->rule->limit), 0, 0, v);
@@ -66,6 +83,7 @@ static void sampled(const struct tg_evidence *e, double sign, struct tg_verdict 
     if (has_room) progress = follow_fail_limit(e, sign);
     tg_rule_answer(e, &progress, sign < 0 ? "too low" : "too high", "within", v);
     if (has_room && progress.is_clean) say_attention(e->rule, sign, v);
+    look_at_nodes(e, sign, v);
     if (e->is_brief) return;
     tg_rule_estimate(e, 1, NULL, v);
     v->estimate += 1;

@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "coordinator/agreement.h"
 #include "coordinator/rule.h"
 
 /*
@@ -164,67 +163,6 @@ static void look_at_also(const struct tg_evidence *e, const struct tg_progress *
     say_more(v, note);
 }
 
-/*
- * Whether one node disagrees with the others by more than the tolerance, to that chance; then the
- * verdict names it.
- */
-static bool is_split(const struct tg_evidence *e, double floor, double sign, double chance,
-                     struct tg_verdict *v)
-{
-    struct tg_agreement a = tg_agreement_look(e->values, e->nodes, e->count);
-    if (!(a.p < chance) || fabs(a.odd_mean - a.rest_mean) <= floor) return false;
-    v->odd_node = a.odd;
-    v->odd = expm1(sign * a.odd_mean);
-    v->rest = expm1(sign * a.rest_mean);
-    return true;
-}
-
-/* Whether it is slower by what fails whichever node is left out: then no one node made it so. */
-static bool fails_without_any(const struct tg_evidence *e, double sign)
-{
-    const double least = log1p(cut(e->rule, fails_from(e->rule)));
-    int last = 0;
-    for (size_t r = 0; r < e->count; r++)
-        if (e->nodes[r] > last) last = e->nodes[r];
-    for (int node = 0; node <= last; node++) {
-        double sum = 0;
-        size_t others = 0;
-        for (size_t r = 0; r < e->count; r++) {
-            if (e->nodes[r] == node) continue;
-            sum += sign * e->values[r];
-            others++;
-        }
-        if (others && sum / (double)others < least - 1e-9) return false;
-    }
-    return true;
-}
-
-/*
- * Nodes that disagree answer nothing together. For certain, as chance would make it in one run of
- * a hundred over all its tests: then the test is heterogeneous, unless it fails without any one
- * of them. A test is looked at after each round, and the first look that says so ends it, so each
- * has its share of that chance. If it only seems so, a clean answer waits for more rounds.
- */
-static void look_at_nodes(const struct tg_evidence *e, double floor, double sign,
-                          struct tg_verdict *v)
-{
-    char name[TG_TEXT_SIZE] = "one node";
-    double looks = (double)e->required_count * (double)e->limits->rounds_max;
-    double line = fmin(0.001, e->limits->alpha_fail / looks);
-    if (is_split(e, floor, sign, line, v)) {
-        if (e->node_names) snprintf(name, sizeof name, "%s", e->node_names[v->odd_node]);
-        if (v->answer == TG_FAIL && fails_without_any(e, sign)) return;
-        tg_rule_say(v, TG_INCONCLUSIVE, "heterogeneous",
-                    "node '%s' gives %+.2f %%, the others %+.2f %%", name, tg_rule_percent(v->odd),
-                    tg_rule_percent(v->rest));
-        v->wants_more = v->wants_last = v->is_clock_effect = false;
-    } else if (v->answer == TG_PASS && is_split(e, floor, sign, 0.01, v)) {
-        tg_rule_say(v, TG_INCONCLUSIVE, "inconclusive", "its nodes may disagree");
-        v->is_clock_effect = false;
-        v->wants_more = true;
-    }
-}
-
 void tg_rule_noninferior(const struct tg_evidence *e, struct tg_verdict *v)
 {
     const struct tg_rule *rule = e->rule;
@@ -237,5 +175,6 @@ void tg_rule_noninferior(const struct tg_evidence *e, struct tg_verdict *v)
     if (progress.is_over) is_slower(e, severity(rule, v->estimate), v);
     if (progress.is_clean) is_not_slower(e, &progress, sign, floor, v);
     if (e->also_values) look_at_also(e, &progress, floor, margin, v);
-    look_at_nodes(e, floor, sign, v);
+    double least = log1p(cut(rule, fails_from(rule)));
+    tg_rule_look_at_nodes(e, sign, 0, floor, least - 1e-9, v);
 }

@@ -217,6 +217,171 @@ static void a_failure_may_have_to_be_seen_twice(void **state)
     assert_verdict(v, TG_INCONCLUSIVE, "held");
 }
 
+/* Rules that have no other number than a limit: what disagrees lies on its two sides. */
+
+static const struct tg_metric rate = {"rate", "1/s", TG_HIGHER, TG_SAMPLED, TG_POSITIVE, ""};
+static const struct tg_metric memory = {"memory", "B", TG_LOWER, TG_SAMPLED, TG_POSITIVE, ""};
+
+/* Nodes in turn, each of which gives a value of its own, with noise. */
+static struct tg_verdict judge_each(const char *kind, const struct tg_metric *metric, double limit,
+                                    const double *each, int node_count, double noise)
+{
+    static int nodes[MOST];
+    static const char *const names[8] = {"a", "b", "c", "d", "e", "f", "g", "h"};
+    struct tg_verdict v = tg_rule_no_verdict();
+    const struct tg_evidence evidence = {.rule = &rule,
+                                         .limits = &limits,
+                                         .metric = metric,
+                                         .required_count = 3,
+                                         .values = values,
+                                         .nodes = nodes,
+                                         .count = (size_t)(MOST - MOST % (2 * node_count)),
+                                         .node_names = names};
+    snprintf(rule.rule, sizeof rule.rule, "%s", kind);
+    rule.limit = limit;
+    for (int i = 0; i < MOST; i++) {
+        nodes[i] = i % node_count;
+        values[i] = each[nodes[i]] + (i / node_count % 2 ? noise : -noise);
+    }
+    tg_rule_find(kind)->judge(&evidence, &v);
+    return v;
+}
+
+static void nodes_on_two_sides_of_a_limit_answer_nothing(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *kind;
+        const struct tg_metric *metric;
+        double limit, first, second; /* of a time, a rate, a factor: logarithms */
+        enum tg_answer answer;
+        const char *word, *reason;
+    } rows[] = {
+        {"floor", &rate, 45, 4.0943446, 3.5553481, TG_INCONCLUSIVE, "heterogeneous",
+         "node 'b' gives 35 1/s, the others 60 1/s"},
+        {"floor", &rate, 45, 4.0943446, 3.7841896, TG_INCONCLUSIVE, "heterogeneous",
+         "node 'b' gives 44 1/s, the others 60 1/s"},
+        {"floor", &rate, 45, 4.0943446, 3.9120230, TG_PASS, "within", ""},
+        {"floor", &rate, 45, 3.6888795, 3.5553481, TG_FAIL, "too low", ""},
+        {"ceiling", &time_metric, 10, 1.6094379, 2.6390573, TG_INCONCLUSIVE, "heterogeneous",
+         "node 'b' gives 14 s, the others 5 s"},
+        {"ceiling", &time_metric, 10, 1.6094379, 2.1972246, TG_PASS, "within", ""},
+        {"ratio", &time_metric, 1.5, -1.0986123, -0.1823216, TG_INCONCLUSIVE, "heterogeneous",
+         "node 'b' gives 1.2x, the others 3x"},
+        {"ratio", &rate, 1.5, 0.1823216, 1.0986123, TG_INCONCLUSIVE, "heterogeneous",
+         "node 'a' gives 1.2x, the others 3x"},
+        {"ratio", &rate, 1.5, 0.6931472, 1.0986123, TG_PASS, "enough", ""},
+        {"ratio", &rate, 1.5, 0.1823216, 0.2623643, TG_FAIL, "too little",
+         "1.25x, at least 1.5x is demanded"},
+        {"slope", &memory, 65536, 1000, 100000, TG_INCONCLUSIVE, "heterogeneous",
+         "node 'b' gives 100000 B a sample, the others 1000 B a sample"},
+        {"slope", &memory, 65536, 1000, 10000, TG_PASS, "steady", ""},
+        {"scaling", &memory, 0, 0, 0.2623643, TG_INCONCLUSIVE, "heterogeneous",
+         "node 'b' gives +30.00 %, the others +0.00 %"},
+        {"scaling", &memory, 0, 0.2623643, 0.4054651, TG_FAIL, "out of proportion",
+         "39.6 % more than its model is larger"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const double each[] = {rows[i].first, rows[i].second};
+        begin(rows[i].kind);
+        struct tg_verdict v = judge_each(rows[i].kind, rows[i].metric, rows[i].limit, each, 2,
+                                         rows[i].metric == &memory && each[1] > 1 ? 100 : 0.003);
+        assert_verdict(v, rows[i].answer, rows[i].word);
+        assert_string_equal(v.reason, rows[i].reason);
+        assert_false(v.wants_more);
+    }
+}
+
+/* The one that breaks a limit need not be the one farthest from the others. */
+static void any_node_may_be_the_one_that_breaks_a_limit(void **state)
+{
+    (void)state;
+    const double one[] = {4, 4, 4, 3, 4, 4, 4, 4}, all_but_one[] = {3, 3, 3, 4, 3, 3, 3, 3};
+    const double last[] = {log(100), log(50), log(44)};
+    begin("floor");
+    struct tg_verdict v = judge_each("floor", &rate, 45, one, 8, 0.003);
+    assert_verdict(v, TG_INCONCLUSIVE, "heterogeneous");
+    assert_int_equal(v.odd_node, 3);
+    v = judge_each("floor", &rate, 45, all_but_one, 8, 0.003);
+    assert_verdict(v, TG_FAIL, "too low");
+    assert_int_equal(v.odd_node, 3);
+    v = judge_each("floor", &rate, 45, last, 3, 0.003);
+    assert_verdict(v, TG_INCONCLUSIVE, "heterogeneous");
+    assert_string_equal(v.reason, "node 'c' gives 44 1/s, the others 70.7107 1/s");
+}
+
+/* What decides is the line that fails; a node beyond the other one is named. */
+static void a_node_between_limit_and_fail_limit_is_named(void **state)
+{
+    (void)state;
+    const double between[] = {log(60), log(42)}, below[] = {log(60), log(35)};
+    begin("floor");
+    rule.fail_limit = 40;
+    struct tg_verdict v = judge_each("floor", &rate, 45, between, 2, 0.003);
+    assert_verdict(v, TG_PASS, "attention");
+    assert_string_equal(v.reason, "node 'b' gives 42 1/s, the others 60 1/s");
+    v = judge_each("floor", &rate, 45, below, 2, 0.003);
+    assert_verdict(v, TG_INCONCLUSIVE, "heterogeneous");
+    rule.fail_limit = 0; /* a target fails nowhere */
+    assert_verdict(judge_each("floor", &rate, 45, below, 2, 0.003), TG_PASS, "attention");
+}
+
+/*
+ * Of 200 floors on two nodes whose D has these means, looked at after each round until they want no
+ * more: how many passed, failed, and came out as heterogeneous.
+ */
+struct counts {
+    int passed, failed, split;
+};
+
+static struct counts count_floors(double first, double second, double sd)
+{
+    enum { SERIES = 200 };
+    static int nodes[MOST];
+    struct counts counts = {0};
+    struct tg_evidence evidence = {.rule = &rule,
+                                   .limits = &limits,
+                                   .metric = &rate,
+                                   .required_count = 1,
+                                   .values = values,
+                                   .nodes = nodes,
+                                   .is_brief = true,
+                                   .is_blind = true};
+    begin("floor");
+    rule.limit = 1;
+    for (uint64_t i = 0; i < SERIES; i++) {
+        uint64_t seed = tg_noise_seed(3, i);
+        struct tg_verdict v = {.wants_more = true};
+        for (size_t r = 0; v.wants_more && r < MOST; r++) {
+            nodes[r] = r % 2;
+            values[r] = -(nodes[r] ? second : first) + sd * tg_noise_normal(&seed);
+            evidence.count = r + 1;
+            v = tg_rule_no_verdict();
+            tg_rule_find(rule.rule)->judge(&evidence, &v);
+        }
+        counts.passed += v.answer == TG_PASS;
+        counts.failed += v.answer == TG_FAIL;
+        counts.split += strcmp(v.word, "heterogeneous") == 0;
+    }
+    return counts;
+}
+
+/* A limit is broken by a node, not by its noise; and seldom does one that breaks it pass. */
+static void noise_takes_no_node_over_a_limit(void **state)
+{
+    (void)state;
+    struct counts c = count_floors(-0.6, -0.03, 0.03);
+    assert_int_equal(c.passed, 200); /* both are good */
+    c = count_floors(0.6, 0.03, 0.03);
+    assert_int_equal(c.failed, 200); /* both are bad */
+    c = count_floors(-0.2, 0.03, 0.03);
+    assert_true(c.passed <= 2 && c.failed == 0 && c.split >= 180);
+    c = count_floors(-0.03, 0.2, 0.03);
+    assert_true(c.passed == 0 && c.failed <= 2 && c.split >= 180);
+    c = count_floors(-0.2, 0, 0.03);
+    assert_true(c.failed <= 2 && c.split <= 2); /* one at the limit breaks it for certain nowhere */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -229,6 +394,10 @@ int main(void)
         cmocka_unit_test(a_doubtful_node_keeps_a_clean_test_open),
         cmocka_unit_test(a_quiet_node_that_is_slower_keeps_a_test_open),
         cmocka_unit_test(a_failure_may_have_to_be_seen_twice),
+        cmocka_unit_test(nodes_on_two_sides_of_a_limit_answer_nothing),
+        cmocka_unit_test(any_node_may_be_the_one_that_breaks_a_limit),
+        cmocka_unit_test(a_node_between_limit_and_fail_limit_is_named),
+        cmocka_unit_test(noise_takes_no_node_over_a_limit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
