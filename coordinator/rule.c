@@ -215,6 +215,21 @@ void tg_rule_estimate(const struct tg_evidence *evidence, double sign,
     free(values);
 }
 
+void tg_rule_say_since(struct tg_verdict *verdict, bool was_worse, bool is_worse,
+                       const char *format, ...)
+{
+    char text[sizeof verdict->reason - 64];
+    bool is_answer = verdict->answer == TG_PASS || verdict->answer == TG_FAIL;
+    if (!is_answer || !isfinite(verdict->estimate) || was_worse == is_worse) return;
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    if (verdict->answer == TG_PASS) snprintf(verdict->word, sizeof verdict->word, "attention");
+    snprintf(verdict->reason, sizeof verdict->reason, "it was %s at first; all rounds together: %s",
+             was_worse ? "so" : "not so", text);
+}
+
 void tg_rule_doubt_copies(const struct tg_evidence *evidence, struct tg_verdict *verdict)
 {
     size_t same = 0;

@@ -151,6 +151,17 @@ void tg_rule_estimate(const struct tg_evidence *evidence, double sign,
                       const struct tg_student *units, struct tg_verdict *verdict);
 
 /*
+ * Names an answer that the estimate contradicts: the first crossing stands, as it must, where later
+ * rounds say otherwise. A pass becomes attention; what is open, or has no estimate, stays.
+ *
+ *   was_worse  than the limit, which is what was answered
+ *   is_worse   the estimate
+ *   format     a text of what all rounds together say
+ */
+void tg_rule_say_since(struct tg_verdict *verdict, bool was_worse, bool is_worse,
+                       const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+/*
  * Nodes that disagree answer nothing together (rule_nodes.c). For certain, as chance would make it
  * in one run of a hundred over all its tests: then the test is heterogeneous, and the node named,
  * unless it fails without any one of them. A test is looked at after each round, and the first look

@@ -60,6 +60,28 @@ static struct tg_progress follow_fail_limit(const struct tg_evidence *e, double 
     return tg_rule_follow(e, sign, -sign * log(e->rule->fail_limit), 0, 0, &scratch);
 }
 
+/* The value itself. */
+static void estimate(const struct tg_evidence *e, struct tg_verdict *v)
+{
+    tg_rule_estimate(e, 1, NULL, v);
+    v->estimate += 1;
+    v->interval.low += 1;
+    v->interval.high += 1;
+}
+
+/* Whether all rounds together contradict what was answered, of limit and of fail_limit. */
+static void say_since(const struct tg_evidence *e, double sign, bool has_room, struct tg_verdict *v)
+{
+    const struct tg_rule *rule = e->rule;
+    bool has_failed = v->answer == TG_FAIL;
+    const double lines[] = {rule->limit, rule->fail_limit};
+    const bool was_worse[] = {has_room || has_failed, has_failed};
+    for (int i = 0; i < (isnan(rule->fail_limit) ? 1 : 2); i++)
+        tg_rule_say_since(v, was_worse[i], sign * v->estimate > sign * lines[i],
+                          "%.6g %s, at %s %.6g is demanded", v->estimate, e->metric->unit,
+                          sign < 0 ? "least" : "most", lines[i]);
+}
+
 /*
  * Nodes must not lie on two sides of the line that fails. Where it is another, what passes although
  * they lie on two sides of limit is named.
@@ -83,12 +105,9 @@ static void sampled(const struct tg_evidence *e, double sign, struct tg_verdict 
     if (has_room) progress = follow_fail_limit(e, sign);
     tg_rule_answer(e, &progress, sign < 0 ? "too low" : "too high", "within", v);
     if (has_room && progress.is_clean) say_attention(e->rule, sign, v);
+    if (!e->is_brief) estimate(e, v);
+    say_since(e, sign, has_room, v);
     look_at_nodes(e, sign, v);
-    if (e->is_brief) return;
-    tg_rule_estimate(e, 1, NULL, v);
-    v->estimate += 1;
-    v->interval.low += 1;
-    v->interval.high += 1;
 }
 
 /* sign is -1 where less is worse, 1 where more is. */

@@ -101,9 +101,7 @@ static void is_not_slower(const struct tg_evidence *e, const struct tg_progress 
                                        : "unchanged*");
     if (!(v->interval.low > 0)) return;
     if (severity(e->rule, v->estimate) > 0)
-        tg_rule_say(v, TG_PASS, "attention",
-                    "it was not so at first; all rounds together: %s by %.3g %%", worse,
-                    100 * v->estimate);
+        tg_rule_say_since(v, false, true, "%s by %.3g %%", worse, 100 * v->estimate);
     else
         snprintf(v->reason, sizeof v->reason, "%s by %.2g %% for certain, within the margin", worse,
                  100 * v->estimate);

@@ -18,5 +18,7 @@ void tg_rule_ratio(const struct tg_evidence *e, struct tg_verdict *v)
     if (progress.is_over)
         snprintf(v->reason, sizeof v->reason, "%.3gx, at least %.3gx is demanded", 1 + v->estimate,
                  e->rule->limit);
+    tg_rule_say_since(v, progress.is_over, 1 + v->estimate < e->rule->limit,
+                      "%.3gx, at least %.3gx is demanded", 1 + v->estimate, e->rule->limit);
     tg_rule_look_at_nodes(e, sign, shift, NAN, 1e-9, v);
 }

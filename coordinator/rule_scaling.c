@@ -29,5 +29,8 @@ void tg_rule_scaling(const struct tg_evidence *e, struct tg_verdict *v)
     tg_rule_answer(e, &progress, "out of proportion", "in proportion", v);
     if (progress.is_over || !e->is_brief) tg_rule_estimate(e, 1, &v->units, v);
     if (progress.is_over) is_out(margin, v);
+    double line = progress.is_over ? floor : margin;
+    tg_rule_say_since(v, progress.is_over, log1p(v->estimate) >= line - 1e-9,
+                      "%.3g %% more than its model is larger", 100 * v->estimate);
     tg_rule_look_at_nodes(e, 1, 0, floor, margin - 1e-9, v);
 }

@@ -37,5 +37,8 @@ void tg_rule_slope(const struct tg_evidence *e, struct tg_verdict *v)
         snprintf(v->reason, sizeof v->reason,
                  "by %.6g %s from sample to sample, less than %.6g is demanded", v->estimate,
                  e->metric->unit, e->rule->limit);
+    tg_rule_say_since(v, progress.is_over, v->estimate >= e->rule->limit,
+                      "by %.6g %s from sample to sample, less than %.6g is demanded", v->estimate,
+                      e->metric->unit, e->rule->limit);
     tg_rule_look_at_nodes(e, sign, -e->rule->limit, NAN, 1e-9, v);
 }

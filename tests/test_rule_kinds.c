@@ -312,6 +312,73 @@ static void between_limit_and_fail_limit_a_value_passes_with_attention(void **st
     assert_verdict(judge(&speed, 3), TG_INCONCLUSIVE, "inconclusive");
 }
 
+/* Eight rounds of one value, the last of the test of another; and what all of them say. */
+static void an_answer_that_later_rounds_contradict_is_named(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *kind;
+        const struct tg_metric *metric;
+        double limit, first, later;
+        enum tg_answer answer;
+        const char *word, *reason;
+    } rows[] = {
+        {"floor", &speed, 45, 4.0943446, 3.4011974, TG_PASS, "attention",
+         "it was not so at first; all rounds together: 30 1/s, at least 45 is demanded"},
+        {"floor", &speed, 45, 3.4011974, 4.0943446, TG_FAIL, "too low",
+         "it was so at first; all rounds together: 60 1/s, at least 45 is demanded"},
+        {"floor", &speed, 45, 4.0943446, 3.9120230, TG_PASS, "within", ""},
+        {"ceiling", &memory, 45, 3.4011974, 4.0943446, TG_PASS, "attention",
+         "it was not so at first; all rounds together: 60 B, at most 45 is demanded"},
+        {"ratio", &speed, 1.5, 1.0986123, -0.2231436, TG_PASS, "attention",
+         "it was not so at first; all rounds together: 0.8x, at least 1.5x is demanded"},
+        {"ratio", &speed, 1.5, 0, 0.6931472, TG_FAIL, "too little",
+         "it was so at first; all rounds together: 2x, at least 1.5x is demanded"},
+        {"slope", &memory, 65536, 0, 200000, TG_PASS, "attention",
+         "it was not so at first; all rounds together: by 200000 B from sample to sample, less "
+         "than "
+         "65536 is demanded"},
+        {"slope", &memory, 65536, 200000, 1, TG_FAIL, "grows",
+         "it was so at first; all rounds together: by 1 B from sample to sample, less than 65536 "
+         "is "
+         "demanded"},
+        {"scaling", &memory, 0, 0, 0.4054651, TG_PASS, "attention",
+         "it was not so at first; all rounds together: 50 % more than its model is larger"},
+        {"scaling", &memory, 0, 0.4054651, 0, TG_PASS, "attention",
+         "it was so at first; all rounds together: 0 % more than its model is larger"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        begin(rows[i].kind);
+        rule.limit = rows[i].limit;
+        rule.tolerance = 0.02;
+        rule.margin = 0.1;
+        for (int r = 0; r < MOST; r++) values[r] = r < 10 ? rows[i].first : rows[i].later;
+        struct tg_verdict v = judge(rows[i].metric, MOST);
+        assert_verdict(v, rows[i].answer, rows[i].word);
+        assert_string_equal(v.reason, rows[i].reason);
+    }
+}
+
+/* Attention between both limits, of what all rounds together put beyond either. */
+static void what_passed_between_its_limits_may_leave_them(void **state)
+{
+    (void)state;
+    begin("floor");
+    rule.limit = 45;
+    rule.fail_limit = 40;
+    fill(log(60), 0);
+    for (int r = 0; r < 16; r++) values[r] = log(42);
+    struct tg_verdict v = judge(&speed, MOST);
+    assert_verdict(v, TG_PASS, "attention");
+    assert_string_equal(v.reason,
+                        "it was so at first; all rounds together: 60 1/s, at least 45 is demanded");
+    for (int r = 16; r < MOST; r++) values[r] = log(30);
+    v = judge(&speed, MOST);
+    assert_verdict(v, TG_PASS, "attention");
+    assert_string_equal(
+        v.reason, "it was not so at first; all rounds together: 30 1/s, at least 40 is demanded");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -324,6 +391,8 @@ int main(void)
         cmocka_unit_test(a_slope_at_the_limit_is_seldom_called_either),
         cmocka_unit_test(slopes_are_judged_with_their_sign),
         cmocka_unit_test(between_limit_and_fail_limit_a_value_passes_with_attention),
+        cmocka_unit_test(an_answer_that_later_rounds_contradict_is_named),
+        cmocka_unit_test(what_passed_between_its_limits_may_leave_them),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
