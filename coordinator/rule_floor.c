@@ -9,17 +9,28 @@
  * One cell's metric against a limit. A metric that is fixed is looked at as it is: the worst value
  * of all rounds decides, and rounds that differ fail, since it was promised to be deterministic. A
  * sampled one is tested as a ratio is, with D = ln(limit) - ln(x) for a floor. With a fail_limit,
- * what is worse than limit but not worse than that passes with attention.
+ * what is worse than limit, or was not shown to be as good, but is not worse than that passes with
+ * attention.
  */
 
 #define FIXED_ROUNDS 2 /* as many as show whether they differ */
 
-/* A value that passes although it is worse than the limit. */
-static void say_attention(const struct tg_rule *rule, double sign, struct tg_verdict *v)
+/*
+ * A value that passes although it is worse than the limit, or, where that is open, although it was
+ * not shown to be as good, which more rounds may.
+ */
+static void say_attention(const struct tg_rule *rule, double sign, bool is_worse,
+                          struct tg_verdict *v)
 {
-    const char *worse = sign < 0 ? "less" : "more";
-    tg_rule_say(v, TG_PASS, "attention", "%s than %.6g, but not %s than %.6g, where it fails",
-                worse, rule->limit, worse, rule->fail_limit);
+    const char *worse = sign < 0 ? "less" : "more", *bound = sign < 0 ? "least" : "most";
+    char first[64];
+    if (is_worse)
+        snprintf(first, sizeof first, "%s than %.6g", worse, rule->limit);
+    else
+        snprintf(first, sizeof first, "not shown to be at %s %.6g", bound, rule->limit);
+    tg_rule_say(v, TG_PASS, "attention", "%s, but not %s than %.6g, where it fails", first, worse,
+                rule->fail_limit);
+    v->wants_more = !is_worse;
 }
 
 static void fixed(const struct tg_evidence *e, double sign, struct tg_verdict *v)
@@ -42,7 +53,7 @@ static void fixed(const struct tg_evidence *e, double sign, struct tg_verdict *v
         snprintf(v->word, sizeof v->word, "not deterministic");
         snprintf(v->reason, sizeof v->reason, "the same input gave different values");
     } else if (sign * worst > sign * e->rule->limit && sign * worst <= sign * e->rule->fail_limit) {
-        say_attention(e->rule, sign, v);
+        say_attention(e->rule, sign, true, v);
     } else if (sign * worst > sign * e->rule->limit) {
         v->answer = TG_FAIL;
         snprintf(v->word, sizeof v->word, sign < 0 ? "too low" : "too high");
@@ -52,12 +63,18 @@ static void fixed(const struct tg_evidence *e, double sign, struct tg_verdict *v
     }
 }
 
-/* Worse than the limit for certain: how it stands to the fail_limit. One of 0 is never missed. */
-static struct tg_progress follow_fail_limit(const struct tg_evidence *e, double sign)
+/*
+ * How it stands to the fail_limit, where it was not shown to be as good as limit: in the D of that,
+ * so that what is told of it is told alike. One of 0 is never missed.
+ */
+static struct tg_progress follow_fail_limit(const struct tg_evidence *e, double sign,
+                                            struct tg_verdict *v)
 {
-    struct tg_verdict scratch = {0};
-    if (!(e->rule->fail_limit > 0)) return (struct tg_progress){.is_clean = true};
-    return tg_rule_follow(e, sign, -sign * log(e->rule->fail_limit), 0, 0, &scratch);
+    const struct tg_rule *rule = e->rule;
+    if (!(rule->fail_limit > 0))
+        return (struct tg_progress){.is_clean = (int64_t)e->count >= e->limits->rounds_min};
+    double line = sign * (log(rule->fail_limit) - log(rule->limit));
+    return tg_rule_follow(e, sign, -sign * log(rule->limit), line, line, v);
 }
 
 /* The value itself. */
@@ -70,16 +87,19 @@ static void estimate(const struct tg_evidence *e, struct tg_verdict *v)
 }
 
 /* Whether all rounds together contradict what was answered, of limit and of fail_limit. */
-static void say_since(const struct tg_evidence *e, double sign, bool has_room, struct tg_verdict *v)
+static void say_since(const struct tg_evidence *e, double sign, const struct tg_progress *progress,
+                      struct tg_verdict *v)
 {
     const struct tg_rule *rule = e->rule;
-    bool has_failed = v->answer == TG_FAIL;
+    bool has_failed = v->answer == TG_FAIL, is_worse = progress->is_over || progress->is_held;
     const double lines[] = {rule->limit, rule->fail_limit};
-    const bool was_worse[] = {has_room || has_failed, has_failed};
-    for (int i = 0; i < (isnan(rule->fail_limit) ? 1 : 2); i++)
-        tg_rule_say_since(v, was_worse[i], sign * v->estimate > sign * lines[i],
-                          "%.6g %s, at %s %.6g is demanded", v->estimate, e->metric->unit,
-                          sign < 0 ? "least" : "most", lines[i]);
+    const bool was_worse[] = {has_failed || is_worse, has_failed};
+    const bool was_said[] = {has_failed || is_worse || progress->is_clean, !isnan(lines[1])};
+    for (int i = 0; i < 2; i++)
+        if (was_said[i])
+            tg_rule_say_since(v, was_worse[i], sign * v->estimate > sign * lines[i],
+                              "%.6g %s, at %s %.6g is demanded", v->estimate, e->metric->unit,
+                              sign < 0 ? "least" : "most", lines[i]);
 }
 
 /*
@@ -100,13 +120,16 @@ static void look_at_nodes(const struct tg_evidence *e, double sign, struct tg_ve
 
 static void sampled(const struct tg_evidence *e, double sign, struct tg_verdict *v)
 {
-    struct tg_progress progress = tg_rule_follow(e, sign, -sign * log(e->rule->limit), 0, 0, v);
-    bool has_room = progress.is_over && !isnan(e->rule->fail_limit);
-    if (has_room) progress = follow_fail_limit(e, sign);
-    tg_rule_answer(e, &progress, sign < 0 ? "too low" : "too high", "within", v);
-    if (has_room && progress.is_clean) say_attention(e->rule, sign, v);
+    const struct tg_progress progress = tg_rule_follow(e, sign, -sign * log(e->rule->limit), 0, 0,
+                                                       v);
+    struct tg_progress last = progress;
+    bool has_room = !progress.is_clean && !isnan(e->rule->fail_limit);
+    if (has_room) last = follow_fail_limit(e, sign, v);
+    tg_rule_answer(e, &last, sign < 0 ? "too low" : "too high", "within", v);
+    if (has_room && last.is_clean)
+        say_attention(e->rule, sign, progress.is_over || progress.is_held, v);
     if (!e->is_brief) estimate(e, v);
-    say_since(e, sign, has_room, v);
+    say_since(e, sign, &progress, v);
     look_at_nodes(e, sign, v);
 }
 

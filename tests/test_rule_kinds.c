@@ -379,6 +379,82 @@ static void what_passed_between_its_limits_may_leave_them(void **state)
         v.reason, "it was not so at first; all rounds together: 30 1/s, at least 40 is demanded");
 }
 
+/* What cannot be shown of limit need not be, where what fails is refuted. */
+static void what_is_not_shown_to_reach_its_limit_passes_with_attention(void **state)
+{
+    (void)state;
+    begin("floor");
+    rule.limit = 45;
+    rule.fail_limit = 40;
+    fill(log(45), 0.003);
+    struct tg_verdict v = judge(&speed, MOST);
+    assert_int_equal(v.answer, TG_PASS);
+    assert_string_equal(v.word, "attention");
+    assert_string_equal(v.reason,
+                        "not shown to be at least 45, but not less than 40, where it fails");
+    assert_true(v.wants_more); /* it may come to be within */
+    fill(log(50), 0.03);
+    assert_string_equal(judge(&speed, 5).word, "attention");
+    assert_true(judge(&speed, 5).wants_more);
+    assert_verdict(judge(&speed, MOST), TG_PASS, "within");
+    begin("ceiling");
+    rule.limit = 10;
+    rule.fail_limit = 20;
+    fill(log(10), 0.003);
+    assert_string_equal(judge(&memory, MOST).reason,
+                        "not shown to be at most 10, but not more than 20, where it fails");
+    begin("floor"); /* a target */
+    rule.limit = 40;
+    rule.fail_limit = 0;
+    fill(log(40), 0.003);
+    assert_verdict(judge(&speed, 4), TG_INCONCLUSIVE, "inconclusive");
+    assert_string_equal(judge(&speed, 5).word, "attention");
+}
+
+/* What would be held at limit is decided at the line that fails. */
+static void what_few_runs_saw_below_its_limit_is_asked_of_the_line_that_fails(void **state)
+{
+    (void)state;
+    begin("floor");
+    rule.limit = 45;
+    rule.fail_limit = 40;
+    limits.min_sessions = 2;
+    fill(log(42), 0.003);
+    struct tg_verdict v = judge(&speed, MOST);
+    assert_verdict(v, TG_PASS, "attention");
+    assert_string_equal(v.reason, "less than 45, but not less than 40, where it fails");
+    fill(log(38), 0.003);
+    v = judge(&speed, MOST);
+    assert_int_equal(v.answer, TG_INCONCLUSIVE);
+    assert_string_equal(v.word, "held");
+}
+
+/* Of 300 floors of 45 that fail at 40, with a noise of 5 %: those of that answer after all rounds.
+ */
+static int floors(double truth, const char *word)
+{
+    uint64_t draw = 20260103;
+    int count = 0;
+    begin("floor");
+    rule.limit = 45;
+    rule.fail_limit = 40;
+    for (int i = 0; i < 300; i++) {
+        for (int r = 0; r < MOST; r++) values[r] = log(truth) + 0.05 * normal(&draw);
+        count += strcmp(judge(&speed, MOST).word, word) == 0;
+    }
+    return count;
+}
+
+/* Each line has its own error rates, 1 %; simulated, E+ and E- keep to about half of it. */
+static void neither_line_is_crossed_more_often_than_its_error_rate_allows(void **state)
+{
+    (void)state;
+    assert_true(floors(45, "within") <= 3);
+    assert_int_equal(floors(45, "too low"), 0);
+    assert_true(floors(40, "too low") <= 3);
+    assert_true(floors(40, "within") + floors(40, "attention") <= 3);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -391,6 +467,9 @@ int main(void)
         cmocka_unit_test(a_slope_at_the_limit_is_seldom_called_either),
         cmocka_unit_test(slopes_are_judged_with_their_sign),
         cmocka_unit_test(between_limit_and_fail_limit_a_value_passes_with_attention),
+        cmocka_unit_test(what_is_not_shown_to_reach_its_limit_passes_with_attention),
+        cmocka_unit_test(what_few_runs_saw_below_its_limit_is_asked_of_the_line_that_fails),
+        cmocka_unit_test(neither_line_is_crossed_more_often_than_its_error_rate_allows),
         cmocka_unit_test(an_answer_that_later_rounds_contradict_is_named),
         cmocka_unit_test(what_passed_between_its_limits_may_leave_them),
     };
