@@ -8,6 +8,7 @@
 #include "coordinator/report.h"
 #include "worker/model/model.h"
 #include "worker/model/profile.h"
+#include "worker/probe/probe.h"
 #include "worker/sampler.h"
 
 /*
@@ -103,13 +104,16 @@ static double warmup_s(const struct tg_limits *limits, double call_s)
 }
 
 /* All samples of a round. */
-static double sampling_s(const struct tg_limits *limits, const double call_s[2], size_t cells)
+static double sampling_s(const struct tg_limits *limits, const double call_s[2],
+                         const struct tg_block *block)
 {
-    const double nothing[2] = {0, 0};
-    const struct tg_sampling plan = tg_sampler_plan(limits, call_s, nothing, false);
+    const double nothing[2] = {0, 0}, cells = (double)block->cell_count;
+    const struct tg_probe *probe = tg_probe_find(block->cells[0].probe);
+    const int untimed = probe ? probe->untimed : 0;
+    const struct tg_sampling plan = tg_sampler_plan(limits, call_s, nothing, false, untimed);
     double quad_s = 0;
-    for (size_t i = 0; i < cells; i++)
-        quad_s += 4 / (double)cells * (double)plan.calls[i] * call_s[i];
+    for (size_t i = 0; i < block->cell_count; i++)
+        quad_s += 4 / cells * (double)plan.calls[i] * call_s[i];
     return quad_s > 0 ? (double)plan.quads * quad_s : limits->round_s;
 }
 
@@ -126,7 +130,7 @@ double tg_budget_block_s(const struct tg_plan *plan, const struct tg_block *bloc
         calls[i] = e.call_s;
         if (block->is_timed) round_s += warmup_s(limits, e.call_s);
     }
-    if (block->is_timed) round_s += sampling_s(limits, calls, block->cell_count);
+    if (block->is_timed) round_s += sampling_s(limits, calls, block);
     return first_s + (is_counted(plan, block) ? least : 1) * round_s;
 }
 

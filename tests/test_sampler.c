@@ -58,7 +58,7 @@ static void calls_and_quads_follow_from_the_time_of_a_call(void **state)
     const double none[] = {0, 0};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         const double call_s[] = {rows[i].call[0] * UNIT, rows[i].call[1] * UNIT};
-        struct tg_sampling plan = tg_sampler_plan(&l, call_s, none, rows[i].same_kernel);
+        struct tg_sampling plan = tg_sampler_plan(&l, call_s, none, rows[i].same_kernel, 1);
         if (plan.calls[0] != rows[i].calls[0] || plan.calls[1] != rows[i].calls[1] ||
             plan.quads != rows[i].quads)
             fail_msg("row %zu: %lld and %lld calls, %lld quads", i, (long long)plan.calls[0],
@@ -74,9 +74,9 @@ static void what_a_sample_takes_besides_its_calls_counts(void **state)
     const double call_s[] = {64 * UNIT, 64 * UNIT};
     /* 262144 / (2 * 320 + 2 * 320 + 2 * 15104) = 8, and with both sides so long less than 5. */
     const double one[] = {15104 * UNIT, 0}, both[] = {15104 * UNIT, 15104 * UNIT};
-    assert_int_equal(tg_sampler_plan(&l, call_s, one, 1).quads, 8);
-    assert_int_equal(tg_sampler_plan(&l, call_s, one, 1).calls[0], 4);
-    assert_int_equal(tg_sampler_plan(&l, call_s, both, 1).quads, 5);
+    assert_int_equal(tg_sampler_plan(&l, call_s, one, 1, 1).quads, 8);
+    assert_int_equal(tg_sampler_plan(&l, call_s, one, 1, 1).calls[0], 4);
+    assert_int_equal(tg_sampler_plan(&l, call_s, both, 1, 1).quads, 5);
 }
 
 /* A round is killed at its deadline: that of 1024 * 1024 units has half of them for its samples. */
@@ -101,13 +101,27 @@ static void what_takes_long_gets_as_many_quads_as_fit(void **state)
     l.deadline_s = 0x1p20 * UNIT;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         const double call_s[] = {rows[i].call[0] * UNIT, rows[i].call[1] * UNIT};
-        struct tg_sampling plan = tg_sampler_plan(&l, call_s, none, 0);
+        struct tg_sampling plan = tg_sampler_plan(&l, call_s, none, 0, 1);
         bool fits = rows[i].call[0] + rows[i].call[1] <= 0x1p18 && rows[i].call[0] <= 0x1p17;
         if (plan.quads != rows[i].quads || (plan.quad_s <= l.deadline_s) != fits ||
-            (!fits && tg_sampler_blame(&l, call_s, none, 0) != rows[i].blame))
+            (!fits && tg_sampler_blame(&l, call_s, none, 0, 1) != rows[i].blame))
             fail_msg("row %zu: %lld quads of %g units", i, (long long)plan.quads,
                      plan.quad_s / UNIT);
     }
+}
+
+/* A whole model has none: its quads take half as long where a sample is one call. */
+static void only_calls_that_are_made_count(void **state)
+{
+    (void)state;
+    struct tg_limits l = limits();
+    const double none[] = {0, 0}, both[] = {2048 * UNIT, 2048 * UNIT};
+    const double uneven[] = {0x1p20 * UNIT, 0x1p17 * UNIT};
+    assert_int_equal(tg_sampler_plan(&l, both, none, 1, 1).quads, 16);
+    assert_int_equal(tg_sampler_plan(&l, both, none, 1, 0).quads, 32);
+    l.deadline_s = 0x1.8p19 * UNIT; /* between four calls of the faster side and eight */
+    assert_int_equal(tg_sampler_blame(&l, uneven, none, 0, 1), -1);
+    assert_int_equal(tg_sampler_blame(&l, uneven, none, 0, 0), 0);
 }
 
 static void a_call_that_takes_no_time_is_repeated_often(void **state)
@@ -115,7 +129,7 @@ static void a_call_that_takes_no_time_is_repeated_often(void **state)
     (void)state;
     const struct tg_limits l = limits();
     const double call_s[] = {0, 0};
-    struct tg_sampling plan = tg_sampler_plan(&l, call_s, call_s, 0);
+    struct tg_sampling plan = tg_sampler_plan(&l, call_s, call_s, 0, 1);
     assert_int_equal(plan.calls[0], 1000000);
     assert_int_equal(plan.quads, 5);
 }
@@ -172,6 +186,7 @@ int main(void)
         cmocka_unit_test(calls_and_quads_follow_from_the_time_of_a_call),
         cmocka_unit_test(what_a_sample_takes_besides_its_calls_counts),
         cmocka_unit_test(what_takes_long_gets_as_many_quads_as_fit),
+        cmocka_unit_test(only_calls_that_are_made_count),
         cmocka_unit_test(a_call_that_takes_no_time_is_repeated_often),
         cmocka_unit_test(every_quad_is_abba_or_baab_by_a_fair_coin),
         cmocka_unit_test(a_draw_is_repeated_by_its_seed_and_moves_it_on),

@@ -364,9 +364,11 @@ static void sample(struct round *r)
         call_s[i] = r->sides[i].m->facts.call_s;
         beside_s[i] = device ? device->beside_s : 0;
     }
-    struct tg_sampling plan = tg_sampler_plan(&r->bench->limits, call_s, beside_s, same);
-    if (plan.quad_s > r->bench->limits.deadline_s) {
-        give_up(r, plan.quad_s, tg_sampler_blame(&r->bench->limits, call_s, beside_s, same));
+    const struct tg_limits *limits = &r->bench->limits;
+    const int untimed = tg_probe_find(cells[0].probe)->untimed;
+    struct tg_sampling plan = tg_sampler_plan(limits, call_s, beside_s, same, untimed);
+    if (plan.quad_s > limits->deadline_s) {
+        give_up(r, plan.quad_s, tg_sampler_blame(limits, call_s, beside_s, same, untimed));
         return;
     }
     uint8_t *order = malloc((size_t)plan.quads * 4);

@@ -17,7 +17,7 @@ static int64_t calls_of(double sample_s, double call_s)
 }
 
 struct tg_sampling tg_sampler_plan(const struct tg_limits *limits, const double call_s[2],
-                                   const double beside_s[2], int same_kernel)
+                                   const double beside_s[2], int same_kernel, int untimed)
 {
     struct tg_sampling plan = {.calls = {calls_of(limits->sample_s, call_s[0]), 0}};
     double quad_s = 0;
@@ -31,7 +31,7 @@ struct tg_sampling tg_sampler_plan(const struct tg_limits *limits, const double 
     }
     for (int side = 0; side < 2; side++)
         if (plan.calls[side])
-            quad_s += 2 * ((double)(plan.calls[side] + 1) * call_s[side] + beside_s[side]);
+            quad_s += 2 * ((double)(plan.calls[side] + untimed) * call_s[side] + beside_s[side]);
     if (!plan.calls[1]) quad_s *= 2; /* alone, it takes all four samples */
     double quads = quad_s > 0 ? floor(limits->round_s / quad_s) : 0;
     const bool is_slow_alone = !plan.calls[1] && quad_s > SLOW * limits->round_s;
@@ -47,12 +47,12 @@ struct tg_sampling tg_sampler_plan(const struct tg_limits *limits, const double 
 }
 
 int tg_sampler_blame(const struct tg_limits *limits, const double call_s[2],
-                     const double beside_s[2], int same_kernel)
+                     const double beside_s[2], int same_kernel, int untimed)
 {
     const int slower = call_s[1] > call_s[0];
     const double other_s = call_s[1 - slower], both_s[2] = {other_s, other_s};
     if (!(other_s > 0)) return -1;
-    const struct tg_sampling plan = tg_sampler_plan(limits, both_s, beside_s, same_kernel);
+    const struct tg_sampling plan = tg_sampler_plan(limits, both_s, beside_s, same_kernel, untimed);
     return plan.quad_s > limits->deadline_s ? -1 : slower;
 }
 

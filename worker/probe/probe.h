@@ -46,6 +46,7 @@ struct tg_probe {
     const char *name;
     const char *meaning;
     bool has_model; /* it needs the file of a whole model */
+    int untimed;    /* calls of each sample, before those that are timed */
 
     /*
      * The metric that samples of a cell give, and what of it one call does: a rate is `done` over

@@ -486,6 +486,7 @@ static const char *kernel_metric(const struct tg_cell *cell, double *done)
 const struct tg_probe tg_probe_kernel = {
     .name = "kernel",
     .meaning = "calls of one kernel on operands from a seed",
+    .untimed = 1,
     .metric = kernel_metric,
     .bytes = tg_operands_bytes,
     .prepare = kernel_prepare,
