@@ -119,6 +119,7 @@ char *tg_report_subject(const struct tg_plan *plan, size_t test, char *out, size
     out[0] = 0;
     if (is_along_kernel(plan, t)) snprintf(out, size, "%s", pair);
     tg_report_add_axes(&t->of, t->has_to ? plan->policy.rules[t->rule].axis : "", "", out, size);
+    if (!*out) snprintf(out, size, "%s", t->of.probe);
     size_t used = strlen(out);
     if (t->has_to && !is_along_kernel(plan, t)) snprintf(out + used, size - used, ": %s", pair);
     tg_report_add_hardware(plan, plan->classes[t->hardware], out, size);
@@ -138,14 +139,10 @@ char *tg_report_heading(const struct tg_plan *plan, size_t test, char *out, size
     const struct tg_test *t = &plan->spec.tests[test];
     const struct tg_rule *rule = &plan->policy.rules[t->rule];
     char pair[4 * TG_TEXT_SIZE], demand[128];
+    if (!t->has_to || is_along_kernel(plan, t)) return tg_report_demanded(rule, out, size);
     compared(plan, t, pair, sizeof pair);
     tg_report_demand(rule, demand, sizeof demand);
-    if (!t->has_to)
-        snprintf(out, size, "%s", demand);
-    else if (is_along_kernel(plan, t))
-        snprintf(out, size, "%s: %s", rule->metric, demand);
-    else
-        snprintf(out, size, "%s, %s: %s", rule->metric, pair, demand);
+    snprintf(out, size, "%s, %s: %s", rule->metric, pair, demand);
     return out;
 }
 
@@ -229,6 +226,15 @@ char *tg_report_demand(const struct tg_rule *rule, char *out, size_t size)
         snprintf(out, size, "%s at %s %s", rule->metric, is(rule, "least") ? "least" : "most",
                  value);
     }
+    return out;
+}
+
+char *tg_report_demanded(const struct tg_rule *rule, char *out, size_t size)
+{
+    char demand[128];
+    bool is_pair = strcmp(tg_rule_find(rule->rule)->cells, "pair") == 0;
+    tg_report_demand(rule, demand, sizeof demand);
+    snprintf(out, size, "%s%s%s", is_pair ? rule->metric : "", is_pair ? ": " : "", demand);
     return out;
 }
 

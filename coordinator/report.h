@@ -59,7 +59,7 @@ enum tg_report_part tg_report_part(const struct tg_plan *plan, const struct tg_d
 
 enum { TG_REPORT_TEXT_SIZE = 700 };
 
-/* "i2s_avx2 vs i2s_scalar, bitnet-2b, attn_q, batch=8" */
+/* "i2s_avx2 vs i2s_scalar, bitnet-2b, attn_q, batch=8"; the probe where no axis is set: "build" */
 char *tg_report_subject(const struct tg_plan *plan, size_t test, char *out, size_t size);
 
 /*
@@ -84,6 +84,9 @@ char *tg_report_value(const struct tg_metric *metric, double value, char *out, s
 
 /* "at least 1.5x", "not 5 % slower", "kernel_accuracy at least 99.8 %" */
 char *tg_report_demand(const struct tg_rule *rule, char *out, size_t size);
+
+/* The same with the metric where that lacks it, which other words do not name: "call_time: ..." */
+char *tg_report_demanded(const struct tg_rule *rule, char *out, size_t size);
 
 /* "25.3x [25.1, 25.5]", "+0.12 % [-0.40, +0.63]", "99.9956 %" */
 char *tg_report_measured(const struct tg_rule *rule, const struct tg_verdict *verdict, char *out,

@@ -40,10 +40,11 @@ static void put_test(FILE *out, const struct tg_plan *plan, const struct tg_deci
     char text[TG_REPORT_TEXT_SIZE];
     fputs("- ", out);
     tg_report_put(out, tg_report_subject(plan, test, text, sizeof text));
+    if (!tg_route_gives(route, "thresholds")) fprintf(out, " (%s)", rule->metric);
     if (tg_route_gives(route, "deltas") && isfinite(v->estimate))
         fprintf(out, ": %s", tg_report_measured(rule, v, text, sizeof text));
     if (tg_route_gives(route, "thresholds"))
-        fprintf(out, "; demanded: %s", tg_report_demand(rule, text, sizeof text));
+        fprintf(out, "; demanded: %s", tg_report_demanded(rule, text, sizeof text));
     if (tg_route_gives(route, "reasons") && *tg_report_why(v, text, sizeof text)) {
         fputs("; ", out);
         tg_report_put(out, text);
@@ -61,7 +62,7 @@ static void put_skipped(FILE *out, const struct tg_plan *plan, const struct tg_d
         tg_report_put(out, tg_route_skip_reason(plan, d, i));
         fputs("): ", out);
         tg_report_put(out, tg_report_subject(plan, i, text, sizeof text));
-        fputc('\n', out);
+        fprintf(out, " (%s)\n", plan->policy.rules[plan->spec.tests[i].rule].metric);
     }
 }
 
@@ -113,7 +114,7 @@ static void add_tests(struct tg_json *object, const struct tg_plan *plan,
         if (tg_route_gives(route, "deltas"))
             tg_json_add_text(item, "measured", tg_report_measured(rule, v, text, sizeof text));
         if (tg_route_gives(route, "thresholds"))
-            tg_json_add_text(item, "demanded", tg_report_demand(rule, text, sizeof text));
+            tg_json_add_text(item, "demanded", tg_report_demanded(rule, text, sizeof text));
         if (tg_route_gives(route, "reasons"))
             tg_json_add_text(item, "reason", tg_report_why(v, text, sizeof text));
     }

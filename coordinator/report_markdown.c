@@ -29,7 +29,7 @@ static void put_row(FILE *out, const struct tg_plan *plan, const struct tg_decis
     fputs(" | ", out);
     tg_report_put(out, tg_report_subject(plan, i, text, sizeof text));
     fputs(" | ", out);
-    tg_report_put(out, tg_report_demand(rule, text, sizeof text));
+    tg_report_put(out, tg_report_demanded(rule, text, sizeof text));
     fputs(" | ", out);
     tg_report_put(out, tg_report_measured(rule, v, text, sizeof text));
     fputs(" | ", out);

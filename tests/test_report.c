@@ -445,8 +445,8 @@ static void reports_end_with_the_lines_of_the_flow_and_its_route(void **state)
     assert_has("terminal", "\nperf: fail\nNEXT → a (slow)\n");
     assert_has("markdown", "\n## Next\n\n**NEXT → a** (slow)\n\n- look\n"
                            "- i2s_avx2, bitnet-2b, attn_k: head vs base: +12.75 % [");
-    assert_has("markdown", "; demanded: not 5 % slower; slower, major\n  `tritgate cell --library "
-                           "HEAD 'probe=kernel kernel=i2s_avx2 model=bitnet-2b layer=attn_k'`\n");
+    assert_has("markdown", "; demanded: call_time: not 5 % slower; slower, major\n  `tritgate");
+    assert_has("markdown", " HEAD 'probe=kernel kernel=i2s_avx2 model=bitnet-2b layer=attn_k'`\n");
     assert_has("markdown", "- machines: A_Processor\n");
     assert_has("markdown", "\n## Evidence\n\n```text\nperf: fail\n```\n\n- measured on:");
     assert_has("receipt", "\"conclusion\": \"failure\"");

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "coordinator/report.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "tests/decided_run.h"
+
+/* Which test a line of a report is about. */
+
+static const char matrix[] =
+    "{\"tritgate_matrix\": 1, \"axes\": [{\"probe\": [\"engine\"], \"kernel\": [\"i2s_avx2\"],"
+    " \"model\": [\"bitnet-2b\"]}, {\"probe\": [\"build\"]}]}";
+
+/* Compared are three metrics of an engine's cell, of which two are times, and one of a build. */
+static const char *const rules[][3] = {{"decode_rate", "engine", "throughput"},
+                                       {"first_token_time", "engine", "time"},
+                                       {"load_time", "engine", "time"},
+                                       {"build_time", "build", "time"}};
+
+enum { RULES = sizeof rules / sizeof *rules };
+
+/* An imported run in which head's engine crashed twice, and a route that gives this. */
+static void decide(const char *when, const char *context)
+{
+    struct tg_capability worker = made_worker("a", MADE_BASE);
+    struct tg_asked asked = made_asked;
+    char policy[2048];
+    int used = snprintf(policy, sizeof policy,
+                        "{\"tritgate_policy\": 1, \"flow\": \"review\", \"agent\": \"me\","
+                        " \"writes\": [\"perf\"], \"targets\": [\"NEXT → a\"], \"steps\":"
+                        " [{\"name\": \"one\", \"routes\": [{\"condition\": \"so\", \"when\":"
+                        " \"%s\", \"to\": \"NEXT → a\", \"context\": [%s]}]}], \"rules\": [",
+                        when, context);
+    for (size_t i = 0; i < RULES; i++)
+        used += snprintf(
+            policy + used, sizeof policy - (size_t)used,
+            "%s{\"rule\": \"noninferior\", \"metric\": \"%s\", \"where\": \"probe=%s\","
+            " \"axis\": \"build\", \"of\": \"head\", \"to\": \"base\", \"tolerance\":"
+            " 0.02, \"margin\": 0.1, \"effect\": \"%s\"}%s",
+            i ? ", " : "", rules[i][0], rules[i][1], rules[i][2], i + 1 == RULES ? "]}" : "");
+    asked.is_imported = asked.is_matrix_seen = true;
+    end(NULL);
+    made_plan(matrix, policy, &worker, 1, &asked, &plan);
+    plan.accepts_imported = true;
+    run.is_sealed = 1;
+    assert_int_equal(plan.spec.test_count, RULES);
+    for (int64_t r = 0; r < 2; r++)
+        made_broken(&run, &plan, 0, r, TG_CRASHED, TG_MEASURED, "signal 11");
+    decide_run();
+}
+
+/* The Markdown report from these words on; the caller frees the whole. */
+static char *written(const char *words, char **from)
+{
+    static char *text;
+    static size_t size;
+    FILE *out = open_memstream(&text, &size);
+    assert_non_null(out);
+    tg_report_markdown(out, &plan, &decision);
+    assert_int_equal(fclose(out), 0);
+    *from = strstr(text, words);
+    if (!*from) fail_msg("no '%s' in: %s", words, text);
+    return text;
+}
+
+/* How many lines that hold these words there are, of which no two are alike. */
+static size_t count_unlike(const char *from, const char *words)
+{
+    const char *lines[16];
+    size_t lengths[16], count = 0;
+    for (const char *line = from; *line; line += strcspn(line, "\n") + 1) {
+        const char *found = strstr(line, words);
+        size_t length = strcspn(line, "\n");
+        if (!found || found >= line + length) continue;
+        for (size_t i = 0; i < count; i++)
+            if (lengths[i] == length && memcmp(lines[i], line, length) == 0)
+                fail_msg("twice: %.*s", (int)length, line);
+        assert_in_range(count, 0, 15);
+        lines[count] = line;
+        lengths[count++] = length;
+    }
+    return count;
+}
+
+static void tests_of_one_cell_have_unlike_rows(void **state)
+{
+    (void)state;
+    static const char *const contexts[] = {"\"reasons\"", "\"thresholds\", \"reasons\"",
+                                           "\"deltas\""};
+    for (size_t i = 0; i < sizeof contexts / sizeof *contexts; i++) {
+        char *from;
+        decide("fail", contexts[i]);
+        char *text = written("\n| fail |", &from);
+        assert_int_equal(count_unlike(from, "| i2s_avx2, bitnet-2b: head vs base |"), 3);
+        assert_non_null(strstr(from, "| load_time: not 10 % slower |"));
+        from = strstr(from, "\n## Next\n");
+        assert_non_null(from);
+        assert_int_equal(count_unlike(from, "- i2s_avx2, bitnet-2b: head vs base"), 3);
+        free(text);
+    }
+}
+
+static void tests_of_what_was_skipped_have_unlike_lines(void **state)
+{
+    (void)state;
+    char *from;
+    decide("always", "\"skipped\"");
+    for (size_t i = 0; i < decision.verdict_count; i++) decision.verdicts[i].answer = TG_SKIP;
+    char *text = written("\n## Next\n", &from);
+    assert_int_equal(count_unlike(from, "- skipped ("), RULES);
+    free(text);
+}
+
+/* Of whatever no axis is set but the probe. */
+static void a_cell_that_is_only_a_probe_is_called_so(void **state)
+{
+    (void)state;
+    char text[TG_REPORT_TEXT_SIZE];
+    decide("fail", "");
+    assert_string_equal(tg_report_subject(&plan, made_test(&plan, 3, "", 1), text, sizeof text),
+                        "build: head vs base");
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_teardown(name, end)
+    const struct CMUnitTest tests[] = {
+        TEST(tests_of_one_cell_have_unlike_rows),
+        TEST(tests_of_what_was_skipped_have_unlike_lines),
+        TEST(a_cell_that_is_only_a_probe_is_called_so),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
