@@ -351,7 +351,7 @@ static bool condition(const struct source *s, const struct tg_hole *hole)
     if (strcmp(name, "pass") == 0) return d->answer == TG_PASS;
     if (strcmp(name, "fail") == 0) return d->answer == TG_FAIL;
     if (strcmp(name, "inconclusive") == 0) return d->answer == TG_INCONCLUSIVE;
-    if (strcmp(name, "attention") == 0) return d->attention > 0;
+    if (strcmp(name, "attention") == 0) return d->attention + d->optional_attention > 0;
     if (strcmp(name, "base") == 0) return s->plan->has_base;
     if (strcmp(name, "same") == 0)
         return s->plan->asked.is_same && strcmp(s->plan->workers[0].head.digest, "unknown") != 0;

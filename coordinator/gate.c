@@ -220,7 +220,7 @@ static void count(const struct tg_plan *plan, size_t i, struct tg_decision *d)
     if (tg_plan_is_optional(plan, i) && !tg_gate_counts(plan, i, v)) {
         d->optional++;
         d->optional_open += v->answer == TG_INCONCLUSIVE;
-        d->attention += strcmp(v->word, "attention") == 0;
+        d->optional_attention += strcmp(v->word, "attention") == 0;
         return;
     }
     d->required++;

@@ -36,7 +36,8 @@ struct tg_decision {
     struct tg_verdict *verdicts; /* one for each test of the plan's spec */
     size_t verdict_count;
     size_t required, passed, failed, inconclusive, attention, skipped, shadows;
-    size_t optional, optional_open; /* tests of optional rules; those of them that are unresolved */
+    /* Tests of optional rules; those of them that are unresolved, and those with attention. */
+    size_t optional, optional_open, optional_attention;
     struct tg_family_verdict *families;
     size_t family_count, families_over;
     struct tg_fallback *fallbacks; /* what was measured instead of what could not be */

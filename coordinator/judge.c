@@ -491,8 +491,9 @@ int tg_judge_test(const struct tg_plan *plan, size_t test, const struct tg_rows 
         return -1;
     }
     if (v.answer == TG_FAIL && tg_plan_is_optional(plan, test) && !v.is_broken) {
-        v.answer = TG_PASS;
-        snprintf(v.word, sizeof v.word, "attention");
+        const struct tg_verdict failed = v;
+        tg_rule_say(&v, TG_PASS, "attention", "%s; its rule is optional",
+                    *failed.reason ? failed.reason : failed.word);
     }
     *verdict = v;
     return 0;

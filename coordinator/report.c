@@ -434,8 +434,22 @@ static const char *obstacle(const struct tg_decision *d)
     return NULL;
 }
 
+/* " optional: 2 need attention and 1 inconclusive": these are in no other count. */
+static char *optional_text(const struct tg_decision *d, char *out, size_t size)
+{
+    int used = snprintf(out, size, " optional");
+    if (d->optional_attention)
+        used += snprintf(out + used, size - (size_t)used, ": %zu need%s attention",
+                         d->optional_attention, d->optional_attention == 1 ? "s" : "");
+    if (d->optional_open)
+        snprintf(out + used, size - (size_t)used, "%s %zu inconclusive",
+                 d->optional_attention ? " and" : ":", d->optional_open);
+    return out;
+}
+
 char *tg_report_summary(const struct tg_decision *d, char *out, size_t size)
 {
+    char optional[128];
     int used = snprintf(out, size, "%zu required test%s: %zu passed", d->required,
                         d->required == 1 ? "" : "s", d->passed);
     const struct {
@@ -446,7 +460,7 @@ char *tg_report_summary(const struct tg_decision *d, char *out, size_t size)
         {d->inconclusive, " inconclusive"},
         {d->attention,
          d->attention == 1 ? " of the passed needs attention" : " of the passed need attention"},
-        {d->optional_open, " optional undecided"},
+        {d->optional, optional_text(d, optional, sizeof optional)},
         {d->skipped, " skipped beside them"},
         {d->unasked,
          d->unasked == 1 ? " cell is asked for by no rule" : " cells are asked for by no rule"},

@@ -190,6 +190,7 @@ void tg_report_receipt(FILE *out, const struct tg_plan *plan, const struct tg_de
     tg_json_add_number(counts, "shadows", (double)d->shadows);
     tg_json_add_number(counts, "optional", (double)d->optional);
     tg_json_add_number(counts, "optional_open", (double)d->optional_open);
+    tg_json_add_number(counts, "optional_attention", (double)d->optional_attention);
     tg_json_add_number(counts, "statistical", (double)plan->required_count);
 
     struct tg_json *evidence = tg_json_object(root, "evidence");

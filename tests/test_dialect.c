@@ -368,6 +368,10 @@ static void what_a_run_is_and_where_it_goes(void **state)
     char line[TG_DIALECT_LINE_SIZE];
     assert_true(tg_dialect_line(&plan, &decision, "evidence", 1, line, sizeof line));
     assert_string_equal(line, "x");
+    decision.attention = 0;
+    assert_says("{?attention}look", "");
+    decision.optional_attention = 1;
+    assert_says("{?attention}look", "look");
 }
 
 static void builds_that_nobody_names_are_not_the_same(void **state)

@@ -71,8 +71,10 @@ static void an_optional_rule_fails_nothing_and_is_named(void **state)
     made_rounds(&run, &plan, 3, 0, 6, 0, 0.001);
     assert_int_equal(decide_run(), TG_PASS);
     assert_int_equal(decision.required, 2);
-    assert_int_equal(decision.attention, 1);
+    assert_int_equal(decision.attention, 0);
+    assert_int_equal(decision.optional_attention, 1);
     assert_string_equal(decision.verdicts[2].word, "attention");
+    assert_non_null(strstr(decision.verdicts[2].reason, "; its rule is optional"));
     assert_false(tg_gate_is_required(&plan, 2));
 }
 

@@ -10,7 +10,7 @@
 
 #include "tests/decided_run.h"
 
-/* Which test a line of a report is about. */
+/* Which test a line of a report is about, and how many there are of a kind. */
 
 static const char matrix[] =
     "{\"tritgate_matrix\": 1, \"axes\": [{\"probe\": [\"engine\"], \"kernel\": [\"i2s_avx2\"],"
@@ -126,6 +126,32 @@ static void a_cell_that_is_only_a_probe_is_called_so(void **state)
                         "build: head vs base");
 }
 
+/* Nobody is to look for a test that needs attention among those that do not. */
+static void optional_tests_are_counted_apart(void **state)
+{
+    (void)state;
+    static const struct {
+        size_t attention, optional, optional_attention, optional_open;
+        const char *wanted;
+    } rows[] = {
+        {0, 3, 2, 0, "4 required tests: 4 passed, 3 optional: 2 need attention"},
+        {2, 1, 0, 0, "4 required tests: 4 passed, 2 of the passed need attention, 1 optional"},
+        {1, 4, 1, 1,
+         "4 required tests: 4 passed, 1 of the passed needs attention, 4 optional: 1 needs "
+         "attention and 1 inconclusive"},
+        {0, 2, 0, 2, "4 required tests: 4 passed, 2 optional: 2 inconclusive"}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char text[TG_REPORT_TEXT_SIZE];
+        struct tg_decision d = {.required = 4,
+                                .passed = 4,
+                                .attention = rows[i].attention,
+                                .optional = rows[i].optional,
+                                .optional_attention = rows[i].optional_attention,
+                                .optional_open = rows[i].optional_open};
+        assert_string_equal(tg_report_summary(&d, text, sizeof text), rows[i].wanted);
+    }
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_teardown(name, end)
@@ -133,6 +159,7 @@ int main(void)
         TEST(tests_of_one_cell_have_unlike_rows),
         TEST(tests_of_what_was_skipped_have_unlike_lines),
         TEST(a_cell_that_is_only_a_probe_is_called_so),
+        cmocka_unit_test(optional_tests_are_counted_apart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
