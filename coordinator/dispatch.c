@@ -79,7 +79,7 @@ static void show_progress(struct dispatch *d, bool last)
     d->said_s = now;
     double expected = tg_queue_expected_s(d->queue), left = fmin(expected, fmax(0, time_left(d)));
     const char *begin = d->is_terminal ? "\r\033[K" : "tritgate: ";
-    fprintf(stderr, "%s%zu of %zu tests decided, %zu round%s, %.0f s", begin, d->tally.decided,
+    fprintf(stderr, "%s%zu of %zu tests done, %zu round%s, %.0f s", begin, d->tally.done,
             d->tally.required, d->result->rounds, d->result->rounds == 1 ? "" : "s",
             now - d->begun_s);
     if (!last && expected > 0) fprintf(stderr, ", about %.0f s left", left); /* 0: not yet known */
@@ -325,8 +325,8 @@ static int run_rounds(struct dispatch *d, struct tg_error *err)
         if (rc < 0 || look_after_workers(d, err) < 0) return -1;
     }
     /* What is open while there is time is open for want of those that were lost. */
-    if (tg_lease_lost_count(d->leases) && d->tally.decided < d->tally.required &&
-        time_left(d) > 0 && !d->tally.has_failed)
+    if (tg_lease_lost_count(d->leases) && d->tally.done < d->tally.required && time_left(d) > 0 &&
+        !d->tally.has_failed)
         d->result->is_lost = true;
     return 0;
 }

@@ -76,7 +76,7 @@ int tg_standing_create(const struct tg_plan *plan, struct tg_standing **standing
     int rc = good ? 0 : tg_fail(err, "out of memory");
     if (good) index_tests(s);
     for (size_t t = 0; t < tests; t++) s->tally.required += is_counted(plan, t);
-    s->tally.decided = s->tally.required; /* as long as nothing was judged, nothing is wanted */
+    s->tally.done = s->tally.required; /* as long as nothing was judged, nothing is wanted */
     if (rc == 0) rc = tg_rows_create(plan, &s->rows, err);
     if (rc == 0) rc = tg_family_create(plan, &s->families, err);
     if (rc < 0)
@@ -133,9 +133,9 @@ static int judge_rounds(struct tg_standing *s, size_t test, const struct tg_roun
 {
     struct tg_verdict *v = &s->verdicts[test];
     bool is_tallied = is_counted(s->plan, test);
-    if (is_tallied) s->tally.decided -= !v->wants_more;
+    if (is_tallied) s->tally.done -= !v->wants_more;
     if (tg_judge_test(s->plan, test, s->rows, own, v, err) < 0) return -1;
-    if (is_tallied) s->tally.decided += !v->wants_more;
+    if (is_tallied) s->tally.done += !v->wants_more;
     if (!s->plan->policy.limits.fail_fast || v->answer != TG_FAIL) return 0;
     struct tg_verdict counted = *v;
     tg_acceptance_apply(s->plan, "", test, &counted);

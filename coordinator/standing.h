@@ -24,9 +24,9 @@ struct tg_wish {
     double rounds;  /* that it still needs, as it looks now; 0 if that cannot be said */
 };
 
-/* Tests that count and can be measured here. */
+/* Tests that count and can be measured here; done are those that want no more, also if open. */
 struct tg_tally {
-    size_t required, decided;
+    size_t required, done;
     bool has_failed; /* one has, and the policy asks for no more then */
 };
 

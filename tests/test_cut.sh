@@ -71,7 +71,7 @@ sed 's/"64x256"/"64x256", "32x512"/' one.json >slow.json
 check 'both hosts measure' waits 60 both_measure
 ip -n "$near" link set cut down
 check 'the worker beyond the cut is lost' waits 30 says_err 'worker [12] on far has said nothing for 3 s'
-check 'the other one decides all' waits 60 says_err '2 of 2 tests decided'
+check 'the other one measures all' waits 60 says_err '2 of 2 tests done'
 check 'the end says what may be missing' waits 30 says_err 'which is lost, may be elsewhere; --resume'
 check 'an mpirun that waits for what is cut off is ended' waits 60 says_err 'try 1 of 3 was lost'
 ip -n "$near" link set cut up

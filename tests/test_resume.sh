@@ -108,6 +108,7 @@ check 'which does' gives 0 "$TRITGATE" run --resume brief --budget 60
 check 'and then says no more of that' says '^evidence in [^;]*$'
 ask hopeless '"stub_twice"' rounds_min=2 rounds_max=2
 check 'a run without rounds left is open, too' gives 2 "$TRITGATE" run hopeless.json --out hopeless
+check 'its test is done, which is not to say decided' grep -q '1 of 1 tests done, 2 rounds' err
 check 'but nothing goes on with it' says '^evidence in [^;]*$'
 
 check 'a finished run can be resumed, and measures nothing' gives 0 farm --resume coordinator

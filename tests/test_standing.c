@@ -81,7 +81,7 @@ static void one_round_that_went_well_says_nothing(void **state)
     measure(0, 0.001);
     assert_true(tg_standing_wish(standing, block, 1).urgency > 1);
     assert_true(tg_standing_wish(standing, block, 1).rounds == 0);
-    assert_int_equal(tg_standing_tally(standing).decided, 0);
+    assert_int_equal(tg_standing_tally(standing).done, 0);
     measure(0, -0.001);
     assert_true(tg_standing_wish(standing, block, 1).rounds > 0);
 }
@@ -91,14 +91,14 @@ static void tests_are_open_until_they_are_decided(void **state)
     (void)state;
     begin(POLICY(""), &made_asked);
     struct tg_tally tally = tg_standing_tally(standing);
-    assert_true(tally.required == 6 && tally.decided == 0 && !tally.has_failed);
+    assert_true(tally.required == 6 && tally.done == 0 && !tally.has_failed);
     assert_true(tg_standing_is_unchecked(standing, plan.spec.tests[2].block));
     for (int r = 0; r < 12; r++) measure(2, 1e-4 * draw());
     assert_false(tg_standing_is_unchecked(standing, plan.spec.tests[2].block));
     assert_true(tg_standing_is_unchecked(standing, plan.spec.tests[3].block));
     assert_int_equal(tg_standing_rounds(standing, plan.spec.tests[2].block), 12);
     tally = tg_standing_tally(standing);
-    assert_true(tally.required == 6 && tally.decided == 1 && !tally.has_failed);
+    assert_true(tally.required == 6 && tally.done == 1 && !tally.has_failed);
     assert_true(urgency(2, 1) < 1 && urgency(3, 1) > 1);
 }
 
@@ -121,7 +121,7 @@ static void a_failure_ends_the_run_only_where_the_policy_says_so(void **state)
         begin(policies[i], &made_asked);
         for (int r = 0; r < 18; r++) measure(4, 0.3 + 0.01 * draw());
         assert_int_equal(tg_standing_tally(standing).has_failed, i);
-        assert_int_equal(tg_standing_tally(standing).decided, 1);
+        assert_int_equal(tg_standing_tally(standing).done, 1);
         end(state);
     }
 }
