@@ -5,6 +5,7 @@
 #include "coordinator/dialect.h"
 #include "coordinator/report.h"
 #include "coordinator/route.h"
+#include "worker/probe/probe.h"
 
 /* What reports have of the flow: its lines, its conclusion, and where the decision goes next. */
 
@@ -23,12 +24,21 @@ size_t tg_report_flow_text(FILE *out, const struct tg_plan *plan, const struct t
     return written;
 }
 
-/* The command that runs one cell again. */
-static void put_command(FILE *out, const struct tg_plan *plan, size_t test)
+/*
+ * The command that runs one cell again, once for all tests of the cell that are listed, and where
+ * this program can: of an engine's cells it has no probe.
+ */
+static void put_command(FILE *out, const struct tg_plan *plan, const struct tg_decision *d,
+                        const struct tg_flow_route *route, size_t test)
 {
     char text[TG_CELL_TEXT_SIZE];
-    fprintf(out, "  `tritgate cell --library HEAD '%s'`\n",
-            tg_cell_text(&plan->spec.tests[test].of, text));
+    const struct tg_test *tests = plan->spec.tests;
+    if (!tg_probe_find(tests[test].of.probe)) return;
+    for (size_t i = 0; i < test; i++)
+        if (tg_route_is_about(plan, d, route, i) &&
+            memcmp(&tests[i].of, &tests[test].of, sizeof tests[i].of) == 0)
+            return;
+    fprintf(out, "  `tritgate cell --library HEAD '%s'`\n", tg_cell_text(&tests[test].of, text));
 }
 
 /* What the receiver is given of one test. */
@@ -50,7 +60,7 @@ static void put_test(FILE *out, const struct tg_plan *plan, const struct tg_deci
         tg_report_put(out, text);
     }
     fputc('\n', out);
-    if (tg_route_gives(route, "commands")) put_command(out, plan, test);
+    if (tg_route_gives(route, "commands")) put_command(out, plan, d, route, test);
 }
 
 static void put_skipped(FILE *out, const struct tg_plan *plan, const struct tg_decision *d)

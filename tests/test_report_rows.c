@@ -14,17 +14,18 @@
 
 static const char matrix[] =
     "{\"tritgate_matrix\": 1, \"axes\": [{\"probe\": [\"engine\"], \"kernel\": [\"i2s_avx2\"],"
-    " \"model\": [\"bitnet-2b\"]}, {\"probe\": [\"build\"]}]}";
+    " \"model\": [\"bitnet-2b\"]}, {\"probe\": [\"build\"]}, {\"probe\": [\"kernel\"], \"kernel\":"
+    " [\"i2s_avx2\"], \"layer\": [\"640x2560\"]}]}";
 
-/* Compared are three metrics of an engine's cell, of which two are times, and one of a build. */
-static const char *const rules[][3] = {{"decode_rate", "engine", "throughput"},
-                                       {"first_token_time", "engine", "time"},
-                                       {"load_time", "engine", "time"},
-                                       {"build_time", "build", "time"}};
+/* Compared are three metrics of an engine's cell, two of a kernel's, and one of a build. */
+static const char *const rules[][3] = {
+    {"decode_rate", "engine", "throughput"}, {"first_token_time", "engine", "time"},
+    {"load_time", "engine", "time"},         {"build_time", "build", "time"},
+    {"call_time", "kernel", "time"},         {"peak_memory", "kernel", "time"}};
 
 enum { RULES = sizeof rules / sizeof *rules };
 
-/* An imported run in which head's engine crashed twice, and a route that gives this. */
+/* An imported run in which all of head but the build crashed twice, and a route that gives this. */
 static void decide(const char *when, const char *context)
 {
     struct tg_capability worker = made_worker("a", MADE_BASE);
@@ -49,8 +50,10 @@ static void decide(const char *when, const char *context)
     plan.accepts_imported = true;
     run.is_sealed = 1;
     assert_int_equal(plan.spec.test_count, RULES);
-    for (int64_t r = 0; r < 2; r++)
+    for (int64_t r = 0; r < 2; r++) {
         made_broken(&run, &plan, 0, r, TG_CRASHED, TG_MEASURED, "signal 11");
+        made_broken(&run, &plan, 4, r, TG_CRASHED, TG_MEASURED, "signal 11");
+    }
     decide_run();
 }
 
@@ -116,6 +119,19 @@ static void tests_of_what_was_skipped_have_unlike_lines(void **state)
     free(text);
 }
 
+/* An engine's cell has no probe here. */
+static void a_command_that_works_is_told_once_for_each_cell(void **state)
+{
+    (void)state;
+    char *from;
+    decide("fail", "\"commands\"");
+    char *text = written("\n## Next\n", &from);
+    assert_int_equal(count_unlike(from, "- i2s_avx2"), 5);
+    assert_int_equal(count_unlike(from, "`tritgate cell "), 1);
+    assert_non_null(strstr(from, "HEAD 'probe=kernel kernel=i2s_avx2 layer=640x2560'`\n"));
+    free(text);
+}
+
 /* Of whatever no axis is set but the probe. */
 static void a_cell_that_is_only_a_probe_is_called_so(void **state)
 {
@@ -159,6 +175,7 @@ int main(void)
         TEST(tests_of_one_cell_have_unlike_rows),
         TEST(tests_of_what_was_skipped_have_unlike_lines),
         TEST(a_cell_that_is_only_a_probe_is_called_so),
+        TEST(a_command_that_works_is_told_once_for_each_cell),
         cmocka_unit_test(optional_tests_are_counted_apart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
