@@ -150,7 +150,7 @@ static void fill(const struct tg_history_report *report, size_t series, size_t w
         add_mark(sheet, h, c, c->steps[i].point, c->steps[i].size, "");
     if (c->creep.is_found) add_mark(sheet, h, c, c->creep.first, c->creep.total, "creep ");
     tg_history_report_subject(report, series, which, subject, sizeof subject);
-    snprintf(sheet->title, sizeof sheet->title, "%s", s->brief);
+    snprintf(sheet->title, sizeof sheet->title, "%s, %s", h->tests[s->test].metric, s->brief);
     snprintf(sheet->x_title, sizeof sheet->x_title, "%s; runs from %.10s to %.10s, hardware %s",
              subject, h->runs[c->points[0].run].date, h->runs[c->points[c->count - 1].run].date,
              h->hardware);

@@ -196,6 +196,13 @@ static void print_begin(const struct tg_history_report *report, const struct tg_
     fprintf(out, "from %s on, head %s\n", run->date, tg_history_report_head(run, head));
 }
 
+/* Whether what it compares is told as how much more time it takes, also of a rate. */
+static bool is_slowdown(const struct tg_history_test *test)
+{
+    const struct tg_rule_kind *kind = tg_rule_find(test->rule);
+    return kind && strcmp(kind->reading, "slowdown") == 0;
+}
+
 static void print_course(const struct tg_history_report *report, size_t series, size_t which,
                          FILE *out)
 {
@@ -204,8 +211,10 @@ static void print_course(const struct tg_history_report *report, size_t series, 
     const struct tg_course *c = &s->courses[which];
     char text[TG_REPORT_TEXT_SIZE], first[64], last[64];
     if (c->count == 0) return;
-    fprintf(out, "    %s: %s", tg_history_report_subject(report, series, which, text, sizeof text),
-            point_text(test, c, &c->points[c->count - 1], last, sizeof last));
+    fprintf(out, "    %s", tg_history_report_subject(report, series, which, text, sizeof text));
+    if (which == 0 && is_slowdown(test))
+        fprintf(out, ", %s by", tg_metric_worse(tg_metric_find(test->metric)));
+    fprintf(out, ": %s", point_text(test, c, &c->points[c->count - 1], last, sizeof last));
     if (c->count > 1)
         fprintf(out, ", %zu run%s ago %s", c->count - 1, c->count == 2 ? "" : "s",
                 point_text(test, c, &c->points[0], first, sizeof first));

@@ -238,12 +238,6 @@ char *tg_report_demanded(const struct tg_rule *rule, char *out, size_t size)
     return out;
 }
 
-/* A longer time as a change of throughput, both as ratios less 1. */
-static double as_throughput(double slower)
-{
-    return -slower / (1 + slower);
-}
-
 char *tg_report_measured(const struct tg_rule *rule, const struct tg_verdict *v, char *out,
                          size_t size)
 {
@@ -253,10 +247,10 @@ char *tg_report_measured(const struct tg_rule *rule, const struct tg_verdict *v,
         snprintf(out, size, "-");
     } else if (is(rule, "slowdown") || is(rule, "growth")) {
         bool is_time = strcmp(rule->effect, "time") == 0;
-        double low = is_time ? v->interval.low : as_throughput(v->interval.high);
-        double high = is_time ? v->interval.high : as_throughput(v->interval.low);
-        double estimate = is_time ? v->estimate : as_throughput(v->estimate);
-        int used = snprintf(out, size, "%+.2f %%", tg_rule_percent(estimate));
+        double low = tg_rule_change(rule, is_time ? v->interval.low : v->interval.high);
+        double high = tg_rule_change(rule, is_time ? v->interval.high : v->interval.low);
+        int used = snprintf(out, size, "%+.2f %%",
+                            tg_rule_percent(tg_rule_change(rule, v->estimate)));
         if (has_ends)
             snprintf(out + used, size - (size_t)used, " [%+.2f, %+.2f]", tg_rule_percent(low),
                      tg_rule_percent(high));
@@ -299,8 +293,9 @@ char *tg_report_detectable(const struct tg_rule *rule, const struct tg_verdict *
     out[0] = 0;
     if (!isfinite(effect)) return out;
     if (is(rule, "slowdown")) {
-        snprintf(out, size, "%.2g %% %s", 100 * effect,
-                 tg_metric_worse(tg_metric_find(rule->metric)));
+        bool is_time = strcmp(rule->effect, "time") == 0;
+        snprintf(out, size, "%.2g %% %s", 100 * fabs(tg_rule_change(rule, effect)),
+                 is_time ? tg_metric_worse(tg_metric_find(rule->metric)) : "less throughput");
     } else if (is(rule, "growth")) {
         snprintf(out, size, "%.2g %% out of proportion", 100 * effect);
     } else if (is(rule, "factor")) {
@@ -410,7 +405,7 @@ char *tg_report_family(const struct tg_family_verdict *v, char *out, size_t size
     int used = snprintf(out, size, "family %s: %zu tests, %zu rounds", v->name, v->tests,
                         v->rounds);
     if (isfinite(v->estimate))
-        used += snprintf(out + used, size - (size_t)used, ": %+.2f %%",
+        used += snprintf(out + used, size - (size_t)used, ": slower by %+.2f %%",
                          tg_rule_percent(v->estimate));
     if (isfinite(v->estimate) && isfinite(v->interval.low))
         snprintf(out + used, size - (size_t)used, " [%+.2f, %+.2f]",

@@ -105,7 +105,10 @@ char *tg_report_absolute(const struct tg_rule *rule, const struct tg_verdict *ve
  */
 double tg_report_effect(const struct tg_rule *rule, double theta);
 
-/* What is found with the limit `power`: "5.4 % slower", "less than 1.42x", or "" */
+/*
+ * What is found with the limit `power`: "5.4 % slower", "4 % less throughput", "less than 1.42x",
+ * or "".
+ */
 char *tg_report_detectable(const struct tg_rule *rule, const struct tg_verdict *verdict, char *out,
                            size_t size);
 
@@ -123,7 +126,7 @@ char *tg_report_result(const struct tg_plan *plan, size_t test, const struct tg_
 /* "not slower", "slower, minor", "killed: 2 times ..."; the word where the reason lacks it */
 char *tg_report_why(const struct tg_verdict *verdict, char *out, size_t size);
 
-/* "family cpu: 60 tests, 14 rounds: +0.02 % [-0.05, +0.09]" */
+/* "family cpu: 60 tests, 14 rounds: slower by +0.02 % [-0.05, +0.09]" */
 char *tg_report_family(const struct tg_family_verdict *verdict, char *out, size_t size);
 
 /* "false alarms so far: 0 of 300 ...", or that nobody counted them */

@@ -105,8 +105,9 @@ static void put_kernels(FILE *out, const struct tg_plan *plan, const struct tg_d
         if (!has_kernel) continue;
         if (!any)
             fputs("\n## Kernels by themselves, and in the model\n\n"
-                  "| Kernel | Model | By itself, a call | In the model |\n"
-                  "|--------|-------|-------------------|--------------|\n",
+                  "| Kernel | Model | By itself, a call takes more by | The model takes more by "
+                  "|\n|--------|-------|---------------------------------|-------------------------"
+                  "|\n",
                   out);
         any = true;
         fputs("| ", out);

@@ -74,6 +74,11 @@ double tg_rule_percent(double ratio)
     return fabs(percent) < 0.005 ? 0 : percent;
 }
 
+double tg_rule_change(const struct tg_rule *rule, double slower)
+{
+    return strcmp(rule->effect, "throughput") == 0 ? -slower / (1 + slower) : slower;
+}
+
 /* What more rounds would meet: the noise seen so far, or, if that is less, mixed with the expected.
  */
 static void look_ahead(const struct tg_evidence *e, const struct tg_walk_path *path,

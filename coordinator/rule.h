@@ -116,6 +116,12 @@ enum tg_answer tg_rule_say(struct tg_verdict *verdict, enum tg_answer answer, co
  */
 double tg_rule_percent(double ratio);
 
+/*
+ * A slow-down, as a ratio less 1, as the rule's effect counts it: how much more time was taken, or
+ * by how much a throughput changed, below 0 where it is less.
+ */
+double tg_rule_change(const struct tg_rule *rule, double slower);
+
 /* How far two tests have come that look at the same rounds (rule.c). */
 struct tg_progress {
     bool is_over;       /* theta <= fail_floor was refuted first */

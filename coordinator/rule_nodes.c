@@ -137,7 +137,7 @@ static char *effect_text(const struct look *l, double mean, char *out, size_t si
     const char *reading = tg_rule_find(e->rule->rule)->reading;
     double x = mean - l->shift;
     if (strcmp(reading, "slowdown") == 0 || strcmp(reading, "growth") == 0)
-        snprintf(out, size, "%+.2f %%", tg_rule_percent(expm1(x)));
+        snprintf(out, size, "%+.2f %%", tg_rule_percent(tg_rule_change(e->rule, expm1(x))));
     else if (strcmp(reading, "factor") == 0)
         snprintf(out, size, "%.3gx", exp(-x));
     else if (strcmp(reading, "rate") == 0)

@@ -57,25 +57,31 @@ static int fails_from(const struct tg_rule *rule)
     return 1;
 }
 
+/* "slower by 8.7 %", "throughput less by 8 %": what a slow-down is in the rule's effect. */
+static char *loss_text(const struct tg_rule *rule, const struct tg_metric *metric, double slower,
+                       char out[64])
+{
+    bool is_time = strcmp(rule->effect, "time") == 0;
+    double lost = 100 * (is_time ? slower : -tg_rule_change(rule, slower));
+    snprintf(out, 64, lost < 999.5 ? "%s by %.3g %%" : "%s by %.0f %%",
+             is_time ? tg_metric_worse(metric) : "throughput less", lost);
+    return out;
+}
+
 /* It is slower for certain, or worse in what the metric is of, and of that severity. */
 static void is_slower(const struct tg_evidence *e, int class, struct tg_verdict *v)
 {
     const struct tg_rule *rule = e->rule;
-    const char *worse = tg_metric_worse(e->metric);
     bool settled = isfinite(v->interval.low) && isfinite(v->interval.high);
     bool one_class = settled && severity(rule, v->interval.low) == severity(rule, v->interval.high);
     bool narrow = settled && v->interval.high - v->interval.low <= 0.02;
     bool fails = class >= fails_from(rule);
-    bool is_time = strcmp(rule->effect, "time") == 0;
-    double lost = is_time ? v->estimate : v->estimate / (1 + v->estimate);
-    char word[sizeof v->word] = "attention";
+    char word[sizeof v->word] = "attention", loss[64];
     if (fails)
-        snprintf(word, sizeof word, "%s, %s%s", worse, severities[class],
+        snprintf(word, sizeof word, "%s, %s%s", tg_metric_worse(e->metric), severities[class],
                  one_class ? "" : ", borderline");
-    char percent[32];
-    snprintf(percent, sizeof percent, 100 * lost < 999.5 ? "%.3g" : "%.0f", 100 * lost);
-    tg_rule_say(v, fails ? TG_FAIL : TG_PASS, word, "%s by %s %%%s",
-                is_time ? worse : "throughput less", percent,
+    tg_rule_say(v, fails ? TG_FAIL : TG_PASS, word, "%s%s",
+                loss_text(rule, e->metric, v->estimate, loss),
                 class == 0 ? ", which is below the margin"
                 : fails    ? ""
                            : ", which the rule lets pass");
@@ -89,8 +95,8 @@ static void is_slower(const struct tg_evidence *e, int class, struct tg_verdict 
 static void is_not_slower(const struct tg_evidence *e, const struct tg_progress *progress,
                           double sign, double floor, struct tg_verdict *v)
 {
-    const char *worse = tg_metric_worse(e->metric);
     double sum = 0;
+    char loss[64];
     for (size_t r = 0; r < e->count; r++) sum += sign * e->values[r];
     bool seems_faster = sum / (double)e->count <= -floor;
     v->wants_last = seems_faster && !progress->is_improved &&
@@ -100,11 +106,11 @@ static void is_not_slower(const struct tg_evidence *e, const struct tg_progress 
              : progress->is_equivalent ? "unchanged"
                                        : "unchanged*");
     if (!(v->interval.low > 0)) return;
+    loss_text(e->rule, e->metric, v->estimate, loss);
     if (severity(e->rule, v->estimate) > 0)
-        tg_rule_say_since(v, false, true, "%s by %.3g %%", worse, 100 * v->estimate);
+        tg_rule_say_since(v, false, true, "%s", loss);
     else
-        snprintf(v->reason, sizeof v->reason, "%s by %.2g %% for certain, within the margin", worse,
-                 100 * v->estimate);
+        snprintf(v->reason, sizeof v->reason, "%s for certain, within the margin", loss);
 }
 
 /* Adds to what a verdict says. */
@@ -121,8 +127,9 @@ static void must_hold_in_both(const struct tg_evidence *e, const struct tg_progr
     const struct tg_rule *rule = e->rule;
     int own = severity(rule, v->estimate), class = severity(rule, seen->estimate);
     char both[160];
-    snprintf(both, sizeof both, "%+.2f %% in %s, %+.2f %% in %s", tg_rule_percent(v->estimate),
-             rule->metric, tg_rule_percent(seen->estimate), rule->also);
+    snprintf(both, sizeof both, "%+.2f %% in %s, %+.2f %% in %s",
+             tg_rule_percent(tg_rule_change(rule, v->estimate)), rule->metric,
+             tg_rule_percent(tg_rule_change(rule, seen->estimate)), rule->also);
     if (also->is_over && class >= fails_from(rule)) {
         if (class < own) is_slower(e, class, v);
         snprintf(v->reason, sizeof v->reason, "%s", both);
@@ -147,7 +154,7 @@ static void look_at_also(const struct tg_evidence *e, const struct tg_progress *
     struct tg_evidence second = *e;
     struct tg_verdict seen = tg_rule_no_verdict();
     double sign = e->also->better == TG_LOWER ? 1 : -1;
-    char note[120];
+    char note[160], loss[64];
     second.metric = e->also;
     second.values = e->also_values;
     struct tg_progress also = tg_rule_follow(&second, sign, 0, floor, margin, &seen);
@@ -156,8 +163,8 @@ static void look_at_also(const struct tg_evidence *e, const struct tg_progress *
     v->also_interval = seen.interval;
     if (v->answer == TG_FAIL) must_hold_in_both(e, &also, &seen, v);
     if (!progress->is_clean || v->answer != TG_PASS || !also.is_over) return;
-    snprintf(note, sizeof note, "%s by %.3g %% in %s for certain, but not in %s",
-             tg_metric_worse(e->also), 100 * seen.estimate, e->rule->also, e->rule->metric);
+    snprintf(note, sizeof note, "%s in %s for certain, but not in %s",
+             loss_text(e->rule, e->also, seen.estimate, loss), e->rule->also, e->rule->metric);
     say_more(v, note);
 }
 

@@ -49,8 +49,8 @@ static void steps_are_marked_with_size_and_head(void **state)
     (void)state;
     char *text = drawn(false);
     assert_int_equal(occurrences(text, "<circle"), 48); /* two courses of 24 runs */
-    assert_int_equal(occurrences(text, "font-weight=\"bold\">i2s_avx2, m, attn_q: head vs base<"),
-                     2);
+    assert_int_equal(
+        occurrences(text, "font-weight=\"bold\">call_time, i2s_avx2, m, attn_q: head vs base<"), 2);
     assert_int_equal(occurrences(text, ">level<"), 2);
     assert_int_equal(occurrences(text, "fill=\"#a02238\""), 1); /* one mark */
     char library[TG_DIGEST_SIZE], label[64];

@@ -74,7 +74,7 @@ static void a_step_is_named_with_its_run_and_the_rest_is_quiet(void **state)
         "hardware class-a (A_Processor), 20 runs\n"
         "  changed  noninferior call_time, i2s_avx2, m, attn_q: head vs base\n"
         "    20 runs, 2026-01-01T03:04:05Z to 2026-01-20T03:04:05Z\n"
-        "    head against base: +3.09 %, 19 runs ago +0.06 %\n"
+        "    head against base, slower by: +3.09 %, 19 runs ago +0.06 %\n"
         "      step   +3.11 % [+2.88, +3.27] from 2026-01-13T03:04:05Z on, head 38453d700000\n"
         "    call_time: 100 us, 19 runs ago 100 us\n"
         "  quiet    floor kernel_accuracy, i2s_scalar\n"

@@ -33,7 +33,7 @@ check 'alone' bash -c 'grep -c "\"rule\"" chosen.json | grep -qx 1' -
 check 'none of that name' refuses "no series of 'store' matches 'nothing'" history --test nothing --plot none.svg
 check 'so that nothing is drawn' test ! -e none.svg
 check 'a plot' gives 0 history --plot plot.svg
-check 'has a panel for each course of two runs' bash -c 'grep -c "font-weight=.bold.>stub_twice vs" plot.svg | grep -qx 4' -
+check 'has a panel for each course of two runs' bash -c 'grep -c "font-weight=.bold.>call_time, stub_twice vs" plot.svg | grep -qx 4' -
 check 'that cannot be written' refuses "cannot write 'no/plot.svg'" history --plot no/plot.svg
 check 'h5dump reads its file' bash -c 'h5dump -y -d /tests store/*.h5 | grep -q "kernel=stub_twice"'
 

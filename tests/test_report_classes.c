@@ -75,6 +75,7 @@ static void models_took_what_they_took_on_each_class(void **state)
     assert_has("markdown", "| 10 ms | 10 ms |\n");
     assert_has("markdown", "| i2s_avx2, bitnet-2b, decode_32 on new | 8 |");
     assert_has("markdown", "| 100 ms | 100 ms |\n");
+    assert_has("markdown", "| By itself, a call takes more by | The model takes more by |\n");
     assert_has("markdown", "| i2s_avx2 | bitnet-2b on old | attn_k -9.09 % | decode_32 -9.09 % |");
     assert_has("markdown", "| i2s_avx2 | bitnet-2b on new | attn_k +0.00 % | decode_32 +0.00 % |");
 }

@@ -184,6 +184,10 @@ static void a_throughput_is_lost_by_more_time(void **state)
     assert_verdict(judge(&time_metric, 9, 1), TG_FAIL, "slower, major");
     fill(log(1 / 0.85 - 1e-4), 0);
     assert_verdict(judge(&time_metric, 9, 1), TG_FAIL, "slower, major");
+    limits.rounds_min = 5;
+    fill(-log(1 - 0.012), 0.001);
+    assert_string_equal(judge(&time_metric, 8, 1).reason,
+                        "throughput less by 1.2 % for certain, within the margin");
 }
 
 static void the_first_crossing_stands(void **state)
@@ -240,7 +244,7 @@ static void a_clean_test_says_what_it_is(void **state)
     fill(0.012, 0.001);
     v = judge(&time_metric, 8, 1);
     assert_verdict(v, TG_PASS, "unchanged");
-    assert_string_equal(v.reason, "slower by 1.2 % for certain, within the margin");
+    assert_string_equal(v.reason, "slower by 1.21 % for certain, within the margin");
 }
 
 static void more_memory_is_not_called_slower(void **state)
@@ -256,7 +260,7 @@ static void more_memory_is_not_called_slower(void **state)
     fill(0.012, 0.001);
     v = judge(&memory, 8, 1);
     assert_verdict(v, TG_PASS, "unchanged");
-    assert_string_equal(v.reason, "more memory by 1.2 % for certain, within the margin");
+    assert_string_equal(v.reason, "more memory by 1.21 % for certain, within the margin");
     fill(0.12, 0);
     for (int r = 0; r < 6; r++) values[r] = 0; /* clean by then */
     v = judge(&memory, 40, 1);

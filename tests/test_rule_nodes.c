@@ -43,6 +43,9 @@ static void a_sick_node_is_named_and_fails_nothing(void **state)
     assert_string_equal(v.reason, "node 'n5' gives +10.00 %, the others +0.00 %");
     assert_int_equal(v.odd_node, 5);
     assert_false(v.wants_more);
+    snprintf(rule.effect, sizeof rule.effect, "throughput"); /* as the report's column says it */
+    v = judge_nodes(48, 0, log(1.1), 0.005);
+    assert_string_equal(v.reason, "node 'n5' gives -9.09 %, the others +0.00 %");
     v = judge_nodes(48, 0, log(0.9), 0.005); /* in either direction */
     assert_verdict(v, TG_INCONCLUSIVE, "heterogeneous");
     assert_verdict(judge_nodes(48, 0, 0.015, 0.002), TG_PASS, "unchanged"); /* within tolerance */
