@@ -178,7 +178,7 @@ static char *point_text(const struct tg_history_test *test, const struct tg_cour
     const struct tg_metric *metric = tg_metric_find(test->metric);
     const struct tg_rule_kind *kind = tg_rule_find(test->rule);
     if (course->kind == TG_COURSE_ABSOLUTE && metric)
-        tg_report_value(metric, exp(point->value), out, size);
+        tg_metric_text(metric, exp(point->value), out, size);
     else if (course->kind == TG_COURSE_ABSOLUTE || course->kind == TG_COURSE_RELATIVE)
         snprintf(out, size, "%.4g", exp(point->value));
     else if (kind && strcmp(kind->reading, "factor") == 0)

@@ -158,43 +158,10 @@ char *tg_report_brief(const struct tg_plan *plan, size_t test, char *out, size_t
     return out;
 }
 
-/* A number of bytes, in the greatest unit of which there is one. */
-static void bytes_text(double bytes, char *out, size_t size)
-{
-    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
-    size_t i = 0;
-    for (; i + 1 < sizeof units / sizeof *units && fabs(bytes) >= 1024; i++) bytes /= 1024;
-    snprintf(out, size, "%.4g %s", bytes, units[i]);
-}
-
 /* A multiple: three digits, or all of a whole number. */
 static void factor_text(double factor, char *out, size_t size)
 {
     snprintf(out, size, fabs(factor) >= 999.5 && fabs(factor) < 1e9 ? "%.0f" : "%.3g", factor);
-}
-
-char *tg_report_value(const struct tg_metric *metric, double value, char *out, size_t size)
-{
-    static const struct {
-        double from, factor;
-        const char *unit;
-    } times[] = {{1, 1, "s"}, {1e-3, 1e3, "ms"}, {1e-6, 1e6, "us"}, {0, 1e9, "ns"}};
-    size_t i = 0;
-    if (!isfinite(value)) {
-        snprintf(out, size, "none");
-    } else if (strcmp(metric->unit, "1") == 0) {
-        snprintf(out, size, "%.6g %%", 100 * value);
-    } else if (strcmp(metric->unit, "-") == 0) {
-        snprintf(out, size, "%.17g", value); /* a name that is a number */
-    } else if (strcmp(metric->unit, "s") == 0) {
-        while (value < 0.9995 * times[i].from) i++;
-        snprintf(out, size, "%.3g %s", value * times[i].factor, times[i].unit);
-    } else if (strcmp(metric->unit, "B") == 0) {
-        bytes_text(value, out, size);
-    } else {
-        snprintf(out, size, "%.6g %s", value, metric->unit);
-    }
-    return out;
 }
 
 /* Whether the numbers of a rule are to be read so. */
@@ -219,10 +186,10 @@ char *tg_report_demand(const struct tg_rule *rule, char *out, size_t size)
     } else if (is(rule, "growth")) {
         snprintf(out, size, "not %.3g %% out of proportion", 100 * rule->margin);
     } else if (is(rule, "rate")) {
-        tg_report_value(tg_metric_find(rule->metric), rule->limit, value, sizeof value);
+        tg_metric_text(tg_metric_find(rule->metric), rule->limit, value, sizeof value);
         snprintf(out, size, "%s worse by less than %s a sample", rule->metric, value);
     } else {
-        tg_report_value(tg_metric_find(rule->metric), rule->limit, value, sizeof value);
+        tg_metric_text(tg_metric_find(rule->metric), rule->limit, value, sizeof value);
         snprintf(out, size, "%s at %s %s", rule->metric, is(rule, "least") ? "least" : "most",
                  value);
     }
@@ -269,7 +236,7 @@ char *tg_report_measured(const struct tg_rule *rule, const struct tg_verdict *v,
             snprintf(out + used, size - (size_t)used, " [%+.6g, %+.6g]", v->interval.low,
                      v->interval.high);
     } else {
-        tg_report_value(metric, v->estimate, out, size);
+        tg_metric_text(metric, v->estimate, out, size);
     }
     return out;
 }
@@ -301,9 +268,9 @@ char *tg_report_detectable(const struct tg_rule *rule, const struct tg_verdict *
     } else if (is(rule, "factor")) {
         snprintf(out, size, "less than %.3gx", effect);
     } else if (is(rule, "rate")) {
-        tg_report_value(tg_metric_find(rule->metric), effect, out, size);
+        tg_metric_text(tg_metric_find(rule->metric), effect, out, size);
     } else {
-        tg_report_value(tg_metric_find(rule->metric), effect, value, sizeof value);
+        tg_metric_text(tg_metric_find(rule->metric), effect, value, sizeof value);
         snprintf(out, size, "%s %s", is(rule, "least") ? "less than" : "more than", value);
     }
     return out;
@@ -357,8 +324,8 @@ char *tg_report_absolute(const struct tg_rule *rule, const struct tg_verdict *v,
     char of[64], to[64], speed[64] = "";
     out[0] = 0;
     if (!isfinite(v->of_median) || !isfinite(v->to_median)) return out;
-    tg_report_value(metric, v->of_median, of, sizeof of);
-    tg_report_value(metric, v->to_median, to, sizeof to);
+    tg_metric_text(metric, v->of_median, of, sizeof of);
+    tg_metric_text(metric, v->to_median, to, sizeof to);
     if (isfinite(v->of_call_s) && isfinite(v->of_bytes)) {
         int used = snprintf(speed, sizeof speed, " (%.3g GB/s", v->of_bytes / v->of_call_s * 1e-9);
         if (isfinite(v->of_share))

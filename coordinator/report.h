@@ -79,9 +79,6 @@ void tg_report_add_axes(const struct tg_cell *cell, const char *but, const char 
 void tg_report_add_hardware(const struct tg_plan *plan, const char *hardware, char *out,
                             size_t size);
 
-/* "99.9956 %", "33.1 us": a share of unit "1" in percent, a time in a handy unit */
-char *tg_report_value(const struct tg_metric *metric, double value, char *out, size_t size);
-
 /* "at least 1.5x", "not 5 % slower", "kernel_accuracy at least 99.8 %" */
 char *tg_report_demand(const struct tg_rule *rule, char *out, size_t size);
 

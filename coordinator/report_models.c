@@ -24,7 +24,7 @@ static void put_seconds(FILE *out, double seconds, double before)
         fputs(" | -", out);
         return;
     }
-    fprintf(out, " | %s", tg_report_value(&time, seconds, text, sizeof text));
+    fprintf(out, " | %s", tg_metric_text(&time, seconds, text, sizeof text));
     if (before > 0) fprintf(out, " (%+.1f %%)", tg_rule_percent(seconds / before - 1));
 }
 

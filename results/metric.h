@@ -35,6 +35,12 @@ bool tg_metric_is_of_time(const struct tg_metric *metric);
  */
 const char *tg_metric_worse(const struct tg_metric *metric);
 
+/*
+ * A value for readers, into `out` of `size` bytes, which it returns: "99.9956 %", "33.1 us", "8
+ * GiB"; a share of unit "1" in percent, times and bytes in a handy unit.
+ */
+char *tg_metric_text(const struct tg_metric *metric, double value, char *out, size_t size);
+
 /* The rows in order; tg_metric_at(i) for i < tg_metric_count(). */
 size_t tg_metric_count(void);
 const struct tg_metric *tg_metric_at(size_t i);

@@ -69,6 +69,16 @@ static void what_is_worse_is_said_in_words_of_the_metric(void **state)
     assert_string_equal(tg_metric_worse(NULL), "worse");
 }
 
+static void a_value_is_told_in_the_unit_of_its_metric(void **state)
+{
+    char out[64];
+    (void)state;
+    tg_metric_text(tg_metric_find("kernel_accuracy"), 0.999, out, sizeof out);
+    assert_string_equal(out, "99.9 %");
+    tg_metric_text(tg_metric_find("call_cycles"), 123456, out, sizeof out);
+    assert_string_equal(out, "123456 cycle");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -77,6 +87,7 @@ int main(void)
         cmocka_unit_test(an_accuracy_is_fixed_and_better_when_higher),
         cmocka_unit_test(bytes_and_what_is_fixed_are_not_of_time),
         cmocka_unit_test(what_is_worse_is_said_in_words_of_the_metric),
+        cmocka_unit_test(a_value_is_told_in_the_unit_of_its_metric),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

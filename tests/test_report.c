@@ -464,16 +464,6 @@ static void a_route_without_tests_says_only_where(void **state)
     assert_has("receipt", "\"conclusion\": \"neutral\"");
 }
 
-static void a_value_is_told_in_the_unit_of_its_metric(void **state)
-{
-    char out[64];
-    (void)state;
-    tg_report_value(tg_metric_find("kernel_accuracy"), 0.999, out, sizeof out);
-    assert_string_equal(out, "99.9 %");
-    tg_report_value(tg_metric_find("call_cycles"), 123456, out, sizeof out);
-    assert_string_equal(out, "123456 cycle");
-}
-
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_teardown(name, end)
@@ -494,7 +484,6 @@ int main(void)
         TEST(every_report_with_a_file_is_written),
         TEST(reports_end_with_the_lines_of_the_flow_and_its_route),
         TEST(a_route_without_tests_says_only_where),
-        cmocka_unit_test(a_value_is_told_in_the_unit_of_its_metric),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
