@@ -19,17 +19,18 @@
  * A value that passes although it is worse than the limit, or, where that is open, although it was
  * not shown to be as good, which more rounds may.
  */
-static void say_attention(const struct tg_rule *rule, double sign, bool is_worse,
+static void say_attention(const struct tg_evidence *e, double sign, bool is_worse,
                           struct tg_verdict *v)
 {
     const char *worse = sign < 0 ? "less" : "more", *bound = sign < 0 ? "least" : "most";
-    char first[64];
+    char first[96], limit[64], last[64];
+    tg_metric_text(e->metric, e->rule->limit, limit, sizeof limit);
     if (is_worse)
-        snprintf(first, sizeof first, "%s than %.6g", worse, rule->limit);
+        snprintf(first, sizeof first, "%s than %s", worse, limit);
     else
-        snprintf(first, sizeof first, "not shown to be at %s %.6g", bound, rule->limit);
-    tg_rule_say(v, TG_PASS, "attention", "%s, but not %s than %.6g, where it fails", first, worse,
-                rule->fail_limit);
+        snprintf(first, sizeof first, "not shown to be at %s %s", bound, limit);
+    tg_rule_say(v, TG_PASS, "attention", "%s, but not %s than %s, where it fails", first, worse,
+                tg_metric_text(e->metric, e->rule->fail_limit, last, sizeof last));
     v->wants_more = !is_worse;
 }
 
@@ -53,7 +54,7 @@ static void fixed(const struct tg_evidence *e, double sign, struct tg_verdict *v
         snprintf(v->word, sizeof v->word, "not deterministic");
         snprintf(v->reason, sizeof v->reason, "the same input gave different values");
     } else if (sign * worst > sign * e->rule->limit && sign * worst <= sign * e->rule->fail_limit) {
-        say_attention(e->rule, sign, true, v);
+        say_attention(e, sign, true, v);
     } else if (sign * worst > sign * e->rule->limit) {
         v->answer = TG_FAIL;
         snprintf(v->word, sizeof v->word, sign < 0 ? "too low" : "too high");
@@ -95,11 +96,15 @@ static void say_since(const struct tg_evidence *e, double sign, const struct tg_
     const double lines[] = {rule->limit, rule->fail_limit};
     const bool was_worse[] = {has_failed || is_worse, has_failed};
     const bool was_said[] = {has_failed || is_worse || progress->is_clean, !isnan(lines[1])};
-    for (int i = 0; i < 2; i++)
-        if (was_said[i])
-            tg_rule_say_since(v, was_worse[i], sign * v->estimate > sign * lines[i],
-                              "%.6g %s, at %s %.6g is demanded", v->estimate, e->metric->unit,
-                              sign < 0 ? "least" : "most", lines[i]);
+    char value[64], line[64];
+    for (int i = 0; i < 2; i++) {
+        const bool is_beyond = sign * v->estimate > sign * lines[i];
+        if (!was_said[i] || was_worse[i] == is_beyond || !isfinite(v->estimate)) continue;
+        tg_rule_say_since(v, was_worse[i], is_beyond, "%s, at %s %s is demanded",
+                          tg_metric_text(e->metric, v->estimate, value, sizeof value),
+                          sign < 0 ? "least" : "most",
+                          tg_metric_text(e->metric, lines[i], line, sizeof line));
+    }
 }
 
 /*
@@ -126,8 +131,7 @@ static void sampled(const struct tg_evidence *e, double sign, struct tg_verdict 
     bool has_room = !progress.is_clean && !isnan(e->rule->fail_limit);
     if (has_room) last = follow_fail_limit(e, sign, v);
     tg_rule_answer(e, &last, sign < 0 ? "too low" : "too high", "within", v);
-    if (has_room && last.is_clean)
-        say_attention(e->rule, sign, progress.is_over || progress.is_held, v);
+    if (has_room && last.is_clean) say_attention(e, sign, progress.is_over || progress.is_held, v);
     if (!e->is_brief) estimate(e, v);
     say_since(e, sign, &progress, v);
     look_at_nodes(e, sign, v);

@@ -135,22 +135,23 @@ static char *effect_text(const struct look *l, double mean, char *out, size_t si
 {
     const struct tg_evidence *e = l->evidence;
     const char *reading = tg_rule_find(e->rule->rule)->reading;
+    char value[64];
     double x = mean - l->shift;
     if (strcmp(reading, "slowdown") == 0 || strcmp(reading, "growth") == 0)
         snprintf(out, size, "%+.2f %%", tg_rule_percent(tg_rule_change(e->rule, expm1(x))));
     else if (strcmp(reading, "factor") == 0)
         snprintf(out, size, "%.3gx", exp(-x));
     else if (strcmp(reading, "rate") == 0)
-        snprintf(out, size, "%.6g %s a sample", x, e->metric->unit);
+        snprintf(out, size, "%s a sample", tg_metric_text(e->metric, x, value, sizeof value));
     else
-        snprintf(out, size, "%.6g %s", exp(l->sign * x), e->metric->unit);
+        tg_metric_text(e->metric, exp(l->sign * x), out, size);
     return out;
 }
 
 void tg_rule_look_at_nodes(const struct tg_evidence *evidence, double sign, double shift,
                            double tolerance, double least, struct tg_verdict *verdict)
 {
-    char name[TG_TEXT_SIZE] = "one node", odd[64], rest[64];
+    char name[TG_TEXT_SIZE] = "one node", odd[96], rest[96];
     double looks = (double)evidence->required_count * (double)evidence->limits->rounds_max;
     double line = fmin(0.001, evidence->limits->alpha_fail / looks);
     struct look l = look_at(evidence, sign, shift, tolerance);

@@ -27,18 +27,27 @@ static void estimate(const struct tg_evidence *e, double sign, struct tg_verdict
     free(slopes);
 }
 
+/* "by 195.3 KiB from sample to sample, less than 64 KiB is demanded" */
+static void growth_text(const struct tg_evidence *e, double growth, char *out, size_t size)
+{
+    char value[64], limit[64];
+    snprintf(out, size, "by %s from sample to sample, less than %s is demanded",
+             tg_metric_text(e->metric, growth, value, sizeof value),
+             tg_metric_text(e->metric, e->rule->limit, limit, sizeof limit));
+}
+
 void tg_rule_slope(const struct tg_evidence *e, struct tg_verdict *v)
 {
     double sign = e->metric->better == TG_LOWER ? 1 : -1;
     struct tg_progress progress = tg_rule_follow(e, sign, -e->rule->limit, 0, 0, v);
     tg_rule_answer(e, &progress, sign > 0 ? "grows" : "falls", "steady", v);
     if (progress.is_over || !e->is_brief) estimate(e, sign, v);
-    if (progress.is_over)
-        snprintf(v->reason, sizeof v->reason,
-                 "by %.6g %s from sample to sample, less than %.6g is demanded", v->estimate,
-                 e->metric->unit, e->rule->limit);
-    tg_rule_say_since(v, progress.is_over, v->estimate >= e->rule->limit,
-                      "by %.6g %s from sample to sample, less than %.6g is demanded", v->estimate,
-                      e->metric->unit, e->rule->limit);
+    bool is_too_much = v->estimate >= e->rule->limit;
+    if (progress.is_over || is_too_much) {
+        char text[192];
+        growth_text(e, v->estimate, text, sizeof text);
+        if (progress.is_over) snprintf(v->reason, sizeof v->reason, "%s", text);
+        tg_rule_say_since(v, progress.is_over, is_too_much, "%s", text);
+    }
     tg_rule_look_at_nodes(e, sign, -e->rule->limit, NAN, 1e-9, v);
 }

@@ -53,7 +53,7 @@ char *tg_metric_text(const struct tg_metric *metric, double value, char *out, si
     } else if (strcmp(metric->unit, "-") == 0) {
         snprintf(out, size, "%.17g", value); /* a name that is a number */
     } else if (strcmp(metric->unit, "s") == 0) {
-        while (value < 0.9995 * times[i].from) i++;
+        while (fabs(value) < 0.9995 * times[i].from) i++;
         snprintf(out, size, "%.3g %s", value * times[i].factor, times[i].unit);
     } else if (strcmp(metric->unit, "B") == 0) {
         bytes_text(value, out, size);

@@ -77,6 +77,8 @@ static void a_value_is_told_in_the_unit_of_its_metric(void **state)
     assert_string_equal(out, "99.9 %");
     tg_metric_text(tg_metric_find("call_cycles"), 123456, out, sizeof out);
     assert_string_equal(out, "123456 cycle");
+    tg_metric_text(tg_metric_find("call_time"), -0.25, out, sizeof out); /* as a slope may be */
+    assert_string_equal(out, "-250 ms");
 }
 
 int main(void)

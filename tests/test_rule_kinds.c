@@ -155,7 +155,7 @@ static void a_slope_is_judged_in_its_unit(void **state)
     fill(64 * KIB, 100);
     struct tg_verdict v = judge(&memory, 9);
     assert_verdict(v, TG_FAIL, "grows");
-    assert_string_equal(v.reason, "by 65536 B from sample to sample, less than 4096 is demanded");
+    assert_string_equal(v.reason, "by 64 KiB from sample to sample, less than 4 KiB is demanded");
     assert_true(v.estimate > 65400 && v.estimate < 65700);
     assert_true(v.interval.low < 65536 && v.interval.high > 65536);
     assert_true(v.interval.low > 60000 && v.interval.high < 70000);
@@ -299,7 +299,7 @@ static void between_limit_and_fail_limit_a_value_passes_with_attention(void **st
     fill(log(15.), 0.01);
     assert_verdict(judge(&memory, MOST), TG_PASS, "attention");
     assert_string_equal(judge(&memory, MOST).reason,
-                        "more than 10, but not more than 20, where it fails");
+                        "more than 10 B, but not more than 20 B, where it fails");
     fill(log(20.), 0.01); /* neither can be shown at the line itself */
     assert_verdict(judge(&memory, MOST), TG_INCONCLUSIVE, "inconclusive");
     fill(log(22.), 0.01);
@@ -324,24 +324,22 @@ static void an_answer_that_later_rounds_contradict_is_named(void **state)
         const char *word, *reason;
     } rows[] = {
         {"floor", &speed, 45, 4.0943446, 3.4011974, TG_PASS, "attention",
-         "it was not so at first; all rounds together: 30 1/s, at least 45 is demanded"},
+         "it was not so at first; all rounds together: 30 1/s, at least 45 1/s is demanded"},
         {"floor", &speed, 45, 3.4011974, 4.0943446, TG_FAIL, "too low",
-         "it was so at first; all rounds together: 60 1/s, at least 45 is demanded"},
+         "it was so at first; all rounds together: 60 1/s, at least 45 1/s is demanded"},
         {"floor", &speed, 45, 4.0943446, 3.9120230, TG_PASS, "within", ""},
         {"ceiling", &memory, 45, 3.4011974, 4.0943446, TG_PASS, "attention",
-         "it was not so at first; all rounds together: 60 B, at most 45 is demanded"},
+         "it was not so at first; all rounds together: 60 B, at most 45 B is demanded"},
         {"ratio", &speed, 1.5, 1.0986123, -0.2231436, TG_PASS, "attention",
          "it was not so at first; all rounds together: 0.8x, at least 1.5x is demanded"},
         {"ratio", &speed, 1.5, 0, 0.6931472, TG_FAIL, "too little",
          "it was so at first; all rounds together: 2x, at least 1.5x is demanded"},
         {"slope", &memory, 65536, 0, 200000, TG_PASS, "attention",
-         "it was not so at first; all rounds together: by 200000 B from sample to sample, less "
-         "than "
-         "65536 is demanded"},
+         "it was not so at first; all rounds together: by 195.3 KiB from sample to sample, less "
+         "than 64 KiB is demanded"},
         {"slope", &memory, 65536, 200000, 1, TG_FAIL, "grows",
-         "it was so at first; all rounds together: by 1 B from sample to sample, less than 65536 "
-         "is "
-         "demanded"},
+         "it was so at first; all rounds together: by 1 B from sample to sample, less than 64 KiB "
+         "is demanded"},
         {"scaling", &memory, 0, 0, 0.4054651, TG_PASS, "attention",
          "it was not so at first; all rounds together: 50 % more than its model is larger"},
         {"scaling", &memory, 0, 0.4054651, 0, TG_PASS, "attention",
@@ -370,13 +368,14 @@ static void what_passed_between_its_limits_may_leave_them(void **state)
     for (int r = 0; r < 16; r++) values[r] = log(42);
     struct tg_verdict v = judge(&speed, MOST);
     assert_verdict(v, TG_PASS, "attention");
-    assert_string_equal(v.reason,
-                        "it was so at first; all rounds together: 60 1/s, at least 45 is demanded");
+    assert_string_equal(
+        v.reason, "it was so at first; all rounds together: 60 1/s, at least 45 1/s is demanded");
     for (int r = 16; r < MOST; r++) values[r] = log(30);
     v = judge(&speed, MOST);
     assert_verdict(v, TG_PASS, "attention");
     assert_string_equal(
-        v.reason, "it was not so at first; all rounds together: 30 1/s, at least 40 is demanded");
+        v.reason,
+        "it was not so at first; all rounds together: 30 1/s, at least 40 1/s is demanded");
 }
 
 /* What cannot be shown of limit need not be, where what fails is refuted. */
@@ -390,8 +389,8 @@ static void what_is_not_shown_to_reach_its_limit_passes_with_attention(void **st
     struct tg_verdict v = judge(&speed, MOST);
     assert_int_equal(v.answer, TG_PASS);
     assert_string_equal(v.word, "attention");
-    assert_string_equal(v.reason,
-                        "not shown to be at least 45, but not less than 40, where it fails");
+    assert_string_equal(
+        v.reason, "not shown to be at least 45 1/s, but not less than 40 1/s, where it fails");
     assert_true(v.wants_more); /* it may come to be within */
     fill(log(50), 0.03);
     assert_string_equal(judge(&speed, 5).word, "attention");
@@ -402,7 +401,7 @@ static void what_is_not_shown_to_reach_its_limit_passes_with_attention(void **st
     rule.fail_limit = 20;
     fill(log(10), 0.003);
     assert_string_equal(judge(&memory, MOST).reason,
-                        "not shown to be at most 10, but not more than 20, where it fails");
+                        "not shown to be at most 10 B, but not more than 20 B, where it fails");
     begin("floor"); /* a target */
     rule.limit = 40;
     rule.fail_limit = 0;
@@ -422,7 +421,7 @@ static void what_few_runs_saw_below_its_limit_is_asked_of_the_line_that_fails(vo
     fill(log(42), 0.003);
     struct tg_verdict v = judge(&speed, MOST);
     assert_verdict(v, TG_PASS, "attention");
-    assert_string_equal(v.reason, "less than 45, but not less than 40, where it fails");
+    assert_string_equal(v.reason, "less than 45 1/s, but not less than 40 1/s, where it fails");
     fill(log(38), 0.003);
     v = judge(&speed, MOST);
     assert_int_equal(v.answer, TG_INCONCLUSIVE);

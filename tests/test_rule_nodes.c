@@ -277,7 +277,7 @@ static void nodes_on_two_sides_of_a_limit_answer_nothing(void **state)
         {"ratio", &rate, 1.5, 0.1823216, 0.2623643, TG_FAIL, "too little",
          "1.25x, at least 1.5x is demanded"},
         {"slope", &memory, 65536, 1000, 100000, TG_INCONCLUSIVE, "heterogeneous",
-         "node 'b' gives 100000 B a sample, the others 1000 B a sample"},
+         "node 'b' gives 97.66 KiB a sample, the others 1000 B a sample"},
         {"slope", &memory, 65536, 1000, 10000, TG_PASS, "steady", ""},
         {"scaling", &memory, 0, 0, 0.2623643, TG_INCONCLUSIVE, "heterogeneous",
          "node 'b' gives +30.00 %, the others +0.00 %"},
