@@ -211,15 +211,10 @@ static struct tg_change_demands demands_of(const struct tg_watch *w)
                                       (size_t)w->creep_min, SEED};
 }
 
-static struct tg_interval as_ratios(struct tg_interval logarithms)
-{
-    return (struct tg_interval){expm1(logarithms.low), expm1(logarithms.high)};
-}
-
 static void creep_as_ratios(struct tg_creep *creep)
 {
     creep->total = expm1(creep->total);
-    creep->interval = as_ratios(creep->interval);
+    creep->interval = tg_stats_ratios(creep->interval);
 }
 
 /* Steps and creep of levels, whose noise is new in each run. */
@@ -246,7 +241,7 @@ static int watch_levels(struct tg_course *course, const struct tg_watch *watch,
     for (size_t i = 0; rc == 0 && i < changes.count; i++)
         course->steps[course->step_count++] = (struct tg_course_step){
             changes.list[i].at, expm1(changes.list[i].size.estimate),
-            as_ratios(changes.list[i].size.interval), changes.list[i].p_value};
+            tg_stats_ratios(changes.list[i].size.interval), changes.list[i].p_value};
     tg_changes_release(&changes);
     creep_as_ratios(&course->creep);
     return rc;
@@ -267,8 +262,8 @@ static int watch_increments(struct tg_course *course, const struct tg_watch *wat
         struct tg_course_point *p = &course->points[i];
         increments[i] = p->value;
         if (p->ends.low > 0 || p->ends.high < 0)
-            course->steps[course->step_count++] = (struct tg_course_step){i, expm1(p->value),
-                                                                          as_ratios(p->ends), NAN};
+            course->steps[course->step_count++] = (struct tg_course_step){
+                i, expm1(p->value), tg_stats_ratios(p->ends), NAN};
         p->ends.low += sum;
         p->ends.high += sum;
         p->value = sum += increments[i];

@@ -132,7 +132,7 @@ static void follow(const struct tg_limits *limits, const struct tests *f, bool e
     if (!estimates) return;
     struct tg_interval interval = tg_sequential_student_interval(&student, limits->confidence);
     v->estimate = expm1(tg_stats_hodges_lehmann(f->means, v->rounds));
-    v->interval = (struct tg_interval){expm1(interval.low), expm1(interval.high)};
+    v->interval = tg_stats_ratios(interval);
 }
 
 static double log_line(const struct tg_limits *limits, size_t family_count)

@@ -281,8 +281,8 @@ static void add_course(struct tg_json *list, const struct tg_history_report *rep
         struct tg_json *item = add_begin(points, NULL, report, c, i);
         add_number(item, "value", is_quantity ? exp(p->value) : expm1(p->value));
         if (is_quantity) continue;
-        add_number(item, "low", expm1(p->ends.low));
-        add_number(item, "high", expm1(p->ends.high));
+        add_number(item, "low", tg_stats_ratios(p->ends).low);
+        add_number(item, "high", tg_stats_ratios(p->ends).high);
     }
     struct tg_json *steps = tg_json_array(course, "steps");
     for (size_t i = 0; i < c->step_count; i++) {

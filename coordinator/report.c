@@ -374,7 +374,7 @@ char *tg_report_family(const struct tg_family_verdict *v, char *out, size_t size
     if (isfinite(v->estimate))
         used += snprintf(out + used, size - (size_t)used, ": slower by %+.2f %%",
                          tg_rule_percent(v->estimate));
-    if (isfinite(v->estimate) && isfinite(v->interval.low))
+    if (isfinite(v->estimate) && isfinite(v->interval.low) && isfinite(v->interval.high))
         snprintf(out + used, size - (size_t)used, " [%+.2f, %+.2f]",
                  tg_rule_percent(v->interval.low), tg_rule_percent(v->interval.high));
     return out;

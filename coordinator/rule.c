@@ -215,8 +215,7 @@ void tg_rule_estimate(const struct tg_evidence *evidence, double sign,
     struct tg_interval interval = tg_sequential_student_interval(units ? units : &own,
                                                                  evidence->limits->confidence);
     verdict->estimate = expm1(tg_stats_hodges_lehmann(values, evidence->count));
-    verdict->interval.low = expm1(interval.low);
-    verdict->interval.high = expm1(interval.high);
+    verdict->interval = tg_stats_ratios(interval);
     free(values);
 }
 

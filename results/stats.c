@@ -260,6 +260,13 @@ static double middle_of(const struct sample *s)
     return numbers % 2 ? lower : lower / 2 + following / 2;
 }
 
+struct tg_interval tg_stats_ratios(struct tg_interval logarithms)
+{
+    /* expm1(-INFINITY) is -1, as if it were known that nothing can be less. */
+    return (struct tg_interval){isfinite(logarithms.low) ? expm1(logarithms.low) : logarithms.low,
+                                expm1(logarithms.high)};
+}
+
 bool tg_stats_is_over(double log_value, double log_line)
 {
     return log_value > log_line + SLACK;

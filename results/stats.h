@@ -18,6 +18,9 @@ struct tg_interval {
     double low, high;
 };
 
+/* An interval of logarithms of ratios, as ratios less 1; an end that is not there is in neither. */
+struct tg_interval tg_stats_ratios(struct tg_interval logarithms);
+
 /*
  * Four samples taken in one go on one core, in the order ABBA or BAAB: two of each side, all in the
  * same unit and above zero.

@@ -113,6 +113,10 @@ static void rounds_count_that_half_of_the_tests_have(void **state)
     assert_true(v.wants_more);
     counts[0] = counts[1] = 6;
     assert_int_equal(judge(TESTS).rounds, 6);
+    for (int i = 0; i < TESTS; i++) counts[i] = 3; /* too few to be read */
+    limits.rounds_min = 3;
+    v = judge(TESTS);
+    assert_true(isfinite(v.estimate) && isinf(v.interval.low) && isinf(v.interval.high));
 }
 
 static const char matrix[] =

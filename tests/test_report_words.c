@@ -29,6 +29,9 @@ static void a_loss_says_of_what_it_is(void **state)
     assert_string_equal(tg_report_measured(&rule, &v, text, sizeof text), "-2.91 % [-3.85, -1.96]");
     assert_string_equal(tg_report_family(&family, text, sizeof text),
                         "family cpu: 4 tests, 20 rounds: slower by +3.15 % [+2.99, +3.34]");
+    family.interval = (struct tg_interval){0.0299, INFINITY};
+    assert_string_equal(tg_report_family(&family, text, sizeof text),
+                        "family cpu: 4 tests, 20 rounds: slower by +3.15 %");
 }
 
 int main(void)

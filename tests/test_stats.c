@@ -232,6 +232,16 @@ static void clopper_pearson_at_the_edges_is_exact_and_symmetric(void **state)
  * The fifteen p values of Benjamini & Hochberg (1995), section 4.1: at 5 % their procedure rejects
  * four, and Holm's (as Bonferroni's) three.
  */
+static void an_end_that_is_not_there_is_in_no_ratio(void **state)
+{
+    (void)state;
+    struct tg_interval ratios = tg_stats_ratios((struct tg_interval){log(0.5), log(3)});
+    assert_near(ratios.low, -0.5);
+    assert_near(ratios.high, 2);
+    ratios = tg_stats_ratios((struct tg_interval){-INFINITY, INFINITY});
+    assert_true(ratios.low == -INFINITY && ratios.high == INFINITY);
+}
+
 static void the_example_of_benjamini_and_hochberg_comes_out(void **state)
 {
     (void)state;
@@ -448,6 +458,7 @@ int main(void)
         cmocka_unit_test(a_textbook_estimate_of_hodges_and_lehmann_comes_out),
         cmocka_unit_test(textbook_clopper_pearson_intervals_come_out),
         cmocka_unit_test(clopper_pearson_at_the_edges_is_exact_and_symmetric),
+        cmocka_unit_test(an_end_that_is_not_there_is_in_no_ratio),
         cmocka_unit_test(the_example_of_benjamini_and_hochberg_comes_out),
         cmocka_unit_test(adjusted_p_values_are_those_of_a_pencil),
         cmocka_unit_test(e_values_are_rejected_together),
