@@ -77,7 +77,7 @@ int64_t tg_disturbance_rounds_max(const struct tg_disturbed *disturbed,
 
 char *tg_disturbance_text(const struct tg_disturbed *disturbed, char *out, size_t size)
 {
-    int used = snprintf(out, size, "%zu of %zu rounds were disturbed and repeated",
+    int used = snprintf(out, size, "%zu of %zu rounds were disturbed and left out",
                         disturbed->rounds, disturbed->seen);
     const char *before = ": ";
     for (unsigned i = 0; i < TG_DISTURBANCE_COUNT; i++) {

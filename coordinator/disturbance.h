@@ -59,7 +59,7 @@ bool tg_disturbance_is_over(const struct tg_disturbed *disturbed, const struct t
 int64_t tg_disturbance_rounds_max(const struct tg_disturbed *disturbed,
                                   const struct tg_limits *limits);
 
-/* "7 of 30 rounds were disturbed and repeated: steal in 5, faults in 2". Returns out. */
+/* "7 of 30 rounds were disturbed and left out: steal in 5, faults in 2". Returns out. */
 char *tg_disturbance_text(const struct tg_disturbed *disturbed, char *out, size_t size);
 
 #endif

@@ -439,7 +439,8 @@ static int decide(const struct tg_plan *plan, const struct tg_run *run, const st
     }
     if (judge_families(plan, rows, d, err) < 0) return -1;
     note_odd_devices(run, d);
-    if (left_out) note(d, "left out: %zu rounds of tests whose samples are not whole", left_out);
+    if (left_out)
+        note(d, "left out: %zu rounds of tests that lack their metric, or samples of it", left_out);
     if (discarded)
         note(d,
              "discarded: %zu of %zu rounds of tests, in which the clock of a device was too low or "

@@ -41,7 +41,7 @@ struct tg_verdict {
     enum tg_answer answer;
     char word[40];    /* in a few words: "not slower", "slower, minor" */
     char reason[600]; /* of a failure, skip or inconclusive answer; "" for none */
-    size_t left_out;  /* rounds that have all rows, but whose samples are not whole */
+    size_t left_out;  /* rounds that have all rows, but not the metric, or not all samples of it */
     size_t discarded; /* rounds that the clock of their device discards, which are not in rounds */
     size_t clocked;   /* ... out of so many on a device with a clock */
     struct tg_disturbed disturbed;        /* ... or that were disturbed */

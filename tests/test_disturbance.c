@@ -113,11 +113,11 @@ static void rounds_are_counted_with_their_causes(void **state)
     struct tg_disturbed d = {0}, sum = {0};
     for (int i = 0; i < 30; i++) tg_disturbance_count(&d, 0);
     assert_string_equal(tg_disturbance_text(&d, text, sizeof text),
-                        "0 of 30 rounds were disturbed and repeated");
+                        "0 of 30 rounds were disturbed and left out");
     for (int i = 0; i < 5; i++) tg_disturbance_count(&d, 1u << TG_DISTURBANCE_steal);
     tg_disturbance_count(&d, 1u << TG_DISTURBANCE_load | 1u << TG_DISTURBANCE_steal);
     assert_string_equal(tg_disturbance_text(&d, text, sizeof text),
-                        "6 of 36 rounds were disturbed and repeated: steal in 6, load in 1");
+                        "6 of 36 rounds were disturbed and left out: steal in 6, load in 1");
     tg_disturbance_add(&sum, &d);
     tg_disturbance_add(&sum, &d);
     assert_true(sum.seen == 72 && sum.rounds == 12);

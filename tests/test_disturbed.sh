@@ -24,7 +24,7 @@ awk -v of="$cell" -v metric=call_time -v effect=1 -v first=0 -v end=30 -v hosts=
 check 'such lines are evidence' gives 0 "$TRITGATE" import lines run --matrix one.json
 check 'that is decided on' gives 0 "$TRITGATE" gate run --imported
 check 'with what was disturbed' \
-    says '^in all tests together, 3 of 30 rounds were disturbed and repeated: steal in 3$'
+    says '^in all tests together, 3 of 30 rounds were disturbed and left out: steal in 3$'
 cp out first
 cp -r run elsewhere
 check 'in the same bytes wherever it is' gives 0 "$TRITGATE" gate elsewhere --imported
@@ -37,7 +37,7 @@ check '... and says nothing' bash -c '! grep -q disturbed "$0"' "$work/out"
 tr -d '\n' <strict.json | sed 's/0.1}/0.09}/' >stricter.json
 check 'as many as may be' gives 0 "$TRITGATE" gate run --imported --policy strict.json
 check 'one more decides nothing' gives 2 "$TRITGATE" gate run --imported --policy stricter.json
-check '... and why' says '^  disturbed  i2s_avx2.*3 of 30 rounds were disturbed and repeated: steal in 3; at most 9 % may be'
+check '... and why' says '^  disturbed  i2s_avx2.*3 of 30 rounds were disturbed and left out: steal in 3; at most 9 % may be'
 
 # Every round is disturbed: each is repeated, up to the bound.
 if [[ $(cut -d' ' -f1 /proc/loadavg) == 0.00 ]]; then
@@ -46,7 +46,7 @@ else
     ask busy '"stub_twice", "i2s_scalar"' rounds_min=3 \
         'rounds_max=5, "repeats_max": 3, "load_most": 0'
     check 'a run that is always disturbed ends' gives 2 "$TRITGATE" run busy.json --out busy
-    check '... after its repeats' says '^  disturbed  .*8 of 8 rounds were disturbed and repeated: load in 8'
+    check '... after its repeats' says '^  disturbed  .*8 of 8 rounds were disturbed and left out: load in 8'
     cp out first
     check '... and is decided on again' gives 2 "$TRITGATE" gate busy
     check '... in the same words' diff <(grep -v '^evidence in' first) <(grep -v '^evidence in' out)

@@ -302,7 +302,7 @@ static void rows_of_another_library_cannot_pass(void **state)
         run.rows[4 + row].facts.library[9] = 'f';
         assert_int_equal(decide_run(), TG_INCONCLUSIVE);
         assert_notes("cannot pass: a library was changed while it was measured",
-                     "left out: 1 rounds of tests whose samples are not whole");
+                     "left out: 1 rounds of tests that lack their metric, or samples of it");
     }
 }
 

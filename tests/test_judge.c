@@ -166,7 +166,7 @@ static void rounds_that_are_left_out_are_counted(void **state)
     assert_int_equal(decision.verdicts[0].rounds, 8);
     assert_int_equal(decision.verdicts[0].left_out, 2);
     assert_string_equal(decision.notes[0],
-                        "left out: 2 rounds of tests whose samples are not whole");
+                        "left out: 2 rounds of tests that lack their metric, or samples of it");
 }
 
 static void few_rounds_with_a_value_do_not_pass(void **state)

@@ -68,7 +68,7 @@ static void disturbed_rounds_are_left_out_whatever_they_say(void **state)
         assert_string_equal(v->word, "unchanged");
         assert_true(v->rounds == 12 && v->disturbed.rounds == 4 && v->disturbed.seen == 16);
         assert_string_equal(decision.notes[0], "in all tests together, 4 of 16 rounds were "
-                                               "disturbed and repeated: steal in 4");
+                                               "disturbed and left out: steal in 4");
     }
 }
 
@@ -96,7 +96,7 @@ static void a_machine_that_is_disturbed_too_often_decides_nothing(void **state)
         add_rounds(11, 23, more[i], 0.2);
         const struct tg_verdict *v = decide(TG_INCONCLUSIVE);
         assert_string_equal(v->word, "disturbed");
-        assert_string_equal(v->reason, "12 of 23 rounds were disturbed and repeated: steal in 12; "
+        assert_string_equal(v->reason, "12 of 23 rounds were disturbed and left out: steal in 12; "
                                        "at most 50 % may be");
         assert_true(v->wants_more);
         add_rounds(23, 24, more[i], 0);
