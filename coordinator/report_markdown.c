@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <ctype.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,15 +8,28 @@
 #include "coordinator/report.h"
 #include "worker/probe/probe.h"
 
+/* Whether the underscores here are between two letters of a word, as in i2s_avx2: no markup. */
+static bool is_in_word(const char *text, const char *at)
+{
+    const char *first = at, *end = at;
+    while (first > text && first[-1] == '_') first--;
+    while (*end == '_') end++;
+    return first > text && isalnum((unsigned char)first[-1]) && isalnum((unsigned char)*end);
+}
+
 void tg_report_put(FILE *out, const char *text)
 {
-    for (; *text; text++) {
-        if (*text == '@') { /* nobody is to be called by what a process printed */
+    for (const char *at = text; *at; at++) {
+        if (*at == '@') { /* nobody is to be called by what a process printed */
             fputs("&#64;", out);
             continue;
         }
-        if (strchr("|<>*`\\[]", *text)) fputc('\\', out);
-        fputc(*text == '\n' ? ' ' : *text, out);
+        if (*at == '&') {
+            fputs("&amp;", out);
+            continue;
+        }
+        if (strchr("|<>*`\\[]~", *at) || (*at == '_' && !is_in_word(text, at))) fputc('\\', out);
+        fputc(*at == '\n' ? ' ' : *at, out);
     }
 }
 

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 
 #include <cmocka.h>
 
@@ -34,10 +35,35 @@ static void a_loss_says_of_what_it_is(void **state)
                         "family cpu: 4 tests, 20 rounds: slower by +3.15 %");
 }
 
+/* Names that others gave are shown as they are; those of kernels stay readable. */
+static void text_of_others_is_no_markup(void **state)
+{
+    (void)state;
+    static const char *const rows[][2] = {
+        {"i2s_avx2_unpack, attn_q: head vs base", "i2s_avx2_unpack, attn_q: head vs base"},
+        {"_under_", "\\_under\\_"},
+        {"a__b __c__ d_, _", "a__b \\_\\_c\\_\\_ d\\_, \\_"},
+        {"~~strike~~", "\\~\\~strike\\~\\~"},
+        {"&lt;img&gt;", "&amp;lt;img&amp;gt;"},
+        {"a|b <b> *c* `d` \\ [e]", "a\\|b \\<b\\> \\*c\\* \\`d\\` \\\\ \\[e\\]"},
+        {"@user\n", "&#64;user "}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char *text = NULL;
+        size_t size;
+        FILE *out = open_memstream(&text, &size);
+        assert_non_null(out);
+        tg_report_put(out, rows[i][0]);
+        assert_int_equal(fclose(out), 0);
+        assert_string_equal(text, rows[i][1]);
+        free(text);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_loss_says_of_what_it_is),
+        cmocka_unit_test(text_of_others_is_no_markup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
