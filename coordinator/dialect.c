@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "coordinator/dialect.h"
 
+#include <ctype.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -234,27 +235,54 @@ static const struct tg_flow_chain *chain_of(const struct source *s, const char *
     return NULL;
 }
 
+/* Whether Markdown may take a letter of a text for the begin of something: of a link its middle. */
+static bool begins_markup(const char *text, const char *at)
+{
+    const unsigned char before = at > text ? (unsigned char)at[-1] : ' ';
+    const unsigned char next = (unsigned char)at[1];
+    if (!next || next == ' ') return false;
+    if (strchr("@&<", *at)) return true;
+    if (*at == ']') return next == '(';
+    if (!strchr("*~_", *at)) return false;
+    return !isalnum(before) || (*at != '_' && !ispunct(next));
+}
+
+/*
+ * Puts what others may have printed into s->text: in a comment it must break no table, begin no
+ * markup and call nobody. It is also read where nothing is rendered; so, instead of being escaped,
+ * what would begin something has a blank behind it.
+ */
+static const char *put_plain(struct source *s, const char *text)
+{
+    size_t used = 0;
+    for (const char *at = text; *at && used + 2 < sizeof s->text; at++) {
+        bool is_blank = *at == '`' || (unsigned char)*at < ' ';
+        s->text[used++] = is_blank ? ' ' : *at == '|' ? '/' : *at;
+        if (begins_markup(text, at)) s->text[used++] = ' ';
+    }
+    s->text[used] = 0;
+    return s->text;
+}
+
 /* Why it is no pass: the first test that failed or is open, or the note that says so. */
 static const char *reason(struct source *s)
 {
     const struct tg_decision *d = s->decision;
     enum tg_answer wanted = d->answer == TG_FAIL ? TG_FAIL : TG_INCONCLUSIVE;
-    char subject[TG_REPORT_TEXT_SIZE], why[TG_REPORT_TEXT_SIZE];
+    char subject[TG_REPORT_TEXT_SIZE], why[TG_REPORT_TEXT_SIZE], said[sizeof s->text];
     if (d->answer == TG_PASS) return "";
     for (size_t i = 0; i < d->verdict_count; i++) {
         if (d->verdicts[i].answer != wanted || !tg_gate_counts(s->plan, i, &d->verdicts[i]))
             continue;
-        snprintf(s->text, sizeof s->text, "%s: %s",
+        snprintf(said, sizeof said, "%s: %s",
                  tg_report_subject(s->plan, i, subject, sizeof subject),
                  tg_report_why(&d->verdicts[i], why, sizeof why));
-        for (char *p = s->text; *p; p++) /* what a process printed must not break a table */
-            if (strchr("|`", *p) || (unsigned char)*p < ' ') *p = *p == '|' ? '/' : ' ';
-        return s->text;
+        return put_plain(s, said);
     }
     for (size_t i = d->note_count; i-- > 0;)
         if (strncmp(d->notes[i], "cannot pass", 11) == 0 || strncmp(d->notes[i], "fails", 5) == 0 ||
             strncmp(d->notes[i], "nothing", 7) == 0)
-            return d->notes[i];
+            return put_plain(s, d->notes[i]);
     return "too little could be decided";
 }
 
@@ -307,19 +335,16 @@ static struct tg_figure of_word(struct source *s, const char *name)
     if (strcmp(name, "answer") == 0) return text(answer(s));
     if (strcmp(name, "reason") == 0) return text(reason(s));
     if (strcmp(name, "skipped") == 0) return text(skipped(s));
+    if (strcmp(name, "machines") == 0) return text(put_plain(s, s->decision->machines));
     if (strcmp(name, "route") == 0) {
         const struct tg_flow_route *route = tg_route_choose(s->plan, s->decision);
         return text(route ? route->to : "");
     }
     const struct {
         const char *name, *words;
-    } rows[] = {{"flow", policy->flow},
-                {"gate", flow->writes.count ? flow->writes.at[0] : ""},
-                {"agent", step->agent},
-                {"step", step->name},
-                {"unit", flow->unit},
-                {"colon", flow->colon},
-                {"machines", s->decision->machines}};
+    } rows[] = {{"flow", policy->flow}, {"gate", flow->writes.count ? flow->writes.at[0] : ""},
+                {"agent", step->agent}, {"step", step->name},
+                {"unit", flow->unit},   {"colon", flow->colon}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         if (strcmp(rows[i].name, name) == 0) return text(rows[i].words);
     return (struct tg_figure){0};

@@ -61,10 +61,33 @@ static void a_reason_is_listed_beside_one_that_contains_it(void **state)
     assert_says("{skipped}", "not-so-wide, not-so");
 }
 
+/* It goes into comments, and to a terminal. */
+static void a_reason_is_no_markup_and_calls_nobody(void **state)
+{
+    (void)state;
+    begin_run(matrix, "{\"tritgate_policy\": 1, \"flow\": \"f\", \"rules\": [{\"rule\": \"floor\","
+                      " \"metric\": \"kernel_accuracy\", \"limit\": 0.998}]}");
+    static const char *const rows[][2] = {
+        {"results[0][5] is 17, at 2 * 3 of i2s_avx2", "results[0][5] is 17, at 2 * 3 of i2s_avx2"},
+        {"no|such\nfile `a`", "no/such file  a "},
+        {"@user <img> &lt; [a](b)", "@ user < img> & lt; [a] (b)"},
+        {"**a** ~~b~~ _c_ __d__ avx*, e", "* * a** ~ ~ b~~ _ c_ _ _ d__ avx*, e"}};
+    for (int r = 0; r < 2; r++) made_row(&run, &plan, 0, 0, r, TG_CRASHED);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char wanted[256];
+        snprintf(wanted, sizeof wanted, "i2s_scalar, bitnet-2b, attn_k: killed: %s", rows[i][1]);
+        assert_int_equal(decide_run(), TG_FAIL);
+        snprintf(decision.verdicts[0].word, sizeof decision.verdicts[0].word, "killed");
+        snprintf(decision.verdicts[0].reason, sizeof decision.verdicts[0].reason, "%s", rows[i][0]);
+        assert_says("{reason}", wanted);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(a_bound_holds_for_all_tests_or_not_at_all, end),
+        cmocka_unit_test_teardown(a_reason_is_no_markup_and_calls_nobody, end),
         cmocka_unit_test_teardown(a_reason_is_listed_beside_one_that_contains_it, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
