@@ -321,12 +321,26 @@ int tg_begin(struct tg_work *w, struct tg_error *err)
     return tg_run_directory_make(o->out, &w->run, w->directory, sizeof w->directory, err);
 }
 
+/* The classes of hardware of which a test that counts did not pass: more may be measured there. */
+static int find_open(struct tg_work *w, const struct tg_decision *decision, struct tg_error *err)
+{
+    w->open = calloc(w->plan.class_count + 1, sizeof *w->open);
+    if (!w->open) return tg_fail(err, "out of memory");
+    for (size_t i = 0; i < decision->verdict_count; i++) {
+        const struct tg_verdict *v = &decision->verdicts[i];
+        if (v->answer != TG_PASS && tg_gate_counts(&w->plan, i, v))
+            w->open[w->plan.spec.tests[i].hardware] = true;
+    }
+    return 0;
+}
+
 /* Why a run that has a decision is gone on with, if its policy allows it. */
-static int ask_once_more(const struct tg_work *w, struct tg_retry *retry, struct tg_error *err)
+static int ask_once_more(struct tg_work *w, struct tg_retry *retry, struct tg_error *err)
 {
     struct tg_decision decision;
     if (tg_gate_decide(&w->plan, &w->run, &decision, err) < 0) return -1;
     int rc = tg_retry_ask(&w->plan, &decision, retry, err);
+    if (rc == 0) rc = find_open(w, &decision, err);
     tg_gate_release(&decision);
     return rc;
 }
@@ -382,6 +396,38 @@ static int check_files(const struct tg_work *w, struct tg_error *err)
     return 0;
 }
 
+/*
+ * A class of hardware is measured by machines of it alone. Where none of those whose tests are open
+ * is here, an attempt would measure nothing and yet count; but one that was not ended may only want
+ * its seal.
+ */
+static int check_hardware(const struct tg_work *w, struct tg_error *err)
+{
+    char missing[400] = "";
+    size_t here = 0;
+    for (size_t c = 0, i; c < w->plan.class_count; c++) {
+        const size_t used = strlen(missing);
+        if (w->open && !w->open[c]) continue;
+        for (i = 0; i < w->worker_count; i++)
+            if (strcmp(w->workers[i].hardware, w->plan.classes[c]) == 0) break;
+        here += i < w->worker_count;
+        if (i == w->worker_count)
+            snprintf(missing + used, sizeof missing - used, "%s%s", used ? ", " : "",
+                     w->plan.classes[c]);
+    }
+    if (!*missing) return 0;
+    if (here == 0 && w->run.is_sealed)
+        return tg_fail(err,
+                       "no machine here is of the hardware that run '%s' was begun on (%s): go on "
+                       "with it there",
+                       w->wishes->resume, missing);
+    tg_log(TG_WARN,
+           "no machine here is of hardware that run '%s' was begun on (%s): its tests stay as they "
+           "are",
+           w->wishes->resume, missing);
+    return 0;
+}
+
 /* Reads the run that is to be gone on with, and why it is. */
 static int read_again(struct tg_work *w, struct tg_retry *retry, struct tg_error *err)
 {
@@ -411,7 +457,8 @@ int tg_begin_again(struct tg_work *w, struct tg_error *err)
     snprintf(w->head, sizeof w->head, "%s", first->head.path);
     if (first->has_base) snprintf(w->base, sizeof w->base, "%s", first->base.path);
     if (!*w->model) snprintf(w->model, sizeof w->model, "%s", first->head.model_path);
-    if (hear_announcements(w, err) < 0 || check_files(w, err) < 0) return -1;
+    if (hear_announcements(w, err) < 0 || check_files(w, err) < 0 || check_hardware(w, err) < 0)
+        return -1;
     if (w->wishes->budget_s > 0) w->plan.asked.budget_s = w->wishes->budget_s;
     if (bring_rows(w, err) < 0) return -1;
     if (tg_run_directory_go_on(w->directory, &w->run, &retry, err) < 0) return -1;
@@ -438,6 +485,7 @@ void tg_begin_release(struct tg_work *w)
 {
     tg_plan_release(&w->plan);
     tg_store_release(&w->run);
+    free(w->open);
     for (size_t i = 0; w->workers && i < w->worker_count; i++)
         tg_plan_capability_release(&w->workers[i]);
     free(w->workers);

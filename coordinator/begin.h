@@ -42,6 +42,7 @@ struct tg_work {
     char exclusive[TG_TEXT_SIZE]; /* what blocks may not share: the policy's limit */
     struct tg_run run;            /* texts, and the rows of earlier attempts */
     struct tg_plan plan;
+    bool *open; /* each class of hardware of a sealed run: has a test that did not pass; or NULL */
     int64_t attempt;
     size_t shard;               /* that the workers are of, 0 for a whole run */
     bool is_idle;               /* nothing that can be measured was changed */

@@ -121,6 +121,9 @@ sed -i "s/\"limits\"/$step &/" short_policy.json
 check 'too short a run is inconclusive' gives 2 "$TRITGATE" run short.json --budget 0.1 --out short
 before=$(rows short)
 check 'and is said to go on' says 'to go on measuring: tritgate run --resume'
+check 'but not on other hardware, where nothing of it can be measured' refuses \
+    "no machine here is of the hardware that run 'short' was begun on (" \
+    "$TRITGATE" run --resume short --gpus "$data/gpus_4.txt"
 check 'it may be gone on with once' gives 2 "$TRITGATE" run --resume short --budget 0.2
 check 'and is not said to go on again' says '^evidence in [^;]*$'
 check 'with more rounds, and all that were there' test "$(rows short)" -gt "$before"
@@ -130,6 +133,9 @@ check 'but not twice' refuses 'allows 1 further attempt of kind statistical, and
 rm short/digests.json
 check 'what was not ended in order may always be' gives 2 "$TRITGATE" run --resume short --budget 0.1
 check 'and is written down, too' grep -q '"kind": "ended"' short/tries.json
+rm short/digests.json
+check 'on other hardware, too' gives 2 "$TRITGATE" run --resume short --gpus "$data/gpus_4.txt"
+check 'which is warned of' grep -q "no machine here is of hardware that run 'short' was begun on (" err
 ask dead '"stub_crash"'
 sed -i "s/\"limits\"/$step &/" dead_policy.json
 check 'a kernel that crashes' gives 1 "$TRITGATE" run dead.json --out dead
