@@ -209,9 +209,9 @@ static void leave_device(struct dispatch *d, size_t worker)
                d->broken[worker], worker + 1, d->workers[worker].host);
 }
 
-/* Cells of a round on a device: that came to an end there, broke, or were skipped. */
+/* Cells of a round on a device: all; that came to an end there, were skipped, or broke there. */
 struct ends {
-    size_t ended, broke, skipped;
+    size_t count, ended, skipped, broke;
 };
 
 /*
@@ -220,12 +220,11 @@ struct ends {
  */
 static void steer(struct dispatch *d, size_t worker, size_t block, struct ends ends)
 {
-    if (ends.skipped > 0 || (ends.broke > 0 && ends.ended == 0))
+    if (ends.skipped > 0 || (ends.count > 0 && ends.ended == 0))
         tg_queue_avoid(d->queue, block, worker);
     if (ends.ended > 0)
         d->broken[worker] = 0;
-    else if (ends.skipped + ends.broke > 0 &&
-             ++d->broken[worker] == d->plan->policy.limits.broken_most)
+    else if (ends.broke > 0 && ++d->broken[worker] == d->plan->policy.limits.broken_most)
         leave_device(d, worker);
 }
 
@@ -238,10 +237,12 @@ static int take_rows(struct dispatch *d, size_t worker, size_t block, char *tele
     while (*telegrams) {
         struct tg_measurement *m = tg_telegrams_next(&telegrams, before, err);
         if (!m) return -1;
-        bool has_ended = m->outcome == TG_MEASURED || m->outcome == TG_WRONG,
-             is_skipped = m->outcome == TG_SKIPPED;
-        if (tg_faults_is_on_device(m))
-            *(has_ended ? &ends.ended : is_skipped ? &ends.skipped : &ends.broke) += 1;
+        if (tg_faults_is_on_device(m)) {
+            ends.count++;
+            ends.ended += m->outcome == TG_MEASURED || m->outcome == TG_WRONG;
+            ends.skipped += m->outcome == TG_SKIPPED;
+            ends.broke += tg_measurement_broke(m);
+        }
         d->result->rows[worker]++;
         if (tg_standing_take(d->standing, m, err) < 0) return -1;
         before = m;

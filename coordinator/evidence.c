@@ -224,11 +224,11 @@ static bool spare(const struct tg_measurement *odd, const struct tg_measurement 
 static void take_own_break(const struct tg_measurement *of, const struct tg_measurement *to,
                            struct tg_rounds *rounds)
 {
-    bool was_killed = (!broke(of) || tg_faults_was_killed(of)) &&
-                      (!broke(to) || tg_faults_was_killed(to));
+    bool was_killed = (!broke(of) || tg_measurement_was_killed(of)) &&
+                      (!broke(to) || tg_measurement_was_killed(to));
     rounds->of_broken++;
     rounds->of_killed += was_killed;
-    rounds->broken = broke(of) && (was_killed || !tg_faults_was_killed(of)) ? of : to;
+    rounds->broken = broke(of) && (was_killed || !tg_measurement_was_killed(of)) ? of : to;
 }
 
 /* One round: both rows, or the one if the test has one cell. */
@@ -246,7 +246,7 @@ static void take_round(const struct tg_measurement *of, const struct tg_measurem
         rounds->broken = skipped;
     } else if (broke(to) && !is_copy(&to->cell, &of->cell)) {
         rounds->else_broken++;
-        rounds->else_heads += strcmp(to->cell.build, "base") != 0 && !tg_faults_was_killed(to);
+        rounds->else_heads += strcmp(to->cell.build, "base") != 0 && !tg_measurement_was_killed(to);
         rounds->broken = to;
     } else if (broke(of) || broke(to)) {
         take_own_break(of, to, rounds);

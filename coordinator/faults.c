@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "coordinator/faults.h"
 
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,16 +49,9 @@ bool tg_faults_is_on_device(const struct tg_measurement *m)
     return m->facts.rank >= 0 && kernel && strcmp(kernel->device, "cpu") != 0;
 }
 
-bool tg_faults_was_killed(const struct tg_measurement *m)
-{
-    int64_t end = m->facts.end_signal;
-    return m->outcome == TG_CRASHED &&
-           (end == SIGKILL || end == SIGTERM || end == SIGINT || end == SIGHUP);
-}
-
 bool tg_faults_failed_there(const struct tg_measurement *m)
 {
-    return m->outcome != TG_MEASURED && m->outcome != TG_WRONG && !tg_faults_was_killed(m) &&
+    return m->outcome != TG_MEASURED && m->outcome != TG_WRONG && !tg_measurement_was_killed(m) &&
            tg_faults_is_on_device(m);
 }
 
@@ -114,7 +106,7 @@ static struct suspect *find_or_add(struct tg_faults *faults, const struct tg_cel
 /* What was skipped says nothing of the kernel. */
 static bool broke(const struct tg_measurement *m)
 {
-    return (m->outcome == TG_CRASHED || m->outcome == TG_LATE) && !tg_faults_was_killed(m);
+    return (m->outcome == TG_CRASHED || m->outcome == TG_LATE) && !tg_measurement_was_killed(m);
 }
 
 /* Whether a cell was to run on no device, as far as this program knows its kernel. */

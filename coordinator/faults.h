@@ -39,12 +39,6 @@ bool tg_faults_is_kernels_there(const struct tg_faults *faults, const struct tg_
 /* Whether a cell ran, or was to run, on a device of its own. */
 bool tg_faults_is_on_device(const struct tg_measurement *m);
 
-/*
- * Whether its process was killed from outside: by SIGKILL, as where memory runs out, or by a
- * request to end, which whoever stops a job or a machine sends to all its processes.
- */
-bool tg_faults_was_killed(const struct tg_measurement *m);
-
 /* Whether a cell ended as it would on a broken device, or was not begun; not: killed from outside.
  */
 bool tg_faults_failed_there(const struct tg_measurement *m);

@@ -108,7 +108,7 @@ static bool is_of_others(const struct tg_plan *plan, const struct tg_measurement
 /* Whether a row says that head, or its copy, was wrong, crashed or was late. */
 static bool is_fault_of_head(const struct tg_measurement *row)
 {
-    return strcmp(row->cell.build, "base") != 0 && !tg_faults_was_killed(row) &&
+    return strcmp(row->cell.build, "base") != 0 && !tg_measurement_was_killed(row) &&
            (row->outcome == TG_WRONG || row->outcome == TG_CRASHED || row->outcome == TG_LATE);
 }
 

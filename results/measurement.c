@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <math.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,6 +27,20 @@ static const char *const outcomes[] = {"measured", "wrong", "crashed", "late", "
 const char *tg_measurement_outcome(enum tg_outcome outcome)
 {
     return outcomes[outcome];
+}
+
+bool tg_measurement_was_killed(const struct tg_measurement *m)
+{
+    int64_t end = m->facts.end_signal;
+    return m->outcome == TG_CRASHED &&
+           (end == SIGKILL || end == SIGTERM || end == SIGINT || end == SIGHUP);
+}
+
+bool tg_measurement_broke(const struct tg_measurement *m)
+{
+    if (m->outcome == TG_MEASURED || m->outcome == TG_WRONG) return false;
+    if (m->outcome == TG_SKIPPED) return m->facts.pid > 0;
+    return !tg_measurement_was_killed(m);
 }
 
 static struct tg_cell blank_cell;

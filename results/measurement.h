@@ -2,6 +2,7 @@
 #ifndef TG_RESULTS_MEASUREMENT_H
 #define TG_RESULTS_MEASUREMENT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -63,6 +64,18 @@ struct tg_measurement {
 
 /* "measured", "wrong", ... */
 const char *tg_measurement_outcome(enum tg_outcome outcome);
+
+/*
+ * Whether its process was killed from outside: by SIGKILL, as where memory runs out, or by a
+ * request to end, which whoever stops a job or a machine sends to all its processes.
+ */
+bool tg_measurement_was_killed(const struct tg_measurement *m);
+
+/*
+ * Whether it broke where it ran: its process was started, and the cell came to no end. What was
+ * skipped before that, or killed from outside, says nothing of where it would have run.
+ */
+bool tg_measurement_broke(const struct tg_measurement *m);
 
 /* Everything at its default, no series. */
 void tg_measurement_init(struct tg_measurement *m);

@@ -8,9 +8,11 @@
 
 #include <cmocka.h>
 
+#include "coordinator/queue.h"
 #include "tests/made_run.h"
 #include "tests/run_directory.h"
 #include "tests/worker_cell.h"
+#include "worker/host.h"
 
 /* Real rounds of one small cell, by a worker in this process. */
 
@@ -95,6 +97,16 @@ int __wrap_tg_crew_hear(struct tg_crew *asked, double deadline_s, size_t *which,
     return rc;
 }
 
+static bool is_avoided[2]; /* blocks, by some worker */
+
+void __real_tg_queue_avoid(struct tg_queue *queue, size_t block, size_t which);
+void __wrap_tg_queue_avoid(struct tg_queue *queue, size_t block, size_t which);
+void __wrap_tg_queue_avoid(struct tg_queue *queue, size_t block, size_t which)
+{
+    is_avoided[block] = true;
+    __real_tg_queue_avoid(queue, block, which);
+}
+
 static int begin(void **state)
 {
     static const struct tg_identity identity = {"nodea", NULL};
@@ -134,18 +146,24 @@ static int end(void **state)
     return run_remove(state);
 }
 
-/* Plans what is asked, within that many seconds. */
-static void ask(double budget_s)
+/* Plans a matrix under a policy, within that many seconds. */
+static void ask_for(const char *asked_matrix, const char *its_policy, double budget_s)
 {
     struct tg_error err;
     struct tg_asked asked = made_asked;
     asked.budget_s = budget_s;
-    run = (struct tg_run){.matrix = strdup(matrix), .policy = strdup(policy)};
+    run = (struct tg_run){.matrix = strdup(asked_matrix), .policy = strdup(its_policy)};
     run.plan = tg_plan_text(&asked, &worker, 1);
-    if (tg_plan_make(matrix, "a.json", policy, run.plan, &plan, &err) < 0) fail_msg("%s", err.text);
-    run_write("matrix.json", matrix, strlen(matrix));
-    run_write("policy.json", policy, strlen(policy));
+    if (tg_plan_make(asked_matrix, "a.json", its_policy, run.plan, &plan, &err) < 0)
+        fail_msg("%s", err.text);
+    run_write("matrix.json", asked_matrix, strlen(asked_matrix));
+    run_write("policy.json", its_policy, strlen(its_policy));
     run_write("plan.json", run.plan, strlen(run.plan));
+}
+
+static void ask(double budget_s)
+{
+    ask_for(matrix, policy, budget_s);
 }
 
 static size_t rows_told[2]; /* by each worker */
@@ -268,6 +286,34 @@ static void what_broke_on_a_gpu_is_another_s_after_a_resume(void **state)
     }
 }
 
+/* There is no memory for one block, of which no process is begun; the device measures the other. */
+static void a_device_is_left_only_for_what_was_begun_on_it(void **state)
+{
+    (void)state;
+    char limited[1000];
+    struct tg_run stored;
+    const double share = (1 << 24) / (double)tg_host_memory("");
+    snprintf(limited, sizeof limited,
+             "{\"tritgate_policy\": 1, \"flow\": \"f\", \"limits\": {\"broken_most\": 1,"
+             " \"memory_share\": %.9g}, \"rules\": [{\"rule\": \"floor\","
+             " \"metric\": \"kernel_accuracy\", \"limit\": 0.5}]}",
+             share);
+    worker.head.memory_bytes = 0; /* not known */
+    ask_for("{\"tritgate_matrix\": 1, \"axes\": {\"probe\": [\"kernel\"],"
+            "\"kernel\": [\"fake_product\"], \"layer\": [\"32768x32768\", \"8x128\"]}}",
+            limited, 60);
+    farm.count = 2;
+    memset(is_avoided, 0, sizeof is_avoided);
+    dispatch(run_directory, 1);
+    assert_true(is_avoided[0] && !is_avoided[1]);
+    memset(&farm, 0, sizeof farm);
+    read_back(&stored);
+    for (size_t i = 0; i < stored.count; i++)
+        assert_int_equal(stored.rows[i].outcome,
+                         strstr(stored.rows[i].block, "8x128") ? TG_MEASURED : TG_SKIPPED);
+    tg_store_release(&stored);
+}
+
 /* A run of two workers, of which the first, and perhaps both, go with their first round. */
 static struct tg_dispatched lose(enum manner first, enum manner second)
 {
@@ -331,6 +377,7 @@ int main(int argc, char **argv)
         TEST(nothing_is_given_out_beyond_the_budget),
         TEST(a_round_that_cannot_be_stored_ends_it),
         TEST(what_broke_on_a_gpu_is_another_s_after_a_resume),
+        TEST(a_device_is_left_only_for_what_was_begun_on_it),
         TEST(what_a_dead_worker_had_is_measured_by_others),
         TEST(beside_a_silent_one_nothing_is_timed_in_its_domain),
         TEST(a_block_that_two_died_with_is_skipped),

@@ -4,6 +4,7 @@
 #include <float.h>
 #include <math.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -289,6 +290,33 @@ static void an_uptime_of_half_a_year_is_no_reason_to_fail(void **state)
     tg_measurement_free(&m);
 }
 
+static void only_what_was_begun_and_not_ended_from_outside_broke(void **state)
+{
+    (void)state;
+    static const struct {
+        enum tg_outcome outcome;
+        int64_t pid, signal;
+        bool broke, was_killed;
+    } rows[] = {
+        {TG_MEASURED, 7, 0, false, false},     {TG_WRONG, 7, 0, false, false},
+        {TG_CRASHED, 7, SIGSEGV, true, false}, {TG_CRASHED, -1, 0, true, false},
+        {TG_CRASHED, 7, SIGKILL, false, true}, {TG_CRASHED, -1, SIGTERM, false, true},
+        {TG_CRASHED, 7, SIGINT, false, true},  {TG_CRASHED, 7, SIGHUP, false, true},
+        {TG_LATE, 7, SIGKILL, true, false}, /* its deadline was ours */
+        {TG_SKIPPED, 7, 0, true, false},       {TG_SKIPPED, -1, 0, false, false},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct tg_measurement m;
+        tg_measurement_init(&m);
+        m.outcome = rows[i].outcome;
+        m.facts.pid = rows[i].pid;
+        m.facts.end_signal = rows[i].signal;
+        assert_int_equal(tg_measurement_broke(&m), rows[i].broke);
+        assert_int_equal(tg_measurement_was_killed(&m), rows[i].was_killed);
+        tg_measurement_free(&m);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -302,6 +330,7 @@ int main(void)
         cmocka_unit_test(a_cell_or_fact_that_is_unknown_is_refused),
         cmocka_unit_test(series_that_do_not_fit_are_refused),
         cmocka_unit_test(an_uptime_of_half_a_year_is_no_reason_to_fail),
+        cmocka_unit_test(only_what_was_begun_and_not_ended_from_outside_broke),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

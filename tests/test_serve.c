@@ -424,6 +424,34 @@ static void a_block_has_its_part_of_the_memory(void **state)
     tg_serve_close(worker);
 }
 
+/* A model that is not there says nothing of the device that would have run it. */
+static void a_device_is_left_out_only_for_what_was_begun_on_it(void **state)
+{
+    (void)state;
+    static const char *const rows[][2] = {
+        {"probe=model kernel=fake_product model=gguf profile=decode_32", "cannot open model"},
+        {"probe=kernel kernel=fake_product layer=16x128", "there is no fake device"},
+        {"probe=kernel kernel=fake_product layer=16x128", "left out: 1 rounds on its device"},
+    };
+    char message[5000];
+    struct tg_worker *worker = start();
+    snprintf(message, sizeof message,
+             "{\"do\":\"announce\",\"head\":\"%s\",\"base\":\"\",\"model\":\"/nowhere\"}",
+             kernel_library());
+    struct tg_json_file file = ask(worker, message);
+    tg_json_release(&file);
+    open_run_with(worker, run_directory, "\"broken_most\":1");
+    setenv("TRITGATE_FAKE_GPU", "absent=1", 1);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char *answer = ask_round(worker, (int)i, rows[i][0]);
+        if (!strstr(answer, rows[i][1])) fail_msg("%zu: %s", i, answer);
+        free(answer);
+    }
+    unsetenv("TRITGATE_FAKE_GPU");
+    assert_bye(worker);
+    tg_serve_close(worker);
+}
+
 static void a_seat_is_taken_once(void **state)
 {
     (void)state;
@@ -464,6 +492,7 @@ int main(int argc, char **argv)
         TEST(two_runs_on_one_memory_domain_wait_for_each_other),
         TEST(a_round_holds_its_part_and_shares_what_is_around_it),
         TEST(a_block_has_its_part_of_the_memory),
+        TEST(a_device_is_left_out_only_for_what_was_begun_on_it),
         TEST(a_seat_is_taken_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -315,12 +315,14 @@ static void look_at_device(struct tg_worker *w, const struct tg_measurement *m, 
 {
     int64_t most = w->bench.limits.broken_most;
     const struct tg_measurement *broke = NULL;
+    bool has_ended = false;
     for (size_t i = 0; i < count; i++) {
         if (!is_on_device(&m[i].cell)) continue;
-        if (m[i].outcome == TG_MEASURED || m[i].outcome == TG_WRONG) w->broken = -1;
-        broke = &m[i];
+        if (m[i].outcome == TG_MEASURED || m[i].outcome == TG_WRONG) has_ended = true;
+        if (tg_measurement_broke(&m[i])) broke = &m[i];
     }
-    if (!broke || *w->left_out) return;
+    if (has_ended) w->broken = 0;
+    if (!broke || has_ended || *w->left_out) return;
     w->broken++;
     if (most && w->broken >= most)
         snprintf(w->left_out, sizeof w->left_out,
