@@ -162,6 +162,37 @@ static int hear_one(struct tg_crew *crew, struct tg_capability *workers, struct 
     return rc;
 }
 
+/* The first worker of the host of another one, and of its part if that is wanted. */
+static size_t first_of(const struct tg_capability workers[], size_t which, bool of_part)
+{
+    const struct tg_capability *w = &workers[which];
+    size_t i = 0;
+    while (strcmp(workers[i].host, w->host) != 0 ||
+           (of_part && strcmp(workers[i].share, w->share) != 0))
+        i++;
+    return i;
+}
+
+void tg_crew_divide(struct tg_capability workers[], size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (first_of(workers, i, true) == i) workers[first_of(workers, i, false)].parts++;
+    for (size_t i = 0; i < count; i++) {
+        struct tg_capability *w = &workers[i];
+        w->parts = workers[first_of(workers, i, false)].parts;
+        w->head.memory_bytes /= (int64_t)w->parts;
+        w->base.memory_bytes /= (int64_t)w->parts;
+    }
+}
+
+void tg_crew_add_parts(const struct tg_capability workers[], size_t count, struct tg_json *message)
+{
+    struct tg_json *parts = tg_json_object(message, "parts");
+    for (size_t i = 0; i < count; i++)
+        if (first_of(workers, i, false) == i)
+            tg_json_add_number(parts, workers[i].host, (double)workers[i].parts);
+}
+
 int tg_crew_announce(struct tg_crew *crew, const struct tg_summons *summons,
                      struct tg_capability *workers, struct tg_error *err)
 {
@@ -181,6 +212,7 @@ int tg_crew_announce(struct tg_crew *crew, const struct tg_summons *summons,
         workers[i] = (struct tg_capability){0};
     }
     for (size_t i = 0; i < tg_crew_count(crew) && rc == 0; i++) rc = hear_one(crew, workers, err);
+    if (rc == 0) tg_crew_divide(workers, tg_crew_count(crew));
     return rc;
 }
 

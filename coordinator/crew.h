@@ -63,6 +63,16 @@ int tg_crew_announce(struct tg_crew *crew, const struct tg_summons *summons,
                      struct tg_capability *workers, struct tg_error *err);
 
 /*
+ * Divides what memory each worker announced, all that its host had left, among the host's parts: in
+ * each part, which a share is the name of, a block may be timed at once. Only who hears all can
+ * count them, since ranks of one host need not be allowed the same cores. Announce does so.
+ */
+void tg_crew_divide(struct tg_capability workers[], size_t count);
+
+/* Tells them how many parts each host has, as "parts" of a message. */
+void tg_crew_add_parts(const struct tg_capability workers[], size_t count, struct tg_json *message);
+
+/*
  * Has every worker close its file and leave. Returns whether all have that are not dead; others are
  * not waited for longer than one has patience.
  */

@@ -431,6 +431,7 @@ static int open_stores(struct dispatch *d, const struct tg_run *run, const char 
     tg_json_add_text(root, "policy", run->policy);
     tg_json_add_text(root, "plan", run->plan);
     tg_json_add_record(root, "limits", &tg_limits_type, &d->plan->policy.limits);
+    tg_crew_add_parts(d->workers, tg_crew_count(d->crew), root);
     char *line = tg_json_print(root, false);
     int rc = tg_crew_tell_all(d->crew, line, err);
     free(line);

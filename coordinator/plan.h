@@ -31,6 +31,7 @@ struct tg_capability {
     char gpu[TG_TEXT_SIZE]; /* uuid of the whole GPU that it has, or a part of; or "" */
     struct tg_survey head, base;
     bool has_base;
+    size_t parts; /* of its host that workers have (crew.h); 0 where that is not known */
     size_t shard; /* of the run, that it measures (shard.h); 0 where a run has no parts */
 };
 

@@ -106,6 +106,33 @@ static void what_workers_announce_takes_the_place_of_what_they_said(void **state
     tg_plan_capability_release(&worker);
 }
 
+/* Ranks of one host that may use other cores each know of their own part alone. */
+static void the_memory_of_a_host_is_divided_among_all_its_parts(void **state)
+{
+    (void)state;
+    struct tg_capability workers[] = {
+        {.host = "a", .share = "cores0"}, {.host = "b", .share = "cores0"},
+        {.host = "a", .share = "cores1"}, {.host = "a", .share = "cores0"},
+        {.host = "c", .share = "node"},
+    };
+    static const int parts[] = {2, 1, 2, 2, 1};
+    for (size_t i = 0; i < 5; i++) workers[i].head.memory_bytes = 1000;
+    workers[1].base.memory_bytes = workers[2].base.memory_bytes = 600;
+    tg_crew_divide(workers, 5);
+    for (size_t i = 0; i < 5; i++) {
+        assert_int_equal(workers[i].parts, parts[i]);
+        assert_int_equal(workers[i].head.memory_bytes, 1000 / parts[i]);
+    }
+    assert_int_equal(workers[1].base.memory_bytes, 600);
+    assert_int_equal(workers[2].base.memory_bytes, 300);
+    struct tg_json *root = tg_json_object(NULL, NULL);
+    tg_crew_add_parts(workers, 5, root);
+    char *message = tg_json_print(root, false);
+    assert_string_equal(message, "{\"parts\":{\"a\":2,\"b\":1,\"c\":1}}");
+    free(message);
+    tg_json_free(root);
+}
+
 static void a_worker_in_this_process_is_never_lost_and_leaves(void **state)
 {
     (void)state;
@@ -147,6 +174,7 @@ int main(int argc, char **argv)
         TEST(one_is_asked_and_its_answer_or_error_is_given),
         TEST(an_answer_that_nobody_heard_is_freed),
         TEST(a_message_that_means_nothing_is_an_error),
+        TEST(the_memory_of_a_host_is_divided_among_all_its_parts),
         TEST(a_worker_in_this_process_is_never_lost_and_leaves),
         TEST(what_workers_announce_takes_the_place_of_what_they_said),
     };

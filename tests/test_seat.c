@@ -94,9 +94,6 @@ static void a_survey_is_marked_with_what_cells_can_be_given(void **state)
     assert_int_equal(survey.gpu_bytes, 84983939072);
     int64_t all = (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);
     assert_true(survey.memory_bytes >= 0 && survey.memory_bytes <= all);
-    seat.place.parts = 1000; /* in each of which a block may be timed at the same time */
-    tg_seat_mark(&seat, &survey);
-    assert_true(survey.memory_bytes >= 0 && survey.memory_bytes <= all / 1000);
     sit("one_socket", "gpus_none", 3);
     tg_seat_mark(&seat, &survey);
     assert_int_equal(survey.cores, 4);

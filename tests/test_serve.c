@@ -400,7 +400,7 @@ static void a_round_holds_its_part_and_shares_what_is_around_it(void **state)
     }
 }
 
-/* On the two domains blocks are timed at once, and each has half of what the node had then. */
+/* Where blocks are timed at once in three parts, each has a third of what the node had then. */
 static void a_block_has_its_part_of_the_memory(void **state)
 {
     (void)state;
@@ -411,13 +411,13 @@ static void a_block_has_its_part_of_the_memory(void **state)
              kernel_library());
     struct tg_json_file file = ask(worker, message);
     const struct tg_json *head = tg_json_get(file.root, "head");
-    const double part = tg_json_number(tg_json_get(head, "memory_bytes"));
-    open_run_with(worker, run_directory, "\"memory_share\":1e-6");
+    const double all = tg_json_number(tg_json_get(head, "memory_bytes"));
+    open_run_with(worker, run_directory, "\"memory_share\":1e-6},\"parts\":{\"node-a\":3");
     char *answer = ask_round(worker, 0, CELL);
     const char *reason = strstr(answer, "memory are needed, ");
     if (!reason || sscanf(reason, "memory are needed, %lf", &available) != 1)
         fail_msg("%s", answer);
-    assert_true(part > 0 && fabs(available - 1e-6 * part) < 1);
+    assert_true(all > 0 && fabs(available - 1e-6 * all / 3) < 1);
     free(answer);
     tg_json_release(&file);
     assert_bye(worker);

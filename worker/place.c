@@ -266,37 +266,6 @@ static int workers_in(const struct machine *m, const struct tg_gpu_list *gpus, i
     return count;
 }
 
-/* A core that stands for the i-th part of a domain: two parts with the same one are the same. */
-static int core_for(const struct machine *m, enum tg_exclusive exclusive, int domain, int i)
-{
-    hwloc_const_bitmap_t group = m->domains[m->domains[domain].group].cores;
-    if (exclusive == TG_EXCLUSIVE_NODE) return 0;
-    if (exclusive == TG_EXCLUSIVE_MEMORY) return hwloc_bitmap_first(group);
-    if (exclusive == TG_EXCLUSIVE_CORE) return core_at(m, m->domains[domain].cores, i);
-    hwloc_bitmap_t part = hwloc_bitmap_alloc();
-    caches(m, domain, i, part);
-    hwloc_obj_t cache = last_cache(m->topology, hwloc_bitmap_first(part));
-    hwloc_bitmap_free(part);
-    return hwloc_bitmap_first(cache ? cache->cpuset : group);
-}
-
-/* How many parts of the node its workers have: they take those of a domain in turn. */
-static int parts_in_use(const struct machine *m, const struct tg_gpu_list *gpus,
-                        enum tg_exclusive exclusive, int workers)
-{
-    hwloc_bitmap_t seen = hwloc_bitmap_alloc();
-    for (int d = 0; d < m->count; d++) {
-        int there = workers_in(m, gpus, d, workers), parts = 1;
-        if (exclusive == TG_EXCLUSIVE_CACHE) parts = caches(m, d, -1, NULL);
-        if (exclusive == TG_EXCLUSIVE_CORE) parts = core_count(m, m->domains[d].cores) - 1;
-        for (int i = 0; i < there && (i < parts || i == 0); i++)
-            hwloc_bitmap_set(seen, (unsigned)core_for(m, exclusive, d, i));
-    }
-    int count = hwloc_bitmap_weight(seen);
-    hwloc_bitmap_free(seen);
-    return count;
-}
-
 /*
  * The most threads of a cell of this place that leave the ranks a core, if all parts had cells of
  * as many: what the largest part has but one, unless there are cores for the ranks alone.
@@ -397,7 +366,6 @@ int tg_place_find(const char *path, const struct tg_gpu_list *gpus,
     int all = wish->count > wish->index ? wish->count : wish->index + 1;
     deal_cores(&m, domain, workers_in(&m, gpus, domain, wish->index),
                workers_in(&m, gpus, domain, all), place);
-    place->parts = parts_in_use(&m, gpus, wish->exclusive, all);
     snprintf(place->domain, sizeof place->domain, "numa%u", m.domains[domain].number);
     name_shares(&whole, place);
     release(&whole);

@@ -52,8 +52,7 @@ struct tg_place {
     char ranks[TG_TEXT_SIZE];   /* the cores that tg_place_leave leaves; "" if there are none */
     /* [n - 1]: bytes of the last-level caches that the first n cores see; 0 if that is unknown */
     int64_t cache_bytes[TG_PLACE_CORES];
-    int parts; /* of the node that workers have: in each of them a block may be timed at once */
-    int gpu;   /* number in the list of GPUs of the one that is this place's alone, -1 for none */
+    int gpu; /* number in the list of GPUs of the one that is this place's alone, -1 for none */
     int gpus_before; /* GPUs before it in the list that are attached to the same domain */
 };
 

@@ -61,6 +61,6 @@ void tg_seat_mark(const struct tg_seat *seat, struct tg_survey *survey)
     survey->cores = seat->place.core_count;
     memcpy(survey->no_gpu, seat->no_gpu, sizeof survey->no_gpu);
     int64_t memory = tg_host_memory("");
-    survey->memory_bytes = memory > 0 ? memory / seat->place.parts : 0;
+    survey->memory_bytes = memory > 0 ? memory : 0;
     survey->gpu_bytes = seat->place.gpu >= 0 && seat->gpu.free_bytes > 0 ? seat->gpu.free_bytes : 0;
 }

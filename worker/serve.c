@@ -131,7 +131,7 @@ static char *announce(struct tg_worker *w, const struct tg_json *message)
         }
         memcpy(w->digests[i], survey.digest, sizeof w->digests[i]);
         tg_seat_mark(&w->seat, &survey);
-        if (w->seat.place.parts > 1) w->bench.memory_bytes = survey.memory_bytes;
+        w->bench.memory_bytes = survey.memory_bytes; /* until open_run divides it */
         tg_survey_mark_model(&survey, &w->bench.models);
         tg_survey_add(root, builds[i], &survey);
         tg_survey_release(&survey);
@@ -159,6 +159,8 @@ static int open_run(struct tg_worker *w, const struct tg_json_file *file, struct
     if (tg_json_read_record(file, tg_json_get(message, "limits"), &tg_limits_type, &w->bench.limits,
                             err) < 0)
         return -1;
+    double parts = tg_json_number(tg_json_get(tg_json_get(message, "parts"), w->bench.host));
+    w->bench.memory_bytes = parts > 1 ? w->bench.memory_bytes / (int64_t)parts : 0;
     if (w->wire) tg_wire_set_patience(w->wire, w->bench.limits.silence_s);
     return 0;
 }

@@ -15,6 +15,7 @@
  *   {"do":"announce", "head":path, "base":path,
  *    "exclusive":"memory"}                         ->  {"host":…, "head":survey, …}
  *   {"do":"open", "directory":…, "matrix":…, …}   ->  (nothing)
+ *     "parts": of each host, among how many workers' parts its memory is divided
  *   round NUMBER SEED FLAGS BLOCK                 ->  telegrams, or {"lost":"why"}
  *     flags: t is_timed, f is_fixed, c is_complete, a is_apart
  *     before it, if another run is on its memory  ->  {"waits":""}, and then {"begun":""}
@@ -28,7 +29,7 @@
  * announcement says the version, and the number of the messages.
  */
 
-#define TG_SERVE_PROGRAM TRITGATE_VERSION "/6" /* 6: raised where messages change */
+#define TG_SERVE_PROGRAM TRITGATE_VERSION "/7" /* 7: raised where messages change */
 
 struct tg_worker;
 
