@@ -228,9 +228,12 @@ static void steer(struct dispatch *d, size_t worker, size_t block, struct ends e
         leave_device(d, worker);
 }
 
-/* Takes the rows of a round that is done, also of a worker that was lost: they are stored. */
+/*
+ * Takes the rows of a round that is done, also of a worker that was lost: they are stored. They
+ * know how long it took; the lease has what the worker waited for, too.
+ */
 static int take_rows(struct dispatch *d, size_t worker, size_t block, char *telegrams,
-                     struct tg_error *err)
+                     double *took_s, struct tg_error *err)
 {
     struct ends ends = {0};
     struct tg_measurement *before = NULL;
@@ -244,6 +247,7 @@ static int take_rows(struct dispatch *d, size_t worker, size_t block, char *tele
             ends.broke += tg_measurement_broke(m);
         }
         d->result->rows[worker]++;
+        if (isfinite(m->facts.took_s)) *took_s = m->facts.took_s;
         if (tg_standing_take(d->standing, m, err) < 0) return -1;
         before = m;
     }
@@ -260,10 +264,10 @@ static int take_round(struct dispatch *d, size_t worker, char *telegrams, const 
     if (!tg_lease_return(d->leases, worker, tg_crew_now(d->crew), &block, &took_s)) return 0;
     d->last_worker = worker;
     d->result->rounds++;
-    tg_queue_done(d->queue, block, worker, took_s);
     /* A round that could not be stored is not a round: nothing unstored may decide anything. */
     tg_standing_expect(d->standing, block);
-    if (telegrams && take_rows(d, worker, block, telegrams, err) < 0) return -1;
+    if (telegrams && take_rows(d, worker, block, telegrams, &took_s, err) < 0) return -1;
+    tg_queue_done(d->queue, block, worker, took_s);
     if (!telegrams && lose_worker(d, worker, lost, err) < 0) return -1;
     if (!telegrams) d->result->is_lost = true;
     return judge_block(d, block, took_s, err);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <fcntl.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -20,6 +21,7 @@
 
 #define BREAKS_AT 7 /* samples that one takes before it breaks */
 #define STALL_S   3 /* that a machine is stopped for */
+#define MAKE_S    1 /* that a model is made for */
 
 static bool is(const struct tg_measurement *m, const char *manner)
 {
@@ -101,6 +103,18 @@ static int play_script(void)
     free(line);
     if (asked) fclose(asked);
     return 0;
+}
+
+/* Makes a model: a file that nobody reads. */
+static int play_maker(char **argv)
+{
+    struct tg_model_source source;
+    char path[4096];
+    bool is_there;
+    tg_model_source_init(&source, argv[5], "");
+    if (tg_model_source_find(&source, argv[3], path, sizeof path, &is_there, NULL) < 0) return 3;
+    sleep(MAKE_S);
+    return close(open(path, O_CREAT | O_WRONLY, 0600));
 }
 
 static size_t samples_of(const struct tg_measurement *m)
@@ -373,9 +387,37 @@ static void when_both_break_both_are_unpaired(void **state)
     free_both(m);
 }
 
+/* Which only the first round of a node waits for: what the others take is known by it. */
+static void the_making_of_a_model_is_not_what_its_round_takes(void **state)
+{
+    (void)state;
+    static const char cell[] = "probe=model model=tiny kernel=i2s_scalar profile=decode_128";
+    char folder[] = "/tmp/tg_conduct_XXXXXX", path[4096];
+    bool is_there;
+    struct tg_measurement m[2];
+    struct tg_bench bench = make_bench();
+    struct tg_order order = {.block = {.is_timed = true, .cell_count = 1}};
+    assert_non_null(mkdtemp(folder));
+    tg_model_source_init(&bench.models, folder, "");
+    snprintf(order.block.text, sizeof order.block.text, "%s", cell);
+    assert_int_equal(tg_cell_parse(cell, &order.block.cells[0], NULL), 0);
+    for (int round = 0; round < 2; round++) {
+        double begun_s = tg_now();
+        conduct(&bench, &order, m);
+        double left_s = tg_now() - begun_s - m[0].facts.took_s;
+        assert_int_equal(m[0].outcome, TG_MEASURED);
+        assert_true(m[0].facts.took_s > 0 && left_s >= (round == 0 ? MAKE_S : 0));
+        tg_measurement_free(&m[0]);
+    }
+    tg_model_source_find(&bench.models, "tiny", path, sizeof path, &is_there, NULL);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(rmdir(folder), 0);
+}
+
 int main(int argc, char **argv)
 {
     if (is_cell(argc, argv)) return play_script();
+    if (argc > 5 && strcmp(argv[1], "model") == 0) return play_maker(argv);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_script_that_keeps_to_its_turns_is_measured),
         cmocka_unit_test(a_side_whose_turns_have_a_clock_is_counted_in_cycles_too),
@@ -392,6 +434,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(who_stops_answering_was_not_killed_from_outside),
         cmocka_unit_test(the_last_words_are_the_reason),
         cmocka_unit_test(when_both_break_both_are_unpaired),
+        cmocka_unit_test(the_making_of_a_model_is_not_what_its_round_takes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

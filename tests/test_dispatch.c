@@ -39,6 +39,7 @@ static struct {
     size_t count;
     enum manner manners[2];
     bool is_lost[2];
+    double waits_s; /* for another run, before it begins its next round */
 } farm;
 
 size_t __real_tg_crew_count(const struct tg_crew *asked);
@@ -82,6 +83,10 @@ int __wrap_tg_crew_tell(struct tg_crew *told, size_t which, const char *message,
         return 0;
     }
     told_last = which;
+    if (tg_serve_is_order(message)) {
+        usleep((useconds_t)(1e6 * farm.waits_s));
+        farm.waits_s = 0;
+    }
     return __real_tg_crew_tell(told, 0, message, err);
 }
 
@@ -258,6 +263,15 @@ static void nothing_is_given_out_beyond_the_budget(void **state)
     assert_false(dispatched.is_lost);
 }
 
+/* The budget has no room for another such wait, but for a round. */
+static void what_a_round_waited_is_not_what_the_next_one_takes(void **state)
+{
+    (void)state;
+    ask(4);
+    farm.waits_s = 2.1;
+    assert_int_equal(dispatch(run_directory, 1).rounds, 2);
+}
+
 static void a_round_that_cannot_be_stored_ends_it(void **state)
 {
     (void)state;
@@ -375,6 +389,7 @@ int main(int argc, char **argv)
         TEST(an_earlier_attempt_is_gone_on_with),
         TEST(what_is_decided_already_is_not_measured),
         TEST(nothing_is_given_out_beyond_the_budget),
+        TEST(what_a_round_waited_is_not_what_the_next_one_takes),
         TEST(a_round_that_cannot_be_stored_ends_it),
         TEST(what_broke_on_a_gpu_is_another_s_after_a_resume),
         TEST(a_device_is_left_only_for_what_was_begun_on_it),

@@ -483,8 +483,15 @@ int tg_conduct(const struct tg_bench *bench, const struct tg_order *order,
         fill_facts(&r, &r.sides[i]);
     }
     for (int i = 0; order->left_out && i < r.count; i++) skip_side(&r.sides[i], order->left_out);
-    if (!order->left_out && has_models(&r) && fits(&r)) conduct(&r);
-    for (int i = 0; i < r.count; i++) fill_facts(&r, &r.sides[i]);
+    double begun_s = tg_now();
+    if (!order->left_out && has_models(&r)) {
+        begun_s = tg_now(); /* other rounds do not wait for a model that was made */
+        if (fits(&r)) conduct(&r);
+    }
+    for (int i = 0; i < r.count; i++) {
+        fill_facts(&r, &r.sides[i]);
+        r.sides[i].m->facts.took_s = tg_now() - begun_s;
+    }
     mark_pair(&r);
     tg_turns_close(r.turns);
     close(r.operands);

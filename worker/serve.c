@@ -369,10 +369,9 @@ static int run_round(struct tg_worker *w, const char *message, char **answer, st
     double begun_s = tg_now();
     struct holds holds;
     take(w, order.is_apart, &holds);
-    double taken_s = tg_now(), waited_s = taken_s - begun_s;
+    double waited_s = tg_now() - begun_s;
     bool may_begin = tg_pulse() && !tg_pulse_is_ending();
     int rc = may_begin ? tg_conduct(&w->bench, &order, measurements, err) : give_up(err);
-    double took_s = tg_now() - taken_s;
     let_go(&holds);
     if (rc < 0) return -1;
     for (size_t i = 0; i < order.block.cell_count; i++) look_at_library(w, &measurements[i]);
@@ -382,7 +381,6 @@ static int run_round(struct tg_worker *w, const char *message, char **answer, st
         rc = give_up(err); /* its children were killed: that is no measurement */
     for (size_t i = 0; i < order.block.cell_count; i++) {
         measurements[i].facts.waited_s = waited_s;
-        measurements[i].facts.took_s = took_s;
         name_device(w, &measurements[i]);
         if (rc == 0) rc = tg_store_append(w->store, &measurements[i], err);
     }
