@@ -24,6 +24,22 @@ void tg_pulse_end(void)
     is_ending = 1;
 }
 
+static void end(int signal)
+{
+    (void)signal;
+    tg_pulse_end();
+}
+
+void tg_pulse_heed_signals(void)
+{
+    struct sigaction action = {.sa_handler = end, .sa_flags = (int)SA_RESETHAND};
+    struct sigaction before;
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    if (sigaction(SIGHUP, NULL, &before) == 0 && before.sa_handler != SIG_IGN)
+        sigaction(SIGHUP, &action, NULL);
+}
+
 bool tg_pulse_is_ending(void)
 {
     return is_ending != 0;

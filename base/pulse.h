@@ -22,6 +22,12 @@ bool tg_pulse(void);
  */
 void tg_pulse_end(void);
 
+/*
+ * From now on the first of SIGINT, SIGTERM and SIGHUP, which comes of a terminal that is closed,
+ * asks for it; not SIGHUP where it is ignored, as by nohup: the process is to outlive its terminal.
+ */
+void tg_pulse_heed_signals(void);
+
 /* Whether the end was asked for. */
 bool tg_pulse_is_ending(void);
 

@@ -3,7 +3,6 @@
 
 #include <inttypes.h>
 #include <math.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -291,24 +290,6 @@ static int take_answer(struct dispatch *d, size_t worker, char *answer, struct t
     return rc;
 }
 
-/* The first of these signals: what is under way is ended, nothing more is begun. */
-static void stop(int signal)
-{
-    (void)signal;
-    tg_pulse_end();
-}
-
-static void heed_signals(void)
-{
-    struct sigaction action = {.sa_handler = stop, .sa_flags = (int)SA_RESETHAND};
-    struct sigaction before;
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-    /* Of a terminal that is closed, unless it was started to outlive it (nohup). */
-    if (sigaction(SIGHUP, NULL, &before) == 0 && before.sa_handler != SIG_IGN)
-        sigaction(SIGHUP, &action, NULL);
-}
-
 static int run_rounds(struct dispatch *d, struct tg_error *err)
 {
     for (;;) {
@@ -489,7 +470,7 @@ int tg_dispatch(struct tg_crew *crew, const struct tg_capability *workers,
         tg_fail(err, "out of memory");
     else if (tg_standing_create(plan, &d.standing, err) == 0 && take_earlier(&d, run, err) == 0 &&
              fill_queue(&d, err) == 0 && open_stores(&d, run, directory, attempt, err) == 0) {
-        heed_signals();
+        tg_pulse_heed_signals();
         d.begun_s = d.said_s = tg_now();
         rc = run_rounds(&d, err);
         show_progress(&d, true);

@@ -2,6 +2,7 @@
 #include "base/pulse.h"
 
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -44,9 +45,14 @@ static void an_end_that_was_asked_for_is_seen(void **state)
 {
     (void)state;
     assert_false(tg_pulse_is_ending());
-    tg_pulse_end();
+    signal(SIGHUP, SIG_IGN);
+    tg_pulse_heed_signals();
+    raise(SIGHUP);
+    assert_false(tg_pulse_is_ending());
+    raise(SIGTERM);
     assert_true(tg_pulse_is_ending());
-    assert_true(tg_pulse()); /* what is under way goes on */
+    assert_true(tg_pulse());                          /* what is under way goes on */
+    assert_true(signal(SIGTERM, SIG_DFL) == SIG_DFL); /* the second one is as ever */
 }
 
 int main(void)
