@@ -106,7 +106,7 @@ static char *order_text(struct dispatch *d, size_t block, int64_t round)
     uint64_t seed = tg_fill_next(&d->seeds) % SEEDS;
     bool is_complete = tg_standing_is_unchecked(d->standing, block);
     return tg_serve_order_text(&d->plan->spec.blocks[block], round, seed, is_complete,
-                               d->apart[block]);
+                               d->apart[block], time_left(d) - tg_queue_cost_s(d->queue, block));
 }
 
 /*
@@ -254,20 +254,29 @@ static int take_rows(struct dispatch *d, size_t worker, size_t block, char *tele
     return 0;
 }
 
-/* Takes the end of a round: its rows, or why its worker is lost. */
-static int take_round(struct dispatch *d, size_t worker, char *telegrams, const char *lost,
-                      struct tg_error *err)
+/*
+ * Takes the end of a round: its rows, or why its worker is lost. One for which another run left no
+ * time was none.
+ */
+static int take_round(struct dispatch *d, size_t worker, char *telegrams,
+                      const struct tg_json *said, struct tg_error *err)
 {
     size_t block;
     double took_s;
     if (!tg_lease_return(d->leases, worker, tg_crew_now(d->crew), &block, &took_s)) return 0;
     d->last_worker = worker;
+    if (tg_json_get(said, "over")) {
+        tg_queue_done(d->queue, block, worker, NAN);
+        tg_log(TG_WARN, "a round was not begun: %s", tg_json_text(tg_json_get(said, "over")));
+        return 0;
+    }
     d->result->rounds++;
     /* A round that could not be stored is not a round: nothing unstored may decide anything. */
     tg_standing_expect(d->standing, block);
     if (telegrams && take_rows(d, worker, block, telegrams, &took_s, err) < 0) return -1;
     tg_queue_done(d->queue, block, worker, took_s);
-    if (!telegrams && lose_worker(d, worker, lost, err) < 0) return -1;
+    if (!telegrams && lose_worker(d, worker, tg_json_text(tg_json_get(said, "lost")), err) < 0)
+        return -1;
     if (!telegrams) d->result->is_lost = true;
     return judge_block(d, block, took_s, err);
 }
@@ -285,7 +294,7 @@ static int take_answer(struct dispatch *d, size_t worker, char *answer, struct t
     else if (tg_json_get(file.root, "begun"))
         tg_lease_begin(d->leases, worker, tg_crew_now(d->crew));
     else
-        rc = take_round(d, worker, NULL, tg_json_text(tg_json_get(file.root, "lost")), err);
+        rc = take_round(d, worker, NULL, file.root, err);
     tg_json_release(&file);
     return rc;
 }

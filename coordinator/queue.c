@@ -406,10 +406,16 @@ void tg_queue_done(struct tg_queue *queue, size_t block, size_t worker, double t
     if (e->out && e->worker == worker) {
         e->out = false;
         queue->out_count--;
+        if (isnan(took_s)) e->rounds--;
         if (queue->is_arranged) count_out(queue, e, false);
     }
-    e->cost_s = took_s;
+    if (!isnan(took_s)) e->cost_s = took_s;
     put(queue, block);
+}
+
+double tg_queue_cost_s(const struct tg_queue *queue, size_t block)
+{
+    return queue->entries[block].cost_s;
 }
 
 void tg_queue_resume(struct tg_queue *queue, size_t block, int64_t rounds)
@@ -465,13 +471,6 @@ bool tg_queue_has_failed(const struct tg_queue *queue)
 bool tg_queue_is_out(const struct tg_queue *queue)
 {
     return queue->out_count > 0;
-}
-
-size_t tg_queue_open_count(const struct tg_queue *queue)
-{
-    size_t open = 0;
-    for (size_t b = 0; b < queue->block_count; b++) open += !queue->entries[b].closed;
-    return open;
 }
 
 /* Rounds that a block is expected to get still, at least one while it is open. */

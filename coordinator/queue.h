@@ -62,8 +62,11 @@ void tg_queue_avoid(struct tg_queue *queue, size_t block, size_t worker);
 /* The number of a round of this block that nobody measures. */
 int64_t tg_queue_take_number(struct tg_queue *queue, size_t block);
 
-/* A round that was given out came back, after so many seconds. */
+/* A round that was given out came back, after so many seconds; NAN: it was not begun. */
 void tg_queue_done(struct tg_queue *queue, size_t block, size_t worker, double took_s);
+
+/* The seconds of the last round of a block, 0 before it. */
+double tg_queue_cost_s(const struct tg_queue *queue, size_t block);
 
 /* How many more rounds a block may want, as it looks now; at least one as long as it is open. */
 void tg_queue_expect(struct tg_queue *queue, size_t block, double rounds);
@@ -86,12 +89,11 @@ void tg_queue_lost(struct tg_queue *queue, size_t worker, bool is_dead);
 bool tg_queue_has_failed(const struct tg_queue *queue);
 
 /*
- * Whether a round is out; how many blocks still want rounds; how long that takes, as it looks now:
- * the longer one of all work that is left, over the domains that share it, and of the block that
- * has most of it left, since its rounds come one after the other.
+ * Whether a round is out; how long all that is still wanted takes, as it looks now: the longer one
+ * of all work that is left, over the domains that share it, and of the block that has most of it
+ * left, since its rounds come one after the other.
  */
 bool tg_queue_is_out(const struct tg_queue *queue);
-size_t tg_queue_open_count(const struct tg_queue *queue);
 double tg_queue_expected_s(struct tg_queue *queue);
 
 #endif

@@ -210,10 +210,10 @@ BEFORE(bool, tg_family_wants, struct tg_families *families, size_t test)
 }
 
 BEFORE(char *, tg_serve_order_text, const struct tg_block *block, int64_t round, uint64_t seed,
-       bool is_complete, bool is_apart)
+       bool is_complete, bool is_apart, double wait_s)
 {
     int64_t since = enter();
-    char *text = __real_tg_serve_order_text(block, round, seed, is_complete, is_apart);
+    char *text = __real_tg_serve_order_text(block, round, seed, is_complete, is_apart, wait_s);
     leave(ORDER, since);
     return text;
 }

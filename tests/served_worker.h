@@ -68,7 +68,7 @@ static inline char *ask_round(struct tg_worker *worker, int number, const char *
 {
     char message[2000], *answer;
     struct tg_error err;
-    snprintf(message, sizeof message, "round %d 77 tfc- %s", number, block);
+    snprintf(message, sizeof message, "round %d 77 600000 tfc- %s", number, block);
     if (tg_serve_answer(worker, message, &answer, &err) < 0) fail_msg("%s", err.text);
     return answer;
 }

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "coordinator/dispatch.h"
 
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/file.h>
 
 #include <cmocka.h>
 
@@ -272,6 +274,31 @@ static void what_a_round_waited_is_not_what_the_next_one_takes(void **state)
     assert_int_equal(dispatch(run_directory, 1).rounds, 2);
 }
 
+/* What another run is timed on meanwhile; -1 if it cannot be had. */
+static int hold_memory(void)
+{
+    char name[4096];
+    snprintf(name, sizeof name, "/tmp/tritgate-%ld-nodea-%s.lock", (long)getuid(), worker.share);
+    int lock = open(name, O_CREAT | O_RDWR | O_CLOEXEC, 0600);
+    return flock(lock, LOCK_EX) == 0 ? lock : -1;
+}
+
+/* What is not begun is no round, and no loss. */
+static void a_run_that_waits_for_another_one_ends_with_its_budget(void **state)
+{
+    (void)state;
+    struct tg_run stored;
+    ask(0.5);
+    int lock = hold_memory();
+    struct tg_dispatched dispatched = dispatch(run_directory, 1);
+    assert_int_equal(dispatched.rounds, 0);
+    assert_false(dispatched.is_lost);
+    close(lock);
+    read_back(&stored);
+    assert_int_equal(stored.count, 0);
+    tg_store_release(&stored);
+}
+
 static void a_round_that_cannot_be_stored_ends_it(void **state)
 {
     (void)state;
@@ -390,6 +417,7 @@ int main(int argc, char **argv)
         TEST(what_is_decided_already_is_not_measured),
         TEST(nothing_is_given_out_beyond_the_budget),
         TEST(what_a_round_waited_is_not_what_the_next_one_takes),
+        TEST(a_run_that_waits_for_another_one_ends_with_its_budget),
         TEST(a_round_that_cannot_be_stored_ends_it),
         TEST(what_broke_on_a_gpu_is_another_s_after_a_resume),
         TEST(a_device_is_left_only_for_what_was_begun_on_it),

@@ -116,7 +116,7 @@ static void measure(const char *directory)
     tell(message);
     size_t from;
     char *answer;
-    tell("round 0 77 tfc- " CELL);
+    tell("round 0 77 600000 tfc- " CELL);
     if (tg_crew_hear(crew, tg_now() + 60, &from, &answer, &err) != 1) fail_msg("no answer");
     assert_non_null(tg_telegrams_begin(answer));
     free(answer);

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <sys/file.h>
 
 #include <cmocka.h>
 
@@ -49,7 +51,8 @@ static int begin(void **state)
              "\"warmup_min_s\":0.001,\"warmup_max_s\":0.01}}",
              run_directory);
     ask(message);
-    order = (struct tg_order){.round = 5, .seed = 123456789012345, .is_complete = true};
+    order = (struct tg_order){
+        .round = 5, .seed = 123456789012345, .is_complete = true, .wait_s = 600};
     order.block.cell_count = 1;
     order.block.is_timed = true;
     snprintf(order.block.text, sizeof order.block.text, "%s", cell);
@@ -70,7 +73,7 @@ static char *conduct(void)
     struct tg_error err;
     char *answer, *message;
     message = tg_serve_order_text(&order.block, order.round, order.seed, order.is_complete,
-                                  order.is_apart);
+                                  order.is_apart, order.wait_s);
     if (tg_serve_answer(worker, message, &answer, &err) < 0) fail_msg("%s", err.text);
     free(message);
     return answer;
@@ -99,12 +102,12 @@ static void an_order_is_one_line(void **state)
 {
     (void)state;
     struct tg_block block = {.is_fixed = true, .text = "a=1 | a=2"};
-    char *text = tg_serve_order_text(&block, 0, 0, false, false);
-    assert_string_equal(text, "round 0 0 -f-- a=1 | a=2");
+    char *text = tg_serve_order_text(&block, 0, 0, false, false, -1);
+    assert_string_equal(text, "round 0 0 0 -f-- a=1 | a=2");
     free(text);
     block.is_timed = true;
-    text = tg_serve_order_text(&block, INT64_MAX, UINT64_MAX, true, true);
-    assert_string_equal(text, "round 9223372036854775807 18446744073709551615 tfca a=1 | a=2");
+    text = tg_serve_order_text(&block, INT64_MAX, UINT64_MAX, true, true, 1.5);
+    assert_string_equal(text, "round 9223372036854775807 18446744073709551615 1500 tfca a=1 | a=2");
     free(text);
 }
 
@@ -132,6 +135,24 @@ static void a_round_that_nobody_waits_for_is_given_up_and_not_stored(void **stat
     tg_store_release(&run);
 }
 
+static void another_run_is_waited_for_as_long_as_there_is_time(void **state)
+{
+    (void)state;
+    char name[64];
+    snprintf(name, sizeof name, "/tmp/tritgate-%ld-node-a-numa1.lock", (long)getuid());
+    int lock = open(name, O_CREAT | O_RDWR | O_CLOEXEC, 0600);
+    assert_int_equal(flock(lock, LOCK_EX), 0);
+    order.wait_s = 0.3;
+    char *answer = conduct();
+    assert_string_equal(answer, "{\"over\":\"its time was over while it waited for another run\"}");
+    free(answer);
+    close(lock);
+    order.wait_s = 600;
+    answer = conduct();
+    assert_non_null(tg_telegrams_begin(answer));
+    free(answer);
+}
+
 int main(int argc, char **argv)
 {
     if (is_cell(argc, argv)) return play_cell(argv);
@@ -139,6 +160,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         TEST(an_order_is_one_line),
         TEST(an_order_is_understood_as_it_was_given),
+        TEST(another_run_is_waited_for_as_long_as_there_is_time),
         TEST(a_round_that_nobody_waits_for_is_given_up_and_not_stored),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

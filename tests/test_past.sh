@@ -43,9 +43,9 @@ wait
 check 'four at once lose nothing' gives 0 history one two same shadow
 check 'for all were there' says '^0 runs added or gone on with, 4 known'
 
-# An open run is kept, gone on with, and kept as it is then.
+# An open run, which waits for no other one, is kept, gone on with, and kept as it is then.
 ask brief '"stub_twice"' rounds_min=20 budget_s=0.2
-check 'a run whose budget is spent is open' gives 2 "$TRITGATE" run brief.json --out brief
+check 'a run whose budget is spent is open' gives 2 "$TRITGATE" run brief.json --host alone --out brief
 cp -r brief before
 check 'it is added' gives 0 history brief
 runs() { h5dump -H -d /runs store/*.h5 | grep -oE 'SIMPLE \{ \( [0-9]+' | grep -oE '[0-9]+$'; }

@@ -115,26 +115,27 @@ check 'a finished run can be resumed, and measures nothing' gives 0 farm --resum
 check 'which is written down' grep -q '"kind": "statistical"' coordinator/tries.json
 
 # A step that allows one attempt more for numbers, and none for crashes.
+# As a node of another name it waits for no other run on this machine.
 step='"steps": [{"name": "detect", "writes": true, "retry": {"tooling": 0, "gpu": 2, "statistical": 1}}],'
 ask short '"stub_twice"' rounds_min=20 rounds_max=40
 sed -i "s/\"limits\"/$step &/" short_policy.json
-check 'too short a run is inconclusive' gives 2 "$TRITGATE" run short.json --budget 0.1 --out short
+check 'too short a run is inconclusive' gives 2 "$TRITGATE" run short.json --budget 0.1 --host alone --out short
 before=$(rows short)
 check 'and is said to go on' says 'to go on measuring: tritgate run --resume'
 check 'but not on other hardware, where nothing of it can be measured' refuses \
     "no machine here is of the hardware that run 'short' was begun on (" \
-    "$TRITGATE" run --resume short --gpus "$data/gpus_4.txt"
-check 'it may be gone on with once' gives 2 "$TRITGATE" run --resume short --budget 0.2
+    "$TRITGATE" run --resume short --host alone --gpus "$data/gpus_4.txt"
+check 'it may be gone on with once' gives 2 "$TRITGATE" run --resume short --budget 0.2 --host alone
 check 'and is not said to go on again' says '^evidence in [^;]*$'
 check 'with more rounds, and all that were there' test "$(rows short)" -gt "$before"
 check 'and says what for' grep -q '1 of 1 required tests were open' short/receipt.json
 check 'but not twice' refuses 'allows 1 further attempt of kind statistical, and 1 was made' \
-    "$TRITGATE" run --resume short --budget 0.2
+    "$TRITGATE" run --resume short --budget 0.2 --host alone
 rm short/digests.json
 check 'what was not ended in order may always be' gives 2 "$TRITGATE" run --resume short --budget 0.1
 check 'and is written down, too' grep -q '"kind": "ended"' short/tries.json
 rm short/digests.json
-check 'on other hardware, too' gives 2 "$TRITGATE" run --resume short --gpus "$data/gpus_4.txt"
+check 'on other hardware, too' gives 2 "$TRITGATE" run --resume short --host alone --gpus "$data/gpus_4.txt"
 check 'which is warned of' grep -q "no machine here is of hardware that run 'short' was begun on (" err
 ask dead '"stub_crash"'
 sed -i "s/\"limits\"/$step &/" dead_policy.json

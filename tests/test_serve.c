@@ -238,9 +238,8 @@ static void an_order_that_means_nothing_is_lost(void **state)
 {
     (void)state;
     static const char *const orders[] = {
-        "round ",          "round x 77 tfc- " CELL, "round 0",
-        "round 0 77",      "round 0 77 xyz- " CELL, "round 0 x tf " CELL,
-        "round 0 77 tfc-", "round 0 77 tfc- "};
+        "round ",     "round x 77 9 tfc- " CELL, "round 0",           "round 0 77 tfc- " CELL,
+        "round 0 77", "round 0 77 9 xyz- " CELL, "round 0 77 9 tfc-", "round 0 77 9 tfc- "};
     struct tg_worker *worker = start();
     announce(worker);
     open_run(worker, run_directory);

@@ -30,6 +30,7 @@ struct tg_order {
     uint64_t seed;    /* of the operands and of all draws */
     bool is_complete; /* compare every result with the reference */
     bool is_apart;    /* others of the domain are timed beside it: it takes cores before theirs */
+    double wait_s;    /* for other runs, at most: its time is over then */
     /* Why nothing is started, and all is skipped; NULL to measure. */
     const char *left_out;
 };

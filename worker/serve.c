@@ -41,6 +41,8 @@ struct tg_worker {
     int64_t broken;                  /* rounds on its device that broke one after the other */
     char left_out[300];   /* why it leaves out what is left for its device, "" while it does not */
     bool has_waited;      /* for another run, and said so */
+    double begin_by_s;    /* of the round that was ordered, however long another run is there */
+    bool is_over;         /* and this time is */
     struct tg_wire *wire; /* to the coordinator, NULL if that is this process */
 };
 
@@ -197,15 +199,17 @@ static int open_store(struct tg_worker *w, struct tg_error *err)
     return tg_store_create(path, &plan, &w->store, err);
 }
 
-/* Waits for a lock as long as the coordinator does. */
+/* Waits for a lock as long as the coordinator does, and the round has time. */
 static void wait_for(struct tg_worker *w, int held, int how)
 {
     const struct timespec nap = {.tv_nsec = 10000000}; /* the other lets go of it between rounds */
     struct tg_error why;
     if (w->wire) tg_wire_send(w->wire, 0, "{\"waits\":\"\"}", &why);
     while (tg_pulse() && !tg_pulse_is_ending() && flock(held, how | LOCK_NB) < 0 &&
-           (errno == EWOULDBLOCK || errno == EINTR))
+           (errno == EWOULDBLOCK || errno == EINTR) && !w->is_over) {
         nanosleep(&nap, NULL);
+        w->is_over = tg_now() >= w->begin_by_s;
+    }
     if (w->wire) tg_wire_send(w->wire, 0, "{\"begun\":\"\"}", &why);
 }
 
@@ -351,8 +355,9 @@ static void look_at_library(const struct tg_worker *w, struct tg_measurement *m)
     snprintf(m->reason, sizeof m->reason, "its library was changed since the run was begun");
 }
 
-static int give_up(struct tg_error *err)
+static int give_up(const struct tg_worker *w, struct tg_error *err)
 {
+    if (w->is_over) return tg_fail(err, "its time was over while it waited for another run");
     return tg_fail(err, tg_pulse_is_ending() ? "was stopped before its round began"
                                              : "the coordinator is lost");
 }
@@ -363,22 +368,24 @@ static int run_round(struct tg_worker *w, const char *message, char **answer, st
     struct tg_order order = {0};
     struct tg_measurement measurements[2];
     order.attempt = w->attempt;
+    w->is_over = false;
     if (tg_serve_order_read(message, &order, err) < 0 || open_store(w, err) < 0) return -1;
     for (size_t i = 0; *w->left_out && i < order.block.cell_count; i++)
         if (is_on_device(&order.block.cells[i])) order.left_out = w->left_out;
     double begun_s = tg_now();
+    w->begin_by_s = begun_s + order.wait_s;
     struct holds holds;
     take(w, order.is_apart, &holds);
     double waited_s = tg_now() - begun_s;
-    bool may_begin = tg_pulse() && !tg_pulse_is_ending();
-    int rc = may_begin ? tg_conduct(&w->bench, &order, measurements, err) : give_up(err);
+    bool may_begin = tg_pulse() && !tg_pulse_is_ending() && !w->is_over;
+    int rc = may_begin ? tg_conduct(&w->bench, &order, measurements, err) : give_up(w, err);
     let_go(&holds);
     if (rc < 0) return -1;
     for (size_t i = 0; i < order.block.cell_count; i++) look_at_library(w, &measurements[i]);
     if (tg_pulse())
         look_at_device(w, measurements, order.block.cell_count);
     else
-        rc = give_up(err); /* its children were killed: that is no measurement */
+        rc = give_up(w, err); /* its children were killed: that is no measurement */
     for (size_t i = 0; i < order.block.cell_count; i++) {
         measurements[i].facts.waited_s = waited_s;
         name_device(w, &measurements[i]);
@@ -395,7 +402,7 @@ static char *conduct_round(struct tg_worker *w, const char *message)
     char *answer;
     if (run_round(w, message, &answer, &why) == 0) return answer;
     struct tg_json *root = tg_json_object(NULL, NULL);
-    tg_json_add_text(root, "lost", why.text);
+    tg_json_add_text(root, w->is_over ? "over" : "lost", why.text);
     return printed(root);
 }
 

@@ -16,9 +16,10 @@
  *    "exclusive":"memory"}                         ->  {"host":…, "head":survey, …}
  *   {"do":"open", "directory":…, "matrix":…, …}   ->  (nothing)
  *     "parts": of each host, among how many workers' parts its memory is divided
- *   round NUMBER SEED FLAGS BLOCK                 ->  telegrams, or {"lost":"why"}
+ *   round NUMBER SEED WAIT FLAGS BLOCK            ->  telegrams, or {"lost":"why"}
  *     flags: t is_timed, f is_fixed, c is_complete, a is_apart
  *     before it, if another run is on its memory  ->  {"waits":""}, and then {"begun":""}
+ *     and if that is so for WAIT milliseconds     ->  {"over":"why"}: the round was not begun
  *   {"do":"files", "directory":…, "have":[…]}     ->  {"files":[{"name":…, "bytes":…}, …]}
  *     what of this directory is not had; in a run, its own file alone, which is closed for it
  *   {"do":"read", "directory":…, "file":…, "at":0} ->  {"part":…, "left":…} or {"error":"why"}
@@ -47,7 +48,7 @@ int tg_serve_open(int rank, int index, int count, const struct tg_identity *iden
 
 /* The message that orders a round of a block (conduct.h); the caller frees. */
 char *tg_serve_order_text(const struct tg_block *block, int64_t round, uint64_t seed,
-                          bool is_complete, bool is_apart);
+                          bool is_complete, bool is_apart, double wait_s);
 
 /* Whether a message is an order; reads one, but for its attempt. */
 bool tg_serve_is_order(const char *message);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,17 +28,18 @@ static char *add_number(char *at, uint64_t number)
 
 /* By hand: all that printf has and reads would be driven out of the caches from round to round. */
 char *tg_serve_order_text(const struct tg_block *block, int64_t round, uint64_t seed,
-                          bool is_complete, bool is_apart)
+                          bool is_complete, bool is_apart, double wait_s)
 {
     char flags[] = "---- ";
     if (block->is_timed) flags[0] = 't';
     if (block->is_fixed) flags[1] = 'f';
     if (is_complete) flags[2] = 'c';
     if (is_apart) flags[3] = 'a';
-    char *text = malloc(strlen(round_word) + 2 * 24 + sizeof flags + strlen(block->text));
+    char *text = malloc(strlen(round_word) + 3 * 24 + sizeof flags + strlen(block->text));
     if (!text) return NULL;
     char *at = add_number(add_text(text, round_word), (uint64_t)round);
-    add_text(add_text(add_number(at, seed), flags), block->text);
+    at = add_number(add_number(at, seed), (uint64_t)(1000 * fmin(fmax(wait_s, 0), 1e9)));
+    add_text(add_text(at, flags), block->text);
     return text;
 }
 
@@ -49,10 +51,11 @@ bool tg_serve_is_order(const char *message)
 int tg_serve_order_read(const char *message, struct tg_order *order, struct tg_error *err)
 {
     struct tg_block *block = &order->block;
+    uint64_t wait_ms;
     char flags[5];
     int at = 0;
-    if (sscanf(message + strlen(round_word), "%" SCNd64 " %" SCNu64 " %4[-tfca] %n", &order->round,
-               &order->seed, flags, &at) < 3 ||
+    if (sscanf(message + strlen(round_word), "%" SCNd64 " %" SCNu64 " %" SCNu64 " %4[-tfca] %n",
+               &order->round, &order->seed, &wait_ms, flags, &at) < 4 ||
         at == 0)
         return tg_fail(err, "an order that means nothing: '%.100s'", message);
     const char *text = message + strlen(round_word) + at;
@@ -64,5 +67,6 @@ int tg_serve_order_read(const char *message, struct tg_order *order, struct tg_e
     block->is_fixed = strchr(flags, 'f') != NULL;
     order->is_complete = strchr(flags, 'c') != NULL;
     order->is_apart = strchr(flags, 'a') != NULL;
+    order->wait_s = (double)wait_ms / 1000;
     return 0;
 }
