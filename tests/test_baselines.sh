@@ -35,7 +35,7 @@ check 'evidence can be imported' bash -c '
     "$0" report run1 --format lines --out lines && "$0" import lines imported --policy record_policy.json \
     --matrix record.json' "$TRITGATE"
 check 'but not promoted' refuses 'its evidence was imported' promote run2 imported
-gives 2 "$TRITGATE" run record.json --budget 0.01 --out short >/dev/null
+gives 2 "$TRITGATE" run record.json --budget 0.01 --host alone --out short >/dev/null
 check 'a run that had no time' refuses 'has 3 whole rounds of head alone or beside its copy' promote run1 short
 cp -r short long
 gives 2 "$TRITGATE" run --resume short --budget 30 >/dev/null
