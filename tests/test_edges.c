@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#define SHAPES    20 /* of six kinds of values; of nine, where activations are not integers */
+#define SHAPES    20 /* of seven kinds of values; of ten, where activations are not integers */
 #define PUBLISHED 2  /* of one, for TL1 and TL2 */
 #define LARGE     11 /* of one, for products of a device */
 
@@ -24,7 +24,7 @@ static void every_kernel_is_right_at_every_edge(void **state)
         char reason[256] = "";
         if (!k->run || !k->here()) continue;
         if (strcmp(k->isa, "stub") == 0 && strcmp(k->name, "stub_twice") != 0) continue;
-        int kinds = tg_op_find(k->op)->activations->is_float ? 9 : 6;
+        int kinds = tg_op_find(k->op)->activations->is_float ? 10 : 7;
         bool is_for_large = strcmp(k->device, "cpu") != 0 && strcmp(k->op, "product") == 0;
 #ifdef TG_SANITIZED
         if (is_for_large) continue; /* 157 million weights: in the other build */
@@ -114,16 +114,28 @@ static void wrong_where_rows_are_many(const struct tg_problem *p)
     if (p->rows == 1000) ((int32_t *)p->results)[p->row_end - 1] += 1;
 }
 
+/* Only there, and only where four activations are zeros. */
+static void wrong_of_zeros_where_rows_are_many(const struct tg_problem *p)
+{
+    tg_kernel_i2s_scalar(p);
+    for (int64_t c = 0; p->rows == 300 && c < p->cols; c += 4)
+        if (!memcmp(p->activations + c, "\0\0\0", 4)) ((int32_t *)p->results)[0] += 1;
+}
+
 static void products_of_a_device_are_checked_where_they_fill_it(void **state)
 {
     (void)state;
     char reason[256];
     struct tg_kernel k = *tg_kernel_find("i2s_scalar");
     k.run = wrong_where_rows_are_many;
-    assert_int_equal(tg_edges_check(&k, reason, sizeof reason), 6 * SHAPES);
+    assert_int_equal(tg_edges_check(&k, reason, sizeof reason), 7 * SHAPES);
     k.device = "fake";
     assert_int_equal(tg_edges_check(&k, reason, sizeof reason), -1);
     assert_string_equal(reason, "row 998 of column 0 differs (1000x4096, batch 1, rows 1 to 999, "
+                                "random)");
+    k.run = wrong_of_zeros_where_rows_are_many;
+    assert_int_equal(tg_edges_check(&k, reason, sizeof reason), -1);
+    assert_string_equal(reason, "row 0 of column 0 differs (300x8192, batch 1, rows 0 to 300, "
                                 "random)");
 }
 
@@ -133,7 +145,7 @@ static void results_with_a_bound_are_kept_to_their_rows(void **state)
     (void)state;
     char reason[256];
     struct tg_kernel k = *tg_kernel_find("f32_scalar");
-    assert_int_equal(tg_edges_check(&k, reason, sizeof reason), 9 * SHAPES);
+    assert_int_equal(tg_edges_check(&k, reason, sizeof reason), 10 * SHAPES);
     k.run = beside_its_rows;
     assert_int_equal(tg_edges_check(&k, reason, sizeof reason), -1);
     assert_string_equal(reason, "it wrote outside its rows (16x5, batch 1, rows 5 to 11, random)");
@@ -164,6 +176,7 @@ static void each_planted_error_is_found(void **state)
         {"stub_batch", "row 0 of column 128 differs (9x256, batch 141, rows 0 to 9, random)"},
         {"stub_tiles", "row 37 of column 0 differs (1536x1536, batch 2, rows 37 to 150, random)"},
         {"stub_range", "row 5 of column 0 differs (16x640, batch 1, rows 5 to 11, random)"},
+        {"stub_sparse", "row 0 of column 0 differs (1x128, batch 1, rows 0 to 1, runs of zeros)"},
         {"stub_away", "row 0 of column 0 differs (5x3, batch 2, rows 0 to 5, halves)"},
     };
 

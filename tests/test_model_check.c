@@ -30,8 +30,8 @@ static void right_kernels_are_right_on_every_matrix(void **state)
         open_with(&s, kernels[i], 1 + i % 2);
         if (tg_model_check_products(&s, &check, &err) < 0) fail_msg("%s", err.text);
         assert_string_equal(check.reason, "");
-        /* Rows of the seven matrices of a block, for one token, 2, 8 and 3, four times. */
-        assert_int_equal(check.checked, 4 * 14 * (256 + 128 + 128 + 256 + 512 + 512 + 256));
+        /* Rows of the seven matrices of a block, for two single tokens, 2, 8 and 3, four times. */
+        assert_int_equal(check.checked, 4 * 15 * (256 + 128 + 128 + 256 + 512 + 512 + 256));
         tg_session_close(&s);
     }
 }
@@ -72,17 +72,18 @@ static void what_lies_on_a_device_is_checked_there(void **state)
             tg_model_check_products(&s, &check, &err) < 0)
             fail_msg("%s", err.text);
         assert_int_equal(strstr(check.reason, " by fake differs") != NULL, i > 1);
-        assert_int_equal(check.checked, 4 * 11 * (256 + 128 + 128 + 256 + 512 + 512 + 256));
+        assert_int_equal(check.checked, 4 * 12 * (256 + 128 + 128 + 256 + 512 + 512 + 256));
         tg_session_close(&s);
     }
     unsetenv("TRITGATE_FAKE_GPU");
 }
 
-/* Those of a product kernel that builds with stubs have: in batches only, or ranges, too. */
+/* Those of a product kernel that builds with stubs have: in batches only, ranges, or zeros, too. */
 static void planted_errors_are_found(void **state)
 {
     (void)state;
-    static const char *const planted[] = {"stub_wrong", "stub_lanes", "stub_crowd", "stub_range"};
+    static const char *const planted[] = {"stub_wrong", "stub_lanes", "stub_crowd", "stub_range",
+                                          "stub_sparse"};
     int found = 0;
     for (size_t i = 0; i < sizeof planted / sizeof *planted; i++) {
         const struct tg_kernel *kernel = tg_kernel_find(planted[i]);

@@ -129,6 +129,7 @@ static void a_wrong_kernel_has_no_speed(void **state)
     static const char *const rows[][2] = {
         {"stub_wrong", "differs from the reference"},
         {"stub_crowd", "differs from the reference"},
+        {"stub_sparse", "differs from the reference"},
         {"stub_tires", "than the checked one"},
         {"stub_falls", "was called"},
     };

@@ -17,7 +17,7 @@ struct shape {
     int64_t rows, multiples, batch, row_begin, row_end;
 };
 
-/* Of these, integers have the first six: what comes after is of floating-point numbers. */
+/* Of these, integers have the first seven: what comes after is of floating-point numbers. */
 enum values {
     RANDOM,
     ALL_PLUS,
@@ -25,6 +25,7 @@ enum values {
     OPPOSITE,
     CHECKERBOARD,
     SINGLE,
+    ZEROS,
     HALVES,
     TINY,
     NOT_FINITE,
@@ -33,9 +34,11 @@ enum values {
 };
 
 static const char *const value_names[VALUES] = {
-    "random",       "all +1 with 127",          "all -1 with -127", "all +1 with -127",
-    "checkerboard", "one weight that is not 0", "halves",           "tiny",
-    "not finite"};
+    "random",           "all +1 with 127", "all -1 with -127",
+    "all +1 with -127", "checkerboard",    "one weight that is not 0",
+    "runs of zeros",    "halves",          "tiny",
+    "not finite",
+};
 
 /*
  * Multiples below COLUMNS_LEAST are of the format's least number of columns, others are columns,
@@ -128,6 +131,13 @@ static float largest_tiny(size_t token)
     return token % 3 == 2 ? 0 : token % 3 == 1 ? nextafterf(1e-5f, 1) : 1e-5f;
 }
 
+/* Small numbers among runs of 32 zeros, and of 256; every third token is all zeros. */
+static float sparse(size_t token, size_t at)
+{
+    if (token % 3 == 1 || at / 32 % 2 == 1 || at / 256 % 2 == 1) return 0;
+    return (float)((int)(at * 37 % 31) - 15);
+}
+
 /* Number i of the activations, whose tokens have `cols` each. */
 static float value_of(enum values values, size_t i, size_t cols)
 {
@@ -137,6 +147,7 @@ static float value_of(enum values values, size_t i, size_t cols)
     case ALL_MINUS:
     case OPPOSITE: return -127;
     case CHECKERBOARD: return i % 2 ? 127 : -127;
+    case ZEROS: return sparse(token, at);
     case HALVES: return at == 0 ? 127 : (float)((int)(i * 37 % 255) - 127) / 2;
     case TINY: return at == 0 ? largest_tiny(token) : (float)((int)(i % 7) - 3) * 1e-40f;
     case NOT_FINITE:
@@ -155,9 +166,13 @@ static void fill_activations(struct edge *e, const struct tg_op *op, enum values
     const size_t count = (size_t)tg_op_activation_count(op, &e->problem);
 
     op->activations->fill(seed + 100, e->activations, count);
+    /* Shapes that have random values only have their runs of zeros among these. */
+    for (size_t i = 0; seed >= SHAPES - LARGE - PUBLISHED && i < count; i++)
+        if (i % cols / 32 % 8 == 7) op->activations->put(e->activations, i, 0);
     if (values == RANDOM || values == SINGLE) return;
+    const size_t before = values == ZEROS ? seed * cols : 0; /* single tokens, too, have both */
     for (size_t i = 0; i < count; i++)
-        op->activations->put(e->activations, i, value_of(values, i, cols));
+        op->activations->put(e->activations, i, value_of(values, before + i, cols));
 }
 
 static bool make(const struct tg_kernel *kernel, const struct tg_op *op, const struct shape *shape,

@@ -93,44 +93,66 @@ static void multiply(struct work *w, int64_t matrix, const struct tg_kernel *ker
     pthread_mutex_unlock(&w->device);
 }
 
-/* The products of so many tokens with one matrix, against the reference. */
-static void compare(struct work *w, const struct bench *b, int64_t matrix,
-                    const struct tg_kernel *kernel, int64_t tokens)
+/* The products of both tokens with one matrix, against the reference. */
+static void compare(struct work *w, const struct bench *b, int64_t matrix)
 {
     const struct tg_matrix *m = &w->session->weights.matrices[matrix];
-    const struct tg_problem seen = problem_of(m, b->activations, b->results, tokens);
-    const struct tg_problem wanted = problem_of(m, b->activations, b->wanted, tokens);
-    multiply(w, matrix, kernel, &seen);
-    for (int64_t t = 0; t < tokens; t++) {
+    const struct tg_problem seen = problem_of(m, b->activations, b->results, TOKENS);
+    const struct tg_problem wanted = problem_of(m, b->activations, b->wanted, TOKENS);
+    multiply(w, matrix, m->kernel, &seen);
+    for (int64_t t = 0; t < TOKENS; t++) {
         tg_op_product_reference(b->ternary, &wanted, t);
         int64_t row = tg_op_product_differs(&seen, b->wanted, t);
+        if (row >= 0) tell(w, matrix, row, m->kernel);
+    }
+    atomic_fetch_add(&w->checked, TOKENS * m->rows);
+}
+
+/*
+ * A batch of tokens that were compared, as the picks say, so that what is wanted is known: the
+ * reference would take too long for it.
+ */
+static void compare_picks(struct work *w, const struct bench *b, int64_t matrix,
+                          const struct tg_kernel *kernel, int64_t tokens)
+{
+    const struct tg_matrix *m = &w->session->weights.matrices[matrix];
+    const struct tg_problem seen = problem_of(m, b->batch, b->results, tokens);
+    for (int64_t t = 0; t < tokens; t++)
+        memcpy(b->batch + t * m->cols, b->activations + b->picks[t] * m->cols, (size_t)m->cols);
+    multiply(w, matrix, kernel, &seen);
+    for (int64_t t = 0; t < tokens; t++) {
+        struct tg_problem one = seen;
+        one.results = b->results + t * m->rows;
+        int64_t row = tg_op_product_differs(&one, b->wanted + b->picks[t] * m->rows, 0);
         if (row >= 0) tell(w, matrix, row, kernel);
     }
     atomic_fetch_add(&w->checked, tokens * m->rows);
 }
 
-/*
- * A batch as the model has them, for which kernels have other code than for few tokens. The
- * reference would take too long for it: each of its tokens is one of those that were compared,
- * drawn, so that what is wanted is known.
- */
-static void compare_batch(struct work *w, const struct bench *b, int64_t matrix, int64_t tokens)
+/* Each token alone, and batches as the model has them: kernels have other code for these. */
+static void compare_others(struct work *w, const struct bench *b, int64_t matrix)
 {
     const struct tg_matrix *m = &w->session->weights.matrices[matrix];
-    const struct tg_problem seen = problem_of(m, b->batch, b->results, tokens);
-    uint64_t draw = w->check->seed + (uint64_t)matrix;
-    for (int64_t t = 0; t < tokens; t++) {
-        b->picks[t] = (uint8_t)(tg_fill_next(&draw) % TOKENS);
-        memcpy(b->batch + t * m->cols, b->activations + b->picks[t] * m->cols, (size_t)m->cols);
+    for (uint8_t t = 0; t < TOKENS; t++) {
+        b->picks[0] = t;
+        compare_picks(w, b, matrix, m->one, 1);
     }
-    multiply(w, matrix, m->kernel, &seen);
-    for (int64_t t = 0; t < tokens; t++) {
-        struct tg_problem one = seen;
-        one.results = b->results + t * m->rows;
-        int64_t row = tg_op_product_differs(&one, b->wanted + b->picks[t] * m->rows, 0);
-        if (row >= 0) tell(w, matrix, row, m->kernel);
+    for (int i = 0; i < TG_PROFILE_BATCHES; i++) {
+        const int64_t tokens = w->check->batches[i];
+        uint64_t draw = w->check->seed + (uint64_t)matrix;
+        if (tokens <= TOKENS) continue;
+        for (int64_t t = 0; t < tokens; t++) b->picks[t] = (uint8_t)(tg_fill_next(&draw) % TOKENS);
+        compare_picks(w, b, matrix, m->kernel, tokens);
     }
-    atomic_fetch_add(&w->checked, tokens * m->rows);
+}
+
+/* As behind a squared ReLU: small numbers, and runs of zeros, of which random ones have none. */
+static void make_sparse(int8_t *token, int64_t cols)
+{
+    for (int64_t c = 0; c < cols; c++) {
+        const bool is_zero = c / 32 % 2 == 1 || c / 256 % 2 == 1;
+        token[c] = (int8_t)(is_zero ? 0 : token[c] / 16);
+    }
 }
 
 static void check_matrix(struct work *w, const struct bench *b, int64_t matrix)
@@ -144,10 +166,9 @@ static void check_matrix(struct work *w, const struct bench *b, int64_t matrix)
     else
         s->layout.format->unpack(t->data, m->rows, m->cols, b->ternary);
     tg_fill_int8(w->check->seed + (uint64_t)matrix, b->activations, (size_t)(TOKENS * m->cols));
-    compare(w, b, matrix, m->one, 1);
-    compare(w, b, matrix, m->kernel, TOKENS);
-    for (int i = 0; i < TG_PROFILE_BATCHES; i++)
-        if (w->check->batches[i] > TOKENS) compare_batch(w, b, matrix, w->check->batches[i]);
+    make_sparse(b->activations + m->cols, m->cols);
+    compare(w, b, matrix);
+    compare_others(w, b, matrix);
 }
 
 static void check_some(void *opaque, int part)

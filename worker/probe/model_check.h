@@ -13,8 +13,9 @@
  * Whether the ternary products of a whole model are right: each matrix as it was packed, by the
  * kernels that the model runs with (for one token, for two, and for the batches of its prompt), in
  * the ranges of rows that its threads have, against the exact reference on the weights of the file.
- * All that a model computes besides is this program's own. On a device the matrices are those in
- * its memory, and the kernel is that of batches.
+ * Of the two tokens one is random, the other has small numbers among runs of zeros. All that a
+ * model computes besides is this program's own. On a device the matrices are those in its memory,
+ * and the kernel is that of batches.
  */
 
 struct tg_model_check {
