@@ -59,6 +59,34 @@ static void a_file_that_is_not_whole_is_made_again(void **state)
     assert_true(status.st_size > 100000);
 }
 
+/* Of the right size, and no GGUF file; or one without the key of synthetic models. */
+static void a_file_that_is_damaged_is_made_again(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        char path[256], head[4096], key[] = "tritgate.synthetic";
+        struct stat before, after;
+        assert_true(get(1, path, sizeof path) < 2);
+        FILE *file = fopen(path, "r+b");
+        assert_non_null(file);
+        assert_int_equal(fread(head, 1, sizeof head, file), sizeof head);
+        char *at = memmem(head, sizeof head, key, sizeof key - 1);
+        assert_non_null(at);
+        if (i == 0)
+            memset(head, 0, 64);
+        else
+            *at = 'T';
+        rewind(file);
+        assert_int_equal(fwrite(head, 1, sizeof head, file), sizeof head);
+        assert_int_equal(fclose(file), 0);
+        assert_int_equal(stat(path, &before), 0);
+        assert_int_equal(get(1, path, sizeof path), 0);
+        assert_int_equal(stat(path, &after), 0);
+        assert_int_equal(before.st_size, after.st_size);
+        assert_int_equal(get(1, path, sizeof path), 1);
+    }
+}
+
 static void of_makers_at_once_one_makes_it(void **state)
 {
     (void)state;
@@ -104,6 +132,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_model_is_made_once_and_then_found),
         cmocka_unit_test(a_file_that_is_not_whole_is_made_again),
+        cmocka_unit_test(a_file_that_is_damaged_is_made_again),
         cmocka_unit_test(of_makers_at_once_one_makes_it),
         cmocka_unit_test(a_folder_that_cannot_be_is_named),
     };

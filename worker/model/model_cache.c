@@ -10,19 +10,27 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "worker/model/gguf.h"
+
 /* Of the generator: another number, when the same seed makes other bytes. */
 enum { GENERATOR = 1 };
 
-/* Whether the file is there with as many bytes as it must have; a wrong one is removed. */
+/*
+ * Whether the file is there, with as many bytes as it must have, and can be read as a synthetic
+ * model: one that is cut or damaged counts as none, and is made again.
+ */
 static int look(const char *path, int64_t bytes, bool *is_there, struct tg_error *err)
 {
     struct stat status;
+    struct tg_gguf *gguf;
     *is_there = false;
     if (stat(path, &status) < 0) {
         if (errno == ENOENT) return 0;
         return tg_fail(err, "cannot look at '%s': %s", path, strerror(errno));
     }
-    *is_there = status.st_size == bytes;
+    if (status.st_size != bytes || tg_gguf_open(path, &gguf, NULL) < 0) return 0;
+    *is_there = tg_gguf_find(gguf, "tritgate.synthetic") != NULL;
+    tg_gguf_close(gguf);
     return 0;
 }
 

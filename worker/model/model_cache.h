@@ -14,7 +14,8 @@
  * then, by any number of processes, which so share their pages.
  *
  * A name has all that the bytes depend on, the version of the generator, too: what is there is what
- * would be made.
+ * would be made. A file of another size, or that is no synthetic model, is as if it were not there;
+ * its weights are not looked at.
  */
 
 /* The path of a model in `folder`, and whether it is there; nothing is made. */
