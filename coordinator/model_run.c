@@ -218,8 +218,7 @@ struct tg_json *tg_model_run_json(const struct tg_model_run_report *r)
     add_bytes(root, "generated_text", r->text, r->text_size);
     tg_json_add_number(root, "tokens_generated", tokens);
     tg_json_add_number(root, "warmup_tokens", (double)r->warmup_tokens);
-    tg_json_add_text(root, "device",
-                     !r->error && r->session->device ? r->session->device->name : "cpu");
+    tg_json_add_text(root, "device", r->device ? r->device : "cpu");
     tg_json_add_number(root, "vocab", r->error ? 0 : (double)r->session->network.vocabulary);
     tg_json_add_text(root, "version", TRITGATE_VERSION);
     struct tg_json *timing = tg_json_object(root, "timing");
@@ -431,7 +430,7 @@ int tg_model_run_command(int argc, char **argv)
     struct tg_error err = {""}, unwritten;
     int status = 0;
     argp_parse(&argp, argc, argv, 0, NULL, &o);
-    struct tg_model_run_report r = {.path = o.file, .prompt = o.prompt};
+    struct tg_model_run_report r = {.path = o.file, .prompt = o.prompt, .device = o.device};
     if (o.json && tg_json_can_write(o.json, &err) < 0) {
         tg_log(TG_ERROR, "%s", err.text);
         return TG_STATUS_USAGE;

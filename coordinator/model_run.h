@@ -16,7 +16,8 @@
 
 struct tg_model_run_report {
     const char *path, *prompt;
-    char *text; /* generated: any bytes, zero bytes too */
+    const char *device; /* as asked for, NULL for the host */
+    char *text;         /* generated: any bytes, zero bytes too */
     size_t text_size;
     const struct tg_session *session;
     const struct tg_generation *generation;

@@ -63,7 +63,7 @@ static void the_json_has_the_fields_of_the_benchmark_report(void **state)
     assert_int_equal(tg_session_generate(&s, "abc", 16, &best, true, &g, &err), 0);
     char text[] = "x\0\xff\n\xc3\xa9";
     const struct tg_model_run_report report = {
-        path, "abc", text, sizeof text - 1, &s, &g, 0.0125, 4, 2e9, 1000, NULL};
+        path, "abc", NULL, text, sizeof text - 1, &s, &g, 0.0125, 4, 2e9, 1000, NULL};
     struct tg_json_file file = printed(&report);
     const struct tg_json *o = file.root, *own = tg_json_get(o, "tritgate");
     assert_string_equal(tg_json_text(tg_json_get(o, "generated_text")),

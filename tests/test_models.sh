@@ -90,8 +90,9 @@ check 'with the reason' says "^not run +$reason"
 check 'where there is none' gives 0 model show tiny.gguf
 check 'none is shown' bash -c '! grep -q "^not run" out'
 check 'no file' refuses 'run needs a file, or BITNET_GGUF' env -u BITNET_GGUF "$TRITGATE" model run
-check 'a file that is not there' refuses "cannot open 'nowhere.gguf'" model run nowhere.gguf --json failed.json
+check 'a file that is not there' refuses "cannot open 'nowhere.gguf'" model run nowhere.gguf --device fake --json failed.json
 check 'which the JSON tells' grep -q '"success": false' failed.json
+check 'with the device that was asked for' grep -q '"device": "fake"' failed.json
 check 'no such kernel' refuses "no kernel 'x'" model run tiny.gguf --kernel x
 check 'a kernel that is none of products' refuses 'computes no ternary product' model run tiny.gguf --kernel i2s_scalar_unpack
 check 'a layout that it cannot have' refuses "cannot lie as 'tl1'" model run tiny.gguf --layout tl1
