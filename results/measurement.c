@@ -39,7 +39,7 @@ bool tg_measurement_was_killed(const struct tg_measurement *m)
 bool tg_measurement_broke(const struct tg_measurement *m)
 {
     if (m->outcome == TG_MEASURED || m->outcome == TG_WRONG) return false;
-    if (m->outcome == TG_SKIPPED) return m->facts.pid > 0;
+    if (m->outcome == TG_SKIPPED) return m->facts.pid > 0 && isnan(m->facts.call_s);
     return !tg_measurement_was_killed(m);
 }
 

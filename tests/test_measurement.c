@@ -297,6 +297,7 @@ static void only_what_was_begun_and_not_ended_from_outside_broke(void **state)
         enum tg_outcome outcome;
         int64_t pid, signal;
         bool broke, was_killed;
+        double call_s; /* 0: unknown */
     } rows[] = {
         {TG_MEASURED, 7, 0, false, false},     {TG_WRONG, 7, 0, false, false},
         {TG_CRASHED, 7, SIGSEGV, true, false}, {TG_CRASHED, -1, 0, true, false},
@@ -304,6 +305,7 @@ static void only_what_was_begun_and_not_ended_from_outside_broke(void **state)
         {TG_CRASHED, 7, SIGINT, false, true},  {TG_CRASHED, 7, SIGHUP, false, true},
         {TG_LATE, 7, SIGKILL, true, false}, /* its deadline was ours */
         {TG_SKIPPED, 7, 0, true, false},       {TG_SKIPPED, -1, 0, false, false},
+        {TG_SKIPPED, 7, 0, false, false, 0.6}, /* called, and too slow for its round */
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct tg_measurement m;
@@ -311,6 +313,7 @@ static void only_what_was_begun_and_not_ended_from_outside_broke(void **state)
         m.outcome = rows[i].outcome;
         m.facts.pid = rows[i].pid;
         m.facts.end_signal = rows[i].signal;
+        if (rows[i].call_s > 0) m.facts.call_s = rows[i].call_s;
         assert_int_equal(tg_measurement_broke(&m), rows[i].broke);
         assert_int_equal(tg_measurement_was_killed(&m), rows[i].was_killed);
         tg_measurement_free(&m);
