@@ -134,11 +134,27 @@ static size_t count_stand_ins(const struct tg_plan *plan)
     return count;
 }
 
+/* A cell of the baseline that no test has, as of a kernel whose row is gone; NULL if there is none.
+ */
+static const char *find_lost(const struct tg_plan *plan, const struct tg_baseline *b)
+{
+    char text[TG_CELL_TEXT_SIZE];
+    for (size_t i = 0; i < b->cell_count; i++) {
+        bool is_there = false;
+        for (size_t t = 0; t < plan->spec.test_count && !is_there; t++)
+            is_there = strcmp(tg_cell_text(&plan->spec.tests[t].of, text), b->cells[i].cell) == 0;
+        if (!is_there) return b->cells[i].cell;
+    }
+    return NULL;
+}
+
 bool tg_lookout_note(const struct tg_plan *plan, char *out, size_t size)
 {
     const struct tg_asked *asked = &plan->asked;
     const struct tg_baseline *b = asked->baseline_count ? &asked->baselines[0] : NULL;
     const size_t without = b && !plan->has_base ? count_stand_ins(plan) : 0;
+    const bool is_whole = !*asked->filter && asked->changed.path_count == 0;
+    const char *lost = b && !plan->has_base && is_whole ? find_lost(plan, b) : NULL;
     out[0] = 0;
     if (!b && *asked->baseline_note)
         snprintf(out, size, "cannot pass: no stored baseline is used: %s", asked->baseline_note);
@@ -151,11 +167,16 @@ bool tg_lookout_note(const struct tg_plan *plan, char *out, size_t size)
             "cannot pass: the stored baseline has no numbers for %zu test%s of this policy and "
             "matrix, and its library is not there: %s",
             without, without == 1 ? "" : "s", asked->baseline_note);
+    else if (lost)
+        snprintf(out, size,
+                 "cannot pass: the stored baseline has a cell that the matrix has no more, and its "
+                 "library is not there to say why: %s",
+                 lost);
     else if (b)
         snprintf(out, size,
                  "compared with the numbers of a stored baseline only, made %s of %zu sessions: %s",
                  b->created, b->session_count, asked->baseline_note);
-    return without == 0 && (b || !*asked->baseline_note);
+    return without == 0 && !lost && (b || !*asked->baseline_note);
 }
 
 /* The test of the block in which head is watched: with its copy, or alone. */

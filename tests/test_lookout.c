@@ -399,6 +399,19 @@ static void tests_without_numbers_or_library_let_nothing_pass(void **state)
     assert_true(tg_lookout_note(&plan, text, sizeof text));
     assert_memory_equal(text, "compared with the numbers of a stored baseline only", 51);
     tg_plan_release(&plan);
+    struct tg_baseline_cell *gone = tg_baseline_add_cell(&baseline); /* of a row that was deleted */
+    assert_non_null(gone);
+    snprintf(gone->cell, sizeof gone->cell, "probe=kernel kernel=i2s_gone layer=640x2560");
+    plan_with(two, NULL);
+    assert_false(tg_lookout_note(&plan, text, sizeof text));
+    assert_memory_equal(text, "cannot pass: the stored baseline has a cell that the matrix has",
+                        63);
+    assert_non_null(strstr(text, "i2s_gone"));
+    tg_plan_release(&plan);
+    plan_with(two, MADE_BASE); /* which says it of the kernel itself */
+    assert_true(tg_lookout_note(&plan, text, sizeof text));
+    tg_plan_release(&plan);
+    baseline.cell_count--;
     plan_with(other, NULL);
     assert_true(plan.spec.tests[0].is_shadow);
     assert_false(tg_lookout_note(&plan, text, sizeof text));
