@@ -316,7 +316,9 @@ int tg_begin(struct tg_work *w, struct tg_error *err)
     int rc = o->baseline ? find_baseline(w, &asked, &choice, err) : 0;
     if (rc == 0) rc = make_plan(w, &asked, err);
     tg_lookout_release(&choice);
-    if (rc < 0 || tg_begin_check_model(&w->plan, w->model, err) < 0) return -1;
+    if (rc < 0 || tg_changed_check(&w->plan.asked.changed, err) < 0 ||
+        tg_begin_check_model(&w->plan, w->model, err) < 0)
+        return -1;
     if (w->only_checks) return tg_run_directory_is_free(o->out, err);
     return tg_run_directory_make(o->out, &w->run, w->directory, sizeof w->directory, err);
 }

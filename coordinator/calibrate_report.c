@@ -136,7 +136,7 @@ void tg_calibrate_print(FILE *out, const struct tg_calibration *c)
             limits->rounds_max);
     if (c->policy->limits.min_sessions > limits->min_sessions)
         fprintf(out,
-                "held failures are not simulated: each gate is decided by itself, as if "
+                "no failure is held for another session: each gate is decided by itself, as if "
                 "min_sessions were %" PRId64 " and not %" PRId64 "\n",
                 limits->min_sessions, c->policy->limits.min_sessions);
     print_promises(out, c);

@@ -228,12 +228,12 @@ static bool has_test(const struct tg_spec *spec, const char *pattern, const stru
     return false;
 }
 
-/* Fails if a pattern has no cell, or none with a test: what was changed would pass unseen. */
-static int check_all(const struct tg_changed *changed, const struct tg_spec *spec,
-                     const struct tg_words *words, struct tg_error *err)
+/* Says which patterns have no cell, or none with a test: what was changed would pass unseen. */
+static void look_for_all(struct tg_changed *changed, const struct tg_spec *spec,
+                         const struct tg_words *words)
 {
     struct tg_changed no_cell = {0}, no_test = {0};
-    char text[600];
+    char text[512];
     for (size_t i = 0; i < changed->cell_count; i++) {
         const char *pattern = changed->cells[i];
         struct tg_changed *lack = !has_cell(spec, pattern, words)   ? &no_cell
@@ -241,16 +241,23 @@ static int check_all(const struct tg_changed *changed, const struct tg_spec *spe
                                                                     : NULL;
         if (lack) memcpy(lack->cells[lack->cell_count++], pattern, sizeof *lack->cells);
     }
+    *changed->lacks = 0;
     if (no_cell.cell_count > 0 || changed->cell_count == 0)
-        return tg_fail(err, "the matrix has no cell of what was changed, %s",
-                       list(&no_cell, text, sizeof text));
-    if (no_test.cell_count > 0)
-        return tg_fail(err, "no rule of the policy selects a cell of what was changed, %s",
-                       list(&no_test, text, sizeof text));
-    return 0;
+        snprintf(changed->lacks, sizeof changed->lacks,
+                 "the matrix has no cell of what was changed, %s",
+                 list(&no_cell, text, sizeof text));
+    else if (no_test.cell_count > 0)
+        snprintf(changed->lacks, sizeof changed->lacks,
+                 "no rule of the policy selects a cell of what was changed, %s",
+                 list(&no_test, text, sizeof text));
 }
 
-int tg_changed_filter(const struct tg_changed *changed, struct tg_spec *spec,
+int tg_changed_check(const struct tg_changed *changed, struct tg_error *err)
+{
+    return *changed->lacks ? tg_fail(err, "%s", changed->lacks) : 0;
+}
+
+int tg_changed_filter(struct tg_changed *changed, struct tg_spec *spec,
                       const struct tg_words *words, struct tg_error *err)
 {
     const char *patterns[TG_CHANGED_COMPONENTS];
@@ -259,8 +266,9 @@ int tg_changed_filter(const struct tg_changed *changed, struct tg_spec *spec,
         patterns[i] = changed->cells[i];
         if (tg_cell_check_where(patterns[i], words, err) < 0) return -1;
     }
-    if (check_all(changed, spec, words, err) < 0) return -1;
-    return tg_spec_keep(spec, patterns, changed->cell_count, words, err);
+    look_for_all(changed, spec, words);
+    if (tg_spec_keep(spec, patterns, changed->cell_count, words, err) < 0) return -1;
+    return spec->test_count > 0 ? 0 : tg_changed_check(changed, err);
 }
 
 char *tg_changed_note(const struct tg_changed *changed, char *out, size_t size)

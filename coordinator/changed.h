@@ -29,6 +29,7 @@ struct tg_changed {
     char cells[TG_CHANGED_COMPONENTS][256]; /* patterns: the cells that match any of them */
     size_t cell_count;
     char unknown[256]; /* the first path that concerns all cells, "" if none does */
+    char lacks[640];   /* that the plan has no cell of some patterns, or no rule; "" if it has */
 };
 
 /*
@@ -56,10 +57,13 @@ int tg_changed_say_nothing(const struct tg_policy *policy, FILE *out, const char
 
 /*
  * Of what was planned, keeps the tests of cells that are concerned, with what those are compared
- * with; fails if a pattern has none.
+ * with; fails if there is none. That a pattern by itself has none is in changed->lacks.
  */
-int tg_changed_filter(const struct tg_changed *changed, struct tg_spec *spec,
+int tg_changed_filter(struct tg_changed *changed, struct tg_spec *spec,
                       const struct tg_words *words, struct tg_error *err);
+
+/* Fails for what a plan lacks: no run of it is begun, and one that was begun cannot pass. */
+int tg_changed_check(const struct tg_changed *changed, struct tg_error *err);
 
 /* For the reader of a report: which cells were left, and why. "" if nobody asked. Returns out. */
 char *tg_changed_note(const struct tg_changed *changed, char *out, size_t size);

@@ -305,7 +305,9 @@ static int plan_run(struct tg_asked *asked, struct tg_capability *worker, const 
     }
     if ((has_file || o->changed) && plan_again(asked, worker, o, matrix, policy, plan, err) < 0)
         return -1;
-    if (tg_begin_check_model(plan, o->file, err) < 0) return -1;
+    if (tg_changed_check(&plan->asked.changed, err) < 0 ||
+        tg_begin_check_model(plan, o->file, err) < 0)
+        return -1;
     if (!o->github) return 0;
     asked->shard_count = o->shards ? o->shards : tg_job_matrix_shards(plan);
     worker->shard = 1;

@@ -9,6 +9,7 @@
 
 #define DIGITS_MOST 40    /* behind the point: no time is shorter */
 #define ROUNDING    1e-12 /* of a number, that is lost in binary */
+#define SMALL       0.2   /* of a family's tolerance */
 #define NO_EVIDENCE 1e-9  /* as in the rules: what is so close to a line has not crossed it */
 
 /* How many digits behind the point the samples have, if that is more than `digits`. */
@@ -64,4 +65,11 @@ void tg_digits_doubt(const struct tg_rounds *rounds, const struct tg_evidence *e
         verdict->wants_more = verdict->wants_last = verdict->is_clock_effect = false;
     }
     free(values);
+}
+
+size_t tg_digits_of_family(const struct tg_plan *plan, size_t test, const struct tg_rounds *rounds)
+{
+    const char *metric = plan->policy.rules[plan->spec.tests[test].rule].metric;
+    if (!plan->asked.is_imported || rounds->count == 0) return rounds->count;
+    return width(rounds, metric) > SMALL * plan->policy.limits.family_tolerance ? 0 : rounds->count;
 }

@@ -3,6 +3,7 @@
 #define TG_COORDINATOR_DIGITS_H
 
 #include "coordinator/evidence.h"
+#include "coordinator/plan.h"
 #include "coordinator/rule.h"
 
 /*
@@ -19,5 +20,11 @@
  */
 void tg_digits_doubt(const struct tg_rounds *rounds, const struct tg_evidence *evidence,
                      struct tg_verdict *verdict);
+
+/*
+ * How many of a test's rounds its family may look at: of imported ones none where a step of the
+ * last digit is not small beside the family's tolerance, since families are not doubted.
+ */
+size_t tg_digits_of_family(const struct tg_plan *plan, size_t test, const struct tg_rounds *rounds);
 
 #endif

@@ -9,6 +9,7 @@
 
 #include "base/pulse.h"
 #include "coordinator/coverage.h"
+#include "coordinator/digits.h"
 #include "coordinator/lookout.h"
 #include "coordinator/shard.h"
 #include "worker/gpu.h"
@@ -173,6 +174,7 @@ static bool note_builds(const struct tg_plan *plan, const struct tg_run *run, st
     for (size_t i = 0; tg_inherit_say(plan, i, text, sizeof text, &may_pass); i++)
         note(d, "%s", text);
     if (*tg_changed_note(&plan->asked.changed, text, sizeof text)) note(d, "%s", text);
+    if (*plan->asked.changed.lacks) may_pass = forbid(d, plan->asked.changed.lacks);
     if (*tg_shard_open_note(plan, run, text, sizeof text)) may_pass = forbid(d, text);
     if (*run->dropped)
         note(d, "left out, still being written or damaged by a kill: %.300s", run->dropped);
@@ -320,7 +322,7 @@ static int judge_families(const struct tg_plan *plan, const struct tg_rows *rows
         tg_pulse();
         rc = tg_judge_gather(plan, i, rows, &rounds, err);
         if (rc < 0) break;
-        rc = tg_family_take(families, i, rounds.values, rounds.count, err);
+        rc = tg_family_take(families, i, rounds.values, tg_digits_of_family(plan, i, &rounds), err);
         tg_evidence_release(&rounds);
     }
     if (plan->policy.limits.family_watch && tg_family_count(families) == 0)

@@ -172,8 +172,9 @@ static void failures_are_not_held_for_another_session(void **state)
     assert_string_equal(c.points[1].part, "power");
     assert_int_equal(c.points[1].seen.failed, o.tests);
     assert_false(tg_calibrate_is_broken(&c));
-    assert_non_null(strstr(text, "\nheld failures are not simulated: each gate is decided by "
-                                 "itself, as if min_sessions were 1 and not 2\n"));
+    assert_non_null(strstr(text,
+                           "\nno failure is held for another session: each gate is decided by "
+                           "itself, as if min_sessions were 1 and not 2\n"));
     free(text);
     tg_calibrate_release(&c);
 }

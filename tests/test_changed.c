@@ -272,10 +272,10 @@ static void each_component_that_was_changed_must_be_measured(void **state)
         struct tg_error err;
         for (size_t c = 0; c < 3; c++)
             snprintf(asked.changed.cells[c], sizeof *asked.changed.cells, "%s", rows[i].cells[c]);
-        int rc = made_try(matrix, policy, &worker, 1, &asked, &plan, &err);
-        assert_int_equal(rc, rows[i].why ? -1 : 0);
-        if (rc == 0) tg_plan_release(&plan);
-        if (rc == 0) continue;
+        made_plan(matrix, policy, &worker, 1, &asked, &plan); /* as a stored run's is */
+        assert_int_equal(tg_changed_check(&plan.asked.changed, &err), rows[i].why ? -1 : 0);
+        tg_plan_release(&plan);
+        if (!rows[i].why) continue;
         assert_memory_equal(err.text, rows[i].why, strlen(rows[i].why));
         assert_string_equal(err.text + strlen(rows[i].why), rows[i].which);
     }

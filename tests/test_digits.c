@@ -149,11 +149,40 @@ static void two_values_decide_no_more_wrongly_than_many(void **unused)
     assert_true(failed > 40 && passed > 40);
 }
 
+static void a_family_looks_at_no_coarse_rounds(void **unused)
+{
+    (void)unused;
+    static struct tg_plan plan;
+    struct tg_test test = {.rule = 0};
+    plan.policy.rules = &rule;
+    plan.policy.limits.family_tolerance = 0.005;
+    plan.spec.tests = &test;
+    begin("noninferior");
+    snprintf(rule.metric, sizeof rule.metric, "rate");
+    for (int steps = 10; steps <= 1000; steps *= 100) {
+        start();
+        write_down(0, 16.2, 0.01, steps);
+        write_down(1, 16.3, 0.01, steps);
+        const struct tg_measurement *of[ROUNDS], *to[ROUNDS];
+        for (int r = 0; r < ROUNDS; r++) of[r] = &rows[0][r], to[r] = &rows[1][r];
+        const struct tg_rounds rounds = {.count = ROUNDS,
+                                         .of_medians = medians[0],
+                                         .to_medians = medians[1],
+                                         .of_rows = of,
+                                         .to_rows = to};
+        plan.asked.is_imported = true;
+        assert_int_equal(tg_digits_of_family(&plan, 0, &rounds), steps == 10 ? 0 : ROUNDS);
+        plan.asked.is_imported = false; /* measured here: with all digits */
+        assert_int_equal(tg_digits_of_family(&plan, 0, &rounds), ROUNDS);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(what_rounding_decided_is_not_decided, end),
         cmocka_unit_test_teardown(two_values_decide_no_more_wrongly_than_many, end),
+        cmocka_unit_test_teardown(a_family_looks_at_no_coarse_rounds, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -269,8 +269,8 @@ static void nothing_is_given_out_beyond_the_budget(void **state)
 static void what_a_round_waited_is_not_what_the_next_one_takes(void **state)
 {
     (void)state;
-    ask(4);
-    farm.waits_s = 2.1;
+    ask(10);
+    farm.waits_s = 5.1;
     assert_int_equal(dispatch(run_directory, 1).rounds, 2);
 }
 
