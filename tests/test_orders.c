@@ -12,6 +12,7 @@
 #include "base/pulse.h"
 #include "results/telegram.h"
 #include "tests/run_directory.h"
+#include "tests/served_worker.h"
 #include "tests/worker_cell.h"
 #include "worker/serve.h"
 
@@ -19,18 +20,6 @@
 
 static struct tg_worker *worker;
 static struct tg_order order;
-
-/* Sends a message and gives the answer, parsed; without one its root is NULL. */
-static struct tg_json_file ask(const char *message)
-{
-    struct tg_json_file file = {0};
-    struct tg_error err;
-    char *answer = NULL;
-    if (tg_serve_answer(worker, message, &answer, &err) < 0) fail_msg("%s", err.text);
-    if (answer && tg_json_parse(answer, &file, &err) < 0) fail_msg("%s", err.text);
-    free(answer);
-    return file;
-}
 
 static int begin(void **state)
 {
@@ -41,7 +30,7 @@ static int begin(void **state)
     snprintf(message, sizeof message,
              "{\"do\":\"announce\",\"head\":\"%s\",\"base\":\"\",\"exclusive\":\"memory\"}",
              kernel_library());
-    struct tg_json_file file = ask(message);
+    struct tg_json_file file = ask(worker, message);
     tg_json_release(&file);
     snprintf(message, sizeof message,
              "{\"do\":\"open\",\"directory\":\"%s\",\"attempt\":2,"
@@ -50,7 +39,7 @@ static int begin(void **state)
              "\"limits\":{\"round_s\":0.01,\"sample_s\":1e-5,\"quads_max\":6,"
              "\"warmup_min_s\":0.001,\"warmup_max_s\":0.01}}",
              run_directory);
-    ask(message);
+    ask(worker, message);
     order = (struct tg_order){
         .round = 5, .seed = 123456789012345, .is_complete = true, .wait_s = 600};
     order.block.cell_count = 1;
@@ -61,7 +50,7 @@ static int begin(void **state)
 
 static int end(void **state)
 {
-    struct tg_json_file file = ask("{\"do\":\"close\"}");
+    struct tg_json_file file = ask(worker, "{\"do\":\"close\"}");
     tg_json_release(&file);
     tg_serve_close(worker);
     return run_remove(state) < 0 || has_children() ? -1 : 0;
