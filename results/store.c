@@ -219,10 +219,12 @@ int tg_store_check_plan(const char *path, const struct tg_store_plan *plan, stru
     char *policy = tg_store_file_read_text(file, "policy");
     char *text = tg_store_file_read_text(file, "plan");
     H5Fclose(file);
-    int rc = matrix && policy && text && strcmp(matrix, plan->matrix) == 0 &&
-                     strcmp(policy, plan->policy) == 0 && strcmp(text, plan->plan) == 0
-                 ? 0
-                 : tg_fail(err, "it belongs to another run");
+    int rc = 0;
+    if (!matrix || !policy || !text)
+        rc = 1;
+    else if (strcmp(matrix, plan->matrix) != 0 || strcmp(policy, plan->policy) != 0 ||
+             strcmp(text, plan->plan) != 0)
+        rc = tg_fail(err, "it belongs to another run");
     free(matrix);
     free(policy);
     free(text);

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "results/store_heap.h"
 #include "results/store_layout.h"
 
 #define LIST_MOST       100000000u
@@ -52,7 +53,8 @@ void *tg_store_file_read_list(int64_t file, const char *name, int64_t type, int6
     void *elements = NULL;
     hid_t actual = H5Dget_type(set);
     int64_t length = list_length(set);
-    if (length >= 0 && (uint64_t)length < LIST_BYTES_MOST / size && H5Tequal(actual, type) > 0)
+    if (length >= 0 && (uint64_t)length < LIST_BYTES_MOST / size && H5Tequal(actual, type) > 0 &&
+        tg_store_heap_check(file, set, (uint64_t)length) == 0)
         elements = calloc((size_t)length + 1, size);
     if (elements && length && H5Dread(set, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, elements) < 0) {
         free(elements);
@@ -81,6 +83,7 @@ char *tg_store_file_read_text(int64_t file, const char *name)
     hid_t set = H5Dopen2(file, name, H5P_DEFAULT), type = tg_store_layout_text_type();
     hid_t space = set >= 0 ? H5Dget_space(set) : -1;
     if (space >= 0 && H5Sget_simple_extent_npoints(space) == 1 &&
+        tg_store_heap_check(file, set, 1) == 0 &&
         H5Dread(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, &text) >= 0 && text) {
         copy = strdup(text);
         H5free_memory(text);
