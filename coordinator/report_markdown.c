@@ -120,9 +120,13 @@ static void put_commands(FILE *out, const struct tg_plan *plan, const struct tg_
     if (any) fputs("```\n", out);
 }
 
+/* What is imported may name its library in any letters: no backtick ends the code that it is. */
 static void put_library(FILE *out, const char *name, const struct tg_survey *survey)
 {
-    fprintf(out, "- %s: `%.16s`, ", name, survey->digest);
+    fprintf(out, "- %s: `", name);
+    for (const char *at = survey->digest; *at && at < survey->digest + 16; at++)
+        fputc(*at == '`' ? ' ' : *at, out);
+    fputs("`, ", out);
     tg_report_put(out, survey->build);
     fputc('\n', out);
 }
@@ -269,8 +273,9 @@ void tg_report_markdown(FILE *out, const struct tg_plan *plan, const struct tg_d
     put_rates(out, plan);
     put_library(out, "head", &plan->workers[0].head);
     if (plan->has_base) put_library(out, "base", &plan->workers[0].base);
-    fprintf(out, "- rows: %zu, the last of %s, SHA-256 of their digests `%.16s`, seed %s\n",
-            d->row_count, d->date, d->evidence, plan->asked.seed);
+    fprintf(out, "- rows: %zu, the last of ", d->row_count);
+    tg_report_put(out, d->date);
+    fprintf(out, ", SHA-256 of their digests `%.16s`, seed %s\n", d->evidence, plan->asked.seed);
     for (size_t i = 0; i < plan->session_count; i++)
         fprintf(out, "- run %zu of %zu: %zu rows, SHA-256 of their digests `%.16s`, seed %s\n",
                 i + 1, plan->session_count, plan->sessions[i].row_count, plan->sessions[i].evidence,

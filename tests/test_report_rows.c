@@ -142,6 +142,18 @@ static void a_cell_that_is_only_a_probe_is_called_so(void **state)
                         "build: head vs base");
 }
 
+/* Lines from elsewhere may have any library, and any letters behind the day. */
+static void what_was_imported_is_no_markup(void **state)
+{
+    (void)state;
+    char *at;
+    decide("fail", "");
+    snprintf(decision.date, sizeof decision.date, "2026-11-28</li>**PASS**@team");
+    snprintf(plan.workers[0].head.digest, sizeof plan.workers[0].head.digest, "`**@team**<b>");
+    free(written(", the last of 2026-11-28\\</li\\>\\*\\*PASS\\*\\*&#64;team, SHA-256 ", &at));
+    free(written("\n- head: ` **@team**<b>`, ", &at));
+}
+
 /* Nobody is to look for a test that needs attention among those that do not. */
 static void optional_tests_are_counted_apart(void **state)
 {
@@ -176,6 +188,7 @@ int main(void)
         TEST(tests_of_what_was_skipped_have_unlike_lines),
         TEST(a_cell_that_is_only_a_probe_is_called_so),
         TEST(a_command_that_works_is_told_once_for_each_cell),
+        TEST(what_was_imported_is_no_markup),
         cmocka_unit_test(optional_tests_are_counted_apart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
