@@ -317,7 +317,8 @@ int tg_begin(struct tg_work *w, struct tg_error *err)
     if (rc == 0) rc = make_plan(w, &asked, err);
     tg_lookout_release(&choice);
     if (rc < 0 || tg_changed_check(&w->plan.asked.changed, err) < 0 ||
-        tg_begin_check_model(&w->plan, w->model, err) < 0)
+        tg_begin_check_model(&w->plan, w->model, err) < 0 ||
+        tg_crew_check_builds(w->workers, w->worker_count, &w->plan, err) < 0)
         return -1;
     if (w->only_checks) return tg_run_directory_is_free(o->out, err);
     return tg_run_directory_make(o->out, &w->run, w->directory, sizeof w->directory, err);
@@ -459,7 +460,9 @@ int tg_begin_again(struct tg_work *w, struct tg_error *err)
     snprintf(w->head, sizeof w->head, "%s", first->head.path);
     if (first->has_base) snprintf(w->base, sizeof w->base, "%s", first->base.path);
     if (!*w->model) snprintf(w->model, sizeof w->model, "%s", first->head.model_path);
-    if (hear_announcements(w, err) < 0 || check_files(w, err) < 0 || check_hardware(w, err) < 0)
+    if (hear_announcements(w, err) < 0 ||
+        tg_crew_check_builds(w->workers, w->worker_count, &w->plan, err) < 0 ||
+        check_files(w, err) < 0 || check_hardware(w, err) < 0)
         return -1;
     if (w->wishes->budget_s > 0) w->plan.asked.budget_s = w->wishes->budget_s;
     if (bring_rows(w, err) < 0) return -1;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "coordinator/candidate.h"
 
 struct tg_crew {
     struct tg_wire *wire;
@@ -156,6 +157,9 @@ static int hear_one(struct tg_crew *crew, struct tg_capability *workers, struct 
     if (rc == 0) {
         rc = check_program(file.root, from, err);
         if (rc == 0) rc = tg_plan_capability(&file, file.root, &workers[from], err);
+        if (rc == 0)
+            snprintf(workers[from].program, sizeof workers[from].program, "%s",
+                     tg_json_text(tg_json_get(file.root, "build")));
         tg_json_release(&file);
     }
     free(answer);
@@ -214,6 +218,20 @@ int tg_crew_announce(struct tg_crew *crew, const struct tg_summons *summons,
     for (size_t i = 0; i < tg_crew_count(crew) && rc == 0; i++) rc = hear_one(crew, workers, err);
     if (rc == 0) tg_crew_divide(workers, tg_crew_count(crew));
     return rc;
+}
+
+int tg_crew_check_builds(const struct tg_capability workers[], size_t count,
+                         const struct tg_plan *plan, struct tg_error *err)
+{
+    if (plan->asked.shard_count == 0 && !*tg_candidate_program(plan)) return 0;
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(workers[i].program, plan->asked.program) != 0)
+            return tg_fail(
+                err,
+                "worker %zu on '%s' runs another build of tritgate than the coordinator: "
+                "whole models, and shards, are of one build on all hosts",
+                i + 1, workers[i].host);
+    return 0;
 }
 
 /* Takes an answer; returns whether its worker leaves with it. */

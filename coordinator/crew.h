@@ -63,6 +63,13 @@ int tg_crew_announce(struct tg_crew *crew, const struct tg_summons *summons,
                      struct tg_capability *workers, struct tg_error *err);
 
 /*
+ * Fails where a worker's program is not the coordinator's file, byte for byte, and must be: what
+ * measures whole models is of the program, and shards are joined by its digest.
+ */
+int tg_crew_check_builds(const struct tg_capability workers[], size_t count,
+                         const struct tg_plan *plan, struct tg_error *err);
+
+/*
  * Divides what memory each worker announced, all that its host had left, among the host's parts: in
  * each part, which a share is the name of, a block may be timed at once. Only who hears all can
  * count them, since ranks of one host need not be allowed the same cores. Announce does so.

@@ -29,6 +29,7 @@ struct tg_capability {
     char hardware[TG_TEXT_SIZE];         /* class of its machine, as in the fact; "unknown" */
     char machine[TG_HARDWARE_TEXT_SIZE]; /* the fields of that class, as their text; may be "" */
     char gpu[TG_TEXT_SIZE]; /* uuid of the whole GPU that it has, or a part of; or "" */
+    char program[65];       /* SHA-256 of its program; "" in a plan, which has the coordinator's */
     struct tg_survey head, base;
     bool has_base;
     size_t parts; /* of its host that workers have (crew.h); 0 where that is not known */

@@ -10,6 +10,8 @@
 
 #include <cmocka.h>
 
+#include "results/digest.h"
+#include "tests/made_run.h"
 #include "tests/worker_cell.h"
 
 /* Crews of more than one rank are tested by whole runs: test_farm.sh. */
@@ -87,6 +89,8 @@ static void what_workers_announce_takes_the_place_of_what_they_said(void **state
     (void)state;
     struct tg_capability worker = {0};
     struct tg_error err;
+    char program[TG_DIGEST_SIZE];
+    assert_int_equal(tg_digest_file("/proc/self/exe", program, &err), 0);
     for (int i = 0; i < 2; i++) {
         const char *base = i ? kernel_library() : "";
         if (tg_crew_announce(crew, &(struct tg_summons){kernel_library(), base, "", "", "memory"},
@@ -96,6 +100,7 @@ static void what_workers_announce_takes_the_place_of_what_they_said(void **state
         assert_string_not_equal(worker.hardware, "unknown");
         assert_true(worker.head.count > 1);
         assert_int_equal(worker.has_base, i);
+        assert_string_equal(worker.program, program);
     }
     assert_int_equal(tg_crew_announce(crew,
                                       &(struct tg_summons){"/nowhere.so", "", "", "", "memory"},
@@ -104,6 +109,49 @@ static void what_workers_announce_takes_the_place_of_what_they_said(void **state
     assert_string_equal(err.text, "cannot open library '/nowhere.so': No such file or directory");
     assert_null(worker.head.kernels);
     tg_plan_capability_release(&worker);
+}
+
+/* Whole models, and shards, are measured by one build; kernels by any of the same version. */
+static void a_worker_of_another_build_measures_kernels_alone(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *axes;
+        size_t shard_count;
+        int rc;
+    } rows[] = {
+        {"\"probe\": [\"kernel\"], \"kernel\": [\"i2s_avx2\"], \"layer\": [\"640x2560\"]", 0, 0},
+        {"\"probe\": [\"kernel\"], \"kernel\": [\"i2s_avx2\"], \"layer\": [\"640x2560\"]", 2, -1},
+        {"\"probe\": [\"model\"], \"kernel\": [\"i2s_avx2\"], \"model\": [\"tiny\"], \"profile\": "
+         "[\"decode_32\"]",
+         0, -1},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char matrix[300];
+        struct tg_error err;
+        struct tg_plan plan;
+        struct tg_asked asked = made_asked;
+        struct tg_capability workers[] = {made_worker("a", NULL), made_worker("b", NULL)};
+        struct tg_capability now[] = {{.host = "a", .program = MADE_HEAD},
+                                      {.host = "b", .program = MADE_HEAD}};
+        asked.shard_count = rows[i].shard_count;
+        for (size_t k = 0; k < 2; k++) workers[k].shard = rows[i].shard_count;
+        snprintf(asked.program, sizeof asked.program, "%s", MADE_HEAD);
+        snprintf(matrix, sizeof matrix, "{\"tritgate_matrix\": 1, \"axes\": {%s}}", rows[i].axes);
+        made_plan(matrix,
+                  "{\"tritgate_policy\": 1, \"flow\": \"f\", \"rules\": [{\"rule\": "
+                  "\"determinism\", \"metric\": \"output_checksum\"}]}",
+                  workers, 2, &asked, &plan);
+        assert_int_equal(tg_crew_check_builds(now, 2, &plan, &err), 0);
+        snprintf(now[1].program, sizeof now[1].program, "%s", MADE_BASE);
+        assert_int_equal(tg_crew_check_builds(now, 2, &plan, &err), rows[i].rc);
+        if (rows[i].rc < 0)
+            assert_string_equal(err.text,
+                                "worker 2 on 'b' runs another build of tritgate than the "
+                                "coordinator: whole models, and shards, are of one build on all "
+                                "hosts");
+        tg_plan_release(&plan);
+    }
 }
 
 /* Ranks of one host that may use other cores each know of their own part alone. */
@@ -174,6 +222,7 @@ int main(int argc, char **argv)
         TEST(one_is_asked_and_its_answer_or_error_is_given),
         TEST(an_answer_that_nobody_heard_is_freed),
         TEST(a_message_that_means_nothing_is_an_error),
+        TEST(a_worker_of_another_build_measures_kernels_alone),
         TEST(the_memory_of_a_host_is_divided_among_all_its_parts),
         TEST(a_worker_in_this_process_is_never_lost_and_leaves),
         TEST(what_workers_announce_takes_the_place_of_what_they_said),

@@ -57,6 +57,10 @@ check 'ranks of several versions are refused' \
 check 'in one sentence' grep -qE \
     "^tritgate: .*worker [34] on 'nodeb' runs tritgate 9.1.0/[0-9], but the coordinator 0.1.0/[0-9]: all" err
 check 'and nothing is made' test ! -e none
+check 'so are two builds of one version for a shard' gives 3 farm_of "$work/other" hosts.json --shard 1/1 --out none
+check 'by the name of its worker' grep -qE \
+    "^tritgate: .*worker [34] on 'nodeb' runs another build of tritgate than the coordinator: " err
+check 'and nothing is made of it' test ! -e none
 
 # Nobody shares own/, and nodeb has nothing of the run's folder.
 check 'a run directory of its own on each host' \

@@ -106,8 +106,9 @@ static char *announce(struct tg_worker *w, const struct tg_json *message)
     char *const paths[] = {w->bench.head, w->bench.base};
     struct tg_json *root = tg_json_object(NULL, NULL);
     struct tg_error why;
-    char machine[TG_HARDWARE_TEXT_SIZE];
-    if (sit_down(w, tg_json_text(tg_json_get(message, "exclusive")), &why) < 0) {
+    char machine[TG_HARDWARE_TEXT_SIZE], build[TG_DIGEST_SIZE];
+    if (sit_down(w, tg_json_text(tg_json_get(message, "exclusive")), &why) < 0 ||
+        tg_digest_file("/proc/self/exe", build, &why) < 0) {
         tg_json_add_text(root, "error", why.text);
         return printed(root);
     }
@@ -115,6 +116,7 @@ static char *announce(struct tg_worker *w, const struct tg_json *message)
     tg_model_source_init(&w->bench.models, tg_json_text(tg_json_get(message, "model_cache")),
                          tg_json_text(tg_json_get(message, "model")));
     tg_json_add_text(root, "program", TG_SERVE_PROGRAM);
+    tg_json_add_text(root, "build", build);
     tg_json_add_text(root, "host", w->bench.host);
     tg_json_add_text(root, "domain", w->bench.place.domain);
     tg_json_add_text(root, "share", w->bench.place.shares[w->wish.exclusive]);

@@ -27,10 +27,11 @@
  *   {"do":"close"}                                ->  {"bye":""} or {"bye":"why"}
  *
  * Ranks need not be one binary, nor on one kind of machine. They must understand each other: an
- * announcement says the version, and the number of the messages.
+ * announcement says the version, and the number of the messages ("program"); and as "build" the
+ * SHA-256 of the program, for runs in which it must be one.
  */
 
-#define TG_SERVE_PROGRAM TRITGATE_VERSION "/7" /* 7: raised where messages change */
+#define TG_SERVE_PROGRAM TRITGATE_VERSION "/8" /* 8: raised where messages change */
 
 struct tg_worker;
 
