@@ -254,7 +254,7 @@ static bool is_sealed(const struct launch *l, int mark, bool was_there)
 {
     char path[sizeof l->directory + 32];
     bool has_begun = mark == TG_MARK_BEGUN ||
-                     (mark == TG_STATUS_STOPPED && !l->wishes.resume && !was_there);
+                     (mark >= TG_STATUS_USAGE && !l->wishes.resume && !was_there);
     snprintf(path, sizeof path, "%s/digests.json", l->directory);
     return has_begun && access(path, F_OK) == 0;
 }
@@ -281,6 +281,15 @@ static int decide(struct launch *l, struct tg_error *err)
     return status;
 }
 
+/*
+ * Whether a status is the launch's. To refuse what a try of it has begun is none: a rank that dies
+ * slowly has its lock, or the disk is full, and later it may be gone on with.
+ */
+static bool is_answer(int status, bool has_begun)
+{
+    return status >= 0 && status < (has_begun ? TG_STATUS_USAGE : TG_STATUS_STOPPED);
+}
+
 /* Tries until one has come to its end. Returns the exit status. */
 static int launch(struct launch *l, struct tg_error *err)
 {
@@ -294,28 +303,33 @@ static int launch(struct launch *l, struct tg_error *err)
     struct tg_launched launched;
     char word[4200];
     bool was_there = access(l->directory, F_OK) == 0; /* run refuses it, if it is to make it */
+    bool has_begun = false; /* in a try that was lost: what is gone on with was seen to be usable */
     for (int i = 1; i <= (int)o->tries; i++) {
         bool goes_on = i > 1 && (l->wishes.resume || (!was_there && is_begun(l)));
+        has_begun = goes_on && (has_begun || !l->wishes.resume);
         make_command(l, goes_on);
         if (tg_launcher_try(&each, &launched, err) < 0) return TG_STATUS_STOPPED;
-        if (launched.mark >= 0 && launched.mark < TG_STATUS_STOPPED) return launched.mark;
+        if (is_answer(launched.mark, has_begun)) return launched.mark;
         if (launched.signal) break;
         /* It was refused where this mark cannot be seen, by a sentence of rank 0. */
-        if (launched.mark == TG_MARK_NONE && launched.status == TG_STATUS_USAGE)
+        if (!has_begun && launched.mark == TG_MARK_NONE && launched.status == TG_STATUS_USAGE)
             return TG_STATUS_USAGE;
         if (l->wishes.resume || !was_there) {
             /* On another host its first rank may still be ending, and even come to its end. */
             tg_run_directory_await(l->directory, RANK_ENDS_S);
             launched.mark = tg_launcher_read_mark(l->mark);
-            if (launched.mark >= 0 && launched.mark < TG_STATUS_STOPPED) return launched.mark;
+            if (is_answer(launched.mark, has_begun)) return launched.mark;
         }
         if (is_sealed(l, launched.mark, was_there)) {
             tg_log(TG_WARN, "try %d of %g was lost (mpirun ended with %s) when all was measured", i,
                    o->tries, launched.how);
             return decide(l, err);
         }
+        has_begun = has_begun || launched.mark != TG_MARK_NONE;
         /* What could not even begin, since a node is away, may be able to somewhat later. */
-        each.wait_s = launched.mark == TG_MARK_NONE ? o->patience_s : 0;
+        each.wait_s = launched.mark == TG_MARK_NONE || launched.mark == TG_STATUS_USAGE
+                          ? o->patience_s
+                          : 0;
         if (i < (int)o->tries)
             tg_log(TG_WARN, "try %d of %g was lost (mpirun ended with %s); going on", i, o->tries,
                    launched.how);

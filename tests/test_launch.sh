@@ -127,6 +127,21 @@ check 'one that is interrupted before' gives 4 env PATH="$PWD/never:$PATH" "$TRI
 check 'has nothing to go on with' grep -q 'error: stopped by a signal before anything was measured$' err
 check 'and leaves nothing' test ! -e half
 
+# One that begins a run and is lost; then the run is refused, since that one still has its lock.
+cat >never/mpirun <<'END'
+#!/bin/sh
+while [ "$1" != --mark ]; do shift; done
+if mkdir held; then : >held/plan.json; echo 4 >"$2"; else echo x >>held.again; echo 3 >"$2"; fi 2>/dev/null
+exit 1
+END
+check 'a run of its own that is refused is tried again' gives 4 env PATH="$PWD/never:$PATH" \
+    "$TRITGATE" launch --tries 2 --patience 0.1 -- run slow.json --out held
+check 'as often as others' test "$(wc -l <held.again)" = 1
+check 'and can be gone on with' grep -q 'error: no try came to its end .*; --resume held goes on$' err
+check 'one that it did not begin is not' gives 3 env PATH="$PWD/never:$PATH" \
+    "$TRITGATE" launch --patience 0.1 -- run --resume held
+check 'but refused at once' test "$(wc -l <held.again)" = 2
+
 # What a run is gone on with: an mpirun, and a program for the job, that only say how they were called.
 printf '#!/bin/sh\necho "$*" >>called\nmkdir -p went && : >went/plan.json\nexit 1\n' >never/mpirun
 check 'a run is gone on with' gives 4 env PATH="$PWD/never:$PATH" "$TRITGATE" launch --tries 2 --patience 1 -- \
@@ -155,6 +170,11 @@ check 'and so is a job' gives 4 env PATH="$PWD/never:$PATH" TRITGATE="$PWD/never
     SLURM_JOB_NODELIST=n1 SLURM_RESTART_COUNT=2 bash "$TG_SOURCE/slurm/tritgate.sbatch" slow.json --out went \
     --model a.gguf --model-cache=/cache
 check 'with its' grep -qE -- '-- run --model a.gguf --model-cache=/cache --resume went$' called
+printf '#!/bin/sh\nexit 3\n' >never/tritgate
+job() { env PATH="$PWD/never:$PATH" TRITGATE="$PWD/never/tritgate" SLURM_JOB_ID=1 SLURM_JOB_NODELIST=n1 \
+    SLURM_RESTART_COUNT="$1" bash "$TG_SOURCE/slurm/tritgate.sbatch" slow.json --out went; }
+check 'that is refused what it began can be gone on with, too' gives 4 job 2
+check 'but not what it did not' gives 3 job 0
 
 check 'what is launched is run' refuses "what is launched is 'run', behind --" "$TRITGATE" launch -- gate strict
 check 'with what run takes' gives 3 "$TRITGATE" launch -- run strict.json --nonsense
