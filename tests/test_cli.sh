@@ -261,6 +261,17 @@ check 'chaos an unusable number of times' refuses "chaos: unusable number 'x'" "
 check 'or none' refuses "chaos: unusable number '0'" "$TG_SOURCE/dev" chaos 0
 check 'or with an unusable seed' refuses "chaos: unusable number '1x'" "$TG_SOURCE/dev" chaos 1 1x
 # A word behind an option of run is its value, and no matrix.
+runs_unbuilt() ( # dev's run, where all is there, but cmake fails
+    eval "$(sed -n '/^say()/p; /^die()/,/^}/p; /^build()/,/^}/p; /^run()/,/^}/p' "$TG_SOURCE/dev")"
+    setup() { :; }
+    cmake() { return 1; }
+    needs='' run
+)
+check 'dev run of what cannot be configured says that nothing was measured' \
+    refuses "dev: preset 'release' cannot be configured" runs_unbuilt
+mkdir -p build/release && touch build/release/build.ninja
+check 'or does not compile' refuses "dev: preset 'release' does not compile" runs_unbuilt
+
 eval "$(sed -n '/^default_matrix()/,/^}/p' "$TG_SOURCE/dev")"
 runs() { [[ $(default_matrix "${@:2}") == "$1" ]]; } # MATRIX ARG...: what dev runs of itself
 for option in -o -p $("$TRITGATE" run --help | grep -oE -- '--[a-z-]+=' | grep -v resume | tr -d =); do
