@@ -97,6 +97,11 @@ while read -r option; do
     check "a command has the option $option" test "$found"
 done < <(grep -oE -- '^--[a-z][a-z-]*' pieces | sort -u)
 
+# ./dev installs ninja, and no make.
+while read -r command; do
+    check "there is what builds by: $command" grep -q -- ' -G Ninja' <<<"$command"
+done < <(grep -E '(^| )cmake -S' pieces)
+
 while read -r row; do
     check "a table has the row that ADDING.md shows: $row" \
         grep -rqxF --include='*.def' -- "$row" "$TG_SOURCE"/{matrix,kernels,results,worker,coordinator}
