@@ -160,7 +160,7 @@ static int lose_worker(struct dispatch *d, size_t worker, const char *why, struc
     if (!tg_lease_lose(d->leases, worker, &block, &times)) return 0;
     snprintf(d->result->reason, sizeof d->result->reason, "worker %zu on %s %s", worker + 1,
              d->workers[worker].host, why);
-    tg_log(TG_WARN, "%s; others go on", d->result->reason);
+    tg_log(TG_WARN, "%s%s", d->result->reason, tg_crew_count(d->crew) > 1 ? "; others go on" : "");
     tg_queue_lost(d->queue, worker, tg_crew_is_dead(d->crew, worker));
     if (times < 2) return 0;
     return skip_block(d, block, worker, d->result->reason, err);
@@ -270,8 +270,8 @@ static int take_round(struct dispatch *d, size_t worker, char *telegrams,
         tg_log(TG_WARN, "a round was not begun: %s", tg_json_text(tg_json_get(said, "over")));
         return 0;
     }
-    d->result->rounds++;
     /* A round that could not be stored is not a round: nothing unstored may decide anything. */
+    if (telegrams) d->result->rounds++;
     tg_standing_expect(d->standing, block);
     if (telegrams && take_rows(d, worker, block, telegrams, &took_s, err) < 0) return -1;
     tg_queue_done(d->queue, block, worker, took_s);
