@@ -25,6 +25,9 @@ check 'is named' grep -q "^tritgate run: .*'other.json'" err
 check 'an unusable value' gives 3 "$submit" "$quick" --budget none
 check 'is named, too' grep -q "unusable budget 'none'" err
 check 'an option without its value' gives 3 "$submit" "$quick" --json
+for option in --ou=x --js --bu --model-c --shar; do
+    check "an option that is cut short, $option" refuses " in full, not '${option%=*}'" "$submit" "$quick" "$option" 1
+done
 check 'help of run behind a matrix' gives 3 "$submit" "$quick" --help
 
 # What the program says where it measures it says here, in one sentence.
