@@ -131,13 +131,19 @@ static bool has_expired(const struct tg_accepted *a, const char *date)
     return has_no_day(date) || strncmp(date, a->expires, strlen(a->expires)) > 0;
 }
 
+/* Whether a test fails, or would if more runs or nodes had seen it. */
+static bool would_fail(const struct tg_verdict *v)
+{
+    return v->answer == TG_FAIL || strcmp(v->word, "held") == 0;
+}
+
 void tg_acceptance_apply(const struct tg_plan *plan, const char *date, size_t test,
                          struct tg_verdict *v)
 {
     const struct tg_rule *rule = &plan->policy.rules[plan->spec.tests[test].rule];
     const struct tg_accepted *last = NULL;
     char said[sizeof v->reason];
-    if (v->answer != TG_FAIL || v->is_broken || plan->prospects[test].fate != TG_TO_MEASURE ||
+    if (!would_fail(v) || v->is_broken || plan->prospects[test].fate != TG_TO_MEASURE ||
         !isfinite(v->estimate))
         return;
     bool is_time = strcmp(rule->effect, "time") == 0;
@@ -171,7 +177,7 @@ static const char *why_idle(const struct tg_plan *plan, const char *date,
     for (size_t t = 0; t < plan->spec.test_count; t++) {
         if (!names(a, plan, t)) continue;
         is_named = true;
-        fails = fails || verdicts[t].answer == TG_FAIL;
+        fails = fails || would_fail(&verdicts[t]);
     }
     if (!fails) return is_named ? "nothing fails there" : "no such test";
     if (has_no_day(date)) return "the run has no date";

@@ -55,9 +55,9 @@ void tg_acceptance_release(struct tg_acceptance *acceptance);
 
 /*
  * Turns the verdict of a test of the plan into attention if an entry of the plan's acceptance
- * covers it; the first that does is the verdict's `accepted`. A failure that an entry names but
- * does not cover, since it is too large or the entry has expired, stays one, and its reason says
- * so.
+ * covers it; the first that does is the verdict's `accepted`. So it does with one that is held,
+ * which passes whoever sees it again. A failure that an entry names but does not cover, since it is
+ * too large or the entry has expired, stays one, and its reason says so.
  *
  *   date  of the run's last row, "2026-01-02T03:04:05Z"; "" if it has not come: none has expired.
  * By a date that is of no day all have

@@ -84,7 +84,7 @@ void tg_judge_complete(const struct tg_limits *limits, const struct tg_rounds *r
 {
     char reason[TG_EVIDENCE_REASON_SIZE];
     bool broke = rounds->of_broken + rounds->else_broken + rounds->spared > 0;
-    if (v->answer != TG_FAIL && broke && rounds->since_broken == 0) {
+    if ((v->answer != TG_FAIL || v->is_held) && broke && rounds->since_broken == 0) {
         tg_rule_say(v, TG_INCONCLUSIVE, "inconclusive", "broken once and not yet repeated: %s",
                     tg_evidence_reason(rounds, reason));
         v->is_unrepeated = rounds->of_broken > rounds->of_killed &&
@@ -291,7 +291,7 @@ static bool take_breaks(const struct tg_plan *plan, const struct tg_test *test,
     if (!tg_judge_broken(rounds, &broken)) return false;
     if (broken.answer == TG_INCONCLUSIVE)
         broken.wants_more = wants_another_device(plan, test, rounds);
-    if (broken.answer == TG_FAIL || v->answer != TG_FAIL) {
+    if (broken.answer == TG_FAIL || v->answer != TG_FAIL || v->is_held) {
         *v = broken;
         return true;
     }
@@ -426,7 +426,7 @@ static int judge_measured(const struct tg_plan *plan, size_t test, const struct 
 {
     struct tg_rounds gathered = {0};
     struct tg_verdict quiet; /* by its baseline, where its own rounds may fail all the same */
-    bool is_quiet = false;
+    bool is_quiet = false, is_brief = own != NULL;
     if (plan->lookouts[test].cell) {
         int answered = tg_lookout_judge(plan, test, rows, verdict, err);
         if (answered < 0) return -1;
@@ -439,7 +439,6 @@ static int judge_measured(const struct tg_plan *plan, size_t test, const struct 
             *verdict = tg_rule_no_verdict();
         }
     }
-    bool is_brief = own != NULL;
     if (!own && tg_judge_gather(plan, test, rows, &gathered, err) < 0) return -1;
     if (!own) own = &gathered;
     judge_rounds(plan, &plan->spec.tests[test], own, is_brief, verdict);
@@ -495,6 +494,7 @@ int tg_judge_test(const struct tg_plan *plan, size_t test, const struct tg_rows 
         tg_rule_say(&v, TG_PASS, "attention", "%s; its rule is optional",
                     *failed.reason ? failed.reason : failed.word);
     }
+    tg_rule_hold(&plan->policy.limits, &v);
     *verdict = v;
     return 0;
 }

@@ -108,14 +108,11 @@ static void look(const struct tg_evidence *e, const struct tg_walk *walk, double
     v->log_fail = tg_walk_log_fail(walk);
     v->log_clean = student->mean < clean_margin ? tg_walk_log_student(walk, clean_margin) : 0;
     v->super_rounds = tg_walk_super_rounds(walk);
-    progress->is_held = false;
-    if (tg_stats_is_over(v->log_fail, v->log_fail_line)) {
-        progress->is_held = (int64_t)tg_walk_span(walk) < e->limits->min_sessions;
-        progress->is_over = !progress->is_held;
-    } else if ((int64_t)student->rounds >= e->limits->rounds_min && student->mean < clean_margin &&
-               tg_stats_is_over(v->log_clean, v->log_clean_line)) {
-        progress->is_clean = true;
-    }
+    progress->is_over = tg_stats_is_over(v->log_fail, v->log_fail_line);
+    v->is_held = progress->is_over && (int64_t)tg_walk_span(walk) < e->limits->min_sessions;
+    progress->is_clean = !progress->is_over && (int64_t)student->rounds >= e->limits->rounds_min &&
+                         student->mean < clean_margin &&
+                         tg_stats_is_over(v->log_clean, v->log_clean_line);
 }
 
 struct tg_progress tg_rule_follow(const struct tg_evidence *evidence, double sign, double shift,
@@ -139,11 +136,12 @@ struct tg_progress tg_rule_follow(const struct tg_evidence *evidence, double sig
     verdict->log_fail_line = log((double)evidence->required_count) - log(limits->alpha_fail);
     verdict->log_clean_line = -log(limits->alpha_miss);
     verdict->log_fail = verdict->log_clean = 0;
+    verdict->is_held = false;
     if (!evidence->is_blind) look_ahead(evidence, &path, clean_margin, verdict);
     struct tg_walk *walk = tg_walk_begin(&path), *back = NULL;
     for (size_t r = 0, behind = 0; walk && r < evidence->count; r++) {
         tg_walk_step(walk);
-        if (!progress.is_over && !progress.is_clean)
+        if ((!progress.is_over || verdict->is_held) && !progress.is_clean)
             look(evidence, walk, clean_margin, &progress, verdict);
         if (!progress.is_clean) continue;
         if (!back && !(back = tg_walk_begin(&mirrored))) break;
@@ -170,22 +168,27 @@ static void say_word(struct tg_verdict *verdict, enum tg_answer answer, const ch
     verdict->answer = answer;
 }
 
-void tg_rule_answer(const struct tg_evidence *evidence, const struct tg_progress *progress,
-                    const char *over, const char *clean, struct tg_verdict *verdict)
+void tg_rule_answer(const struct tg_progress *progress, const char *over, const char *clean,
+                    struct tg_verdict *verdict)
 {
     verdict->wants_more = false;
     if (progress->is_over) {
         say_word(verdict, TG_FAIL, over);
     } else if (progress->is_clean) {
         say_word(verdict, TG_PASS, clean);
-    } else if (progress->is_held) {
-        tg_rule_say(verdict, TG_INCONCLUSIVE, "held",
-                    "it would fail, but fewer than %lld runs or nodes saw it",
-                    (long long)evidence->limits->min_sessions);
     } else {
         say_word(verdict, TG_INCONCLUSIVE, "inconclusive");
         verdict->wants_more = true;
     }
+}
+
+void tg_rule_hold(const struct tg_limits *limits, struct tg_verdict *verdict)
+{
+    if (verdict->answer != TG_FAIL || !verdict->is_held) return;
+    tg_rule_say(verdict, TG_INCONCLUSIVE, "held",
+                "it would fail, but fewer than %lld runs or nodes saw it",
+                (long long)limits->min_sessions);
+    verdict->wants_more = false;
 }
 
 /* The mean and spread of the values times sign, as a walk takes them; false without memory. */

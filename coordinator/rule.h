@@ -50,7 +50,8 @@ struct tg_verdict {
     bool is_broken;                       /* of's kernel was wrong, or crashed or was late twice */
     bool is_unrepeated;   /* it crashed or was late last, and was not measured since */
     bool is_clock_effect; /* it would fail in the rule's metric, but does not in its second */
-    bool wants_more;      /* further rounds could change the answer or its severity */
+    bool is_held;    /* fewer than min_sessions runs or nodes saw what it fails for, if it does */
+    bool wants_more; /* further rounds could change the answer or its severity */
     bool wants_head; /* ... of the block in which head is watched (lookout.h), not of the test's own
                       */
     bool wants_last; /* further rounds could say more than the answer, when nothing else is open */
@@ -126,7 +127,6 @@ double tg_rule_change(const struct tg_rule *rule, double slower);
 struct tg_progress {
     bool is_over;       /* theta <= fail_floor was refuted first */
     bool is_clean;      /* theta >= clean_margin was refuted first */
-    bool is_held;       /* theta <= fail_floor is refuted, but too few runs or nodes saw it */
     bool is_equivalent; /* it is clean, and theta <= -clean_margin is refuted, too */
     bool is_improved;   /* it is clean, and theta >= -fail_floor is refuted */
 };
@@ -135,7 +135,8 @@ struct tg_progress {
  * Feeds the rounds (walk.h) to the test against theta <= fail_floor and to the one against
  * theta >= clean_margin until one crosses its line, and sets the verdict's rounds, evidence and
  * lines. The first crossing stands, whatever later rounds say; what came after it decides only
- * whether a clean one is equivalent or improved.
+ * whether a clean one is equivalent or improved. But the fail side's stands from when min_sessions
+ * runs or nodes saw it; as long as they did not, the verdict's is_held says so.
  *
  *   sign   each value is multiplied with it: 1, or -1 where more is better
  *   shift  and this is added
@@ -145,8 +146,14 @@ struct tg_progress tg_rule_follow(const struct tg_evidence *evidence, double sig
                                   struct tg_verdict *verdict);
 
 /* Sets the answer that the tests give: failed as `over`, passed as `clean`, or open. */
-void tg_rule_answer(const struct tg_evidence *evidence, const struct tg_progress *progress,
-                    const char *over, const char *clean, struct tg_verdict *verdict);
+void tg_rule_answer(const struct tg_progress *progress, const char *over, const char *clean,
+                    struct tg_verdict *verdict);
+
+/*
+ * Takes a failure back that too few runs or nodes saw. It is the last thing to do with an answer:
+ * what passes for any reason needs nobody else who saw it.
+ */
+void tg_rule_hold(const struct tg_limits *limits, struct tg_verdict *verdict);
 
 /*
  * Sets the verdict's estimate (Hodges-Lehmann) and interval from the values times sign, as ratios

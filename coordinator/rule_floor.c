@@ -92,7 +92,7 @@ static void say_since(const struct tg_evidence *e, double sign, const struct tg_
                       struct tg_verdict *v)
 {
     const struct tg_rule *rule = e->rule;
-    bool has_failed = v->answer == TG_FAIL, is_worse = progress->is_over || progress->is_held;
+    bool has_failed = v->answer == TG_FAIL, is_worse = progress->is_over;
     const double lines[] = {rule->limit, rule->fail_limit};
     const bool was_worse[] = {has_failed || is_worse, has_failed};
     const bool was_said[] = {has_failed || is_worse || progress->is_clean, !isnan(lines[1])};
@@ -130,8 +130,8 @@ static void sampled(const struct tg_evidence *e, double sign, struct tg_verdict 
     struct tg_progress last = progress;
     bool has_room = !progress.is_clean && !isnan(e->rule->fail_limit);
     if (has_room) last = follow_fail_limit(e, sign, v);
-    tg_rule_answer(e, &last, sign < 0 ? "too low" : "too high", "within", v);
-    if (has_room && last.is_clean) say_attention(e, sign, progress.is_over || progress.is_held, v);
+    tg_rule_answer(&last, sign < 0 ? "too low" : "too high", "within", v);
+    if (has_room && last.is_clean) say_attention(e, sign, progress.is_over, v);
     if (!e->is_brief) estimate(e, v);
     say_since(e, sign, &progress, v);
     look_at_nodes(e, sign, v);

@@ -132,16 +132,17 @@ static void must_hold_in_both(const struct tg_evidence *e, const struct tg_progr
              tg_rule_percent(tg_rule_change(rule, seen->estimate)), rule->also);
     if (also->is_over && class >= fails_from(rule)) {
         if (class < own) is_slower(e, class, v);
+        v->is_held = v->is_held || seen->is_held;
         snprintf(v->reason, sizeof v->reason, "%s", both);
     } else if (also->is_over || (also->is_clean && class == 0)) {
         tg_rule_say(v, TG_PASS, "attention", "clock effect: %s", both);
         v->is_clock_effect = true;
         v->wants_more = false;
     } else {
-        tg_rule_say(v, TG_INCONCLUSIVE, also->is_held ? "held" : "inconclusive",
+        tg_rule_say(v, TG_INCONCLUSIVE, "inconclusive",
                     "%s for certain in %s, not decided in %s: %s", tg_metric_worse(e->metric),
                     rule->metric, rule->also, both);
-        v->wants_more = !also->is_held;
+        v->wants_more = true;
         v->outlook = seen->outlook;
         v->theta = seen->theta;
     }
@@ -176,7 +177,7 @@ void tg_rule_noninferior(const struct tg_evidence *e, struct tg_verdict *v)
     struct tg_progress progress = tg_rule_follow(e, sign, 0, floor, margin, v);
     if (progress.is_over || progress.is_clean || !e->is_brief)
         tg_rule_estimate(e, sign, &v->units, v);
-    tg_rule_answer(e, &progress, tg_metric_worse(e->metric), "unchanged", v);
+    tg_rule_answer(&progress, tg_metric_worse(e->metric), "unchanged", v);
     if (progress.is_over) is_slower(e, severity(rule, v->estimate), v);
     if (progress.is_clean) is_not_slower(e, &progress, sign, floor, v);
     if (e->also_values) look_at_also(e, &progress, floor, margin, v);

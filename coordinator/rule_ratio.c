@@ -14,7 +14,7 @@ void tg_rule_ratio(const struct tg_evidence *e, struct tg_verdict *v)
     double sign = e->metric->better == TG_LOWER ? 1 : -1, shift = log(e->rule->limit);
     struct tg_progress progress = tg_rule_follow(e, sign, shift, 0, 0, v);
     if (progress.is_over || !e->is_brief) tg_rule_estimate(e, -sign, NULL, v);
-    tg_rule_answer(e, &progress, "too little", "enough", v);
+    tg_rule_answer(&progress, "too little", "enough", v);
     if (progress.is_over)
         snprintf(v->reason, sizeof v->reason, "%.3gx, at least %.3gx is demanded", 1 + v->estimate,
                  e->rule->limit);

@@ -26,7 +26,7 @@ void tg_rule_scaling(const struct tg_evidence *e, struct tg_verdict *v)
     const struct tg_rule *rule = e->rule;
     double floor = log1p(rule->tolerance), margin = log1p(rule->margin);
     struct tg_progress progress = tg_rule_follow(e, 1, 0, floor, margin, v);
-    tg_rule_answer(e, &progress, "out of proportion", "in proportion", v);
+    tg_rule_answer(&progress, "out of proportion", "in proportion", v);
     if (progress.is_over || !e->is_brief) tg_rule_estimate(e, 1, &v->units, v);
     if (progress.is_over) is_out(margin, v);
     double line = progress.is_over ? floor : margin;

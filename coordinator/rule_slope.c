@@ -40,7 +40,7 @@ void tg_rule_slope(const struct tg_evidence *e, struct tg_verdict *v)
 {
     double sign = e->metric->better == TG_LOWER ? 1 : -1;
     struct tg_progress progress = tg_rule_follow(e, sign, -e->rule->limit, 0, 0, v);
-    tg_rule_answer(e, &progress, sign > 0 ? "grows" : "falls", "steady", v);
+    tg_rule_answer(&progress, sign > 0 ? "grows" : "falls", "steady", v);
     if (progress.is_over || !e->is_brief) estimate(e, sign, v);
     bool is_too_much = v->estimate >= e->rule->limit;
     if (progress.is_over || is_too_much) {

@@ -40,6 +40,7 @@ static inline struct tg_verdict judge(const struct tg_metric *metric, size_t cou
                                          .values = values,
                                          .count = count};
     tg_rule_find(rule.rule)->judge(&evidence, &v);
+    tg_rule_hold(&limits, &v);
     return v;
 }
 

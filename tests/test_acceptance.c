@@ -96,6 +96,27 @@ static void a_larger_loss_than_the_accepted_one_fails(void **state)
     assert_ptr_equal(decide(TG_PASS)->accepted, &plan.acceptance.entries[1]);
 }
 
+/* Whoever sees it again, it passes; but not what no machine was quiet enough for. */
+static void an_accepted_loss_is_held_for_no_other_run(void **state)
+{
+    (void)state;
+    begin(POLICY("time"));
+    plan.policy.limits.min_sessions = 2;
+    assert_string_equal(decide(TG_INCONCLUSIVE)->word, "held");
+    take(FILE_OF(ENTRY("kernel=i2s_avx2", "0.06", "2026-12-31")));
+    assert_string_equal(decide(TG_INCONCLUSIVE)->word, "held");
+    assert_note("accepted losses: 0 of 1 used; not used: 'kernel=i2s_avx2' of ann (less than the "
+                "loss)");
+    take(FILE_OF(ENTRY("kernel=i2s_avx2", "0.08", "2026-12-31")));
+    assert_string_equal(decide(TG_PASS)->word, "attention");
+    assert_ptr_equal(decision.verdicts[avx2].accepted, &plan.acceptance.entries[0]);
+    plan.policy.limits.load_most = 1;
+    made_rounds(&run, &plan, avx2, 14, 30, log(1.07), 0.0001);
+    for (size_t i = 0; i < run.count; i++)
+        run.rows[i].facts.load = run.rows[i].round < 14 ? 0.1 : 9;
+    assert_string_equal(decide(TG_INCONCLUSIVE)->word, "disturbed");
+}
+
 /* 7 % more time is 6.54 % less throughput. */
 static void a_loss_is_one_of_what_the_rule_counts(void **state)
 {
@@ -253,6 +274,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(an_accepted_loss_is_attention_with_its_reason_and_owner),
         TEST(a_larger_loss_than_the_accepted_one_fails),
+        TEST(an_accepted_loss_is_held_for_no_other_run),
         TEST(a_loss_is_one_of_what_the_rule_counts),
         TEST(an_entry_holds_to_its_day_by_the_date_of_the_run),
         TEST(a_run_without_a_date_is_excused_by_nothing),

@@ -78,6 +78,18 @@ static void an_optional_rule_fails_nothing_and_is_named(void **state)
     assert_false(tg_gate_is_required(&plan, 2));
 }
 
+/* As it fails nothing, it needs nobody else who saw it. */
+static void what_an_optional_rule_finds_is_held_for_no_other_run(void **state)
+{
+    (void)state;
+    begin(optional, 1, NULL);
+    plan.policy.limits.min_sessions = 2;
+    for (size_t t = 0; t < 4; t++) made_rounds(&run, &plan, t, 0, 30, t == 2 ? 0.2 : 0, 0.001);
+    assert_int_equal(decide_run(), TG_PASS);
+    assert_int_equal(decision.optional_attention, 1);
+    assert_non_null(strstr(decision.verdicts[2].reason, "; its rule is optional"));
+}
+
 static void what_is_wrong_fails_under_an_optional_rule_too(void **state)
 {
     (void)state;
@@ -312,6 +324,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_teardown(name, end)
     const struct CMUnitTest tests[] = {
         TEST(an_optional_rule_fails_nothing_and_is_named),
+        TEST(what_an_optional_rule_finds_is_held_for_no_other_run),
         TEST(what_is_wrong_fails_under_an_optional_rule_too),
         TEST(a_family_over_its_line_is_named_or_fails),
         TEST(an_accepted_loss_is_none_of_its_family),

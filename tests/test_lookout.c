@@ -164,6 +164,8 @@ static void what_the_duet_shows_to_fail_is_not_quiet(void **state)
     made_rounds(&run, &plan, 0, 3, 20, 0.2, 0.001);
     assert_int_equal(judge().answer, TG_FAIL);
     assert_memory_equal(judge().word, "slower", 6);
+    plan.policy.limits.min_sessions = 2; /* nor what only one run saw */
+    assert_string_equal(judge().word, "held");
 }
 
 /* Without base its own rounds are those of head and its copy, which say nothing of an older build.

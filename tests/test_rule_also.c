@@ -32,6 +32,7 @@ static struct tg_verdict judge_both(const struct tg_metric *metric, size_t count
                                          .also_values = also_values,
                                          .count = count};
     tg_rule_find(rule.rule)->judge(&evidence, &v);
+    tg_rule_hold(&limits, &v);
     return v;
 }
 
@@ -110,6 +111,23 @@ static void a_few_more_cycles_are_named_but_no_failure(void **state)
     struct tg_verdict v = judge_both(&time_metric, MOST, 1, cycles);
     assert_verdict(v, TG_PASS, "attention");
     assert_string_equal(v.reason, "clock effect: +9.42 % in call_time, +3.56 % in call_cycles");
+}
+
+static void what_one_run_saw_is_held_only_if_it_would_fail_in_both(void **state)
+{
+    (void)state;
+    static const struct {
+        double time, in_cycles;
+        enum tg_answer answer;
+        const char *word;
+    } cases[] = {{0.09, 0.001, TG_PASS, "attention"},
+                 {0.09, 0.035, TG_PASS, "attention"},
+                 {0.09, 0.09, TG_INCONCLUSIVE, "held"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        fill_both(cases[i].time, cases[i].in_cycles);
+        limits.min_sessions = 2;
+        assert_verdict(judge_both(&time_metric, 40, 1, cycles), cases[i].answer, cases[i].word);
+    }
 }
 
 static void cycles_that_are_open_leave_the_test_open(void **state)
@@ -227,6 +245,7 @@ int main(void)
         cmocka_unit_test(what_takes_more_cycles_too_fails_as_it_would),
         cmocka_unit_test(the_severity_is_what_holds_in_both),
         cmocka_unit_test(a_few_more_cycles_are_named_but_no_failure),
+        cmocka_unit_test(what_one_run_saw_is_held_only_if_it_would_fail_in_both),
         cmocka_unit_test(cycles_that_are_open_leave_the_test_open),
         cmocka_unit_test(a_first_impression_excuses_nothing),
         cmocka_unit_test(more_cycles_in_the_same_time_are_noted_only),

@@ -47,6 +47,7 @@ static struct tg_verdict judge(const struct tg_metric *metric, size_t count)
                                          .values = values,
                                          .count = count};
     tg_rule_find(rule.rule)->judge(&evidence, &v);
+    tg_rule_hold(&limits, &v);
     return v;
 }
 
