@@ -9,7 +9,6 @@
 
 #include "base/pulse.h"
 #include "coordinator/coverage.h"
-#include "coordinator/digits.h"
 #include "coordinator/lookout.h"
 #include "coordinator/shard.h"
 #include "worker/gpu.h"
@@ -300,46 +299,18 @@ static void look_at_devices(const struct tg_run *run, struct tg_decision *d)
                  tg_gpu_throttle_text(reasons, why, sizeof why));
 }
 
-/* Looks at every family; returns 0, or -1 without memory. */
-static int judge_families(const struct tg_plan *plan, const struct tg_rows *rows,
-                          struct tg_decision *d, struct tg_error *err)
+/* Names families over their line. */
+static void note_families(const struct tg_limits *limits, struct tg_decision *d)
 {
-    struct tg_families *families;
-    struct tg_rounds rounds = {0};
-    if (tg_family_create(plan, &families, err) < 0) return -1;
-    int rc = 0;
-    for (size_t i = 0; tg_family_count(families) && rc == 0 && i < plan->spec.test_count; i++) {
-        const struct tg_verdict *v = &d->verdicts[i];
-        if (!plan->spec.tests[i].has_to || plan->spec.tests[i].is_shadow) continue;
-        /*
-         * Of an accepted loss, of one of the clock, and of what decides nothing, it has nothing.
-         * But only what would pass is "missing" values: without it losses would stay.
-         */
-        if (v->accepted || v->is_clock_effect ||
-            (v->answer == TG_INCONCLUSIVE && strcmp(v->word, "inconclusive") != 0 &&
-             strcmp(v->word, "missing") != 0))
-            continue;
-        tg_pulse();
-        rc = tg_judge_gather(plan, i, rows, &rounds, err);
-        if (rc < 0) break;
-        rc = tg_family_take(families, i, rounds.values, tg_digits_of_family(plan, i, &rounds), err);
-        tg_evidence_release(&rounds);
-    }
-    if (plan->policy.limits.family_watch && tg_family_count(families) == 0)
+    if (limits->family_watch && d->family_count == 0)
         note(d, "no family was looked at: each has 3 tests at least that compare builds");
-    d->families = calloc(tg_family_count(families) + 1, sizeof *d->families);
-    if (rc == 0 && !d->families) rc = tg_fail(err, "out of memory");
-    for (size_t i = 0; rc == 0 && i < tg_family_count(families); i++) {
-        struct tg_family_verdict *v = &d->families[d->family_count++];
-        tg_family_look(families, i, v);
-        d->families_over += v->is_over;
+    for (size_t i = 0; i < d->family_count; i++) {
+        const struct tg_family_verdict *v = &d->families[i];
         if (v->is_over)
             note(d, "%s %s: %zu tests together are slower by %.3g %%",
-                 plan->policy.limits.family_fail ? "fails: family" : "attention: family", v->name,
-                 v->tests, 100 * v->estimate);
+                 limits->family_fail ? "fails: family" : "attention: family", v->name, v->tests,
+                 100 * v->estimate);
     }
-    tg_family_destroy(families);
-    return rc;
 }
 
 /* What the verdicts make, once all are counted. */
@@ -439,7 +410,8 @@ static int decide(const struct tg_plan *plan, const struct tg_run *run, const st
         tg_disturbance_add(&disturbed, &d->verdicts[i].disturbed);
         count(plan, i, d);
     }
-    if (judge_families(plan, rows, d, err) < 0) return -1;
+    if (tg_gate_look_at_families(plan, rows, d, err) < 0) return -1;
+    note_families(&plan->policy.limits, d);
     note_odd_devices(run, d);
     if (left_out)
         note(d, "left out: %zu rounds of tests that lack their metric, or samples of it", left_out);

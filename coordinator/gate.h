@@ -72,6 +72,13 @@ bool tg_gate_has_its_libraries(const struct tg_plan *plan, const struct tg_run *
  */
 bool tg_gate_counts(const struct tg_plan *plan, size_t test, const struct tg_verdict *verdict);
 
+/*
+ * Looks at every family of a decision's verdicts, which are there, and fills in its families
+ * (gate_families.c).
+ */
+int tg_gate_look_at_families(const struct tg_plan *plan, const struct tg_rows *rows,
+                             struct tg_decision *decision, struct tg_error *err);
+
 /* Decides on a whole run. The result is released by tg_gate_release. */
 int tg_gate_decide(const struct tg_plan *plan, const struct tg_run *run,
                    struct tg_decision *decision, struct tg_error *err);
