@@ -97,19 +97,25 @@ static size_t choose(const struct tg_limits *limits, const double scatters[], si
     return found;
 }
 
+/* The mean of what is left when the least and the most are taken off; sorts them. */
+static double trimmed_mean(double *values, size_t count)
+{
+    size_t cut = (size_t)(TRIMMED * (double)count);
+    double sum = 0;
+    qsort(values, count, sizeof *values, ascending);
+    for (size_t i = cut; i < count - cut; i++) sum += values[i];
+    return sum / (double)(count - 2 * cut);
+}
+
 /* The trimmed mean over the picked tests in one round, NAN if fewer than half of them have it. */
 static double round_value(const double *const values[], const size_t counts[], const size_t picks[],
                           size_t pick_count, size_t round, double *scratch)
 {
     size_t there = 0;
-    double sum = 0;
     for (size_t i = 0; i < pick_count; i++)
         if (counts[picks[i]] > round) scratch[there++] = values[picks[i]][round];
     if (there < TESTS_LEAST || 2 * there < pick_count) return NAN;
-    qsort(scratch, there, sizeof *scratch, ascending);
-    size_t cut = (size_t)(TRIMMED * (double)there);
-    for (size_t i = cut; i < there - cut; i++) sum += scratch[i];
-    return sum / (double)(there - 2 * cut);
+    return trimmed_mean(scratch, there);
 }
 
 /* Follows the means that are known. Without `estimates` only what is wanted is found out. */
@@ -215,6 +221,42 @@ void tg_family_judge(const struct tg_limits *limits, size_t family_count,
     for (size_t i = 0; chosen && i < test_count; i++) chosen[i] = v.tests && f.chosen[i];
     free_tests(&f);
     *verdict = v;
+}
+
+static int by_node(const void *a, const void *b)
+{
+    return strcmp(((const struct tg_family_sight *)a)->node,
+                  ((const struct tg_family_sight *)b)->node);
+}
+
+static int by_session(const void *a, const void *b)
+{
+    int x = ((const struct tg_family_sight *)a)->session;
+    int y = ((const struct tg_family_sight *)b)->session;
+    return x < y ? -1 : x > y;
+}
+
+/* How many nodes, or runs, whichever are compared, have a mean above the floor. */
+static size_t seen_by(struct tg_family_sight *sights, size_t count, double floor, double *scratch,
+                      int (*compare)(const void *, const void *))
+{
+    size_t found = 0;
+    qsort(sights, count, sizeof *sights, compare);
+    for (size_t first = 0, end; first < count; first = end) {
+        for (end = first; end < count && compare(&sights[first], &sights[end]) == 0; end++)
+            scratch[end - first] = sights[end].d;
+        found += trimmed_mean(scratch, end - first) > floor;
+    }
+    return found;
+}
+
+size_t tg_family_span(const struct tg_limits *limits, struct tg_family_sight *sights, size_t count,
+                      double *scratch)
+{
+    double floor = log1p(limits->family_tolerance);
+    size_t nodes = seen_by(sights, count, floor, scratch, by_node);
+    size_t runs = seen_by(sights, count, floor, scratch, by_session);
+    return nodes > runs ? nodes : runs;
 }
 
 /* Whether a test can be one of a family: it compares builds, and counts. */
@@ -387,13 +429,19 @@ size_t tg_family_count(const struct tg_families *families)
     return families->count;
 }
 
-void tg_family_look(const struct tg_families *families, size_t family,
+size_t tg_family_tests(const struct tg_families *families, size_t family, const size_t **tests)
+{
+    *tests = families->families[family].tests;
+    return families->families[family].count;
+}
+
+void tg_family_look(const struct tg_families *families, size_t family, bool *chosen,
                     struct tg_family_verdict *verdict)
 {
     const struct tests *f = &families->families[family];
     memcpy(verdict->name, f->name, sizeof verdict->name);
     tg_family_judge(&families->plan->policy.limits, families->count, f->values, f->counts, f->count,
-                    NULL, verdict);
+                    chosen, verdict);
 }
 
 static void turn(struct tg_families *families, size_t test)

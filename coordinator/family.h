@@ -26,7 +26,8 @@ struct tg_family_verdict {
     double estimate;             /* of the shared slow-down, a ratio less 1; NAN if there is none */
     struct tg_interval interval; /* of it */
     bool is_over;                /* the line was crossed in a round */
-    bool wants_more;             /* it has fewer than family_rounds rounds and is not over */
+    bool is_held;    /* it would fail, but fewer than min_sessions runs or nodes saw it (gate.h) */
+    bool wants_more; /* it has fewer than family_rounds rounds and is not over */
 };
 
 /*
@@ -38,6 +39,21 @@ struct tg_family_verdict {
 void tg_family_judge(const struct tg_limits *limits, size_t family_count,
                      const double *const values[], const size_t counts[], size_t test_count,
                      bool *chosen, struct tg_family_verdict *verdict);
+
+/* A round of one of a family's tests: D, as above, and who measured it. */
+struct tg_family_sight {
+    double d;
+    const char *node; /* borrowed */
+    int session;      /* the run that it belongs to */
+};
+
+/*
+ * How many runs or nodes, whichever are more, saw the slow-down that a family shares: the trimmed
+ * mean of all their rounds lies above family_tolerance. Orders the rounds anew; `scratch` has room
+ * for `count` numbers.
+ */
+size_t tg_family_span(const struct tg_limits *limits, struct tg_family_sight *sights, size_t count,
+                      double *scratch);
 
 /* The families of a plan, with the values of their tests; made, told values, asked, destroyed. */
 struct tg_families;
@@ -57,7 +73,12 @@ int tg_family_take(struct tg_families *families, size_t test, const double *valu
                    struct tg_error *err);
 
 size_t tg_family_count(const struct tg_families *families);
-void tg_family_look(const struct tg_families *families, size_t family,
+
+/* The plan's tests that are in a family, and how many; the list is the families'. */
+size_t tg_family_tests(const struct tg_families *families, size_t family, const size_t **tests);
+
+/* Judges a family; `chosen`, if not NULL, receives which of its tests were looked at. */
+void tg_family_look(const struct tg_families *families, size_t family, bool *chosen,
                     struct tg_family_verdict *verdict);
 
 /* Whether a family still wants rounds of this test. */

@@ -299,18 +299,27 @@ static void look_at_devices(const struct tg_run *run, struct tg_decision *d)
                  tg_gpu_throttle_text(reasons, why, sizeof why));
 }
 
-/* Names families over their line. */
-static void note_families(const struct tg_limits *limits, struct tg_decision *d)
+/* Names families over their line; false if one would fail the run, and too few saw it. */
+static bool note_families(const struct tg_limits *limits, struct tg_decision *d)
 {
+    char text[sizeof *d->notes];
+    bool may_pass = true;
     if (limits->family_watch && d->family_count == 0)
         note(d, "no family was looked at: each has 3 tests at least that compare builds");
     for (size_t i = 0; i < d->family_count; i++) {
         const struct tg_family_verdict *v = &d->families[i];
-        if (v->is_over)
-            note(d, "%s %s: %zu tests together are slower by %.3g %%",
-                 limits->family_fail ? "fails: family" : "attention: family", v->name, v->tests,
-                 100 * v->estimate);
+        snprintf(text, sizeof text, "family %s: %zu tests together are slower by %.3g %%", v->name,
+                 v->tests, 100 * v->estimate);
+        if (v->is_held)
+            note(d,
+                 "cannot pass: held: %.200s: it would fail, but fewer than %lld runs or nodes "
+                 "saw it",
+                 text, (long long)limits->min_sessions);
+        else if (v->is_over)
+            note(d, "%s: %.300s", limits->family_fail ? "fails" : "attention", text);
+        may_pass = may_pass && !v->is_held;
     }
+    return may_pass;
 }
 
 /* What the verdicts make, once all are counted. */
@@ -411,7 +420,7 @@ static int decide(const struct tg_plan *plan, const struct tg_run *run, const st
         count(plan, i, d);
     }
     if (tg_gate_look_at_families(plan, rows, d, err) < 0) return -1;
-    note_families(&plan->policy.limits, d);
+    may_pass = note_families(&plan->policy.limits, d) && may_pass;
     note_odd_devices(run, d);
     if (left_out)
         note(d, "left out: %zu rounds of tests that lack their metric, or samples of it", left_out);

@@ -39,8 +39,8 @@ struct tg_decision {
     /* Tests of optional rules; those of them that are unresolved, and those with attention. */
     size_t optional, optional_open, optional_attention;
     struct tg_family_verdict *families;
-    size_t family_count, families_over;
-    struct tg_fallback *fallbacks; /* what was measured instead of what could not be */
+    size_t family_count, families_over; /* ... over their line, and not held */
+    struct tg_fallback *fallbacks;      /* what was measured instead of what could not be */
     size_t fallback_count;
     size_t unused_rules; /* rules that select nothing */
     size_t unasked;      /* cells that could be run, and no rule asks for */
@@ -74,7 +74,8 @@ bool tg_gate_counts(const struct tg_plan *plan, size_t test, const struct tg_ver
 
 /*
  * Looks at every family of a decision's verdicts, which are there, and fills in its families
- * (gate_families.c).
+ * (gate_families.c). With family_fail one that is over its line is held if fewer than min_sessions
+ * runs or nodes saw it: then the run cannot pass.
  */
 int tg_gate_look_at_families(const struct tg_plan *plan, const struct tg_rows *rows,
                              struct tg_decision *decision, struct tg_error *err);

@@ -119,6 +119,30 @@ static void rounds_count_that_half_of_the_tests_have(void **state)
     assert_true(isfinite(v.estimate) && isinf(v.interval.low) && isinf(v.interval.high));
 }
 
+/* A loss in a third of the tests, seen by whoever has a mean above the tolerance. */
+static void a_loss_is_seen_by_the_nodes_or_runs_that_have_it(void **state)
+{
+    (void)state;
+    static const struct {
+        int nodes, runs;
+        double others; /* of all but the first node or run */
+        size_t span;
+    } cases[] = {{1, 1, 0, 1},    {2, 1, 0.03, 2}, {1, 2, 0.03, 2},
+                 {2, 3, 0.03, 3}, {3, 1, 0, 1},    {1, 3, 0.003, 1}};
+    struct tg_family_sight sights[TESTS * 6];
+    double scratch[TESTS * 6];
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        for (int k = 0; k < TESTS * 6; k++) {
+            static const char *const names[] = {"a", "b", "c"};
+            int test = k / 6, node = k % cases[i].nodes, session = k % 6 * cases[i].runs / 6;
+            bool is_first = node == 0 && session == 0;
+            sights[k] = (struct tg_family_sight){.node = names[node], .session = session};
+            if (test % 3 == 0) sights[k].d = is_first ? 0.03 : cases[i].others;
+        }
+        assert_int_equal(tg_family_span(&limits, sights, TESTS * 6, scratch), cases[i].span);
+    }
+}
+
 static const char matrix[] =
     "{\"tritgate_matrix\": 1, \"axes\": {\"probe\": [\"kernel\"], \"kernel\": [\"i2s_avx2\"],"
     " \"model\": [\"bitnet-2b\", \"falcon3-1b\"], \"layer\": [\"attn_q\", \"ffn_up\", "
@@ -151,7 +175,7 @@ static void a_plan_has_families_of_devices_and_models(void **state)
         assert_int_equal(tg_family_take(families, i, values[i], 5, &err), 0);
     }
     for (size_t i = 0; i < 3; i++) {
-        tg_family_look(families, i, &v);
+        tg_family_look(families, i, NULL, &v);
         assert_string_equal(v.name, names[i]);
         assert_int_equal(v.tests, i ? 3 : 6);
         assert_int_equal(v.rounds, 5);
@@ -161,7 +185,7 @@ static void a_plan_has_families_of_devices_and_models(void **state)
     for (size_t i = 0; i < 6; i++)
         assert_int_equal(tg_family_take(families, i, values[i], 14, &err), 0);
     assert_false(tg_family_wants(families, 0));
-    tg_family_look(families, 0, &v);
+    tg_family_look(families, 0, NULL, &v);
     assert_true(v.is_over);
     tg_family_destroy(families);
     tg_family_destroy(NULL);
@@ -251,6 +275,7 @@ int main(void)
         TEST(the_quietest_tests_are_looked_at),
         TEST(too_few_tests_or_rounds_are_no_family),
         TEST(rounds_count_that_half_of_the_tests_have),
+        TEST(a_loss_is_seen_by_the_nodes_or_runs_that_have_it),
         TEST(a_plan_has_families_of_devices_and_models),
         TEST(what_turned_is_all_that_is_wanted_otherwise),
     };

@@ -129,6 +129,42 @@ static void a_family_over_its_line_is_named_or_fails(void **state)
     assert_int_equal(decision.family_count, 0);
 }
 
+/* One run fails nothing, whether its tests would fail or their family; two that saw it do. */
+static void a_family_may_have_to_be_seen_twice(void **state)
+{
+    (void)state;
+    static const char watched[] = POLICY("\"min_sessions\": 2, \"family_watch\": true", "");
+    static const char fails[] = POLICY(
+        "\"min_sessions\": 2, \"family_watch\": true, \"family_fail\": true", "");
+    static const struct {
+        double later;
+        enum tg_answer answer;
+        const char *note;
+    } seconds[] = {{0.01, TG_FAIL, "fails: family cpu: 4 tests together are slower by 1 %"},
+                   {0, TG_INCONCLUSIVE, NULL}};
+    make_broad_loss(watched);
+    assert_int_equal(decide_run(), TG_PASS);
+    for (size_t i = 0; i < 2; i++) {
+        make_broad_loss(fails);
+        assert_int_equal(decide_run(), TG_INCONCLUSIVE);
+        assert_int_equal(decision.passed, 4);
+        assert_int_equal(decision.families_over, 0);
+        assert_string_equal(decision.notes[0],
+                            "cannot pass: held: family cpu: 4 tests together are slower by 1 %: it "
+                            "would fail, but fewer than 2 runs or nodes saw it");
+        size_t first = run.count;
+        for (size_t t = 0; t < 4; t++)
+            made_rounds(&run, &plan, t, 0, 14, log1p(seconds[i].later), 0.001);
+        for (size_t k = first; k < run.count; k++) run.rows[k].session = 1;
+        assert_int_equal(decide_run(), seconds[i].answer);
+        if (seconds[i].note) assert_string_equal(decision.notes[0], seconds[i].note);
+    }
+    begin(fails, 1, NULL);
+    for (size_t t = 0; t < 4; t++) made_rounds(&run, &plan, t, 0, 30, log(1.1), 0.001);
+    assert_int_equal(decide_run(), TG_INCONCLUSIVE);
+    assert_int_equal(decision.inconclusive, 4);
+}
+
 /* It fails no test, so it must not fail them together. */
 static void an_accepted_loss_is_none_of_its_family(void **state)
 {
@@ -327,6 +363,7 @@ int main(void)
         TEST(what_an_optional_rule_finds_is_held_for_no_other_run),
         TEST(what_is_wrong_fails_under_an_optional_rule_too),
         TEST(a_family_over_its_line_is_named_or_fails),
+        TEST(a_family_may_have_to_be_seen_twice),
         TEST(an_accepted_loss_is_none_of_its_family),
         TEST(tests_that_decide_nothing_are_none_of_their_family),
         TEST(tests_that_lack_values_of_most_rounds_stay_in_their_family),
