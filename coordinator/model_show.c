@@ -132,22 +132,10 @@ static void add_types(struct tg_json *object, const struct tg_gguf *g)
     }
 }
 
-/* The model of the table that has these numbers, or "". */
-static const char *like(const struct tg_network *n)
-{
-    for (size_t i = 0; i < tg_model_count(); i++) {
-        const struct tg_model *m = tg_model_at(i);
-        if (m->hidden == n->hidden && m->ffn == n->ffn && m->layers == n->layers &&
-            m->heads == n->heads && m->key_value_heads == n->key_value_heads &&
-            m->head_dimension == n->head_dimension)
-            return m->name;
-    }
-    return "";
-}
-
 static void add_network(struct tg_json *object, const struct tg_network *n)
 {
     struct tg_json *to = tg_json_object(object, "network");
+    const struct tg_model *like = tg_network_like(n);
     const struct {
         const char *name;
         double number;
@@ -163,10 +151,10 @@ static void add_network(struct tg_json *object, const struct tg_network *n)
                    {"rope_base", n->rope_base},
                    {"epsilon", n->epsilon}};
     tg_json_add_text(to, "architecture", n->architecture->name);
-    tg_json_add_text(to, "gate", n->architecture->gate == TG_GATE_SILU ? "SiLU" : "squared ReLU");
+    tg_json_add_text(to, "gate", n->gate == TG_GATE_SILU ? "SiLU" : "squared ReLU");
     tg_json_add_text(to, "pairing",
                      n->architecture->pairing == TG_PAIRING_HALVES ? "halves" : "neighbours");
-    tg_json_add_text(to, "like", like(n));
+    tg_json_add_text(to, "like", like ? like->name : "");
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         tg_json_add_number(to, numbers[i].name, numbers[i].number);
     tg_json_add_text(to, "head", (n->output ? n->output : n->embedding)->type->name);

@@ -29,6 +29,7 @@ struct made_gguf {
     const char *head;         /* type of the embedding, default F16 */
     const char *extra;        /* a tensor that no model has, or NULL */
     const char *key;          /* of the architecture, as "rope.scaling.factor", or NULL: */
+    const char *text;         /* a text, or NULL: */
     float value;              /* a number, or false where it is 0 */
     int has_output, has_no_sub_norms;
     int ffn, heads, key_value_heads; /* default MADE_FFN, MADE_HEADS and 2 */
@@ -73,8 +74,12 @@ static inline void made_metadata(const struct made_gguf *m, struct tg_gguf_write
     snprintf(key, sizeof key, "%s.rope.freq_base", m->architecture);
     tg_gguf_writer_real(w, key, 500000.0f);
     snprintf(key, sizeof key, "%s.%s", m->architecture, m->key ? m->key : "");
-    if (m->key && m->value == 0) tg_gguf_writer_count(w, key, TG_GGUF_BOOL, 0);
-    if (m->key && m->value != 0) tg_gguf_writer_real(w, key, m->value);
+    if (m->key && m->text)
+        tg_gguf_writer_text(w, key, m->text);
+    else if (m->key && m->value == 0)
+        tg_gguf_writer_count(w, key, TG_GGUF_BOOL, 0);
+    else if (m->key)
+        tg_gguf_writer_real(w, key, m->value);
 }
 
 static inline size_t made_list(const struct made_gguf *m, struct made_tensor *list)

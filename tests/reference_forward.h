@@ -179,7 +179,7 @@ static inline void reference_block(struct reference *r, int64_t block, int64_t t
     reference_product(r, block, 2, token, TG_LAYER_ffn_up, up);
     for (int64_t i = 0; i < n->ffn; i++) {
         const double g = wide[i];
-        const bool is_silu = n->architecture->gate == TG_GATE_SILU;
+        const bool is_silu = n->gate == TG_GATE_SILU;
         wide[i] = (is_silu ? g / (1 + exp(-g)) : g > 0 ? g * g : 0) * up[i];
     }
     reference_norm(r, b->ffn_sub_norm, wide, n->ffn, wide);

@@ -73,7 +73,12 @@ static const struct made_gguf models[] = {
     {.architecture = "llama", .ternary = "TL1", .layout = "tl1", .has_no_sub_norms = 1},
     {.architecture = "bitnet-b1.58", .ternary = "TQ2_0", .layout = "tq2", .head = "F32"},
     {.architecture = "bitnet-b1.58", .layout = "i2s64"},
-    {.architecture = "bitnet", .ternary = "F16", .layout = "f16", .head = "Q4_K"},
+    {.architecture = "bitnet",
+     .ternary = "F16",
+     .layout = "f16",
+     .head = "Q4_K",
+     .key = "hidden_activation",
+     .text = "relu2"},
     {.architecture = "llama", .ternary = "TQ2_0", .layout = "tq2", .down = "F32", .ffn = 336},
 };
 

@@ -37,11 +37,12 @@ static void spoil_attn_k(struct made_gguf *m)
 static void a_model_is_shown_with_its_layout_and_tensors(void **state)
 {
     (void)state;
-    struct made_gguf m = {0};
+    struct made_gguf m = {.key = "hidden_activation", .text = "silu"};
     struct tg_json_file file = shown(&m);
     const struct tg_json *o = file.root;
     const struct tg_json *n = tg_json_get(o, "network"), *layout = tg_json_get(o, "layout");
     assert_string_equal(tg_json_text(tg_json_get(n, "architecture")), "bitnet-b1.58");
+    assert_string_equal(tg_json_text(tg_json_get(n, "gate")), "SiLU");
     assert_int_equal(tg_json_number(tg_json_get(n, "ffn")), MADE_FFN);
     assert_string_equal(tg_json_text(tg_json_get(layout, "format")), "i2s");
     assert_int_equal(tg_json_number(tg_json_get(layout, "is_assumed")), 1);

@@ -35,7 +35,7 @@ static void each_architecture_has_its_gate_and_pairing(void **state)
         struct tg_gguf *g;
         struct tg_network n;
         assert_string_equal(read_made(&m, &g, &n), "");
-        assert_int_equal(n.architecture->gate, rows[i].gate);
+        assert_int_equal(n.gate, rows[i].gate);
         assert_int_equal(n.architecture->pairing, rows[i].pairing);
         assert_int_equal(n.hidden, MADE_HIDDEN);
         assert_int_equal(n.key_value_heads, 2);
@@ -46,6 +46,86 @@ static void each_architecture_has_its_gate_and_pairing(void **state)
         assert_non_null(n.blocks[1].attn_sub_norm);
         end(&m, g, &n);
     }
+}
+
+static void a_file_may_name_another_gate(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *architecture, *gate;
+        enum tg_network_gate wanted;
+        const char *sentence;
+    } rows[] = {{"bitnet", "relu2", TG_GATE_SQUARED_RELU, ""},
+                {"bitnet", "silu", TG_GATE_SILU, ""},
+                {"bitnet-b1.58", "silu", TG_GATE_SILU, ""},
+                {"bitnet-b1.58", "relu2", TG_GATE_SQUARED_RELU, ""},
+                {"llama", "gelu", 0, "a gate of 'gelu' is not computed here"},
+                {"bitnet-b1.58", "", 0, "a gate of '' is not computed here"}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct made_gguf m = {
+            .architecture = rows[i].architecture, .key = "hidden_activation", .text = rows[i].gate};
+        struct tg_gguf *g;
+        struct tg_network n;
+        assert_string_equal(read_made(&m, &g, &n), rows[i].sentence);
+        if (!*rows[i].sentence) assert_int_equal(n.gate, rows[i].wanted);
+        end(&m, g, *rows[i].sentence ? NULL : &n);
+    }
+}
+
+/* Why a file of these numbers and no tensors is refused: by its gate, or because it has none. */
+static void assert_numbers(const char *architecture, const char *model, const char *gate,
+                           const char *wanted)
+{
+    const struct tg_model *shape = tg_model_find(model);
+    const struct {
+        const char *key;
+        int64_t value;
+    } counts[] = {{"embedding_length", shape->hidden},
+                  {"feed_forward_length", shape->ffn},
+                  {"block_count", shape->layers},
+                  {"attention.head_count", shape->heads},
+                  {"attention.head_count_kv", shape->key_value_heads},
+                  {"attention.key_length", shape->head_dimension}};
+    char key[128];
+    const uint8_t *bytes;
+    size_t size;
+    struct tg_error err;
+    struct tg_gguf *g;
+    struct tg_network n;
+    struct tg_gguf_writer *w = tg_gguf_writer_create(32, &err);
+    assert_non_null(w);
+    tg_gguf_writer_text(w, "general.architecture", architecture);
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+        snprintf(key, sizeof key, "%s.%s", architecture, counts[i].key);
+        tg_gguf_writer_count(w, key, TG_GGUF_UINT32, (uint64_t)counts[i].value);
+    }
+    snprintf(key, sizeof key, "%s.attention.layer_norm_rms_epsilon", architecture);
+    tg_gguf_writer_real(w, key, 1e-5f);
+    snprintf(key, sizeof key, "%s.hidden_activation", architecture);
+    if (gate) tg_gguf_writer_text(w, key, gate);
+    assert_int_equal(tg_gguf_writer_finish(w, &bytes, &size, &err), 0);
+    if (tg_gguf_read(bytes, size, &g, &err) < 0) fail_msg("%s", err.text);
+    assert_int_equal(tg_network_read(g, &n, &err), -1);
+    assert_string_equal(err.text, wanted);
+    tg_gguf_close(g);
+    tg_gguf_writer_destroy(w);
+}
+
+static void a_known_model_of_another_gate_must_say_which_it_has(void **state)
+{
+    (void)state;
+    static const char accepted[] = "there is no tensor 'token_embd.weight'";
+    assert_numbers("bitnet-b1.58", "bitnet-large", NULL,
+                   "a bitnet-b1.58 of the numbers of bitnet-large may have the gate of bitnet: the "
+                   "key 'bitnet-b1.58.hidden_activation' must say 'silu' or 'relu2'");
+    assert_numbers("bitnet", "bitnet-2b", NULL,
+                   "a bitnet of the numbers of bitnet-2b may have the gate of bitnet-b1.58: the "
+                   "key 'bitnet.hidden_activation' must say 'silu' or 'relu2'");
+    assert_numbers("bitnet-b1.58", "bitnet-large", "silu", accepted);
+    assert_numbers("bitnet-b1.58", "bitnet-2b", NULL, accepted);
+    assert_numbers("bitnet-25", "bitnet-2b", NULL, accepted);
+    assert_numbers("bitnet", "bitnet-large", NULL, accepted);
+    assert_numbers("llama", "llama3-8b", NULL, accepted);
 }
 
 static void sub_norms_are_there_where_their_tensors_are(void **state)
@@ -358,6 +438,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_architecture_has_its_gate_and_pairing),
+        cmocka_unit_test(a_file_may_name_another_gate),
+        cmocka_unit_test(a_known_model_of_another_gate_must_say_which_it_has),
         cmocka_unit_test(sub_norms_are_there_where_their_tensors_are),
         cmocka_unit_test(a_model_that_would_be_computed_in_part_is_refused),
         cmocka_unit_test(blocks_that_are_not_alike_are_refused),

@@ -251,7 +251,7 @@ static void finish_rows(const struct products *p, int64_t token, int64_t rows, i
     const struct tg_vector *v = f->options.vector;
     const int64_t at = token * rows;
     if (p->after == GATE) {
-        const bool is_silu = f->network->architecture->gate == TG_GATE_SILU;
+        const bool is_silu = f->network->gate == TG_GATE_SILU;
         (is_silu ? v->gate_silu : v->gate_squared_relu)(p->out[0] + at + begin,
                                                         p->out[1] + at + begin, end - begin);
     }

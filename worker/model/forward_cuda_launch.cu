@@ -60,7 +60,7 @@ static struct tg_decode_product product_of(const struct tg_cuda_forward *f, int6
     p.epsilon = (float)f->n->epsilon;
     p.cols = (int)cols;
     p.units = (int)(first == TG_LAYER_ffn_gate ? rows : all);
-    p.is_squared_relu = f->n->architecture->gate == TG_GATE_SQUARED_RELU;
+    p.is_squared_relu = f->n->gate == TG_GATE_SQUARED_RELU;
     return p;
 }
 
@@ -118,7 +118,7 @@ static void launch_block(const struct tg_cuda_forward *f, int64_t i, int tokens)
     r.product_scales = r.scales = f->scales;
     r.q = f->rounded;
     r.epsilon = (float)n->epsilon;
-    r.is_squared_relu = n->architecture->gate == TG_GATE_SQUARED_RELU;
+    r.is_squared_relu = n->gate == TG_GATE_SQUARED_RELU;
 
     r.cols = (int)n->hidden;
     r.norm = b->attn_norm;

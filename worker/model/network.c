@@ -9,7 +9,6 @@
 #include <string.h>
 
 #include "kernels/op.h"
-#include "worker/model/model.h"
 
 /* More than any model of these architectures has. */
 enum { BLOCKS_MOST = 1024, HEADS_MOST = 1024, VOCABULARY_MOST = 1 << 24, CONTEXT_MOST = 1 << 24 };
@@ -340,12 +339,51 @@ static int check_all_used(const struct source *s, const struct tg_network *n, st
     return 0;
 }
 
+const struct tg_model *tg_network_like(const struct tg_network *n)
+{
+    for (size_t i = 0; i < tg_model_count(); i++) {
+        const struct tg_model *m = tg_model_at(i);
+        if (m->hidden == n->hidden && m->ffn == n->ffn && m->layers == n->layers &&
+            m->heads == n->heads && m->key_value_heads == n->key_value_heads &&
+            m->head_dimension == n->head_dimension)
+            return m;
+    }
+    return NULL;
+}
+
+/*
+ * The file's gate, or that of its architecture. Converters have given one architecture to models of
+ * both, so a known model that has the other one elsewhere must say which it has.
+ */
+static int read_gate(const struct source *s, struct tg_network *n, struct tg_error *err)
+{
+    char key[128], name[64];
+    snprintf(key, sizeof key, "%s.hidden_activation", s->architecture);
+    n->gate = n->architecture->gate;
+    if (tg_gguf_find(s->gguf, key)) {
+        if (tg_gguf_get_text(s->gguf, key, false, name, sizeof name, err) < 0) return -1;
+        if (strcmp(name, "silu") != 0 && strcmp(name, "relu2") != 0)
+            return tg_fail(err, "a gate of '%s' is not computed here", name);
+        n->gate = strcmp(name, "silu") == 0 ? TG_GATE_SILU : TG_GATE_SQUARED_RELU;
+        return 0;
+    }
+    const struct tg_model *like = tg_network_like(n);
+    for (size_t i = 0; i < tg_architecture_count() && like; i++)
+        if (strcmp(architectures[i].name, like->architecture) == 0 &&
+            architectures[i].gate != n->gate)
+            return tg_fail(err,
+                           "a %s of the numbers of %s may have the gate of %s: the key '%s' must "
+                           "say 'silu' or 'relu2'",
+                           s->architecture, like->name, like->architecture, key);
+    return 0;
+}
+
 int tg_network_read(const struct tg_gguf *gguf, struct tg_network *network, struct tg_error *err)
 {
     struct source s = {.gguf = gguf};
     struct tg_network n = {0};
     if (check_whole(&s, err) < 0 || read_architecture(&s, &n, err) < 0 ||
-        read_numbers(&s, &n, err) < 0)
+        read_numbers(&s, &n, err) < 0 || read_gate(&s, &n, err) < 0)
         return -1;
     n.blocks = calloc((size_t)n.layers, sizeof *n.blocks);
     if (!n.blocks) return tg_fail(err, "out of memory");

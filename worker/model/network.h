@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "kernels/format.h"
 #include "worker/model/gguf.h"
+#include "worker/model/model.h"
 
 /*
  * The transformer that a GGUF file describes: its numbers, and which tensor is what.
@@ -33,7 +34,7 @@ enum tg_network_pairing { TG_PAIRING_HALVES, TG_PAIRING_NEIGHBOURS };
 
 struct tg_architecture {
     const char *name;
-    enum tg_network_gate gate;
+    enum tg_network_gate gate; /* where the file names none */
     enum tg_network_pairing pairing;
     const char *source;
 };
@@ -59,6 +60,7 @@ struct tg_network_block {
 
 struct tg_network {
     const struct tg_architecture *architecture;
+    enum tg_network_gate gate;
     int64_t hidden, ffn, layers, heads, key_value_heads, head_dimension, vocabulary, context;
     int64_t rope_dimensions; /* of each head that are turned, even */
     double rope_base, epsilon;
@@ -72,6 +74,9 @@ struct tg_network {
 int tg_network_read(const struct tg_gguf *gguf, struct tg_network *network, struct tg_error *err);
 
 void tg_network_release(struct tg_network *network);
+
+/* The row of models.def that has the numbers of this network, or NULL. */
+const struct tg_model *tg_network_like(const struct tg_network *network);
 
 /* The shape of a row of layers.def in this network. */
 void tg_network_shape(const struct tg_network *network, int layer, int64_t *rows, int64_t *cols);
