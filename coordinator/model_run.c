@@ -6,12 +6,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "coordinator/command.h"
 #include "coordinator/terminal.h"
+#include "worker/host.h"
 #include "worker/model/pretokenizer.h"
 #include "worker/place.h"
 
@@ -330,7 +330,7 @@ static int generate(const struct options *o, struct tg_session *s, struct tg_gen
     const bool takes_best = deterministic && strcmp(deterministic, "1") == 0;
     const struct tg_choice choice = {takes_best ? 0 : o->temperature, o->top_k, o->top_p,
                                      strtoull(o->seed, NULL, 10)};
-    struct rusage usage;
+    int64_t held;
     size_t untold;
     if (warm_up(o, s, &choice, r, err) < 0 ||
         tg_session_generate(s, o->prompt, o->tokens, &choice, o->ignores_end, g, err) < 0)
@@ -346,7 +346,7 @@ static int generate(const struct options *o, struct tg_session *s, struct tg_gen
     r->session = s;
     r->generation = g;
     r->read_rate = s->device ? 0 : tg_session_read_rate(s);
-    if (getrusage(RUSAGE_SELF, &usage) == 0) r->memory_bytes = usage.ru_maxrss * INT64_C(1024);
+    tg_host_process_memory(&held, &r->memory_bytes);
     tg_terminal_write(stdout, o->prompt, strlen(o->prompt));
     tg_terminal_write(stdout, r->text, r->text_size);
     fputs("\n\n", stdout);

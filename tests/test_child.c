@@ -107,6 +107,11 @@ static void play_family(void)
     for (;;) pause();
 }
 
+static void play_holder(const char *bytes)
+{
+    hold_for_a_moment(strtoul(bytes, NULL, 10));
+}
+
 static int play(const char *manner, const char *told)
 {
     if (strcmp(manner, "echo") == 0) play_echo();
@@ -118,6 +123,7 @@ static int play(const char *manner, const char *told)
     if (strcmp(manner, "parent") == 0) play_parent();
     if (strcmp(manner, "tied") == 0) play_tied(told);
     if (strcmp(manner, "family") == 0) play_family();
+    if (strcmp(manner, "holder") == 0) play_holder(told);
     if (strcmp(manner, "two") == 0) say("one\ntwo\nhalf");
     while (strcmp(manner, "hung") == 0) pause();
     if (strcmp(manner, "aborts") == 0) abort();
@@ -181,7 +187,6 @@ static void lines_go_both_ways(void **state)
     tg_child_finish(child, tg_now() + AT_MOST, &end);
     assert_true(end.signal == 0 && end.status == 0);
     assert_false(end.by_us);
-    assert_true(end.peak_bytes > 0);
     assert_string_equal(end.tail, "");
 }
 
@@ -270,6 +275,17 @@ static void how_a_child_ended_is_told(void **state)
         assert_false(end.by_us);
         assert_string_equal(end.tail, rows[i].tail);
     }
+}
+
+static void the_memory_of_a_child_is_its_own_or_unknown(void **state)
+{
+    (void)state;
+    struct tg_child_end end;
+    tg_child_finish(start("holder", "200000000"), tg_now() + AT_MOST, &end);
+    assert_in_range(end.peak_bytes, 200000000, 399999999);
+    hold_for_a_moment(400000000);
+    tg_child_finish(start("holder", "1"), tg_now() + AT_MOST, &end);
+    assert_true(end.peak_bytes == -1);
 }
 
 static void the_last_words_are_kept(void **state)
@@ -463,6 +479,7 @@ int main(int argc, char **argv)
         TEST(a_tied_child_dies_with_its_parent_alone),
         TEST(a_child_is_not_tied_to_a_parent_that_is_gone),
         TEST(how_a_child_ended_is_told),
+        TEST(the_memory_of_a_child_is_its_own_or_unknown),
         TEST(the_last_words_are_kept),
         TEST(a_line_of_a_child_that_is_gone_is_still_there),
         TEST(a_child_that_is_gone_takes_a_line_without_error),

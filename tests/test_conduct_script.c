@@ -19,9 +19,10 @@
  * kernel says what they do, at a moment that real kernels do not choose.
  */
 
-#define BREAKS_AT 7 /* samples that one takes before it breaks */
-#define STALL_S   3 /* that a machine is stopped for */
-#define MAKE_S    1 /* that a model is made for */
+#define BREAKS_AT  7         /* samples that one takes before it breaks */
+#define STALL_S    3         /* that a machine is stopped for */
+#define MAKE_S     1         /* that a model is made for */
+#define HELD_BYTES 200000000 /* before one dies: more than who conducts ever has */
 
 static bool is(const struct tg_measurement *m, const char *manner)
 {
@@ -43,6 +44,7 @@ static void play_turns(const struct tg_measurement *m, int side)
     int64_t calls, before;
     if (tg_turns_attach(TG_TURNS, &turns, NULL) < 0) exit(9);
     for (int taken = 0; tg_turns_await(turns, side, &calls, &before); taken++) {
+        if (taken == BREAKS_AT && is(m, "dies")) hold_for_a_moment(HELD_BYTES);
         if (taken == BREAKS_AT && is(m, "dies")) raise(SIGKILL);
         if (taken == BREAKS_AT && is(m, "leaves")) exit(9);
         while (taken == BREAKS_AT && is(m, "sleeps")) pause();
@@ -261,6 +263,7 @@ static void who_dies_at_its_turn_is_to_blame(void **state)
         assert_int_equal(m[0].outcome, TG_CRASHED);
         assert_int_equal(m[0].facts.end_signal, SIGKILL);
         assert_memory_equal(m[0].reason, "signal 9 (Killed), at most ", 27);
+        assert_in_range(m[0].facts.peak_bytes, HELD_BYTES, 2 * HELD_BYTES);
         assert_samples_kept(m);
         free_both(m);
     }

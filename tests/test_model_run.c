@@ -11,8 +11,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "tests/made_gguf.h"
 #include "tests/tiny_model.h"
+#include "tests/worker_cell.h"
 
 static char path[] = "/tmp/tg_model_run_XXXXXX";
 
@@ -87,6 +89,31 @@ static void the_json_has_the_fields_of_the_benchmark_report(void **state)
     tg_json_release(&file);
     tg_generation_release(&g);
     tg_session_close(&s);
+}
+
+static void memory_is_that_of_the_run_and_not_of_who_started_it(void **state)
+{
+    (void)state;
+    char json[] = "/tmp/tg_model_run_json_XXXXXX";
+    const char *const argv[] = {"/proc/self/exe", "run", path, "--tokens", "2",
+                                "--json",         json,  NULL};
+    struct tg_session s;
+    struct tg_child *child;
+    struct tg_child_end end;
+    struct tg_json_file file;
+    struct tg_error err;
+    open_tiny(&s);
+    tg_session_close(&s);
+    close(mkstemp(json));
+    hold_for_a_moment(300000000);
+    assert_int_equal(tg_child_start(argv, NULL, 0, 0, &child, &err), 0);
+    tg_child_finish(child, tg_now() + 60, &end);
+    assert_int_equal(end.status, 0);
+    if (tg_json_read(json, &file, &err) < 0) fail_msg("%s", err.text);
+    const double bytes = number(tg_json_get(file.root, "tritgate"), "memory_bytes");
+    assert_true(bytes > 0 && bytes < 200e6);
+    tg_json_release(&file);
+    unlink(json);
 }
 
 /* The greatest share that is printed, in percent. */
@@ -270,10 +297,12 @@ static void a_prompt_of_more_tokens_than_bytes_is_run(void **state)
                      0); /* 1 + 8 + 7 * 6 tokens, and 6, of 64 */
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    if (argc > 1) return tg_model_run_command(argc - 1, argv + 1);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_json_has_the_fields_of_the_benchmark_report),
+        cmocka_unit_test(memory_is_that_of_the_run_and_not_of_who_started_it),
         cmocka_unit_test(the_token_that_ends_a_text_has_its_time),
         cmocka_unit_test(a_model_whose_logits_are_no_numbers_is_refused),
         cmocka_unit_test(what_has_no_text_is_left_out_and_counted),

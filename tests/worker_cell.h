@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 
 #include "worker/child.h"
@@ -62,6 +63,15 @@ static inline void set_driver(const char *which, const char *manner)
     if (!folder) fail_msg("TG_NEW_DRIVER is not set: run the tests by ctest");
     setenv("LD_LIBRARY_PATH", *which ? folder : "/nowhere", 1);
     setenv("TG_FAKE_NVML", manner, 1);
+}
+
+/* Holds so much memory, and no longer. */
+static inline void hold_for_a_moment(size_t bytes)
+{
+    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    assert_true(memory != MAP_FAILED);
+    memset(memory, 1, bytes);
+    munmap(memory, bytes);
 }
 
 static inline size_t open_descriptors(void)

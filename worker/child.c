@@ -17,6 +17,7 @@
 
 #include "base/clock.h"
 #include "base/pulse.h"
+#include "worker/host.h"
 
 #define LINE_USUAL    (1u << 20)
 #define READ_MOST     (1u << 20) /* of what is printed, at once: as much as a pipe may hold */
@@ -293,6 +294,15 @@ enum tg_child_answer tg_child_receive(struct tg_child *child, double deadline_s,
     return TG_CHILD_LINE;
 }
 
+/* Linux counts the memory of a program from what the process held that started it: this one. */
+static int64_t peak_of(const struct rusage *usage)
+{
+    const int64_t bytes = (int64_t)usage->ru_maxrss * 1024;
+    int64_t held, own;
+    tg_host_process_memory(&held, &own);
+    return bytes > own ? bytes : -1;
+}
+
 static void reap(struct tg_child *child, bool by_us, struct tg_child_end *end)
 {
     int status = 0;
@@ -303,7 +313,7 @@ static void reap(struct tg_child *child, bool by_us, struct tg_child_end *end)
     if (WIFSIGNALED(status)) end->signal = WTERMSIG(status);
     if (WIFEXITED(status)) end->status = WEXITSTATUS(status);
     end->by_us = by_us && end->signal == SIGKILL;
-    end->peak_bytes = (int64_t)usage.ru_maxrss * 1024;
+    end->peak_bytes = peak_of(&usage);
     if (child->printed >= 0) read_printed(child);
     memcpy(end->tail, child->tail, sizeof end->tail);
     free_child(child);

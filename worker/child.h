@@ -33,11 +33,11 @@ enum tg_child_answer { TG_CHILD_LINE, TG_CHILD_DIED, TG_CHILD_LATE };
 
 /* How a child ended. */
 struct tg_child_end {
-    int signal; /* that killed it, or 0 */
-    int status; /* its exit status, if no signal did */
-    bool by_us; /* the signal was ours */
-    int64_t peak_bytes;
-    char tail[1024]; /* the end of what it printed, on one line */
+    int signal;         /* that killed it, or 0 */
+    int status;         /* its exit status, if no signal did */
+    bool by_us;         /* the signal was ours */
+    int64_t peak_bytes; /* the most memory it held; -1 if no more than this process ever did */
+    char tail[1024];    /* the end of what it printed, on one line */
 };
 
 /*

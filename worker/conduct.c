@@ -91,13 +91,16 @@ static void bury(struct side *s, enum tg_child_answer answer, double waited_s)
     m->facts.peak_bytes = end.peak_bytes;
     m->facts.end_signal = answer == TG_CHILD_DIED && end.by_us ? 0 : end.signal;
     const char *said = *end.tail ? "; it said: " : "";
+    char held[48] = "";
+    if (end.peak_bytes >= 0)
+        snprintf(held, sizeof held, ", at most %" PRId64 " MiB held", end.peak_bytes >> 20);
     if (answer == TG_CHILD_LATE)
         snprintf(m->reason, sizeof m->reason, "killed after %.15g s%s%s", waited_s, said, end.tail);
     else if (end.by_us)
         snprintf(m->reason, sizeof m->reason, "it stopped answering%s%s", said, end.tail);
     else if (end.signal)
-        snprintf(m->reason, sizeof m->reason, "signal %d (%s), at most %" PRId64 " MiB held%s%s",
-                 end.signal, strsignal(end.signal), end.peak_bytes >> 20, said, end.tail);
+        snprintf(m->reason, sizeof m->reason, "signal %d (%s)%s%s%s", end.signal,
+                 strsignal(end.signal), held, said, end.tail);
     else
         snprintf(m->reason, sizeof m->reason, "exit status %d%s%s", end.status, said, end.tail);
 }
@@ -159,15 +162,10 @@ static void start_side(struct round *r, int number)
     struct side *s = &r->sides[number];
     struct tg_error why;
     const struct tg_kernel *kernel = tg_kernel_find(r->order->block.cells[number].kernel);
-    bool has_device = kernel && strcmp(kernel->device, "cpu") != 0;
+    const char *device = kernel && strcmp(kernel->device, "cpu") != 0 ? kernel->device : NULL;
     snprintf(parent, sizeof parent, "%ld", (long)getpid());
-    const char *const argv[] = {"/proc/self/exe",
-                                "cell",
-                                "--conducted",
-                                parent,
-                                has_device ? "--device" : NULL,
-                                has_device ? kernel->device : NULL,
-                                NULL};
+    const char *const argv[] = {"/proc/self/exe",           "cell", "--conducted", parent,
+                                device ? "--device" : NULL, device, NULL};
     const int descriptors[] = {r->operands, tg_turns_descriptor(r->turns)};
     if (tg_child_start(argv, descriptors, 2, (size_t)r->padding[number], &s->child, &why) < 0) {
         skip_side(s, why.text);

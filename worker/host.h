@@ -41,7 +41,8 @@ int64_t tg_host_memory(const char *root);
 
 /*
  * Bytes of memory that this process has for itself, without pages of files, and the most that it
- * had, with them. What is unknown is -1.
+ * had, with them. What is unknown is -1. (What getrusage tells of a process begins with the most
+ * that the one had that started it.)
  */
 void tg_host_process_memory(int64_t *held, int64_t *peak);
 

@@ -250,10 +250,11 @@ static int check_and_warm(struct process *p, struct tg_error *err)
 static void read_usage(struct process *p)
 {
     struct rusage usage;
+    int64_t held;
+    tg_host_process_memory(&held, &p->m.facts.peak_bytes);
     if (getrusage(RUSAGE_SELF, &usage) != 0) return;
     p->m.facts.switches = usage.ru_nivcsw;
     p->m.facts.faults = usage.ru_majflt;
-    p->m.facts.peak_bytes = (int64_t)usage.ru_maxrss * 1024;
 }
 
 /* Whether a thread of this process sleeps, or comes to within a second: it may just be about to. */
