@@ -121,9 +121,28 @@ static double whole_ms(double seconds)
     return round(seconds * 1e3);
 }
 
+/* NAN where nothing was counted, or timed. */
 static double rate(double count, double seconds)
 {
-    return seconds > 0 ? count / seconds : 0;
+    return count > 0 && seconds > 0 ? count / seconds : NAN;
+}
+
+/* Where a number is asked for by those who read it. */
+static double rate_or_0(double count, double seconds)
+{
+    const double known = rate(count, seconds);
+    return isnan(known) ? 0 : known;
+}
+
+/* Of the time in which what a token reads could be read; NAN if either is unknown. */
+static double bound_share(const struct tg_model_run_report *r, double decode_rate, double bytes)
+{
+    return r->read_rate > 0 ? decode_rate * bytes / r->read_rate : NAN;
+}
+
+static double memory_of(const struct tg_model_run_report *r)
+{
+    return r->memory_bytes < 0 ? NAN : (double)r->memory_bytes;
 }
 
 /* Tokens that decoding made: all but the first. */
@@ -160,42 +179,41 @@ static void add_own(struct tg_json *root, const struct tg_model_run_report *r)
     const struct tg_session *s = r->session;
     const struct tg_generation *g = r->generation;
     struct tg_json *own = tg_json_object(root, "tritgate");
-    const double decoded = decoded_of(g);
+    const double decode_rate = rate(decoded_of(g), g->decode_s);
     const int64_t position = (int64_t)(g->prompt.count + g->tokens.count / 2);
     const double bytes = (double)tg_session_token_bytes(s, position);
     const struct {
         const char *name;
         double value;
-    } numbers[] = {
-        {"load_s", s->load_s},
-        {"quantise_s", s->quantise_s},
-        {"tokenize_s", g->tokenize_s},
-        {"prefill_s", g->prefill_s},
-        {"first_token_s", g->first_token_s},
-        {"decode_s", g->decode_s},
-        {"end_s", g->end_s},
-        {"choose_s", g->choose_s},
-        {"activations_s", g->stages.prepare},
-        {"products_s", g->stages.products},
-        {"attention_s", g->stages.attention},
-        {"head_s", g->stages.head},
-        {"device_load_s", g->device.load},
-        {"copy_in_s", g->device.copy_in},
-        {"device_prompt_s", g->device.prompt},
-        {"device_step_s", g->device.step},
-        {"copy_out_s", g->device.copy_out},
-        {"prompt_tokens", (double)g->prompt.count},
-        {"prefill_rate", rate((double)g->prompt.count, g->prefill_s)},
-        {"decode_rate", rate(decoded, g->decode_s)},
-        {"token_s_p50", tg_session_token_s(g, 0.5)},
-        {"token_s_p95", tg_session_token_s(g, 0.95)},
-        {"token_bytes", bytes},
-        {"read_rate", r->read_rate},
-        {"bound_share", r->read_rate > 0 ? rate(decoded, g->decode_s) * bytes / r->read_rate : 0},
-        {"memory_bytes", (double)r->memory_bytes},
-        {"weight_bytes", (double)s->weights.bytes},
-        {"repacked_bytes", (double)s->weights.repacked},
-        {"threads", tg_pool_count(s->pool)}};
+    } numbers[] = {{"load_s", s->load_s},
+                   {"quantise_s", s->quantise_s},
+                   {"tokenize_s", g->tokenize_s},
+                   {"prefill_s", g->prefill_s},
+                   {"first_token_s", g->first_token_s},
+                   {"decode_s", g->decode_s},
+                   {"end_s", g->end_s},
+                   {"choose_s", g->choose_s},
+                   {"activations_s", g->stages.prepare},
+                   {"products_s", g->stages.products},
+                   {"attention_s", g->stages.attention},
+                   {"head_s", g->stages.head},
+                   {"device_load_s", g->device.load},
+                   {"copy_in_s", g->device.copy_in},
+                   {"device_prompt_s", g->device.prompt},
+                   {"device_step_s", g->device.step},
+                   {"copy_out_s", g->device.copy_out},
+                   {"prompt_tokens", (double)g->prompt.count},
+                   {"prefill_rate", rate((double)g->prompt.count, g->prefill_s)},
+                   {"decode_rate", decode_rate},
+                   {"token_s_p50", tg_session_token_s(g, 0.5)},
+                   {"token_s_p95", tg_session_token_s(g, 0.95)},
+                   {"token_bytes", bytes},
+                   {"read_rate", r->read_rate > 0 ? r->read_rate : NAN},
+                   {"bound_share", bound_share(r, decode_rate, bytes)},
+                   {"memory_bytes", memory_of(r)},
+                   {"weight_bytes", (double)s->weights.bytes},
+                   {"repacked_bytes", (double)s->weights.repacked},
+                   {"threads", tg_pool_count(s->pool)}};
     tg_json_add_boolean(own, "is_synthetic", tg_gguf_find(s->gguf, "tritgate.synthetic") != NULL);
     tg_json_add_text(own, "kernel", computer_of(s));
     tg_json_add_text(own, "layout", s->layout.format->name);
@@ -231,10 +249,10 @@ struct tg_json *tg_model_run_json(const struct tg_model_run_report *r)
                                          : r->session->load_s + r->session->quantise_s +
                                                r->warmup_s + g->tokenize_s + generation_s));
     struct tg_json *performance = tg_json_object(root, "performance");
-    tg_json_add_number(performance, "tokens_per_sec", rate(decoded, g->decode_s));
-    tg_json_add_number(performance, "ms_per_token", 1e3 * rate(g->decode_s, decoded));
+    tg_json_add_number(performance, "tokens_per_sec", rate_or_0(decoded, g->decode_s));
+    tg_json_add_number(performance, "ms_per_token", 1e3 * rate_or_0(g->decode_s, decoded));
     tg_json_add_number(performance, "total_tokens_per_sec",
-                       rate(tokens + (double)g->prompt.count, generation_s));
+                       rate_or_0(tokens + (double)g->prompt.count, generation_s));
     tg_json_add_boolean(root, "success", !r->error);
     if (r->error)
         tg_json_add_text(root, "error", r->error);
@@ -246,7 +264,16 @@ struct tg_json *tg_model_run_json(const struct tg_model_run_report *r)
 
 static void print_stage(const char *name, double seconds, double total)
 {
-    printf("%-18s %9.4f s  %5.1f %%\n", name, seconds, 100 * rate(seconds, total));
+    printf("%-18s %9.4f s  %5.1f %%\n", name, seconds, 100 * rate_or_0(seconds, total));
+}
+
+/* A number that was not measured is a dash. */
+static void print_number(const char *before, int digits, double number, const char *after)
+{
+    if (isnan(number))
+        printf("%s-%s", before, after);
+    else
+        printf("%s%.*f%s", before, digits, number, after);
 }
 
 void tg_model_run_print(const struct tg_model_run_report *r)
@@ -258,7 +285,7 @@ void tg_model_run_print(const struct tg_model_run_report *r)
     const double forward = t->prepare + t->products + t->attention + t->head + d->copy_in +
                            d->prompt + d->step + d->copy_out;
     const double total = s->load_s + s->quantise_s + g->first_token_s + g->decode_s + g->end_s;
-    const double decoded = decoded_of(g), decode_rate = rate(decoded, g->decode_s);
+    const double decode_rate = rate(decoded_of(g), g->decode_s);
     const double bytes = (double)tg_session_token_bytes(
         s, (int64_t)(g->prompt.count + g->tokens.count / 2));
     print_stage("Model Load", s->load_s, total);
@@ -277,16 +304,20 @@ void tg_model_run_print(const struct tg_model_run_report *r)
         print_stage("  head", t->head, total);
     }
     print_stage("Generation", g->choose_s, total);
-    printf("prompt     %zu tokens, %.1f tokens/s, first token after %.4f s\n", g->prompt.count,
-           rate((double)g->prompt.count, g->prefill_s), g->first_token_s);
-    printf("generated  %zu tokens, %.2f tokens/s, p50 %.2f ms, p95 %.2f ms%s\n", g->tokens.count,
-           decode_rate, 1e3 * tg_session_token_s(g, 0.5), 1e3 * tg_session_token_s(g, 0.95),
-           g->has_ended ? ", ended" : "");
-    printf("memory     %.0f MB at most; %.0f MB read for a token", (double)r->memory_bytes / 1e6,
-           bytes / 1e6);
-    if (r->read_rate > 0)
-        printf(", %.0f %% of what %.1f GB/s allow", 100 * decode_rate * bytes / r->read_rate,
-               r->read_rate / 1e9);
+    printf("prompt     %zu tokens", g->prompt.count);
+    print_number(", ", 1, rate((double)g->prompt.count, g->prefill_s), " tokens/s");
+    printf(", first token after %.4f s\n", g->first_token_s);
+    printf("generated  %zu tokens", g->tokens.count);
+    print_number(", ", 2, decode_rate, " tokens/s");
+    print_number(", p50 ", 2, 1e3 * tg_session_token_s(g, 0.5), " ms");
+    print_number(", p95 ", 2, 1e3 * tg_session_token_s(g, 0.95), " ms");
+    printf("%s", g->has_ended ? ", ended" : "");
+    print_number("\nmemory     ", 0, memory_of(r) / 1e6, " MB at most");
+    printf("; %.0f MB read for a token", bytes / 1e6);
+    if (r->read_rate > 0) {
+        print_number(", ", 0, 100 * bound_share(r, decode_rate, bytes), " %");
+        printf(" of what %.1f GB/s allow", r->read_rate / 1e9);
+    }
     printf("\n%-10s %s, %d thread%s, layout %s%s%s\n", s->device ? "device" : "kernel",
            computer_of(s), tg_pool_count(s->pool), tg_pool_count(s->pool) == 1 ? "" : "s",
            s->layout.format->name, s->layout.is_assumed ? " (assumed)" : "",

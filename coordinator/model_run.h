@@ -24,7 +24,7 @@ struct tg_model_run_report {
     double warmup_s;
     int64_t warmup_tokens;
     double read_rate;     /* bytes a second, in this process */
-    int64_t memory_bytes; /* most that this process had */
+    int64_t memory_bytes; /* most that this process had; -1: unknown */
     const char *error;    /* a sentence, if there was no generation; else NULL */
 };
 

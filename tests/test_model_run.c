@@ -116,11 +116,9 @@ static void memory_is_that_of_the_run_and_not_of_who_started_it(void **state)
     unlink(json);
 }
 
-/* The greatest share that is printed, in percent. */
-static double greatest_share(const struct tg_model_run_report *report)
+/* What is printed, from its beginning. */
+static FILE *print(const struct tg_model_run_report *report)
 {
-    char line[256];
-    double share, greatest = 0;
     FILE *out = tmpfile();
     assert_non_null(out);
     fflush(stdout);
@@ -131,6 +129,15 @@ static double greatest_share(const struct tg_model_run_report *report)
     dup2(before, STDOUT_FILENO);
     close(before);
     rewind(out);
+    return out;
+}
+
+/* The greatest share that is printed, in percent. */
+static double greatest_share(const struct tg_model_run_report *report)
+{
+    char line[256];
+    double share, greatest = 0;
+    FILE *out = print(report);
     while (fgets(line, sizeof line, out))
         if (sscanf(line, "%*18c %*f s %lf %%", &share) == 1 && share > greatest) greatest = share;
     fclose(out);
@@ -162,10 +169,47 @@ static void the_token_that_ends_a_text_has_its_time(void **state)
         assert_true(number(timing, "total_ms") >= load_ms + (i ? 421e3 : 321e3) - 1);
         assert_true(number(timing, "decode_ms") == 0);
         assert_true(number(tg_json_get(file.root, "tritgate"), "end_s") == i * 100);
+        assert_int_equal(tg_json_kind(tg_json_get(tg_json_get(file.root, "tritgate"), "read_rate")),
+                         TG_JSON_NULL); /* a device's is not measured */
         const double share = greatest_share(&report);
         assert_true(share > 90 && share <= 100);
         tg_json_release(&file);
     }
+    tg_session_close(&s);
+}
+
+/* Nothing is decoded behind one token, which is the prompt's. */
+static void what_was_not_measured_is_no_number(void **state)
+{
+    (void)state;
+    static const char *const unknown[] = {"decode_rate", "token_s_p50", "token_s_p95",
+                                          "bound_share", "memory_bytes"};
+    const struct tg_generation g = {
+        .prompt.count = 30, .tokens.count = 1, .prefill_s = 3, .first_token_s = 3};
+    struct tg_session s;
+    char text[2048];
+    open_tiny(&s);
+    const struct tg_model_run_report report = {.path = path,
+                                               .prompt = "abc",
+                                               .session = &s,
+                                               .generation = &g,
+                                               .read_rate = 2e9,
+                                               .memory_bytes = -1};
+    struct tg_json_file file = printed(&report);
+    const struct tg_json *own = tg_json_get(file.root, "tritgate");
+    for (size_t i = 0; i < sizeof unknown / sizeof *unknown; i++)
+        assert_int_equal(tg_json_kind(tg_json_get(own, unknown[i])), TG_JSON_NULL);
+    assert_true(number(own, "prefill_rate") == 10);
+    assert_true(number(tg_json_get(file.root, "performance"), "tokens_per_sec") == 0);
+    assert_true(number(tg_json_get(file.root, "performance"), "ms_per_token") == 0);
+    FILE *out = print(&report);
+    text[fread(text, 1, sizeof text - 1, out)] = 0;
+    fclose(out);
+    assert_non_null(strstr(text, "\nprompt     30 tokens, 10.0 tokens/s, first"));
+    assert_non_null(strstr(text, "\ngenerated  1 tokens, - tokens/s, p50 - ms, p95 - ms\n"));
+    assert_non_null(strstr(text, "\nmemory     - MB at most; "));
+    assert_non_null(strstr(text, ", - % of what 2.0 GB/s allow\n"));
+    tg_json_release(&file);
     tg_session_close(&s);
 }
 
@@ -304,6 +348,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(the_json_has_the_fields_of_the_benchmark_report),
         cmocka_unit_test(memory_is_that_of_the_run_and_not_of_who_started_it),
         cmocka_unit_test(the_token_that_ends_a_text_has_its_time),
+        cmocka_unit_test(what_was_not_measured_is_no_number),
         cmocka_unit_test(a_model_whose_logits_are_no_numbers_is_refused),
         cmocka_unit_test(what_has_no_text_is_left_out_and_counted),
         cmocka_unit_test(a_zero_byte_ends_no_text),

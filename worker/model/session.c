@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -408,7 +409,7 @@ static int by_size(const void *a, const void *b)
 double tg_session_token_s(const struct tg_generation *g, double p)
 {
     const size_t count = g->tokens.count > 0 ? g->tokens.count - 1 : 0;
-    double *sorted = malloc((count + 1) * sizeof *sorted), value = 0;
+    double *sorted = malloc((count + 1) * sizeof *sorted), value = NAN;
     if (sorted && count > 0) {
         memcpy(sorted, g->token_s, count * sizeof *sorted);
         qsort(sorted, count, sizeof *sorted, by_size);

@@ -113,7 +113,7 @@ int tg_session_generate(struct tg_session *session, const char *text, int64_t mo
                         const struct tg_choice *choice, bool ignores_end,
                         struct tg_generation *generation, struct tg_error *err);
 
-/* The p-th part (0..1) of the times of tokens, in order; 0 if there are none. */
+/* The p-th part (0..1) of the times of tokens, in order; NAN if there are none. */
 double tg_session_token_s(const struct tg_generation *generation, double p);
 
 /* Bytes that one token at this position reads: matrices, head, keys and values. */
