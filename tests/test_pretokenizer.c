@@ -47,6 +47,11 @@ static void text_is_cut_as_the_patterns_say(void **state)
          "\xff\xfe"
          "abc\xc3",
          "\xff\xfe|abc|\xc3"},
+        {"llama-bpe", "a  \xe1\xa0\x8e!", "a| | \xe1\xa0\x8e!"}, /* U+180E is no space */
+        {"gpt-2", "a  \xe1\xa0\x8e!", "a| | \xe1\xa0\x8e!"},
+        {"falcon", "a  \xe1\xa0\x8e b", "a| | \xe1\xa0\x8e| b"},
+        {"llama-bpe", "a\xe1\xa0\x8e\n", "a|\xe1\xa0\x8e\n"},
+        {"llama-bpe", "a\xc2\xa0\xc2\x85 \xe3\x80\x80 b", "a|\xc2\xa0\xc2\x85 \xe3\x80\x80| b"},
         {"llama-bpe", "   ", "   "},
         {"llama-bpe", "", ""},
     };

@@ -7,10 +7,14 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 
-#define GPT2_WORDS "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)"
+/* White_Space of Unicode, within brackets; the \s of PCRE2 also has U+180E, which is none. */
+#define SPACE      "\\t-\\r\\x{85}\\p{Z}"
+#define MARKS      "[^" SPACE "\\p{L}\\p{N}]+"
+#define SPACES     "[" SPACE "]+(?![^" SPACE "])"
+#define GPT2_WORDS "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?" MARKS "|" SPACES
 #define LLAMA3_WORDS(digits)                                                                       \
-    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|" digits                           \
-    "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
+    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|" digits "| ?" MARKS               \
+    "[\\r\\n]*|[" SPACE "]*[\\r\\n]+|" SPACES "|[" SPACE "]+"
 #define LLAMA3                                                                                     \
     {                                                                                              \
         LLAMA3_WORDS("\\p{N}{1,3}")                                                                \
@@ -21,7 +25,7 @@
     }
 #define GPT2                                                                                       \
     {                                                                                              \
-        GPT2_WORDS "|\\s+"                                                                         \
+        GPT2_WORDS "|[" SPACE "]+"                                                                 \
     }
 #define FALCON                                                                                     \
     {                                                                                              \
