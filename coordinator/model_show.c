@@ -254,6 +254,8 @@ static void print_layout(const struct tg_json *n, const struct tg_json *layout)
     for (size_t i = 0; number(layout, "is_assumed") != 0 && i < tg_json_count(possible); i++)
         if (strcmp(tg_json_text(tg_json_at(possible, i)), text(layout, "format")) != 0)
             printf(" %s", tg_json_text(tg_json_at(possible, i)));
+    if (number(layout, "is_assumed") != 0 && tg_json_count(possible) > 0)
+        printf(", nor from four columns in a byte, which are not read here");
     printf("\n");
 }
 

@@ -109,6 +109,28 @@ static void print(const struct tg_json_file *file, char *out, size_t size)
     fclose(to);
 }
 
+static void what_an_assumed_layout_cannot_be_told_from_is_shown(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *ternary, *layout, *wanted;
+    } rows[] = {
+        {"I2_S", "i2s",
+         "I2_S as i2s, assumed: nothing tells it from i2s64 i2sx4, nor from four columns in "
+         "a byte, which are not read here\n"},
+        {"TL1", "tl1", "TL1 as tl1, assumed: no file says its tiles\n"},
+        {"TQ2_0", "tq2", "TQ2_0 as tq2\n"}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct made_gguf m = {.ternary = rows[i].ternary, .layout = rows[i].layout};
+        struct tg_json_file file = shown(&m);
+        char out[4096], line[256];
+        print(&file, out, sizeof out);
+        snprintf(line, sizeof line, "\nlayout        %s", rows[i].wanted);
+        if (!strstr(out, line)) fail_msg("no '%s' in:\n%s", line, out);
+        tg_json_release(&file);
+    }
+}
+
 static void numbers_are_shown_as_they_are(void **state)
 {
     (void)state;
@@ -172,6 +194,7 @@ int main(void)
         cmocka_unit_test(a_model_is_shown_with_its_layout_and_tensors),
         cmocka_unit_test(a_file_that_would_not_be_run_is_shown_with_the_reason),
         cmocka_unit_test(what_would_not_be_run_for_its_weights_or_text_is_told),
+        cmocka_unit_test(what_an_assumed_layout_cannot_be_told_from_is_shown),
         cmocka_unit_test(numbers_are_shown_as_they_are),
         cmocka_unit_test(what_is_no_model_is_refused),
     };
