@@ -7,34 +7,35 @@
 #include "results/metric.h"
 #include "results/stats.h"
 
-#define DIGITS_MOST 40    /* behind the point: no time is shorter */
-#define ROUNDING    1e-12 /* of a number, that is lost in binary */
-#define SMALL       0.2   /* of a family's tolerance */
-#define NO_EVIDENCE 1e-9  /* as in the rules: what is so close to a line has not crossed it */
+#define DIGITS_MOST   40    /* behind the point: no time is shorter */
+#define DIGITS_BEFORE 18    /* the point, that may be zeros: no rate is higher */
+#define ROUNDING      1e-12 /* of a number, that is lost in binary */
+#define SMALL         0.2   /* of a family's tolerance */
+#define NO_EVIDENCE   1e-9  /* as in the rules: what is so close to a line has not crossed it */
 
-/* How many digits behind the point the samples have, if that is more than `digits`. */
-static int count_digits(const struct tg_measurement *row, const char *metric, int digits)
+/* The step that all samples of one cell are multiples of: 1000 where they are 1.2e4 and 1.3e4. */
+static double step_of(const struct tg_measurement *const *rows, size_t count, const char *metric)
 {
-    const struct tg_series *s = tg_measurement_series(row, metric);
-    for (size_t k = 0; s && k < s->count; k++)
-        for (; digits < DIGITS_MOST; digits++) {
-            double whole = s->samples[k] * pow(10, digits);
-            if (fabs(whole - round(whole)) <= ROUNDING * whole) break;
-        }
-    return digits;
+    int digits = -DIGITS_BEFORE;
+    for (size_t r = 0; r < count; r++) {
+        const struct tg_series *s = tg_measurement_series(rows[r], metric);
+        for (size_t k = 0; s && k < s->count; k++)
+            for (; digits < DIGITS_MOST; digits++) {
+                double whole = s->samples[k] * pow(10, digits);
+                if (fabs(whole - round(whole)) <= ROUNDING * whole) break;
+            }
+    }
+    return pow(10, -digits);
 }
 
-/* How far rounding may have moved the values of all rounds: half a step of the last digit each. */
+/* How far rounding may have moved the values of all rounds: half a step of either cell. */
 static double width(const struct tg_rounds *rounds, const char *metric)
 {
-    int digits = 0;
-    for (size_t r = 0; r < rounds->count; r++) {
-        digits = count_digits(rounds->of_rows[r], metric, digits);
-        digits = count_digits(rounds->to_rows[r], metric, digits);
-    }
-    return pow(10, -digits) / 2 *
-           (1 / tg_stats_median(rounds->of_medians, rounds->count) +
-            1 / tg_stats_median(rounds->to_medians, rounds->count));
+    double of = step_of(rounds->of_rows, rounds->count, metric);
+    double to = step_of(rounds->to_rows, rounds->count, metric);
+    return (of / tg_stats_median(rounds->of_medians, rounds->count) +
+            to / tg_stats_median(rounds->to_medians, rounds->count)) /
+           2;
 }
 
 /* What the rule answers if every value is so much more. */

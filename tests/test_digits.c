@@ -116,15 +116,54 @@ static void what_rounding_decided_is_not_decided(void **unused)
     }
 }
 
+/*
+ * 12 k and 12.3 k are known to 1000 and 100, whatever the other cell is known to. So are times of a
+ * clock that is as coarse; but integers are whole, though a few of them end in zeros.
+ */
+static void zeros_before_the_point_are_no_digits(void **unused)
+{
+    (void)unused;
+    static const struct {
+        double of, to, noise, of_steps, to_steps;
+        enum tg_answer after;
+        const char *told;
+    } cases[] = {
+        {13600, 14400, 10, 1e-3, 1e-3, TG_INCONCLUSIVE, "in steps of 7.1 %"},
+        {14400, 14600, 10, 1e-3, 1e-3, TG_INCONCLUSIVE, "in steps of 6.9 %"},
+        {39380, 41300, 10, 1e-2, 1e-2, TG_INCONCLUSIVE, "in steps of 0.25 %"},
+        {11000, 14400, 10, 1e-3, 1e-3, TG_FAIL, ""},
+        {14300, 14400, 10, 1e-1, 1e-1, TG_PASS, ""},
+        {13600, 14300, 10, 1e-3, 10, TG_INCONCLUSIVE, "in steps of 3.6 %"},
+        {13700, 14400, 10, 10, 1e-3, TG_INCONCLUSIVE, "in steps of 3.6 %"},
+        {14030, 14400, 10, 1, 10, TG_PASS, ""},
+        {12345678, 12345999, 5000, 1, 1, TG_PASS, ""},
+        {12345678, 12345999, 5000, 1e-2, 1e-2, TG_PASS, ""},
+        {10000, 10010, 9, 1, 1, TG_PASS, ""},
+    };
+    begin("noninferior");
+    state = 1;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        start();
+        write_down(0, cases[i].of, cases[i].noise, cases[i].of_steps);
+        write_down(1, cases[i].to, cases[i].noise, cases[i].to_steps);
+        struct tg_series *s = &rows[0][2].series[0]; /* that not all is one value */
+        s->samples[0] += 1 / cases[i].of_steps;
+        struct tg_verdict v = decided(ROUNDS, true);
+        if (v.answer != cases[i].after || !strstr(v.reason, cases[i].told))
+            fail_msg("case %zu: %s %s", i, v.word, v.reason);
+    }
+}
+
 /* How many of 400 tests whose truth is that loss get the answer, the places of the steps drawn. */
-static size_t count_answers(double loss, double noise, enum tg_answer answer, bool is_doubted)
+static size_t count_answers(double loss, double noise, double steps, enum tg_answer answer,
+                            bool is_doubted)
 {
     size_t count = 0;
     for (int i = 0; i < 400; i++) {
-        double to = 1.4 + tg_noise_uniform(&state) / 10;
+        double to = (14 + tg_noise_uniform(&state)) / steps;
         start();
-        write_down(0, to * (1 - loss), noise / 10, 10);
-        write_down(1, to, noise / 10, 10);
+        write_down(0, to * (1 - loss), noise / steps, steps);
+        write_down(1, to, noise / steps, steps);
         struct tg_verdict v = decided(ROUNDS, is_doubted);
         count += v.answer == answer && strcmp(v.word, "attention") != 0;
     }
@@ -141,10 +180,11 @@ static void two_values_decide_no_more_wrongly_than_many(void **unused)
     snprintf(rule.effect, sizeof rule.effect, "throughput");
     state = 1;
     for (size_t i = 0; i < sizeof noises / sizeof *noises; i++) {
-        failed += count_answers(0.02, noises[i], TG_FAIL, false);
-        passed += count_answers(0.05, noises[i], TG_PASS, false);
-        assert_true(count_answers(0.02, noises[i], TG_FAIL, true) <= 4);
-        assert_true(count_answers(0.05, noises[i], TG_PASS, true) <= 4);
+        double steps = i % 2 ? 1e-3 : 10; /* in 1: 14 k or 1.4 */
+        failed += count_answers(0.02, noises[i], steps, TG_FAIL, false);
+        passed += count_answers(0.05, noises[i], steps, TG_PASS, false);
+        assert_true(count_answers(0.02, noises[i], steps, TG_FAIL, true) <= 4);
+        assert_true(count_answers(0.05, noises[i], steps, TG_PASS, true) <= 4);
     }
     assert_true(failed > 40 && passed > 40);
 }
@@ -159,10 +199,14 @@ static void a_family_looks_at_no_coarse_rounds(void **unused)
     plan.spec.tests = &test;
     begin("noninferior");
     snprintf(rule.metric, sizeof rule.metric, "rate");
-    for (int steps = 10; steps <= 1000; steps *= 100) {
+    static const struct {
+        double scale, steps;
+        size_t rounds;
+    } cases[] = {{1, 10, 0}, {1, 1000, ROUNDS}, {1000, 1e-2, 0}, {1000, 1, ROUNDS}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         start();
-        write_down(0, 16.2, 0.01, steps);
-        write_down(1, 16.3, 0.01, steps);
+        write_down(0, 16.2 * cases[i].scale, 0.01 * cases[i].scale, cases[i].steps);
+        write_down(1, 16.3 * cases[i].scale, 0.01 * cases[i].scale, cases[i].steps);
         const struct tg_measurement *of[ROUNDS], *to[ROUNDS];
         for (int r = 0; r < ROUNDS; r++) of[r] = &rows[0][r], to[r] = &rows[1][r];
         const struct tg_rounds rounds = {.count = ROUNDS,
@@ -171,7 +215,7 @@ static void a_family_looks_at_no_coarse_rounds(void **unused)
                                          .of_rows = of,
                                          .to_rows = to};
         plan.asked.is_imported = true;
-        assert_int_equal(tg_digits_of_family(&plan, 0, &rounds), steps == 10 ? 0 : ROUNDS);
+        assert_int_equal(tg_digits_of_family(&plan, 0, &rounds), cases[i].rounds);
         plan.asked.is_imported = false; /* measured here: with all digits */
         assert_int_equal(tg_digits_of_family(&plan, 0, &rounds), ROUNDS);
     }
@@ -181,6 +225,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(what_rounding_decided_is_not_decided, end),
+        cmocka_unit_test_teardown(zeros_before_the_point_are_no_digits, end),
         cmocka_unit_test_teardown(two_values_decide_no_more_wrongly_than_many, end),
         cmocka_unit_test_teardown(a_family_looks_at_no_coarse_rounds, end),
     };
