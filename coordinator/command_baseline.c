@@ -80,7 +80,8 @@ static const struct argp argp = {
     "promote RUN RUN...\nlist\nshow NAME",
     "Keeps what runs measured, and the kernel library that they measured, for `tritgate run "
     "--baseline` to compare with. Only runs that were ended in order, did not fail, and agree with "
-    "each other within their policy's margins are promoted; no other command writes a store.\v"
+    "each other within three of their policy's margins are promoted; no other command writes a "
+    "store.\v"
     "Promote runs without --base: rounds of head alone or beside its copy are what is kept. "
     "A baseline holds for one machine, policy, matrix and way of building, one of whole models "
     "also "

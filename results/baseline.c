@@ -9,7 +9,8 @@
 
 enum { NAME_DIGITS = 16 };
 
-#define TIE 1e-9 /* of logarithms: what lies so close to a line is on its worse side */
+#define TIE     1e-9 /* of logarithms: what lies so close to a line is on its worse side */
+#define MARGINS 3    /* that sessions may lie apart: see tg_baseline_agree */
 
 /* Texts of a struct, by name. One that need not be there is left out where it is empty. */
 struct text {
@@ -223,14 +224,14 @@ static int agree_on(const struct tg_baseline_cell *cell, struct tg_error *err)
         low = fmin(low, y);
         high = fmax(high, y);
     }
-    if (cell->count < 2 || high - low < cell->margin - TIE) return 0;
+    if (cell->count < 2 || high - low < MARGINS * cell->margin - TIE) return 0;
     bool is_plain = strcmp(cell->canary, "none") == 0;
     return tg_fail(err,
                    "the runs do not agree: %s of %s is %.4g in one and %.4g in another%s, %.3g %% "
-                   "apart, and at most %.3g %% is the margin",
+                   "apart, and less than %.3g %%, %d margins, is demanded",
                    cell->metric, cell->cell, exp(low), exp(high),
                    is_plain ? "" : " as a multiple of its canary", 100 * expm1(high - low),
-                   100 * expm1(cell->margin));
+                   100 * expm1(MARGINS * cell->margin), MARGINS);
 }
 
 int tg_baseline_agree(const struct tg_baseline *b, struct tg_error *err)

@@ -21,7 +21,7 @@
  * Each run it was made of is a session. A cell has one value a session: the median over the rounds
  * of ln(median sample), and the same of the two canaries, kernels that never change and say how
  * fast the machine was. Sessions agree when, for every cell, the highest and the lowest of their
- * normalised values lie less than the cell's margin apart.
+ * normalised values lie less than three of the cell's margins apart.
  *
  * A baseline is filled by its maker or read from JSON, merged, asked, and released.
  */
@@ -101,7 +101,12 @@ char *tg_baseline_difference(const struct tg_baseline_key *here,
 int tg_baseline_merge(struct tg_baseline *into, const struct tg_baseline *from,
                       struct tg_error *err);
 
-/* Fails unless there are two sessions, and all agree; names the cell and both numbers. */
+/*
+ * Fails unless there are two sessions, and all agree; names the cell and both numbers. Runs that
+ * are refused are made again, so what is left of them scatters less than a later run will: within
+ * one margin that would hide a slow-down of it. Within three hardly any is refused where sessions
+ * differ so little that a later run could be found unchanged.
+ */
 int tg_baseline_agree(const struct tg_baseline *baseline, struct tg_error *err);
 
 /* Its JSON object, with the digest of all the rest as its last member; to be freed. */
