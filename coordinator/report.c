@@ -247,7 +247,7 @@ double tg_report_effect(const struct tg_rule *rule, double theta)
     if (!isfinite(theta)) return NAN;
     if (is(rule, "slowdown") || is(rule, "growth")) return expm1(theta);
     if (is(rule, "factor")) return rule->limit * exp(-theta);
-    if (is(rule, "rate")) return rule->limit + theta;
+    if (is(rule, "rate")) return rule->limit * (1 + theta);
     if (metric->nature != TG_SAMPLED) return NAN;
     return rule->limit * exp(is(rule, "least") ? -theta : theta);
 }

@@ -142,7 +142,8 @@ static char *effect_text(const struct look *l, double mean, char *out, size_t si
     else if (strcmp(reading, "factor") == 0)
         snprintf(out, size, "%.3gx", exp(-x));
     else if (strcmp(reading, "rate") == 0)
-        snprintf(out, size, "%s a sample", tg_metric_text(e->metric, x, value, sizeof value));
+        snprintf(out, size, "%s a sample",
+                 tg_metric_text(e->metric, x * e->rule->limit, value, sizeof value));
     else
         tg_metric_text(e->metric, exp(l->sign * x), out, size);
     return out;

@@ -35,6 +35,23 @@ static void a_loss_says_of_what_it_is(void **state)
                         "family cpu: 4 tests, 20 rounds: slower by +3.15 %");
 }
 
+/* What a slope could have found is a share of its limit, and told in its unit. */
+static void what_a_slope_would_find_is_told_in_its_unit(void **state)
+{
+    (void)state;
+    struct tg_rule rule;
+    struct tg_verdict v = {.detectable = 0.5};
+    char text[TG_REPORT_TEXT_SIZE];
+    tg_record_init(&tg_rule_type, &rule);
+    snprintf(rule.rule, sizeof rule.rule, "slope");
+    snprintf(rule.metric, sizeof rule.metric, "call_time");
+    rule.limit = 2e-9;
+    assert_string_equal(tg_report_detectable(&rule, &v, text, sizeof text), "3 ns");
+    snprintf(rule.metric, sizeof rule.metric, "held_memory");
+    rule.limit = 4096;
+    assert_string_equal(tg_report_detectable(&rule, &v, text, sizeof text), "6 KiB");
+}
+
 /* Names that others gave are shown as they are; those of kernels stay readable. */
 static void text_of_others_is_no_markup(void **state)
 {
@@ -63,6 +80,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_loss_says_of_what_it_is),
+        cmocka_unit_test(what_a_slope_would_find_is_told_in_its_unit),
         cmocka_unit_test(text_of_others_is_no_markup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

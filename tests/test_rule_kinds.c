@@ -19,6 +19,7 @@ enum { MOST = 64, SAMPLES = 100, RUNS = 25, KIB = 1024 };
 
 static const struct tg_metric fixed_metric = {"share", "1", TG_HIGHER, TG_FIXED, TG_ANY, ""};
 static const struct tg_metric memory = {"memory", "B", TG_LOWER, TG_SAMPLED, TG_POSITIVE, ""};
+static const struct tg_metric duration = {"time", "s", TG_LOWER, TG_SAMPLED, TG_POSITIVE, ""};
 static const struct tg_metric speed = {"speed", "1/s", TG_HIGHER, TG_SAMPLED, TG_POSITIVE, ""};
 
 static struct tg_limits limits;
@@ -246,15 +247,15 @@ static double normal(uint64_t *draw)
 }
 
 /* How many of 100 gates fail whose rounds have these samples: level + slope * i + noise. */
-static int failures(const struct tg_metric *metric, int samples, double slope, double sd,
-                    size_t rounds)
+static int failures(const struct tg_metric *metric, int samples, double level, double slope,
+                    double sd, size_t rounds)
 {
     uint64_t draw = 20260102;
     double line[SAMPLES];
     int count = 0;
     for (int gate = 0; gate < 100; gate++) {
         for (size_t r = 0; r < rounds; r++) {
-            for (int i = 0; i < samples; i++) line[i] = 3e9 + slope * i + sd * normal(&draw);
+            for (int i = 0; i < samples; i++) line[i] = level + slope * i + sd * normal(&draw);
             assert_int_equal(tg_round_value_slope(line, (size_t)samples, 0.2, &values[r]), 0);
         }
         count += judge(metric, rounds).answer == TG_FAIL;
@@ -268,10 +269,26 @@ static void slopes_are_judged_with_their_sign(void **state)
     (void)state;
     begin("slope");
     rule.limit = 64 * KIB;
-    assert_int_equal(failures(&memory, 20, 0, 16e6, MOST), 0);
+    assert_int_equal(failures(&memory, 20, 3e9, 0, 16e6, MOST), 0);
     rule.limit = 0.5;
-    assert_int_equal(failures(&speed, SAMPLES, -2, 1, 20), 100);
-    assert_int_equal(failures(&speed, SAMPLES, 2, 1, 20), 0);
+    assert_int_equal(failures(&speed, SAMPLES, 3e9, -2, 1, 20), 100);
+    assert_int_equal(failures(&speed, SAMPLES, 3e9, 2, 1, 20), 0);
+}
+
+static void a_slope_in_seconds_is_decided_as_one_in_bytes(void **state)
+{
+    (void)state;
+    begin("slope");
+    rule.limit = 1e-10;
+    assert_int_equal(failures(&duration, SAMPLES, 1e-6, 0, 1e-9, 12), 0);
+    assert_verdict(judge(&duration, 12), TG_PASS, "steady");
+    assert_int_equal(failures(&duration, SAMPLES, 1e-6, 9e-10, 1e-9, 12), 100);
+    struct tg_verdict v = judge(&duration, 12);
+    assert_true(v.interval.low > 8e-10 && v.interval.high < 10e-10);
+    assert_non_null(strstr(v.reason, " ns from sample to sample, less than 0.1 ns is demanded"));
+    rule.limit = 1e-300; /* what no double holds is as much as one can be */
+    fill(1e200, 0);
+    assert_verdict(judge(&duration, 12), TG_FAIL, "grows");
 }
 
 static void between_limit_and_fail_limit_a_value_passes_with_attention(void **state)
@@ -466,6 +483,7 @@ int main(void)
         cmocka_unit_test(a_leak_is_found_in_any_noise_and_none_is_invented),
         cmocka_unit_test(a_slope_at_the_limit_is_seldom_called_either),
         cmocka_unit_test(slopes_are_judged_with_their_sign),
+        cmocka_unit_test(a_slope_in_seconds_is_decided_as_one_in_bytes),
         cmocka_unit_test(between_limit_and_fail_limit_a_value_passes_with_attention),
         cmocka_unit_test(what_is_not_shown_to_reach_its_limit_passes_with_attention),
         cmocka_unit_test(what_few_runs_saw_below_its_limit_is_asked_of_the_line_that_fails),

@@ -315,6 +315,10 @@ static void nodes_on_two_sides_of_a_limit_answer_nothing(void **state)
         {"slope", &memory, 65536, 1000, 100000, TG_INCONCLUSIVE, "heterogeneous",
          "node 'b' gives 97.66 KiB a sample, the others 1000 B a sample"},
         {"slope", &memory, 65536, 1000, 10000, TG_PASS, "steady", ""},
+        {"slope", &time_metric, 1e-10, 1e-11, 9e-10, TG_INCONCLUSIVE, "heterogeneous",
+         "node 'b' gives 0.9 ns a sample, the others 0.01 ns a sample"},
+        {"slope", &time_metric, 1e-10, 5e-10, 9e-10, TG_FAIL, "grows",
+         "by 0.7 ns from sample to sample, less than 0.1 ns is demanded"},
         {"scaling", &memory, 0, 0, 0.2623643, TG_INCONCLUSIVE, "heterogeneous",
          "node 'b' gives +30.00 %, the others +0.00 %"},
         {"scaling", &memory, 0, 0.2623643, 0.4054651, TG_FAIL, "out of proportion",
@@ -324,7 +328,8 @@ static void nodes_on_two_sides_of_a_limit_answer_nothing(void **state)
         const double each[] = {rows[i].first, rows[i].second};
         begin(rows[i].kind);
         struct tg_verdict v = judge_each(rows[i].kind, rows[i].metric, rows[i].limit, each, 2,
-                                         rows[i].metric == &memory && each[1] > 1 ? 100 : 0.003);
+                                         strcmp(rows[i].kind, "slope") == 0 ? 0.0015 * rows[i].limit
+                                                                            : 0.003);
         assert_verdict(v, rows[i].answer, rows[i].word);
         assert_string_equal(v.reason, rows[i].reason);
         assert_false(v.wants_more);
