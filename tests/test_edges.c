@@ -39,14 +39,19 @@ static void every_kernel_is_right_at_every_edge(void **state)
     assert_true(checked >= 2);
 }
 
-/* The kernel of the scalar product with something wrong about it. */
-static void assert_wrong(tg_kernel_fn run, const char *wanted)
+/* A kernel with something wrong about it. */
+static void assert_wrong_kernel(const char *name, tg_kernel_fn run, const char *wanted)
 {
     char reason[256];
-    struct tg_kernel k = *tg_kernel_find("i2s_scalar");
+    struct tg_kernel k = *tg_kernel_find(name);
     k.run = run;
     assert_int_equal(tg_edges_check(&k, reason, sizeof reason), -1);
     assert_string_equal(reason, wanted);
+}
+
+static void assert_wrong(tg_kernel_fn run, const char *wanted)
+{
+    assert_wrong_kernel("i2s_scalar", run, wanted);
 }
 
 static void off_by_one(const struct tg_problem *p)
@@ -70,6 +75,29 @@ static void saturates(const struct tg_problem *p)
     for (int64_t b = 0; b < p->batch; b++)
         for (int64_t r = p->row_begin; r < p->row_end; r++)
             if (results[b * p->rows + r] > 32767) results[b * p->rows + r] = 32767;
+}
+
+/* As sums of 16 bits that are widened at the end of a row: 17 groups of 128 columns are too many.
+ */
+static void saturates_in_large_batches(const struct tg_problem *p)
+{
+    if (p->batch > 9 && p->cols >= 17 * 128)
+        saturates(p);
+    else
+        tg_kernel_i2s_scalar(p);
+}
+
+/* The last column of the matrix, in batches, where a row has more than a register holds. */
+static void drops_a_column_in_large_batches(const struct tg_problem *p)
+{
+    const float *weights = (const float *)(const void *)p->weights;
+    float *results = p->results;
+    tg_kernel_f32_scalar(p);
+    for (int64_t i = 0; p->batch >= 16 && p->cols >= 32 && i < p->batch * p->rows; i++) {
+        const int64_t b = i / p->rows, r = i % p->rows, last = p->cols - 1;
+        if (r < p->row_begin || r >= p->row_end) continue;
+        results[i] -= weights[r * p->cols + last] * p->activations_f32[b * p->cols + last];
+    }
 }
 
 static void first_column_only(const struct tg_problem *p)
@@ -105,6 +133,15 @@ static void what_is_wrong_is_found_and_named(void **state)
                  "row 0 of column 0 differs (5x384, batch 2, rows 0 to 5, all +1 with 127)");
     assert_wrong(not_in_the_middle,
                  "it wrote outside its rows (16x640, batch 1, rows 5 to 11, random)");
+}
+
+static void batches_are_checked_on_long_rows_and_the_worst_operands(void **state)
+{
+    (void)state;
+    assert_wrong(saturates_in_large_batches,
+                 "row 0 of column 0 differs (5x2560, batch 33, rows 0 to 5, all +1 with 127)");
+    assert_wrong_kernel("f32_scalar", drops_a_column_in_large_batches,
+                        "row 0 of column 0 differs (5x2560, batch 33, rows 0 to 5, random)");
 }
 
 /* The last row of a matrix that fills a device. */
@@ -206,6 +243,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_kernel_is_right_at_every_edge),
         cmocka_unit_test(what_is_wrong_is_found_and_named),
+        cmocka_unit_test(batches_are_checked_on_long_rows_and_the_worst_operands),
         cmocka_unit_test(products_of_a_device_are_checked_where_they_fill_it),
         cmocka_unit_test(results_with_a_bound_are_kept_to_their_rows),
         cmocka_unit_test(the_stub_that_is_wrong_is_found),
