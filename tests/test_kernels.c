@@ -90,6 +90,15 @@ static void checkerboard(int8_t *ternary, int8_t *activations, const struct tria
     for (int64_t i = 0; i < t->inputs; i++) activations[i] = (int8_t)(i % 2 ? 127 : -127);
 }
 
+/* Of which two or three have sums whose halves are the largest (kernels/cpu/tables_avx2.h). */
+static void all_alike(int8_t *ternary, int8_t *activations, const struct trial *t)
+{
+    static const int8_t alike[] = {7, 23, 5, 36, 70};
+
+    memset(ternary, 1, (size_t)(t->rows * t->cols));
+    for (int64_t i = 0; i < t->inputs; i++) activations[i] = alike[i / t->cols % 5];
+}
+
 static void one_weight(int8_t *ternary, int8_t *activations, const struct trial *t)
 {
     memset(ternary, 0, (size_t)(t->rows * t->cols));
@@ -289,6 +298,7 @@ static void no_sum_overflows_on_the_worst_operands(void **state)
     const struct trial patterns[] = {
         {.fill = all_plus_one}, {.fill = all_minus_one}, {.fill = opposite_signs},
         {.fill = checkerboard}, {.fill = one_weight},    {.fill = random_values},
+        {.fill = all_alike},
     };
 
     (void)state;

@@ -27,7 +27,7 @@
 
 enum { POISON = 0x5a };
 
-enum values { RANDOM, ALL_PLUS, ALL_MINUS, OPPOSITE, VALUES };
+enum values { RANDOM, ALL_PLUS, ALL_MINUS, OPPOSITE, ALIKE, VALUES };
 
 struct trial {
     int64_t rows, multiples, columns_least, batch, row_begin, row_end;
@@ -72,9 +72,12 @@ static void release(void *memory, int64_t bytes)
 #endif
 }
 
+/* `first` is where among the numbers of ALIKE the first token begins. */
 static void fill(int8_t *ternary, int8_t *activations, const struct tg_problem *p,
-                 enum values values)
+                 enum values values, size_t first)
 {
+    /* Of which two or three have sums whose halves are the largest (kernels/cpu/tables_avx2.h). */
+    static const int8_t alike[] = {7, 23, 5, 36, 70};
     const size_t weights = (size_t)(p->rows * p->cols), inputs = (size_t)(p->batch * p->cols);
 
     tg_fill_ternary(1, ternary, weights);
@@ -82,6 +85,8 @@ static void fill(int8_t *ternary, int8_t *activations, const struct tg_problem *
     if (values == RANDOM) return;
     memset(ternary, values == ALL_MINUS ? -1 : 1, weights);
     memset(activations, values == ALL_PLUS ? 127 : -127, inputs);
+    for (size_t i = 0; values == ALIKE && i < inputs; i++)
+        activations[i] = alike[(first + i / (size_t)p->cols) % 5];
 }
 
 /* Whether the kernel writes what the reference does, and nothing else. */
@@ -103,7 +108,7 @@ static int is_right(const struct tg_kernel *kernel, const struct trial *t, enum 
     uint8_t *packed = ending(packed_bytes);
     void *results = ending(result_bytes), *wanted = ending(result_bytes);
 
-    fill(ternary, activations, &p, values);
+    fill(ternary, activations, &p, values, (size_t)(t - trials));
     kernel->pack(ternary, p.rows, p.cols, packed);
     p.weights = packed;
     p.activations = activations;

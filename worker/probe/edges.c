@@ -17,7 +17,7 @@ struct shape {
     int64_t rows, multiples, batch, row_begin, row_end;
 };
 
-/* Of these, integers have the first seven: what comes after is of floating-point numbers. */
+/* Of these, integers have the first eight: what comes after is of floating-point numbers. */
 enum values {
     RANDOM,
     ALL_PLUS,
@@ -26,6 +26,7 @@ enum values {
     CHECKERBOARD,
     SINGLE,
     ZEROS,
+    ALIKE,
     HALVES,
     TINY,
     NOT_FINITE,
@@ -34,9 +35,11 @@ enum values {
 };
 
 static const char *const value_names[VALUES] = {
-    "random",           "all +1 with 127", "all -1 with -127",
-    "all +1 with -127", "checkerboard",    "one weight that is not 0",
-    "runs of zeros",    "halves",          "tiny",
+    "random",           "all +1 with 127",
+    "all -1 with -127", "all +1 with -127",
+    "checkerboard",     "one weight that is not 0",
+    "runs of zeros",    "all alike",
+    "halves",           "tiny",
     "not finite",
 };
 
@@ -120,7 +123,7 @@ static void fill_weights(struct edge *e, enum values values, uint64_t seed)
     } else if (values == SINGLE) {
         memset(e->ternary, 0, weights);
         e->ternary[p->row_end * p->cols - 1] = -1;
-    } else if (values == ALL_PLUS || values == ALL_MINUS || values == OPPOSITE) {
+    } else if (values == ALL_PLUS || values == ALL_MINUS || values == OPPOSITE || values == ALIKE) {
         memset(e->ternary, values == ALL_MINUS ? -1 : 1, weights);
     }
 }
@@ -138,6 +141,16 @@ static float sparse(size_t token, size_t at)
     return (float)((int)(at * 37 % 31) - 15);
 }
 
+/*
+ * Numbers of which sums of two or three have the largest low halves (kernels/cpu/tables_avx2.h):
+ * 7 twice is 14, 23 twice and 5 or 36 three times are 15 above a multiple of 31, 70 twice 15 below.
+ */
+static float alike(size_t token)
+{
+    static const float numbers[] = {7, 23, 5, 36, 70};
+    return numbers[token % 5];
+}
+
 /* Number i of the activations, whose tokens have `cols` each. */
 static float value_of(enum values values, size_t i, size_t cols)
 {
@@ -148,6 +161,7 @@ static float value_of(enum values values, size_t i, size_t cols)
     case OPPOSITE: return -127;
     case CHECKERBOARD: return i % 2 ? 127 : -127;
     case ZEROS: return sparse(token, at);
+    case ALIKE: return alike(token);
     case HALVES: return at == 0 ? 127 : (float)((int)(i * 37 % 255) - 127) / 2;
     case TINY: return at == 0 ? largest_tiny(token) : (float)((int)(i % 7) - 3) * 1e-40f;
     case NOT_FINITE:
@@ -170,7 +184,8 @@ static void fill_activations(struct edge *e, const struct tg_op *op, enum values
     for (size_t i = 0; seed >= SHAPES - LARGE - PUBLISHED && i < count; i++)
         if (i % cols / 32 % 8 == 7) op->activations->put(e->activations, i, 0);
     if (values == RANDOM || values == SINGLE) return;
-    const size_t before = values == ZEROS ? seed * cols : 0; /* single tokens, too, have both */
+    /* Single tokens, too, have all that others have. */
+    const size_t before = values == ZEROS || values == ALIKE ? seed * cols : 0;
     for (size_t i = 0; i < count; i++)
         op->activations->put(e->activations, i, value_of(values, before + i, cols));
 }
