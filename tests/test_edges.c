@@ -10,8 +10,10 @@
 
 #include <cmocka.h>
 
+#include "kernels/tiles.h"
+
 #define SHAPES    20 /* of eight kinds of values; of eleven, where activations are not integers */
-#define PUBLISHED 2  /* of one, for TL1 and TL2 */
+#define PUBLISHED 2  /* of one, for TL1 and TL2; but for products the first of all eight */
 #define LARGE     11 /* of one, for products of a device */
 
 static void every_kernel_is_right_at_every_edge(void **state)
@@ -31,7 +33,8 @@ static void every_kernel_is_right_at_every_edge(void **state)
 #endif
         int edges = tg_edges_check(k, reason, sizeof reason);
         bool is_tiled = strcmp(k->format, "tl1") == 0 || strcmp(k->format, "tl2") == 0;
-        if (edges != SHAPES * kinds + (is_tiled ? PUBLISHED : 0) + (is_for_large ? LARGE : 0))
+        int tiled = is_tiled ? PUBLISHED + (strcmp(k->op, "product") == 0 ? 7 : 0) : 0;
+        if (edges != SHAPES * kinds + tiled + (is_for_large ? LARGE : 0))
             fail_msg("%s: %d edges: %s", k->name, edges, reason);
         assert_string_equal(reason, "");
         checked++;
@@ -166,6 +169,26 @@ static void sums_looked_up_in_halves_are_checked_at_their_largest(void **state)
                  "row 0 of column 0 differs (1x128, batch 1, rows 0 to 1, all alike)");
 }
 
+/* Sums of 16 bits, where a matrix has tiles of its own. */
+static void saturates_in_published_tiles(const struct tg_problem *p)
+{
+    tg_kernel_tl1_scalar(p);
+    if (!tg_tiles_are_published(p->rows, p->cols)) return;
+    for (int64_t b = 0; b < p->batch; b++)
+        for (int64_t r = p->row_begin; r < p->row_end; r++) {
+            int32_t *result = (int32_t *)p->results + b * p->rows + r;
+            if (*result > 32767) *result = 32767;
+        }
+}
+
+static void published_tiles_are_checked_on_the_worst_operands(void **state)
+{
+    (void)state;
+    assert_wrong_kernel("tl1_scalar", saturates_in_published_tiles,
+                        "row 37 of column 0 differs (1536x1536, batch 2, rows 37 to 150, "
+                        "all +1 with 127)");
+}
+
 static void batches_are_checked_on_long_rows_and_the_worst_operands(void **state)
 {
     (void)state;
@@ -275,6 +298,7 @@ int main(void)
         cmocka_unit_test(every_kernel_is_right_at_every_edge),
         cmocka_unit_test(what_is_wrong_is_found_and_named),
         cmocka_unit_test(sums_looked_up_in_halves_are_checked_at_their_largest),
+        cmocka_unit_test(published_tiles_are_checked_on_the_worst_operands),
         cmocka_unit_test(batches_are_checked_on_long_rows_and_the_worst_operands),
         cmocka_unit_test(products_of_a_device_are_checked_where_they_fill_it),
         cmocka_unit_test(results_with_a_bound_are_kept_to_their_rows),

@@ -256,6 +256,8 @@ static void lookup_kernels_are_right_in_published_tiles(void **state)
         {1536, 1536, 9, 480, 577, BEFORE, random_values},
         {1024, 4096, 1, 240, 272, AFTER, random_values},
         {1024, 4096, 6, 1000, 1024, AFTER, all_minus_one},
+        {1536, 1536, 5, 120, 200, AFTER, all_plus_one},
+        {1536, 1536, 5, 120, 200, AFTER, all_alike},
         {3200, 3200, 1, 310, 390, AFTER, random_values},
         {3200, 3200, 7, 3160, 3200, AFTER, random_values},
         {1024, 4096, 37, 990, 1024, BEFORE, random_values},

@@ -70,7 +70,7 @@ static const struct shape shapes[] = {
     {2, 7, 128, 0, 2},
     {7, 77, 2, 0, 7},
     {9, 2, 141, 0, 9},
-    /* of TL1 and TL2: published shapes, whose tiles are larger than those of any other */
+    /* of TL1 and TL2: published shapes, whose tiles are larger; products have all values in one */
     {1536, 1536, 2, 37, 150},
     {1024, 4096, 9, 240, 272},
     /* of a device: rows for all its multiprocessors, in all widths that a row may have */
@@ -263,13 +263,16 @@ static bool compare(const struct tg_kernel *kernel, const struct tg_op *op, stru
     return false;
 }
 
-/* Of how many kinds of values a kernel has edges of this shape; the last ones are random. */
+/* Of how many kinds of values a kernel has edges of this shape; those of a device are random. */
 static int kinds_of(const struct tg_kernel *kernel, const struct tg_op *op, int shape)
 {
     if (shape >= SHAPES - LARGE)
         return strcmp(kernel->device, "cpu") != 0 && strcmp(kernel->op, "product") == 0;
-    if (shape >= SHAPES - LARGE - PUBLISHED)
-        return strcmp(kernel->format, "tl1") == 0 || strcmp(kernel->format, "tl2") == 0;
+    if (shape >= SHAPES - LARGE - PUBLISHED) {
+        if (strcmp(kernel->format, "tl1") != 0 && strcmp(kernel->format, "tl2") != 0) return 0;
+        const bool is_first = shape == SHAPES - LARGE - PUBLISHED;
+        return is_first && strcmp(kernel->op, "product") == 0 ? INTEGER_VALUES : 1;
+    }
     return op->activations->is_float ? VALUES : INTEGER_VALUES;
 }
 

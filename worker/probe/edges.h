@@ -18,9 +18,10 @@
  * largest. Where activations are floating-point numbers, also halves of integers, numbers
  * around 1e-5 among denormal ones, and NaN or infinities in some tokens. TL1 and TL2 also on two
  * published shapes, whose tiles are larger. Products of a device also on eleven matrices of up to
- * 31 million weights, of 70 to 11000 rows and 2304 to 33024 columns. These and the published shapes
- * have random operands only, with runs of 32 zeros among the activations. Returns the number of
- * edges compared, or -1 and the first difference in `reason`.
+ * 31 million weights, of 70 to 11000 rows and 2304 to 33024 columns. These, and the published
+ * shapes but the first of products, have random operands only, with runs of 32 zeros among
+ * the activations. Returns the number of edges compared, or -1 and the first difference in
+ * `reason`.
  */
 int tg_edges_check(const struct tg_kernel *kernel, char *reason, size_t size);
 
