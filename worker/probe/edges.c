@@ -117,7 +117,6 @@ static void fill_weights(struct edge *e, enum values values, uint64_t seed)
     const struct tg_problem *p = &e->problem;
     const size_t weights = (size_t)(p->rows * p->cols);
 
-    tg_fill_ternary(seed + 1, e->ternary, weights);
     if (values == CHECKERBOARD) {
         for (size_t i = 0; i < weights; i++) e->ternary[i] = (i + i / (size_t)p->cols) % 2 ? 1 : -1;
     } else if (values == SINGLE) {
@@ -125,6 +124,8 @@ static void fill_weights(struct edge *e, enum values values, uint64_t seed)
         e->ternary[p->row_end * p->cols - 1] = -1;
     } else if (values == ALL_PLUS || values == ALL_MINUS || values == OPPOSITE || values == ALIKE) {
         memset(e->ternary, values == ALL_MINUS ? -1 : 1, weights);
+    } else {
+        tg_fill_ternary(seed + 1, e->ternary, weights);
     }
 }
 
@@ -179,11 +180,13 @@ static void fill_activations(struct edge *e, const struct tg_op *op, enum values
     const size_t cols = (size_t)e->problem.cols;
     const size_t count = (size_t)tg_op_activation_count(op, &e->problem);
 
-    op->activations->fill(seed + 100, e->activations, count);
-    /* Shapes that have random values only have their runs of zeros among these. */
-    for (size_t i = 0; seed >= SHAPES - LARGE - PUBLISHED && i < count; i++)
-        if (i % cols / 32 % 8 == 7) op->activations->put(e->activations, i, 0);
-    if (values == RANDOM || values == SINGLE) return;
+    if (values == RANDOM || values == SINGLE) {
+        op->activations->fill(seed + 100, e->activations, count);
+        /* Shapes that have random values only have their runs of zeros among these. */
+        for (size_t i = 0; seed >= SHAPES - LARGE - PUBLISHED && i < count; i++)
+            if (i % cols / 32 % 8 == 7) op->activations->put(e->activations, i, 0);
+        return;
+    }
     /* Single tokens, too, have all that others have. */
     const size_t before = values == ZEROS || values == ALIKE ? seed * cols : 0;
     for (size_t i = 0; i < count; i++)
