@@ -127,6 +127,26 @@ static void ten_halves_in_a_byte(const struct tg_problem *p)
     }
 }
 
+/* A product of whose operands 10 bits behind the first are left, as by matrix units with TF32. */
+static void cuts_its_operands(const struct tg_problem *p)
+{
+    const float *weights = (const float *)(const void *)p->weights;
+    for (int64_t i = 0; i < p->batch * p->rows; i++) {
+        const int64_t b = i / p->rows, r = i % p->rows;
+        float sum = 0;
+        if (r < p->row_begin || r >= p->row_end) continue;
+        for (int64_t c = 0; c < p->cols; c++) {
+            uint32_t bits;
+            float x;
+            memcpy(&bits, &p->activations_f32[b * p->cols + c], sizeof bits);
+            if (p->cols >= 32 && (bits & 0x7f800000) != 0x7f800000) bits &= 0xffffe000;
+            memcpy(&x, &bits, sizeof x);
+            sum += weights[r * p->cols + c] * x;
+        }
+        ((float *)p->results)[i] = sum;
+    }
+}
+
 static void first_column_only(const struct tg_problem *p)
 {
     struct tg_problem one = *p;
@@ -187,6 +207,13 @@ static void published_tiles_are_checked_on_the_worst_operands(void **state)
     assert_wrong_kernel("tl1_scalar", saturates_in_published_tiles,
                         "row 37 of column 0 differs (1536x1536, batch 2, rows 37 to 150, "
                         "all +1 with 127)");
+}
+
+static void products_of_floats_are_checked_to_the_last_bit(void **state)
+{
+    (void)state;
+    assert_wrong_kernel("f32_scalar", cuts_its_operands,
+                        "row 0 of column 4 differs (7x14336, batch 5, rows 0 to 7, runs of zeros)");
 }
 
 static void batches_are_checked_on_long_rows_and_the_worst_operands(void **state)
@@ -299,6 +326,7 @@ int main(void)
         cmocka_unit_test(what_is_wrong_is_found_and_named),
         cmocka_unit_test(sums_looked_up_in_halves_are_checked_at_their_largest),
         cmocka_unit_test(published_tiles_are_checked_on_the_worst_operands),
+        cmocka_unit_test(products_of_floats_are_checked_to_the_last_bit),
         cmocka_unit_test(batches_are_checked_on_long_rows_and_the_worst_operands),
         cmocka_unit_test(products_of_a_device_are_checked_where_they_fill_it),
         cmocka_unit_test(results_with_a_bound_are_kept_to_their_rows),
