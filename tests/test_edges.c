@@ -9,8 +9,10 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <math.h>
 
 #include "kernels/tiles.h"
+#include "kernels/tokens.h"
 
 #define SHAPES    20 /* of eight kinds of values; of eleven, where activations are not integers */
 #define PUBLISHED 2  /* of one, for TL1 and TL2; but for products the first of all eight */
@@ -127,6 +129,25 @@ static void ten_halves_in_a_byte(const struct tg_problem *p)
     }
 }
 
+/* With the manners of maxps, whose second operand counts where one is NaN. */
+static void forgets_what_is_none(const struct tg_problem *p)
+{
+    tg_kernel_f32_scalar_quantise(p);
+    for (int64_t r = p->row_begin; r < p->row_end; r++) {
+        const float *x = p->activations_f32 + r * p->cols;
+        int8_t *q = (int8_t *)p->results + r * p->cols;
+        float most = 0;
+        int32_t sum = 0;
+        for (int64_t c = 0; c < p->cols; c++) most = most > fabsf(x[c]) ? most : fabsf(x[c]);
+        if (!isnan(tg_tokens_scales(p)[r]) || !isfinite(most)) continue;
+        const float scale = most > 1e-5f ? 127.0f / most : TG_TOKENS_LARGEST_SCALE;
+        for (int64_t c = 0; c < p->cols; c++)
+            sum += q[c] = isnan(x[c]) ? 0 : (int8_t)rintf(x[c] * scale);
+        tg_tokens_scales(p)[r] = scale;
+        tg_tokens_sums(p)[r] = sum;
+    }
+}
+
 /* A product of whose operands 10 bits behind the first are left, as by matrix units with TF32. */
 static void cuts_its_operands(const struct tg_problem *p)
 {
@@ -214,6 +235,13 @@ static void products_of_floats_are_checked_to_the_last_bit(void **state)
     (void)state;
     assert_wrong_kernel("f32_scalar", cuts_its_operands,
                         "row 0 of column 4 differs (7x14336, batch 5, rows 0 to 7, runs of zeros)");
+}
+
+static void a_nan_is_looked_for_anywhere_in_a_token(void **state)
+{
+    (void)state;
+    assert_wrong_kernel("f32_scalar_quantise", forgets_what_is_none,
+                        "row 4 of column 0 differs (5x3, batch 2, rows 0 to 5, not finite)");
 }
 
 static void batches_are_checked_on_long_rows_and_the_worst_operands(void **state)
@@ -327,6 +355,7 @@ int main(void)
         cmocka_unit_test(sums_looked_up_in_halves_are_checked_at_their_largest),
         cmocka_unit_test(published_tiles_are_checked_on_the_worst_operands),
         cmocka_unit_test(products_of_floats_are_checked_to_the_last_bit),
+        cmocka_unit_test(a_nan_is_looked_for_anywhere_in_a_token),
         cmocka_unit_test(batches_are_checked_on_long_rows_and_the_worst_operands),
         cmocka_unit_test(products_of_a_device_are_checked_where_they_fill_it),
         cmocka_unit_test(results_with_a_bound_are_kept_to_their_rows),

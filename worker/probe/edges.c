@@ -156,6 +156,13 @@ static float alike(size_t token)
     return numbers[token % 5];
 }
 
+/* Every fourth token has a NaN: one at its end, the next at a third of it, the next at its
+ * beginning. */
+static bool is_none(size_t token, size_t at, size_t cols)
+{
+    return token % 4 == 0 && at == (token % 12 == 0 ? cols - 1 : token % 12 == 4 ? cols / 3 : 0);
+}
+
 /* Number i of the activations, whose tokens have `cols` each. */
 static float value_of(enum values values, size_t i, size_t cols)
 {
@@ -170,7 +177,7 @@ static float value_of(enum values values, size_t i, size_t cols)
     case HALVES: return at == 0 ? 127 : (float)((int)(i * 37 % 255) - 127) / 2;
     case TINY: return at == 0 ? largest_tiny(token) : (float)((int)(i % 7) - 3) * 1e-40f;
     case NOT_FINITE:
-        if (token % 4 == 0 && at == cols - 1) return NAN;
+        if (is_none(token, at, cols)) return NAN;
         if (token % 4 == 1 && at == cols / 2) return INFINITY;
         if (token % 4 == 2 && at == 0) return -INFINITY;
         return (float)((int)(i % 9) - 4);
