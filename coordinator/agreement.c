@@ -7,6 +7,8 @@
 #include "results/distributions.h"
 #include "results/trend.h"
 
+enum { LEAST = 6 }; /* values that a spread of one side's own needs */
+
 struct group {
     size_t count;
     double sum;
@@ -65,4 +67,33 @@ struct tg_agreement tg_agreement_look(const double *values, const int *nodes, si
     if (groups) a = compare(values, nodes, count, groups, group_count);
     free(groups);
     return a;
+}
+
+void tg_agreement_divide(const double *values, const int *nodes, size_t count, int node,
+                         struct tg_side *own, struct tg_side *rest)
+{
+    struct tg_side *sides[] = {rest, own};
+    *own = *rest = (struct tg_side){0};
+    for (size_t i = 0; i < count; i++) {
+        sides[nodes[i] == node]->count++;
+        sides[nodes[i] == node]->mean += values[i];
+    }
+    for (int k = 0; k < 2; k++) sides[k]->mean /= (double)sides[k]->count;
+    for (size_t i = 0; i < count; i++) {
+        struct tg_side *side = sides[nodes[i] == node];
+        side->error += pow(values[i] - side->mean, 2);
+    }
+    for (int k = 0; k < 2; k++)
+        sides[k]->error /= (double)sides[k]->count * ((double)sides[k]->count - 1);
+}
+
+double tg_agreement_unlike(const struct tg_side *own, const struct tg_side *rest)
+{
+    if (own->count < LEAST || rest->count < LEAST) return NAN;
+    double gap = own->mean - rest->mean, error = own->error + rest->error;
+    if (error == 0) return gap == 0;
+    double freedom = error * error /
+                     (own->error * own->error / (double)(own->count - 1) +
+                      rest->error * rest->error / (double)(rest->count - 1));
+    return tg_distributions_f_tail(gap * gap / error, 1, freedom);
 }

@@ -178,8 +178,9 @@ void tg_rule_say_since(struct tg_verdict *verdict, bool was_worse, bool is_worse
  * Nodes that disagree answer nothing together (rule_nodes.c). For certain, as chance would make it
  * in one run of a hundred over all its tests: then the test is heterogeneous, and the node named,
  * unless it fails without any one of them. A test is looked at after each round, and the first look
- * that says so ends it, so each has its share of that chance. If it only seems so, a clean answer
- * waits for more rounds, and so does a failure where there is no tolerance.
+ * that says so ends it, so each has its share of that chance. Nothing is certain before the node
+ * and all others together have rounds for a spread of their own (agreement.h). If it only seems so,
+ * a clean answer waits for more rounds, and so does a failure where there is no tolerance.
  *
  *   sign, shift  D = sign * value + shift, as for tg_rule_follow
  *   tolerance    a node must be off by more than this; NAN: its mean D and that of the others must

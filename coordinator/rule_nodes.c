@@ -17,22 +17,12 @@
 struct look {
     const struct tg_evidence *evidence;
     double sign, shift; /* D = sign * value + shift */
+    bool is_known;  /* who disagrees and the others have rounds enough for spreads of their own */
     double p;       /* the chance that nodes that agree come out so, 1 if what counts is alike */
     double p_sides; /* ... that a side of the limit is chance; 0 where a tolerance counts */
     int odd;        /* the node that disagrees, -1 for none */
     double odd_mean, rest_mean; /* of D */
 };
-
-/* Rounds of a node, or of all others. */
-struct share {
-    size_t rounds;
-    double sum, mean; /* of D */
-};
-
-static double value_of(const struct look *l, size_t round)
-{
-    return l->sign * l->evidence->values[round] + l->shift;
-}
 
 static int node_count(const struct tg_evidence *e)
 {
@@ -42,39 +32,37 @@ static int node_count(const struct tg_evidence *e)
     return count;
 }
 
-/* What a node saw, and what all others did. */
-static void divide(const struct look *l, int node, struct share *own, struct share *rest)
+/* D of a node, and of all others. */
+static void divide(const struct look *l, int node, struct tg_side *own, struct tg_side *rest)
 {
-    *own = *rest = (struct share){0};
-    for (size_t r = 0; r < l->evidence->count; r++) {
-        struct share *share = l->evidence->nodes[r] == node ? own : rest;
-        share->rounds++;
-        share->sum += value_of(l, r);
-    }
-    own->mean = own->sum / (double)own->rounds;
-    rest->mean = rest->sum / (double)rest->rounds;
-}
-
-/* The variance of D within nodes, as the analysis of variance takes it. */
-static double spread(const struct look *l, size_t *freedom)
-{
-    struct share own, rest;
-    double squares = 0;
-    *freedom = l->evidence->count;
-    for (int node = 0; node < node_count(l->evidence); node++) {
-        divide(l, node, &own, &rest);
-        for (size_t r = 0; r < l->evidence->count; r++)
-            if (l->evidence->nodes[r] == node) squares += pow(value_of(l, r) - own.mean, 2);
-        *freedom -= own.rounds > 0;
-    }
-    return squares / (double)*freedom;
+    const struct tg_evidence *e = l->evidence;
+    tg_agreement_divide(e->values, e->nodes, e->count, node, own, rest);
+    own->mean = l->sign * own->mean + l->shift;
+    rest->mean = l->sign * rest->mean + l->shift;
 }
 
 /* The chance that a mean so far from the limit, on either side, is one that lies at it. */
-static double chance_of_side(const struct share *share, double variance, size_t freedom)
+static double chance_of_side(const struct tg_side *side)
 {
-    double f = share->mean * share->mean * (double)share->rounds / variance;
-    return tg_distributions_f_tail(f, 1, (double)freedom);
+    double f = side->mean * side->mean / side->error;
+    return tg_distributions_f_tail(f, 1, (double)side->count - 1);
+}
+
+/*
+ * Sets who disagrees, and how sure that is: by a spread of its own and one of the others, times the
+ * nodes that it was picked from; with too few rounds for that by p, for which all have one.
+ */
+static void name_odd(struct look *l, int node, double p)
+{
+    struct tg_side own, rest;
+    int count = node_count(l->evidence);
+    divide(l, node, &own, &rest);
+    double unlike = tg_agreement_unlike(&own, &rest);
+    l->odd = node;
+    l->odd_mean = own.mean;
+    l->rest_mean = rest.mean;
+    l->is_known = !isnan(unlike);
+    l->p = !l->is_known ? p : count > 2 ? unlike * count : unlike;
 }
 
 /*
@@ -83,38 +71,30 @@ static double chance_of_side(const struct share *share, double variance, size_t 
  */
 static void look_at_sides(struct look *l, double p)
 {
-    struct share own, rest;
-    size_t freedom;
-    double most = 0, variance = spread(l, &freedom);
+    struct tg_side own, rest;
+    double most = 0;
     for (int node = 0; node < node_count(l->evidence); node++) {
         divide(l, node, &own, &rest);
         if (!(own.mean * rest.mean < 0)) continue; /* or one of them has no rounds */
-        double errors = sqrt(1 / (double)own.rounds + 1 / (double)rest.rounds);
+        double errors = sqrt(1 / (double)own.count + 1 / (double)rest.count);
         double distance = fabs(own.mean - rest.mean) / errors;
         if (distance < most * (1 - 1e-9) || (distance <= most * (1 + 1e-9) && own.mean < 0))
             continue;
         most = distance;
-        l->odd = node;
-        l->odd_mean = own.mean;
-        l->rest_mean = rest.mean;
-        l->p = p;
-        l->p_sides = fmax(chance_of_side(&own, variance, freedom),
-                          chance_of_side(&rest, variance, freedom));
+        name_odd(l, node, p);
+        if (l->is_known) l->p_sides = fmax(chance_of_side(&own), chance_of_side(&rest));
     }
 }
 
 static struct look look_at(const struct tg_evidence *e, double sign, double shift, double tolerance)
 {
-    struct look l = {e, sign, shift, 1, 0, -1, NAN, NAN};
+    struct look l = {e, sign, shift, false, 1, 0, -1, NAN, NAN};
     struct tg_agreement a = tg_agreement_look(e->values, e->nodes, e->count);
     if (a.odd < 0) return l;
     if (isnan(tolerance)) {
         look_at_sides(&l, a.p);
     } else if (fabs(a.odd_mean - a.rest_mean) > tolerance) {
-        l.p = a.p;
-        l.odd = a.odd;
-        l.odd_mean = sign * a.odd_mean + shift;
-        l.rest_mean = sign * a.rest_mean + shift;
+        name_odd(&l, a.odd, a.p);
     }
     return l;
 }
@@ -122,10 +102,10 @@ static struct look look_at(const struct tg_evidence *e, double sign, double shif
 /* Whether D is at least that whichever node is left out: then no one node made it so. */
 static bool fails_without_any(const struct look *l, double least)
 {
-    struct share own, rest;
+    struct tg_side own, rest;
     for (int node = 0; node < node_count(l->evidence); node++) {
         divide(l, node, &own, &rest);
-        if (rest.rounds && rest.mean < least) return false;
+        if (rest.count && rest.mean < least) return false;
     }
     return true;
 }
@@ -156,7 +136,7 @@ void tg_rule_look_at_nodes(const struct tg_evidence *evidence, double sign, doub
     double looks = (double)evidence->required_count * (double)evidence->limits->rounds_max;
     double line = fmin(0.001, evidence->limits->alpha_fail / looks);
     struct look l = look_at(evidence, sign, shift, tolerance);
-    bool is_certain = l.p < line && l.p_sides < line;
+    bool is_certain = l.is_known && l.p < line && l.p_sides < line;
     bool is_failure = verdict->answer == TG_FAIL;
     bool waits = verdict->answer == TG_PASS || (is_failure && isnan(tolerance));
     if (!is_certain && !(waits && l.p < 0.01)) return;

@@ -68,6 +68,35 @@ static void nodes_that_agree_are_rarely_called_unlike(void **state)
     assert_in_range(called, 15, 70); /* 40 are expected */
 }
 
+/* Fifteen values each, of which only the first side scatters much: t = -2.46, df = 25, p = 0.021.
+ */
+static void unequal_spreads_give_the_known_chance(void **state)
+{
+    (void)state;
+    static const double values[] = {27.5, 21.0, 19.0, 23.6, 17.0, 17.9, 16.9, 20.1, 21.9, 22.6,
+                                    23.1, 19.6, 19.0, 21.7, 21.4, 27.1, 22.0, 20.8, 23.4, 23.4,
+                                    23.5, 25.8, 22.0, 24.8, 20.2, 21.9, 22.1, 22.9, 20.5, 24.4};
+    struct tg_side own, rest;
+    int nodes[30];
+    for (int i = 0; i < 30; i++) nodes[i] = i < 15 ? 3 : i % 2;
+    tg_agreement_divide(values, nodes, 30, 3, &own, &rest);
+    assert_true(own.count == 15 && rest.count == 15);
+    assert_true(fabs(own.mean - 20.82) < 1e-9 && fabs(rest.mean - 22.9866667) < 1e-6);
+    assert_true(fabs(tg_agreement_unlike(&own, &rest) - 0.021) < 0.0005);
+}
+
+static void five_values_have_no_spread_of_their_own(void **state)
+{
+    (void)state;
+    static const double values[] = {1, 2, 1, 2, 1, 2, 9, 8, 9, 8, 9, 8};
+    static const int nodes[] = {0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1};
+    struct tg_side own, rest;
+    tg_agreement_divide(values, nodes, 11, 1, &own, &rest);
+    assert_true(isnan(tg_agreement_unlike(&own, &rest)));
+    tg_agreement_divide(values, nodes, 12, 1, &own, &rest);
+    assert_true(tg_agreement_unlike(&own, &rest) < 1e-6);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -75,6 +104,8 @@ int main(void)
         cmocka_unit_test(one_node_or_one_value_each_says_nothing),
         cmocka_unit_test(values_without_spread_differ_or_do_not),
         cmocka_unit_test(nodes_that_agree_are_rarely_called_unlike),
+        cmocka_unit_test(unequal_spreads_give_the_known_chance),
+        cmocka_unit_test(five_values_have_no_spread_of_their_own),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

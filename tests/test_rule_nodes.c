@@ -108,11 +108,25 @@ static void both_must_be_as_severe_as_what_fails(void **state)
     assert_int_equal(judge_two(log(1.16), log(1.6)).answer, TG_FAIL);
 }
 
+/* Two nodes: the second takes one round of so many, and each has a noise of its own. */
+struct two {
+    size_t every;
+    double sd[2];
+};
+
+static const struct two in_turn_2 = {2, {0.02, 0.02}}, in_turn_3 = {2, {0.03, 0.03}},
+                        in_turn_5 = {2, {0.05, 0.05}};
+
+static int node_of(const struct two *two, size_t round)
+{
+    return round % two->every == two->every - 1;
+}
+
 /*
  * A test of two nodes, looked at after each round until it wants no more; one is off by `odd`. The
  * rounds that it took to say that they disagree, 0 if it never did.
  */
-static size_t rounds_to_a_split(uint64_t seed, double odd, double sd, size_t required)
+static size_t rounds_to_a_split(uint64_t seed, double odd, const struct two *two, size_t required)
 {
     static int nodes[MOST];
     struct tg_evidence evidence = {.rule = &rule,
@@ -125,8 +139,8 @@ static size_t rounds_to_a_split(uint64_t seed, double odd, double sd, size_t req
                                    .is_blind = true};
     for (size_t i = 0; i < MOST; i++) {
         struct tg_verdict v = tg_rule_no_verdict();
-        nodes[i] = i % 2;
-        values[i] = (nodes[i] ? odd : 0) + sd * tg_noise_normal(&seed);
+        nodes[i] = node_of(two, i);
+        values[i] = (nodes[i] ? odd : 0) + two->sd[nodes[i]] * tg_noise_normal(&seed);
         evidence.count = i + 1;
         tg_rule_find(rule.rule)->judge(&evidence, &v);
         if (strcmp(v.word, "heterogeneous") == 0) return i + 1;
@@ -143,7 +157,20 @@ static void equal_nodes_seldom_disagree_however_often_they_are_looked_at(void **
     size_t split = 0;
     begin("noninferior");
     for (uint64_t i = 0; i < SERIES; i++)
-        split += rounds_to_a_split(tg_noise_seed(1, i), 0, 0.05, 10) > 0;
+        split += rounds_to_a_split(tg_noise_seed(1, i), 0, &in_turn_5, 10) > 0;
+    assert_true(split <= SERIES / 1000);
+}
+
+/* ... though the second takes every fourth round, and its noise is ten times that of the first. */
+static void a_noisy_node_is_not_odd_for_its_noise(void **state)
+{
+    (void)state;
+    enum { SERIES = 2000 };
+    const struct two noisy = {4, {0.002, 0.02}};
+    size_t split = 0;
+    begin("noninferior");
+    for (uint64_t i = 0; i < SERIES; i++)
+        split += rounds_to_a_split(tg_noise_seed(4, i), 0, &noisy, 10) > 0;
     assert_true(split <= SERIES / 1000);
 }
 
@@ -152,7 +179,7 @@ static void a_sick_node_is_found_though_each_look_has_its_share(void **state)
     (void)state;
     begin("noninferior");
     for (uint64_t i = 0; i < 100; i++) {
-        size_t rounds = rounds_to_a_split(tg_noise_seed(2, i), log(1.1), 0.02, 10);
+        size_t rounds = rounds_to_a_split(tg_noise_seed(2, i), log(1.1), &in_turn_2, 10);
         assert_true(rounds > 0 && rounds <= 24);
     }
 }
@@ -166,6 +193,36 @@ static void a_doubtful_node_keeps_a_clean_test_open(void **state)
     assert_verdict(v, TG_INCONCLUSIVE, "inconclusive");
     assert_string_equal(v.reason, "its nodes may disagree");
     assert_true(v.wants_more);
+}
+
+/* What five rounds of a node say is not certain, be it as plain as it may. */
+static void a_node_with_few_rounds_keeps_a_test_open(void **state)
+{
+    (void)state;
+    static int nodes[MOST];
+    struct tg_verdict v = tg_rule_no_verdict();
+    struct tg_evidence evidence = {.rule = &rule,
+                                   .limits = &limits,
+                                   .metric = &time_metric,
+                                   .required_count = 1,
+                                   .values = values,
+                                   .nodes = nodes,
+                                   .count = 40};
+    begin("noninferior");
+    for (int i = 0; i < 41; i++) {
+        nodes[i] = i % 8 == 4;
+        values[i] = (nodes[i] ? 0.5 : 0) + (i / 8 % 2 ? 0.002 : -0.002);
+    }
+    tg_rule_find(rule.rule)->judge(&evidence, &v);
+    assert_verdict(v, TG_INCONCLUSIVE, "inconclusive");
+    assert_true(v.wants_more);
+    nodes[40] = 1;
+    values[40] = 0.5;
+    evidence.count = 41;
+    v = tg_rule_no_verdict();
+    tg_rule_find(rule.rule)->judge(&evidence, &v);
+    assert_verdict(v, TG_INCONCLUSIVE, "heterogeneous");
+    assert_false(v.wants_more);
 }
 
 /* Node 0 is quiet and slower by 8 %; what node 1 measures is mostly noise, and faster. */
@@ -378,7 +435,7 @@ struct counts {
     int passed, failed, split;
 };
 
-static struct counts count_floors(double first, double second, double sd)
+static struct counts count_floors(double first, double second, const struct two *two)
 {
     enum { SERIES = 200 };
     static int nodes[MOST];
@@ -397,8 +454,8 @@ static struct counts count_floors(double first, double second, double sd)
         uint64_t seed = tg_noise_seed(3, i);
         struct tg_verdict v = {.wants_more = true};
         for (size_t r = 0; v.wants_more && r < MOST; r++) {
-            nodes[r] = r % 2;
-            values[r] = -(nodes[r] ? second : first) + sd * tg_noise_normal(&seed);
+            nodes[r] = node_of(two, r);
+            values[r] = -(nodes[r] ? second : first) + two->sd[nodes[r]] * tg_noise_normal(&seed);
             evidence.count = r + 1;
             v = tg_rule_no_verdict();
             tg_rule_find(rule.rule)->judge(&evidence, &v);
@@ -414,16 +471,18 @@ static struct counts count_floors(double first, double second, double sd)
 static void noise_takes_no_node_over_a_limit(void **state)
 {
     (void)state;
-    struct counts c = count_floors(-0.6, -0.03, 0.03);
+    struct counts c = count_floors(-0.6, -0.03, &in_turn_3);
     assert_int_equal(c.passed, 200); /* both are good */
-    c = count_floors(0.6, 0.03, 0.03);
+    c = count_floors(0.6, 0.03, &in_turn_3);
     assert_int_equal(c.failed, 200); /* both are bad */
-    c = count_floors(-0.2, 0.03, 0.03);
+    c = count_floors(-0.2, 0.03, &in_turn_3);
     assert_true(c.passed <= 2 && c.failed == 0 && c.split >= 180);
-    c = count_floors(-0.03, 0.2, 0.03);
+    c = count_floors(-0.03, 0.2, &in_turn_3);
     assert_true(c.passed == 0 && c.failed <= 2 && c.split >= 180);
-    c = count_floors(-0.2, 0, 0.03);
+    c = count_floors(-0.2, 0, &in_turn_3);
     assert_true(c.failed <= 2 && c.split <= 2); /* one at the limit breaks it for certain nowhere */
+    c = count_floors(-0.01, -0.01, &(const struct two){4, {0.002, 0.03}});
+    assert_true(c.passed >= 198 && c.split == 0); /* nor is one that is noisier than the other */
 }
 
 int main(void)
@@ -434,8 +493,10 @@ int main(void)
         cmocka_unit_test(of_two_nodes_both_must_be_slower),
         cmocka_unit_test(both_must_be_as_severe_as_what_fails),
         cmocka_unit_test(equal_nodes_seldom_disagree_however_often_they_are_looked_at),
+        cmocka_unit_test(a_noisy_node_is_not_odd_for_its_noise),
         cmocka_unit_test(a_sick_node_is_found_though_each_look_has_its_share),
         cmocka_unit_test(a_doubtful_node_keeps_a_clean_test_open),
+        cmocka_unit_test(a_node_with_few_rounds_keeps_a_test_open),
         cmocka_unit_test(a_quiet_node_that_is_slower_keeps_a_test_open),
         cmocka_unit_test(a_failure_may_have_to_be_seen_twice),
         cmocka_unit_test(what_would_not_fail_needs_no_other_run),
