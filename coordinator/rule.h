@@ -180,7 +180,8 @@ void tg_rule_say_since(struct tg_verdict *verdict, bool was_worse, bool is_worse
  * unless it fails without any one of them. A test is looked at after each round, and the first look
  * that says so ends it, so each has its share of that chance. Nothing is certain before the node
  * and all others together have rounds for a spread of their own (agreement.h). If it only seems so,
- * a clean answer waits for more rounds, and so does a failure where there is no tolerance.
+ * with p < 0.01, a clean answer waits for more rounds; with p < 0.1 so does a failure that does not
+ * stand without any one of them.
  *
  *   sign, shift  D = sign * value + shift, as for tg_rule_follow
  *   tolerance    a node must be off by more than this; NAN: its mean D and that of the others must

@@ -138,10 +138,11 @@ void tg_rule_look_at_nodes(const struct tg_evidence *evidence, double sign, doub
     struct look l = look_at(evidence, sign, shift, tolerance);
     bool is_certain = l.is_known && l.p < line && l.p_sides < line;
     bool is_failure = verdict->answer == TG_FAIL;
-    bool waits = verdict->answer == TG_PASS || (is_failure && isnan(tolerance));
-    if (!is_certain && !(waits && l.p < 0.01)) return;
-    verdict->odd_node = l.odd;
-    if (is_failure && fails_without_any(&l, least)) return;
+    bool waits = verdict->answer == TG_PASS || is_failure;
+    if (!is_certain && !(waits && l.p < (is_failure ? 0.1 : 0.01))) return;
+    bool stands = is_failure && fails_without_any(&l, least);
+    if (is_certain || !stands) verdict->odd_node = l.odd;
+    if (stands) return;
     verdict->is_clock_effect = verdict->wants_last = false;
     verdict->wants_more = !is_certain;
     if (!is_certain) {

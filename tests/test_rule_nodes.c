@@ -114,39 +114,43 @@ struct two {
     double sd[2];
 };
 
-static const struct two in_turn_2 = {2, {0.02, 0.02}}, in_turn_3 = {2, {0.03, 0.03}},
-                        in_turn_5 = {2, {0.05, 0.05}};
+static const struct two in_turn_6 = {2, {0.06, 0.06}}, in_turn_2 = {2, {0.02, 0.02}},
+                        in_turn_3 = {2, {0.03, 0.03}}, in_turn_5 = {2, {0.05, 0.05}};
 
 static int node_of(const struct two *two, size_t round)
 {
     return round % two->every == two->every - 1;
 }
 
-/*
- * A test of two nodes, looked at after each round until it wants no more; one is off by `odd`. The
- * rounds that it took to say that they disagree, 0 if it never did.
- */
-static size_t rounds_to_a_split(uint64_t seed, double odd, const struct two *two, size_t required)
+/* A test of two nodes that give these values, looked at after each round until it wants no more. */
+static struct tg_verdict walk(uint64_t seed, const struct tg_metric *metric, double first,
+                              double second, const struct two *two, size_t required)
 {
     static int nodes[MOST];
+    struct tg_verdict v = {.wants_more = true};
     struct tg_evidence evidence = {.rule = &rule,
                                    .limits = &limits,
-                                   .metric = &time_metric,
+                                   .metric = metric,
                                    .required_count = required,
                                    .values = values,
                                    .nodes = nodes,
                                    .is_brief = true,
                                    .is_blind = true};
-    for (size_t i = 0; i < MOST; i++) {
-        struct tg_verdict v = tg_rule_no_verdict();
-        nodes[i] = node_of(two, i);
-        values[i] = (nodes[i] ? odd : 0) + two->sd[nodes[i]] * tg_noise_normal(&seed);
-        evidence.count = i + 1;
+    for (size_t r = 0; v.wants_more && r < MOST; r++) {
+        nodes[r] = node_of(two, r);
+        values[r] = (nodes[r] ? second : first) + two->sd[nodes[r]] * tg_noise_normal(&seed);
+        evidence.count = r + 1;
+        v = tg_rule_no_verdict();
         tg_rule_find(rule.rule)->judge(&evidence, &v);
-        if (strcmp(v.word, "heterogeneous") == 0) return i + 1;
-        if (!v.wants_more) return 0;
     }
-    return 0;
+    return v;
+}
+
+/* One is off by `odd`: the rounds that it took to say that they disagree, 0 if it never did. */
+static size_t rounds_to_a_split(uint64_t seed, double odd, const struct two *two, size_t required)
+{
+    struct tg_verdict v = walk(seed, &time_metric, 0, odd, two, required);
+    return strcmp(v.word, "heterogeneous") == 0 ? v.rounds : 0;
 }
 
 /* One run of a hundred over its ten tests: 2 of 2000 tests, though each is looked at 64 times. */
@@ -193,6 +197,28 @@ static void a_doubtful_node_keeps_a_clean_test_open(void **state)
     assert_verdict(v, TG_INCONCLUSIVE, "inconclusive");
     assert_string_equal(v.reason, "its nodes may disagree");
     assert_true(v.wants_more);
+}
+
+/* Of 100 tests of two nodes that are slower by so much, N 300: how many fail. */
+static int count_failures(double first, double second, const struct two *two)
+{
+    int failed = 0;
+    begin("noninferior");
+    for (uint64_t i = 0; i < 100; i++) {
+        double seen[] = {log1p(first), log1p(second)};
+        uint64_t seed = tg_noise_seed(5, i);
+        failed += walk(seed, &time_metric, seen[0], seen[1], two, 300).answer == TG_FAIL;
+    }
+    return failed;
+}
+
+/* The other node is at the tolerance; in much noise the two are not apart for certain. */
+static void one_sick_node_fails_nothing_in_noise_either(void **state)
+{
+    (void)state;
+    assert_in_range(count_failures(0.02, 0.12, &in_turn_6), 0, 2);
+    assert_in_range(count_failures(0.12, 0.02, &(const struct two){4, {0.06, 0.06}}), 0, 6);
+    assert_int_equal(count_failures(0.07, 0.07, &in_turn_2), 100);
 }
 
 /* What five rounds of a node say is not certain, be it as plain as it may. */
@@ -438,28 +464,11 @@ struct counts {
 static struct counts count_floors(double first, double second, const struct two *two)
 {
     enum { SERIES = 200 };
-    static int nodes[MOST];
     struct counts counts = {0};
-    struct tg_evidence evidence = {.rule = &rule,
-                                   .limits = &limits,
-                                   .metric = &rate,
-                                   .required_count = 1,
-                                   .values = values,
-                                   .nodes = nodes,
-                                   .is_brief = true,
-                                   .is_blind = true};
     begin("floor");
     rule.limit = 1;
     for (uint64_t i = 0; i < SERIES; i++) {
-        uint64_t seed = tg_noise_seed(3, i);
-        struct tg_verdict v = {.wants_more = true};
-        for (size_t r = 0; v.wants_more && r < MOST; r++) {
-            nodes[r] = node_of(two, r);
-            values[r] = -(nodes[r] ? second : first) + two->sd[nodes[r]] * tg_noise_normal(&seed);
-            evidence.count = r + 1;
-            v = tg_rule_no_verdict();
-            tg_rule_find(rule.rule)->judge(&evidence, &v);
-        }
+        struct tg_verdict v = walk(tg_noise_seed(3, i), &rate, -first, -second, two, 1);
         counts.passed += v.answer == TG_PASS;
         counts.failed += v.answer == TG_FAIL;
         counts.split += strcmp(v.word, "heterogeneous") == 0;
@@ -496,6 +505,7 @@ int main(void)
         cmocka_unit_test(a_noisy_node_is_not_odd_for_its_noise),
         cmocka_unit_test(a_sick_node_is_found_though_each_look_has_its_share),
         cmocka_unit_test(a_doubtful_node_keeps_a_clean_test_open),
+        cmocka_unit_test(one_sick_node_fails_nothing_in_noise_either),
         cmocka_unit_test(a_node_with_few_rounds_keeps_a_test_open),
         cmocka_unit_test(a_quiet_node_that_is_slower_keeps_a_test_open),
         cmocka_unit_test(a_failure_may_have_to_be_seen_twice),
