@@ -45,6 +45,17 @@ static int64_t list_length(hid_t set)
     return dimensions == 1 && length <= LIST_MOST ? (int64_t)length : -1;
 }
 
+static herr_t read_first(hid_t set, hid_t memory, hsize_t count, void *elements)
+{
+    const hsize_t first = 0;
+    hid_t from = H5Dget_space(set), to = H5Screate_simple(1, &count, NULL);
+    herr_t rc = H5Sselect_hyperslab(from, H5S_SELECT_SET, &first, NULL, &count, NULL);
+    if (rc >= 0) rc = H5Dread(set, memory, to, from, H5P_DEFAULT, elements);
+    H5Sclose(from);
+    H5Sclose(to);
+    return rc;
+}
+
 void *tg_store_file_read_list(int64_t file, const char *name, int64_t type, int64_t memory,
                               size_t size, size_t *count)
 {
@@ -53,10 +64,11 @@ void *tg_store_file_read_list(int64_t file, const char *name, int64_t type, int6
     void *elements = NULL;
     hid_t actual = H5Dget_type(set);
     int64_t length = list_length(set);
+    uint64_t sound = 0;
     if (length >= 0 && (uint64_t)length < LIST_BYTES_MOST / size && H5Tequal(actual, type) > 0 &&
-        tg_store_heap_check(file, set, (uint64_t)length) == 0)
+        tg_store_heap_check(file, set, (uint64_t)length, &sound) == 0)
         elements = calloc((size_t)length + 1, size);
-    if (elements && length && H5Dread(set, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, elements) < 0) {
+    if (elements && sound && read_first(set, memory, sound, elements) < 0) {
         free(elements);
         elements = NULL;
     }
@@ -82,8 +94,9 @@ char *tg_store_file_read_text(int64_t file, const char *name)
     char *text = NULL, *copy = NULL;
     hid_t set = H5Dopen2(file, name, H5P_DEFAULT), type = tg_store_layout_text_type();
     hid_t space = set >= 0 ? H5Dget_space(set) : -1;
+    uint64_t sound = 0;
     if (space >= 0 && H5Sget_simple_extent_npoints(space) == 1 &&
-        tg_store_heap_check(file, set, 1) == 0 &&
+        tg_store_heap_check(file, set, 1, &sound) == 0 && sound == 1 &&
         H5Dread(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, &text) >= 0 && text) {
         copy = strdup(text);
         H5free_memory(text);

@@ -29,8 +29,9 @@ int tg_store_file_write_list(int64_t file, const char *name, int64_t type, int64
                              const void *elements, size_t count);
 
 /*
- * Reads a whole list of elements of `size` bytes; the caller frees. NULL if it is not there, has
- * another type than `type`, or cannot be read.
+ * Reads a whole list of elements of `size` bytes; the caller frees. From the first on whose texts
+ * cannot be read all are zeros (store_heap.h). NULL if it is not there, has another type than
+ * `type`, or cannot be read.
  */
 void *tg_store_file_read_list(int64_t file, const char *name, int64_t type, int64_t memory,
                               size_t size, size_t *count);

@@ -24,6 +24,7 @@ struct heap {
     int descriptor;
     uint64_t file_bytes, address, size;
     unsigned char *bytes; /* NULL: none yet */
+    bool has_failed;      /* to read: there was no memory, or the disk failed */
 };
 
 /* Where an element has references, as it is stored. */
@@ -39,13 +40,15 @@ static uint64_t number_at(const unsigned char *bytes, int size)
 }
 
 /* So many bytes of the file, for the caller to free; NULL if it has not that many there. */
-static unsigned char *read_at(const struct heap *h, uint64_t address, uint64_t size)
+static unsigned char *read_at(struct heap *h, uint64_t address, uint64_t size)
 {
     if (address > h->file_bytes || size > h->file_bytes - address) return NULL;
     unsigned char *bytes = malloc(size);
+    h->has_failed = h->has_failed || !bytes;
     for (uint64_t taken = 0; bytes && taken < size;) {
         ssize_t more = pread(h->descriptor, bytes + taken, size - taken, (off_t)(address + taken));
         if (more <= 0) {
+            h->has_failed = h->has_failed || more < 0;
             free(bytes);
             return NULL;
         }
@@ -84,43 +87,43 @@ static bool has_text(const struct heap *h, uint64_t index, uint64_t length)
     return has;
 }
 
-/* Looks at all texts of elements that lie side by side. */
-static int check_elements(struct heap *h, const struct texts *texts, uint64_t address,
-                          uint64_t count)
+/* How many elements that lie side by side have all their texts, up to the first that has not. */
+static uint64_t check_elements(struct heap *h, const struct texts *texts, uint64_t address,
+                               uint64_t count)
 {
     unsigned char *elements = read_at(h, address, count * texts->element_bytes);
-    int rc = elements ? 0 : -1;
-    for (uint64_t i = 0; i < count * texts->count && rc == 0; i++) {
-        const unsigned char *reference = elements + i / texts->count * texts->element_bytes +
-                                         texts->offsets[i % texts->count];
-        uint64_t at = number_at(reference + 4, 8);
-        if (at == 0) continue;
-        if (take_heap(h, at) < 0 ||
-            !has_text(h, number_at(reference + 12, 4), number_at(reference, 4)))
-            rc = -1;
-    }
+    uint64_t sound = 0;
+    for (bool is_sound = elements != NULL; is_sound && sound < count; sound += is_sound)
+        for (size_t i = 0; i < texts->count && is_sound; i++) {
+            const unsigned char *reference = elements + sound * texts->element_bytes +
+                                             texts->offsets[i];
+            uint64_t at = number_at(reference + 4, 8);
+            is_sound = at == 0 ||
+                       (take_heap(h, at) == 0 &&
+                        has_text(h, number_at(reference + 12, 4), number_at(reference, 4)));
+        }
     free(elements);
-    return rc;
+    return sound;
 }
 
 /* A chunk that has no place in the file is none: HDF5 gives blank elements for it. */
-static int check_chunks(struct heap *h, const struct texts *texts, hid_t set, hsize_t chunk,
-                        uint64_t count)
+static uint64_t check_chunks(struct heap *h, const struct texts *texts, hid_t set, hsize_t chunk,
+                             uint64_t count)
 {
-    int rc = 0;
 #if H5_VERSION_GE(1, 10, 5) /* those before do not say where a chunk is */
-    for (hsize_t first = 0; first < count && rc == 0; first += chunk) {
+    for (hsize_t first = 0; first < count; first += chunk) {
         unsigned filters;
         haddr_t address;
         hsize_t bytes;
-        if (H5Dget_chunk_info_by_coord(set, &first, &filters, &address, &bytes) < 0) return -1;
+        uint64_t here = count - first < chunk ? count - first : chunk, sound = here;
+        if (H5Dget_chunk_info_by_coord(set, &first, &filters, &address, &bytes) < 0) return first;
         if (address == HADDR_UNDEF) continue;
-        rc = bytes == chunk * texts->element_bytes
-                 ? check_elements(h, texts, address, count - first < chunk ? count - first : chunk)
-                 : -1;
+        if (bytes != chunk * texts->element_bytes) return first;
+        sound = check_elements(h, texts, address, here);
+        if (sound < here) return first + sound;
     }
 #endif
-    return rc;
+    return count;
 }
 
 /* The type is as HDF5 has it in memory, where a text is a pointer. */
@@ -158,27 +161,31 @@ static bool has_our_numbers(hid_t file)
     return address == 8 && size == 8 && before == 0;
 }
 
-int tg_store_heap_check(int64_t file, int64_t set, uint64_t count)
+int tg_store_heap_check(int64_t file, int64_t set, uint64_t count, uint64_t *sound)
 {
     int *descriptor;
     struct stat is;
     struct texts texts;
     hsize_t chunk = 0;
-    if (find_texts(set, &texts) < 0) return -1;
-    if (texts.count == 0 || count == 0) return 0;
-    if (!has_our_numbers(file) || H5Fget_vfd_handle(file, H5P_DEFAULT, (void **)&descriptor) < 0 ||
+    *sound = 0;
+    if (find_texts(set, &texts) < 0) return 0;
+    if (texts.count == 0 || count == 0) {
+        *sound = count;
+        return 0;
+    }
+    if (!has_our_numbers(file)) return 0;
+    if (H5Fget_vfd_handle(file, H5P_DEFAULT, (void **)&descriptor) < 0 ||
         fstat(*descriptor, &is) != 0)
         return -1;
     struct heap heap = {.descriptor = *descriptor, .file_bytes = (uint64_t)is.st_size};
     hid_t properties = H5Dget_create_plist(set);
-    int rc = -1;
     if (H5Pget_layout(properties) != H5D_CHUNKED) {
         haddr_t address = H5Dget_offset(set);
-        if (address != HADDR_UNDEF) rc = check_elements(&heap, &texts, address, count);
+        if (address != HADDR_UNDEF) *sound = check_elements(&heap, &texts, address, count);
     } else if (H5Pget_chunk(properties, 1, &chunk) == 1 && chunk > 0) {
-        rc = check_chunks(&heap, &texts, set, chunk, count);
+        *sound = check_chunks(&heap, &texts, set, chunk, count);
     }
     H5Pclose(properties);
     free(heap.bytes);
-    return rc;
+    return heap.has_failed ? -1 : 0;
 }

@@ -14,10 +14,10 @@
  */
 
 /*
- * Whether the first `count` elements of a dataset, a text each or rows with texts, can be read: 0,
- * also where there is no text, or -1. File and dataset are hid_t. errno says what stood in the way,
- * if it was not the file.
+ * How many of the first `count` elements of a dataset, a text each or rows with texts, can be read,
+ * up to the first that cannot: all of them where there is no text. File and dataset are hid_t.
+ * Returns -1 where something other than the file stood in the way, as errno says.
  */
-int tg_store_heap_check(int64_t file, int64_t set, uint64_t count);
+int tg_store_heap_check(int64_t file, int64_t set, uint64_t count, uint64_t *sound);
 
 #endif

@@ -80,15 +80,39 @@ static size_t read_again(char dropped[1024])
     return count;
 }
 
-/* Asserts that the bytes with this number in them are no file to be read; puts back what was. */
-static void assert_damages(size_t place, uint64_t number, size_t length)
+/* Asserts that of the bytes, as they are now, these rows are read and no others, and that is said.
+ */
+static void assert_leaves(size_t rows)
 {
-    char dropped[1024], before[8];
+    char dropped[1024];
+    assert_int_equal(read_again(dropped), rows);
+    assert_string_equal(dropped, "'" SHARD "': its last rows never reached the disk");
+}
+
+/* The same with this number in them; puts back what was. */
+static void assert_damages(size_t place, uint64_t number, size_t length, size_t rows)
+{
+    char before[8];
     memcpy(before, bytes + place, sizeof before);
     memcpy(bytes + place, &number, length);
-    assert_int_equal(read_again(dropped), 0);
-    assert_string_equal(dropped, "'" SHARD "': it is damaged");
+    assert_leaves(rows);
     memcpy(bytes + place, before, sizeof before);
+}
+
+/* How many rows have no text in the last heap. */
+static size_t rows_before(void)
+{
+    struct tg_run run;
+    const size_t heap = last_heap();
+    const char first = bytes[heap];
+    bytes[heap] = 0;
+    run_write(SHARD, bytes, size);
+    bytes[heap] = first;
+    assert_int_equal(tg_store_read(run_directory, &run, NULL), 0);
+    const size_t count = run.count;
+    tg_store_release(&run);
+    assert_in_range(count, 1, ROWS - 2);
+    return count;
 }
 
 static void a_sound_file_is_read(void **state)
@@ -99,18 +123,15 @@ static void a_sound_file_is_read(void **state)
     assert_string_equal(dropped, "");
 }
 
-static void a_page_of_texts_that_never_reached_the_disk_is_damage(void **state)
+static void a_page_of_texts_that_never_reached_the_disk_takes_its_rows_with_it(void **state)
 {
     (void)state;
-    char dropped[1024];
-    const size_t heap = last_heap();
+    const size_t heap = last_heap(), rows = rows_before();
     memset(bytes + heap + 64, 0, number_at(heap + 8) - 64);
-    assert_int_equal(read_again(dropped), 0);
-    assert_string_equal(dropped, "'" SHARD "': it is damaged");
+    assert_leaves(rows);
     assert_int_equal(tg_store_check_plan(run_path(SHARD), &run_plan, NULL), 0);
     assert_int_equal(tg_store_seal(run_directory, NULL), 0); /* as by the run that goes on */
-    assert_int_equal(read_again(dropped), 0);
-    assert_string_equal(dropped, "'" SHARD "': it is damaged");
+    assert_leaves(rows);
 }
 
 static void so_is_one_of_what_was_asked(void **state)
@@ -129,28 +150,37 @@ static void sizes_that_lead_out_of_a_heap_are_damage(void **state)
     (void)state;
     static const uint64_t of_heap[] = {0, 16, 4095, UINT64_C(1) << 40, UINT64_MAX},
                           of_object[] = {5000, UINT64_C(1) << 40, UINT64_MAX - 7, UINT64_MAX};
-    const size_t heap = last_heap();
+    const size_t heap = last_heap(), rows = rows_before();
     for (size_t i = 0; i < sizeof of_heap / sizeof *of_heap; i++)
-        assert_damages(heap + 8, of_heap[i], 8);
+        assert_damages(heap + 8, of_heap[i], 8, rows);
     for (size_t i = 0; i < sizeof of_object / sizeof *of_object; i++)
-        assert_damages(heap + 24, of_object[i], 8);
-    assert_damages(heap, 0, 1); /* no heap is there */
-    assert_damages(heap + 4, 2, 1);
+        assert_damages(heap + 24, of_object[i], 8, rows);
+    assert_damages(heap + 4, 2, 1, rows);
 }
 
 static void references_to_what_is_not_there_are_damage(void **state)
 {
     (void)state;
     const uint64_t heap = last_heap();
-    size_t reference = find(&heap, 0);
+    const size_t reference = find(&heap, 0), rows = rows_before();
     assert_int_not_equal(reference, 0);
-    assert_damages(reference, heap + 8, 8);
-    assert_damages(reference, size - 8, 8);
-    assert_damages(reference, UINT64_MAX, 8);
-    assert_damages(reference + 8, 0, 4);
-    assert_damages(reference + 8, 60000, 4);
-    assert_damages(reference - 4, 1, 4); /* shorter than what is there */
-    assert_damages(reference - 4, INT32_MAX, 4);
+    assert_damages(reference, heap + 8, 8, rows);
+    assert_damages(reference, size - 8, 8, rows);
+    assert_damages(reference, UINT64_MAX, 8, rows);
+    assert_damages(reference + 8, 0, 4, rows);
+    assert_damages(reference + 8, 60000, 4, rows);
+    assert_damages(reference - 4, 1, 4, rows); /* shorter than what is there */
+    assert_damages(reference - 4, INT32_MAX, 4, rows);
+}
+
+/* A kill between two writes of one flush: the row is there, and its text is not yet. */
+static void a_row_whose_text_was_not_written_takes_no_other_with_it(void **state)
+{
+    (void)state;
+    const uint64_t heap = last_heap();
+    size_t reference = find(&heap, 0);
+    for (size_t next; (next = find(&heap, reference + 1)) != 0;) reference = next;
+    assert_damages(reference + 8, 60000, 4, ROWS - 1);
 }
 
 /* What a process says, and what was measured, may have any bytes. */
@@ -185,10 +215,11 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
     const struct CMUnitTest tests[] = {
         TEST(a_sound_file_is_read),
-        TEST(a_page_of_texts_that_never_reached_the_disk_is_damage),
+        TEST(a_page_of_texts_that_never_reached_the_disk_takes_its_rows_with_it),
         TEST(so_is_one_of_what_was_asked),
         TEST(sizes_that_lead_out_of_a_heap_are_damage),
         TEST(references_to_what_is_not_there_are_damage),
+        TEST(a_row_whose_text_was_not_written_takes_no_other_with_it),
         TEST(what_looks_like_a_heap_and_is_none_does_no_harm),
     };
     tg_log_open(-1, TG_ERROR);
