@@ -64,10 +64,10 @@ struct tg_run {
  * error, but for the last row of a file and for a file that is no HDF5 at all: a kill leaves such,
  * they are left out and named, as are blank rows at the end of a file, and rows from the first on
  * whose texts lie in pages that never reached the disk, which a machine leaves that went down. (In
- * a sealed run no byte has changed since the seal, and no file is locked.) A file of another schema,
- * or with other columns, is refused, and one that cannot be read for want of memory, rights or a
- * lock, or since the link leads nowhere; so is a run without a worker file that sealed.json names,
- * or where that has such damage and had not when it was sealed.
+ * a sealed run no byte has changed since the seal, and no file is locked.) A file of another
+ * schema, or with other columns, is refused, and one that cannot be read for want of memory, rights
+ * or a lock, or since the link leads nowhere; so is a run without a worker file that sealed.json
+ * names, or where that has such damage and had not when it was sealed.
  */
 int tg_store_read(const char *directory, struct tg_run *run, struct tg_error *err);
 
