@@ -124,6 +124,7 @@ static void a_known_model_of_another_gate_must_say_which_it_has(void **state)
     assert_numbers("bitnet-b1.58", "bitnet-large", "silu", accepted);
     assert_numbers("bitnet-b1.58", "bitnet-2b", NULL, accepted);
     assert_numbers("bitnet-25", "bitnet-2b", NULL, accepted);
+    assert_numbers("bitnet-b1.58", "dummy-125m", NULL, accepted);
     assert_numbers("bitnet", "bitnet-large", NULL, accepted);
     assert_numbers("llama", "llama3-8b", NULL, accepted);
 }

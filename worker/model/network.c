@@ -353,7 +353,8 @@ const struct tg_model *tg_network_like(const struct tg_network *n)
 
 /*
  * The file's gate, or that of its architecture. Converters have given one architecture to models of
- * both, so a known model that has the other one elsewhere must say which it has.
+ * both, so a known model that has the other one elsewhere must say which it has; but for dummies,
+ * whose weights are random and right with either.
  */
 static int read_gate(const struct source *s, struct tg_network *n, struct tg_error *err)
 {
@@ -368,7 +369,8 @@ static int read_gate(const struct source *s, struct tg_network *n, struct tg_err
         return 0;
     }
     const struct tg_model *like = tg_network_like(n);
-    for (size_t i = 0; i < tg_architecture_count() && like; i++)
+    if (!like || strncmp(like->name, "dummy-", 6) == 0) return 0;
+    for (size_t i = 0; i < tg_architecture_count(); i++)
         if (strcmp(architectures[i].name, like->architecture) == 0 &&
             architectures[i].gate != n->gate)
             return tg_fail(err,
