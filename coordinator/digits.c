@@ -38,8 +38,9 @@ static double width(const struct tg_rounds *rounds, const char *metric)
            2;
 }
 
-/* What the rule answers if every value is so much more. */
-static enum tg_answer answer_at(const struct tg_evidence *evidence, double more, double *values)
+/* What the rule answers if every value is so much more; where it is held, as if all had seen it. */
+static enum tg_answer answer_at(const struct tg_evidence *evidence, bool is_held, double more,
+                                double *values)
 {
     struct tg_evidence moved = *evidence;
     struct tg_verdict v = tg_rule_no_verdict();
@@ -47,6 +48,7 @@ static enum tg_answer answer_at(const struct tg_evidence *evidence, double more,
     moved.values = values;
     moved.is_brief = moved.is_blind = true;
     tg_rule_find(evidence->rule->rule)->judge(&moved, &v);
+    if (!is_held) tg_rule_hold(evidence->limits, &v);
     return v.answer;
 }
 
@@ -57,8 +59,10 @@ void tg_digits_doubt(const struct tg_rounds *rounds, const struct tg_evidence *e
     if (verdict->answer == TG_INCONCLUSIVE || !tg_metric_is_of_time(evidence->metric)) return;
     double step = width(rounds, evidence->metric->name);
     double *values = step > NO_EVIDENCE ? malloc(evidence->count * sizeof *values) : NULL;
-    if (step > NO_EVIDENCE && (!values || answer_at(evidence, step, values) != verdict->answer ||
-                               answer_at(evidence, -step, values) != verdict->answer)) {
+    bool is_held = verdict->is_held;
+    if (step > NO_EVIDENCE &&
+        (!values || answer_at(evidence, is_held, step, values) != verdict->answer ||
+         answer_at(evidence, is_held, -step, values) != verdict->answer)) {
         tg_rule_say(verdict, TG_INCONCLUSIVE, "impossible",
                     "its samples are written in steps of %.2g %%, and how they were rounded may "
                     "have decided: write more digits",
