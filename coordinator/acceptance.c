@@ -131,10 +131,15 @@ static bool has_expired(const struct tg_accepted *a, const char *date)
     return has_no_day(date) || strncmp(date, a->expires, strlen(a->expires)) > 0;
 }
 
+static bool is_held(const struct tg_verdict *v)
+{
+    return strcmp(v->word, "held") == 0;
+}
+
 /* Whether a test fails, or would if more runs or nodes had seen it. */
 static bool would_fail(const struct tg_verdict *v)
 {
-    return v->answer == TG_FAIL || strcmp(v->word, "held") == 0;
+    return v->answer == TG_FAIL || is_held(v);
 }
 
 void tg_acceptance_apply(const struct tg_plan *plan, const char *date, size_t test,
@@ -154,6 +159,8 @@ void tg_acceptance_apply(const struct tg_plan *plan, const char *date, size_t te
         if (!names(a, plan, test)) continue;
         last = a;
         if (has_expired(a, date) || lost > a->loss + 1e-9) continue;
+        if (is_held(v)) /* no longer: nobody else need see it */
+            tg_rule_loss_text(rule, tg_metric_find(rule->metric), v->estimate, said);
         v->answer = TG_PASS;
         v->accepted = a;
         snprintf(v->word, sizeof v->word, "attention");

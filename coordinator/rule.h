@@ -104,6 +104,15 @@ const struct tg_rule_kind *tg_rule_at(size_t i);
 /* The margin of a noninferior rule, as the logarithm of a ratio. */
 double tg_rule_margin(const struct tg_rule *rule);
 
+#define TG_RULE_LOSS_SIZE 64
+
+/*
+ * A slow-down, a ratio less 1, in words of the effect of a noninferior rule: "slower by 8.7 %",
+ * "throughput less by 8 %". Returns out.
+ */
+char *tg_rule_loss_text(const struct tg_rule *rule, const struct tg_metric *metric, double slower,
+                        char out[TG_RULE_LOSS_SIZE]);
+
 /* A verdict on which nothing was seen yet. */
 struct tg_verdict tg_rule_no_verdict(void);
 

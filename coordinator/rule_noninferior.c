@@ -57,13 +57,12 @@ static int fails_from(const struct tg_rule *rule)
     return 1;
 }
 
-/* "slower by 8.7 %", "throughput less by 8 %": what a slow-down is in the rule's effect. */
-static char *loss_text(const struct tg_rule *rule, const struct tg_metric *metric, double slower,
-                       char out[64])
+char *tg_rule_loss_text(const struct tg_rule *rule, const struct tg_metric *metric, double slower,
+                        char out[TG_RULE_LOSS_SIZE])
 {
     bool is_time = strcmp(rule->effect, "time") == 0;
     double lost = 100 * (is_time ? slower : -tg_rule_change(rule, slower));
-    snprintf(out, 64, lost < 999.5 ? "%s by %.3g %%" : "%s by %.0f %%",
+    snprintf(out, TG_RULE_LOSS_SIZE, lost < 999.5 ? "%s by %.3g %%" : "%s by %.0f %%",
              is_time ? tg_metric_worse(metric) : "throughput less", lost);
     return out;
 }
@@ -76,12 +75,12 @@ static void is_slower(const struct tg_evidence *e, int class, struct tg_verdict 
     bool one_class = settled && severity(rule, v->interval.low) == severity(rule, v->interval.high);
     bool narrow = settled && v->interval.high - v->interval.low <= 0.02;
     bool fails = class >= fails_from(rule);
-    char word[sizeof v->word] = "attention", loss[64];
+    char word[sizeof v->word] = "attention", loss[TG_RULE_LOSS_SIZE];
     if (fails)
         snprintf(word, sizeof word, "%s, %s%s", tg_metric_worse(e->metric), severities[class],
                  one_class ? "" : ", borderline");
     tg_rule_say(v, fails ? TG_FAIL : TG_PASS, word, "%s%s",
-                loss_text(rule, e->metric, v->estimate, loss),
+                tg_rule_loss_text(rule, e->metric, v->estimate, loss),
                 class == 0 ? ", which is below the margin"
                 : fails    ? ""
                            : ", which the rule lets pass");
@@ -96,7 +95,7 @@ static void is_not_slower(const struct tg_evidence *e, const struct tg_progress 
                           double sign, double floor, struct tg_verdict *v)
 {
     double sum = 0;
-    char loss[64];
+    char loss[TG_RULE_LOSS_SIZE];
     for (size_t r = 0; r < e->count; r++) sum += sign * e->values[r];
     bool seems_faster = sum / (double)e->count <= -floor;
     v->wants_last = seems_faster && !progress->is_improved &&
@@ -106,7 +105,7 @@ static void is_not_slower(const struct tg_evidence *e, const struct tg_progress 
              : progress->is_equivalent ? "unchanged"
                                        : "unchanged*");
     if (!(v->interval.low > 0)) return;
-    loss_text(e->rule, e->metric, v->estimate, loss);
+    tg_rule_loss_text(e->rule, e->metric, v->estimate, loss);
     if (severity(e->rule, v->estimate) > 0)
         tg_rule_say_since(v, false, true, "%s", loss);
     else
@@ -155,7 +154,7 @@ static void look_at_also(const struct tg_evidence *e, const struct tg_progress *
     struct tg_evidence second = *e;
     struct tg_verdict seen = tg_rule_no_verdict();
     double sign = e->also->better == TG_LOWER ? 1 : -1;
-    char note[160], loss[64];
+    char note[160], loss[TG_RULE_LOSS_SIZE];
     second.metric = e->also;
     second.values = e->also_values;
     struct tg_progress also = tg_rule_follow(&second, sign, 0, floor, margin, &seen);
@@ -165,7 +164,8 @@ static void look_at_also(const struct tg_evidence *e, const struct tg_progress *
     if (v->answer == TG_FAIL) must_hold_in_both(e, &also, &seen, v);
     if (!progress->is_clean || v->answer != TG_PASS || !also.is_over) return;
     snprintf(note, sizeof note, "%s in %s for certain, but not in %s",
-             loss_text(e->rule, e->also, seen.estimate, loss), e->rule->also, e->rule->metric);
+             tg_rule_loss_text(e->rule, e->also, seen.estimate, loss), e->rule->also,
+             e->rule->metric);
     say_more(v, note);
 }
 
