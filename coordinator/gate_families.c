@@ -30,6 +30,7 @@ static int add_sights(const struct tg_plan *plan, size_t test, const struct tg_r
                       size_t count, struct sights *sights, struct tg_error *err)
 {
     const struct tg_rule *rule = &plan->policy.rules[plan->spec.tests[test].rule];
+    const bool is_one_run = plan->asked.shard_count > 0; /* shards are never those of two */
     double sign = tg_metric_find(rule->metric)->better == TG_LOWER ? 1 : -1;
     struct tg_family_sight *grown = realloc(sights->list,
                                             (sights->count + count + 1) * sizeof *grown);
@@ -38,9 +39,10 @@ static int add_sights(const struct tg_plan *plan, size_t test, const struct tg_r
     sights->firsts[test] = sights->count;
     sights->counts[test] = count;
     for (size_t r = 0; r < count; r++)
-        grown[sights->count++] = (struct tg_family_sight){.d = sign * rounds->values[r],
-                                                          .node = rounds->of_rows[r]->facts.host,
-                                                          .session = rounds->sessions[r]};
+        grown[sights->count++] = (struct tg_family_sight){
+            .d = sign * rounds->values[r],
+            .node = rounds->of_rows[r]->facts.host,
+            .session = is_one_run ? 0 : rounds->sessions[r]};
     return 0;
 }
 

@@ -165,6 +165,24 @@ static void a_family_may_have_to_be_seen_twice(void **state)
     assert_int_equal(decision.inconclusive, 4);
 }
 
+/* Half of the tests in either shard: nobody else saw what both of them have. */
+static void shards_of_one_run_are_one_that_saw_a_family(void **state)
+{
+    (void)state;
+    static const char two[] = MATRIX("\"bitnet-2b\", \"falcon3-1b\"");
+    begin_run(two,
+              POLICY("\"min_sessions\": 2, \"family_watch\": true, \"family_fail\": true", ""));
+    for (size_t t = 0; t < 8; t++) {
+        size_t first = run.count;
+        made_rounds(&run, &plan, t, 0, 14, log(1.01), 0.001);
+        for (size_t i = first; i < run.count; i++) run.rows[i].session = (int)t % 2;
+    }
+    plan.asked.shard_count = 2;
+    decide_run();
+    assert_true(decision.families[0].is_over && decision.families[0].is_held);
+    assert_int_equal(decision.families_over, 0);
+}
+
 /* It fails no test, so it must not fail them together. */
 static void an_accepted_loss_is_none_of_its_family(void **state)
 {
@@ -364,6 +382,7 @@ int main(void)
         TEST(what_is_wrong_fails_under_an_optional_rule_too),
         TEST(a_family_over_its_line_is_named_or_fails),
         TEST(a_family_may_have_to_be_seen_twice),
+        TEST(shards_of_one_run_are_one_that_saw_a_family),
         TEST(an_accepted_loss_is_none_of_its_family),
         TEST(tests_that_decide_nothing_are_none_of_their_family),
         TEST(tests_that_lack_values_of_most_rounds_stay_in_their_family),
