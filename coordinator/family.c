@@ -97,8 +97,7 @@ static size_t choose(const struct tg_limits *limits, const double scatters[], si
     return found;
 }
 
-/* The mean of what is left when the least and the most are taken off; sorts them. */
-static double trimmed_mean(double *values, size_t count)
+double tg_family_mean(double *values, size_t count)
 {
     size_t cut = (size_t)(TRIMMED * (double)count);
     double sum = 0;
@@ -115,7 +114,7 @@ static double round_value(const double *const values[], const size_t counts[], c
     for (size_t i = 0; i < pick_count; i++)
         if (counts[picks[i]] > round) scratch[there++] = values[picks[i]][round];
     if (there < TESTS_LEAST || 2 * there < pick_count) return NAN;
-    return trimmed_mean(scratch, there);
+    return tg_family_mean(scratch, there);
 }
 
 /* Follows the means that are known. Without `estimates` only what is wanted is found out. */
@@ -221,42 +220,6 @@ void tg_family_judge(const struct tg_limits *limits, size_t family_count,
     for (size_t i = 0; chosen && i < test_count; i++) chosen[i] = v.tests && f.chosen[i];
     free_tests(&f);
     *verdict = v;
-}
-
-static int by_node(const void *a, const void *b)
-{
-    return strcmp(((const struct tg_family_sight *)a)->node,
-                  ((const struct tg_family_sight *)b)->node);
-}
-
-static int by_session(const void *a, const void *b)
-{
-    int x = ((const struct tg_family_sight *)a)->session;
-    int y = ((const struct tg_family_sight *)b)->session;
-    return x < y ? -1 : x > y;
-}
-
-/* How many nodes, or runs, whichever are compared, have a mean above the floor. */
-static size_t seen_by(struct tg_family_sight *sights, size_t count, double floor, double *scratch,
-                      int (*compare)(const void *, const void *))
-{
-    size_t found = 0;
-    qsort(sights, count, sizeof *sights, compare);
-    for (size_t first = 0, end; first < count; first = end) {
-        for (end = first; end < count && compare(&sights[first], &sights[end]) == 0; end++)
-            scratch[end - first] = sights[end].d;
-        found += trimmed_mean(scratch, end - first) > floor;
-    }
-    return found;
-}
-
-size_t tg_family_span(const struct tg_limits *limits, struct tg_family_sight *sights, size_t count,
-                      double *scratch)
-{
-    double floor = log1p(limits->family_tolerance);
-    size_t nodes = seen_by(sights, count, floor, scratch, by_node);
-    size_t runs = seen_by(sights, count, floor, scratch, by_session);
-    return nodes > runs ? nodes : runs;
 }
 
 /* Whether a test can be one of a family: it compares builds, and counts. */

@@ -40,6 +40,9 @@ void tg_family_judge(const struct tg_limits *limits, size_t family_count,
                      const double *const values[], const size_t counts[], size_t test_count,
                      bool *chosen, struct tg_family_verdict *verdict);
 
+/* The 10 % trimmed mean: of what is left when the least and the most are taken off. Sorts them. */
+double tg_family_mean(double *values, size_t count);
+
 /* A round of one of a family's tests: D, as above, and who measured it. */
 struct tg_family_sight {
     double d;
@@ -50,7 +53,7 @@ struct tg_family_sight {
 /*
  * How many runs or nodes, whichever are more, saw the slow-down that a family shares: the trimmed
  * mean of all their rounds lies above family_tolerance. Orders the rounds anew; `scratch` has room
- * for `count` numbers.
+ * for `count` numbers. (family_span.c)
  */
 size_t tg_family_span(const struct tg_limits *limits, struct tg_family_sight *sights, size_t count,
                       double *scratch);
