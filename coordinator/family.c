@@ -9,9 +9,8 @@
 #include "coordinator/rule.h"
 #include "results/sequential.h"
 
-#define KINDS       2 /* of families: of devices, and of models */
-#define TESTS_LEAST 3
-#define TRIMMED     0.1 /* of the tests, at either end */
+#define KINDS   2   /* of families: of devices, and of models */
+#define TRIMMED 0.1 /* of the tests, at either end */
 
 /*
  * A family, and what is known of it so far. A round of one of its tests changes little of that:
@@ -113,7 +112,7 @@ static double round_value(const double *const values[], const size_t counts[], c
     size_t there = 0;
     for (size_t i = 0; i < pick_count; i++)
         if (counts[picks[i]] > round) scratch[there++] = values[picks[i]][round];
-    if (there < TESTS_LEAST || 2 * there < pick_count) return NAN;
+    if (there < TG_FAMILY_LEAST || 2 * there < pick_count) return NAN;
     return tg_family_mean(scratch, there);
 }
 
@@ -214,7 +213,7 @@ void tg_family_judge(const struct tg_limits *limits, size_t family_count,
             f.scatters[i] = scatter_of(limits, values[i], counts[i]);
         }
         refresh(limits, &f);
-        if (f.pick_count >= TESTS_LEAST) v.tests = f.pick_count;
+        if (f.pick_count >= TG_FAMILY_LEAST) v.tests = f.pick_count;
         if (v.tests) follow(limits, &f, true, &v);
     }
     for (size_t i = 0; chosen && i < test_count; i++) chosen[i] = v.tests && f.chosen[i];
@@ -273,7 +272,7 @@ static int find_families(struct tg_families *f, struct tg_error *err)
     }
     size_t kept = 0;
     for (size_t i = 0; i < f->count; i++) {
-        bool is_new = f->families[i].count >= TESTS_LEAST;
+        bool is_new = f->families[i].count >= TG_FAMILY_LEAST;
         for (size_t k = 0; k < kept; k++)
             is_new = is_new && !is_same(&f->families[k], &f->families[i]);
         if (is_new)
@@ -422,7 +421,7 @@ static void ask_again(struct tg_families *families, struct tests *f)
     bool wanted = f->wants_more, is_other_choice = f->is_choice_stale;
     if (is_other_choice) memcpy(f->was_chosen, f->chosen, f->count * sizeof *f->chosen);
     refresh(limits, f);
-    if (f->pick_count >= TESTS_LEAST) follow(limits, f, false, &v);
+    if (f->pick_count >= TG_FAMILY_LEAST) follow(limits, f, false, &v);
     f->wants_more = v.wants_more;
     for (size_t i = 0; is_other_choice && i < f->count; i++)
         if ((wanted && f->was_chosen[i]) != (v.wants_more && f->chosen[i]))

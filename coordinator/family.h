@@ -18,6 +18,8 @@
  * line is the number of families over alpha_family.
  */
 
+enum { TG_FAMILY_LEAST = 3 }; /* tests that make one */
+
 struct tg_family_verdict {
     char name[TG_TEXT_SIZE]; /* of the device or the model */
     size_t tests;            /* that were looked at */
@@ -46,17 +48,20 @@ double tg_family_mean(double *values, size_t count);
 /* A round of one of a family's tests: D, as above, and who measured it. */
 struct tg_family_sight {
     double d;
+    size_t test;
     const char *node; /* borrowed */
     int session;      /* the run that it belongs to */
 };
 
 /*
- * How many runs or nodes, whichever are more, saw the slow-down that a family shares: the trimmed
- * mean of all their rounds lies above family_tolerance. Orders the rounds anew; `scratch` has room
- * for `count` numbers. (family_span.c)
+ * How many runs or nodes, whichever are more, saw the slow-down that a family of so many tests
+ * shares: the trimmed mean of all their rounds lies above family_tolerance, and they have
+ * rounds_min rounds of half of the tests, and of three; or it is a node with rounds of three that
+ * are half as many as each node would have if all had as many. Orders the rounds anew; `scratch`
+ * has room for `count` numbers. (family_span.c)
  */
 size_t tg_family_span(const struct tg_limits *limits, struct tg_family_sight *sights, size_t count,
-                      double *scratch);
+                      size_t tests, double *scratch);
 
 /* The families of a plan, with the values of their tests; made, told values, asked, destroyed. */
 struct tg_families;

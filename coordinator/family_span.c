@@ -20,25 +20,62 @@ static int by_session(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-/* How many nodes, or runs, whichever are compared, have a mean above the floor. */
-static size_t seen_by(struct tg_family_sight *sights, size_t count, double floor, double *scratch,
-                      int (*compare)(const void *, const void *))
+static int by_test(const void *a, const void *b)
+{
+    size_t x = ((const struct tg_family_sight *)a)->test;
+    size_t y = ((const struct tg_family_sight *)b)->test;
+    return x < y ? -1 : x > y;
+}
+
+/* Whether so many tests have so many of these rounds. */
+static bool has_tests(struct tg_family_sight *sights, size_t count, size_t tests, size_t rounds)
 {
     size_t found = 0;
+    qsort(sights, count, sizeof *sights, by_test);
+    for (size_t first = 0, end = 0; first < count; first = end) {
+        while (end < count && sights[end].test == sights[first].test) end++;
+        found += end - first >= rounds;
+    }
+    return found >= tests;
+}
+
+/* How many of these there are from here on, that are of one node or run. */
+static size_t alike(const struct tg_family_sight *sights, size_t count,
+                    int (*compare)(const void *, const void *))
+{
+    size_t same = 1;
+    while (same < count && compare(&sights[0], &sights[same]) == 0) same++;
+    return same;
+}
+
+/*
+ * How many nodes, or runs, whichever are compared, have a mean above the floor, and enough rounds
+ * for it to be no chance: rounds_min of half of the tests, or, of nodes, half of an even share,
+ * since each of many has little of a run.
+ */
+static size_t seen_by(const struct tg_limits *limits, struct tg_family_sight *sights, size_t count,
+                      size_t tests, double *scratch, int (*compare)(const void *, const void *))
+{
+    const size_t half = tests / 2 + tests % 2;
+    size_t found = 0, places = 0, n;
     qsort(sights, count, sizeof *sights, compare);
-    for (size_t first = 0, end; first < count; first = end) {
-        for (end = first; end < count && compare(&sights[first], &sights[end]) == 0; end++)
-            scratch[end - first] = sights[end].d;
-        found += tg_family_mean(scratch, end - first) > floor;
+    for (size_t i = 0; i < count; i += alike(&sights[i], count - i, compare)) places++;
+    for (size_t i = 0; i < count; i += n) {
+        n = alike(&sights[i], count - i, compare);
+        bool is_enough = has_tests(&sights[i], n, half > TG_FAMILY_LEAST ? half : TG_FAMILY_LEAST,
+                                   (size_t)limits->rounds_min);
+        if (compare == by_node && 2 * n * places >= count)
+            is_enough = is_enough || has_tests(&sights[i], n, TG_FAMILY_LEAST, 1);
+        for (size_t k = 0; k < n; k++) scratch[k] = sights[i + k].d;
+        found += is_enough && tg_family_mean(scratch, n) > log1p(limits->family_tolerance);
     }
     return found;
 }
 
 size_t tg_family_span(const struct tg_limits *limits, struct tg_family_sight *sights, size_t count,
-                      double *scratch)
+                      size_t tests, double *scratch)
 {
-    double floor = log1p(limits->family_tolerance);
-    size_t nodes = seen_by(sights, count, floor, scratch, by_node);
-    size_t runs = seen_by(sights, count, floor, scratch, by_session);
+    size_t nodes = seen_by(limits, sights, count, tests, scratch, by_node);
+    size_t runs = seen_by(limits, sights, count, tests, scratch, by_session);
     return nodes > runs ? nodes : runs;
 }

@@ -41,6 +41,7 @@ static int add_sights(const struct tg_plan *plan, size_t test, const struct tg_r
     for (size_t r = 0; r < count; r++)
         grown[sights->count++] = (struct tg_family_sight){
             .d = sign * rounds->values[r],
+            .test = test,
             .node = rounds->of_rows[r]->facts.host,
             .session = is_one_run ? 0 : rounds->sessions[r]};
     return 0;
@@ -83,7 +84,8 @@ static int look(const struct tg_plan *plan, const struct tg_families *families, 
         for (size_t i = 0; i < test_count; i++)
             for (size_t r = 0; chosen[i] && r < sights->counts[tests[i]]; r++)
                 own[count++] = sights->list[sights->firsts[tests[i]] + r];
-        v->is_held = (int64_t)tg_family_span(limits, own, count, scratch) < limits->min_sessions;
+        v->is_held = (int64_t)tg_family_span(limits, own, count, v->tests, scratch) <
+                     limits->min_sessions;
     }
     free(chosen);
     free(own);

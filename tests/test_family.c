@@ -129,6 +129,7 @@ static void a_loss_is_seen_by_the_nodes_or_runs_that_have_it(void **state)
         size_t span;
     } cases[] = {{1, 1, 0, 1},    {2, 1, 0.03, 2}, {1, 2, 0.03, 2},
                  {2, 3, 0.03, 3}, {3, 1, 0, 1},    {1, 3, 0.003, 1}};
+    limits.rounds_min = 2;
     struct tg_family_sight sights[TESTS * 6];
     double scratch[TESTS * 6];
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -136,11 +137,47 @@ static void a_loss_is_seen_by_the_nodes_or_runs_that_have_it(void **state)
             static const char *const names[] = {"a", "b", "c"};
             int test = k / 6, node = k % cases[i].nodes, session = k % 6 * cases[i].runs / 6;
             bool is_first = node == 0 && session == 0;
-            sights[k] = (struct tg_family_sight){.node = names[node], .session = session};
+            sights[k] = (struct tg_family_sight){
+                .test = (size_t)test, .node = names[node], .session = session};
             if (test % 3 == 0) sights[k].d = is_first ? 0.03 : cases[i].others;
         }
-        assert_int_equal(tg_family_span(&limits, sights, TESTS * 6, scratch), cases[i].span);
+        assert_int_equal(tg_family_span(&limits, sights, TESTS * 6, TESTS, scratch), cases[i].span);
     }
+}
+
+/* What the second of two runs, or one of some nodes, has of a family whose first saw a loss. */
+static void who_has_little_of_a_family_did_not_see_it(void **state)
+{
+    (void)state;
+    static const struct {
+        size_t nodes, runs, tests, rounds; /* of each but the first, which has 14 rounds of all */
+        size_t span;
+    } cases[] = {{1, 2, 1, 1, 1},  {1, 2, 8, 4, 1},  {1, 2, 8, 5, 2}, {1, 2, 3, 14, 1},
+                 {1, 2, 4, 5, 2},  {2, 1, 1, 14, 1}, {2, 1, 8, 1, 1}, {2, 1, 8, 5, 2},
+                 {2, 1, 3, 14, 2}, {2, 1, 2, 14, 1}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct tg_family_sight sights[8 * 14 * 2];
+        double scratch[8 * 14 * 2];
+        size_t count = 0;
+        for (size_t place = 0; place < cases[i].nodes * cases[i].runs; place++)
+            for (size_t k = 0; k < 8 * (size_t)14; k++)
+                if (place == 0 || (k / 14 < cases[i].tests && k % 14 < cases[i].rounds))
+                    sights[count++] = (struct tg_family_sight){
+                        .d = 0.006,
+                        .test = k / 14,
+                        .node = place && cases[i].nodes > 1 ? "b" : "a",
+                        .session = place && cases[i].runs > 1};
+        assert_int_equal(tg_family_span(&limits, sights, count, 8, scratch), cases[i].span);
+    }
+    /* Of 16 nodes none has rounds_min rounds of a test, or a round of each. */
+    struct tg_family_sight sights[8 * 14];
+    double scratch[8 * 14];
+    char names[16][4];
+    for (size_t k = 0; k < sizeof sights / sizeof *sights; k++) {
+        snprintf(names[k % 16], sizeof names[0], "%zu", k % 16);
+        sights[k] = (struct tg_family_sight){.d = 0.006, .test = k / 14, .node = names[k % 16]};
+    }
+    assert_int_equal(tg_family_span(&limits, sights, 8 * 14, 8, scratch), 16);
 }
 
 static const char matrix[] =
@@ -276,6 +313,7 @@ int main(void)
         TEST(too_few_tests_or_rounds_are_no_family),
         TEST(rounds_count_that_half_of_the_tests_have),
         TEST(a_loss_is_seen_by_the_nodes_or_runs_that_have_it),
+        TEST(who_has_little_of_a_family_did_not_see_it),
         TEST(a_plan_has_families_of_devices_and_models),
         TEST(what_turned_is_all_that_is_wanted_otherwise),
     };

@@ -165,6 +165,18 @@ static void a_family_may_have_to_be_seen_twice(void **state)
     assert_int_equal(decision.inconclusive, 4);
 }
 
+/* A run that ended after a round of one test saw nothing of what the tests share. */
+static void a_run_of_one_round_saw_no_family(void **state)
+{
+    (void)state;
+    make_broad_loss(
+        POLICY("\"min_sessions\": 2, \"family_watch\": true, \"family_fail\": true", ""));
+    made_rounds(&run, &plan, 0, 0, 1, log(1.01), 0.001);
+    for (size_t i = run.count - 2; i < run.count; i++) run.rows[i].session = 1;
+    assert_int_equal(decide_run(), TG_INCONCLUSIVE);
+    assert_int_equal(decision.families_over, 0);
+}
+
 /* Half of the tests in either shard: nobody else saw what both of them have. */
 static void shards_of_one_run_are_one_that_saw_a_family(void **state)
 {
@@ -382,6 +394,7 @@ int main(void)
         TEST(what_is_wrong_fails_under_an_optional_rule_too),
         TEST(a_family_over_its_line_is_named_or_fails),
         TEST(a_family_may_have_to_be_seen_twice),
+        TEST(a_run_of_one_round_saw_no_family),
         TEST(shards_of_one_run_are_one_that_saw_a_family),
         TEST(an_accepted_loss_is_none_of_its_family),
         TEST(tests_that_decide_nothing_are_none_of_their_family),
