@@ -116,9 +116,12 @@ static double round_value(const double *const values[], const size_t counts[], c
     return tg_family_mean(scratch, there);
 }
 
-/* Follows the means that are known. Without `estimates` only what is wanted is found out. */
+/*
+ * Follows the means that are known. Without `estimates` only what is wanted is found out.
+ * `log_fails`, if not NULL, receives the evidence after each round.
+ */
 static void follow(const struct tg_limits *limits, const struct tests *f, bool estimates,
-                   struct tg_family_verdict *v)
+                   double *log_fails, struct tg_family_verdict *v)
 {
     struct tg_symmetry symmetry;
     struct tg_student student = {0};
@@ -128,6 +131,7 @@ static void follow(const struct tg_limits *limits, const struct tests *f, bool e
         double mean = f->means[v->rounds];
         if (estimates) tg_sequential_student_add(&student, mean);
         double log_fail = tg_sequential_symmetry_add(&symmetry, mean);
+        if (log_fails) log_fails[v->rounds] = log_fail;
         if (!v->is_over) v->log_fail = log_fail;
         v->is_over = v->is_over || tg_stats_is_over(log_fail, v->log_line);
     }
@@ -198,9 +202,10 @@ static void refresh(const struct tg_limits *limits, struct tests *f)
     f->is_stale = f->is_choice_stale = false;
 }
 
-void tg_family_judge(const struct tg_limits *limits, size_t family_count,
-                     const double *const values[], const size_t counts[], size_t test_count,
-                     bool *chosen, struct tg_family_verdict *verdict)
+/* As tg_family_judge; `log_fails` is as above. */
+static void judge(const struct tg_limits *limits, size_t family_count, const double *const values[],
+                  const size_t counts[], size_t test_count, bool *chosen, double *log_fails,
+                  struct tg_family_verdict *verdict)
 {
     struct tg_family_verdict v = {.estimate = NAN, .interval = {-INFINITY, INFINITY}};
     struct tests f = {.is_choice_stale = true};
@@ -214,11 +219,18 @@ void tg_family_judge(const struct tg_limits *limits, size_t family_count,
         }
         refresh(limits, &f);
         if (f.pick_count >= TG_FAMILY_LEAST) v.tests = f.pick_count;
-        if (v.tests) follow(limits, &f, true, &v);
+        if (v.tests) follow(limits, &f, true, log_fails, &v);
     }
     for (size_t i = 0; chosen && i < test_count; i++) chosen[i] = v.tests && f.chosen[i];
     free_tests(&f);
     *verdict = v;
+}
+
+void tg_family_judge(const struct tg_limits *limits, size_t family_count,
+                     const double *const values[], const size_t counts[], size_t test_count,
+                     bool *chosen, struct tg_family_verdict *verdict)
+{
+    judge(limits, family_count, values, counts, test_count, chosen, NULL, verdict);
 }
 
 /* Whether a test can be one of a family: it compares builds, and counts. */
@@ -398,12 +410,12 @@ size_t tg_family_tests(const struct tg_families *families, size_t family, const 
 }
 
 void tg_family_look(const struct tg_families *families, size_t family, bool *chosen,
-                    struct tg_family_verdict *verdict)
+                    double *log_fails, struct tg_family_verdict *verdict)
 {
     const struct tests *f = &families->families[family];
     memcpy(verdict->name, f->name, sizeof verdict->name);
-    tg_family_judge(&families->plan->policy.limits, families->count, f->values, f->counts, f->count,
-                    chosen, verdict);
+    judge(&families->plan->policy.limits, families->count, f->values, f->counts, f->count, chosen,
+          log_fails, verdict);
 }
 
 static void turn(struct tg_families *families, size_t test)
@@ -421,7 +433,7 @@ static void ask_again(struct tg_families *families, struct tests *f)
     bool wanted = f->wants_more, is_other_choice = f->is_choice_stale;
     if (is_other_choice) memcpy(f->was_chosen, f->chosen, f->count * sizeof *f->chosen);
     refresh(limits, f);
-    if (f->pick_count >= TG_FAMILY_LEAST) follow(limits, f, false, &v);
+    if (f->pick_count >= TG_FAMILY_LEAST) follow(limits, f, false, NULL, &v);
     f->wants_more = v.wants_more;
     for (size_t i = 0; is_other_choice && i < f->count; i++)
         if ((wanted && f->was_chosen[i]) != (v.wants_more && f->chosen[i]))

@@ -27,7 +27,7 @@ struct tg_family_verdict {
     double log_fail, log_line;
     double estimate;             /* of the shared slow-down, a ratio less 1; NAN if there is none */
     struct tg_interval interval; /* of it */
-    bool is_over;                /* the line was crossed in a round */
+    bool is_over;                /* the line was crossed in a round; see tg_family_hold, too */
     bool is_held;    /* it would fail, but fewer than min_sessions runs or nodes saw it (gate.h) */
     bool wants_more; /* it has fewer than family_rounds rounds and is not over */
 };
@@ -48,9 +48,9 @@ double tg_family_mean(double *values, size_t count);
 /* A round of one of a family's tests: D, as above, and who measured it. */
 struct tg_family_sight {
     double d;
-    size_t test;
-    const char *node; /* borrowed */
-    int session;      /* the run that it belongs to */
+    size_t test, round; /* its place among the test's rounds */
+    const char *node;   /* borrowed */
+    int session;        /* the run that it belongs to */
 };
 
 /*
@@ -62,6 +62,17 @@ struct tg_family_sight {
  */
 size_t tg_family_span(const struct tg_limits *limits, struct tg_family_sight *sights, size_t count,
                       size_t tests, double *scratch);
+
+/*
+ * Holds a family that is over its line, unless min_sessions runs or nodes saw it, by these rounds
+ * of its tests and `log_fails`, the evidence after each of its own: it has failed in the first
+ * round after which the evidence is over the line and enough saw it. Where there is none, and in
+ * the end neither the evidence nor the estimate is over its limit, it is no longer over. Orders the
+ * rounds anew, as above.
+ */
+void tg_family_hold(const struct tg_limits *limits, const double log_fails[],
+                    struct tg_family_sight *sights, size_t count, double *scratch,
+                    struct tg_family_verdict *verdict);
 
 /* The families of a plan, with the values of their tests; made, told values, asked, destroyed. */
 struct tg_families;
@@ -85,9 +96,12 @@ size_t tg_family_count(const struct tg_families *families);
 /* The plan's tests that are in a family, and how many; the list is the families'. */
 size_t tg_family_tests(const struct tg_families *families, size_t family, const size_t **tests);
 
-/* Judges a family; `chosen`, if not NULL, receives which of its tests were looked at. */
+/*
+ * Judges a family; `chosen`, if not NULL, receives which of its tests were looked at, and
+ * `log_fails`, if not NULL, which has room for rounds_max, the evidence after each of its rounds.
+ */
 void tg_family_look(const struct tg_families *families, size_t family, bool *chosen,
-                    struct tg_family_verdict *verdict);
+                    double *log_fails, struct tg_family_verdict *verdict);
 
 /* Whether a family still wants rounds of this test. */
 bool tg_family_wants(struct tg_families *families, size_t test);

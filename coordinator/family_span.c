@@ -27,6 +27,13 @@ static int by_test(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
+static int by_round(const void *a, const void *b)
+{
+    size_t x = ((const struct tg_family_sight *)a)->round;
+    size_t y = ((const struct tg_family_sight *)b)->round;
+    return x < y ? -1 : x > y;
+}
+
 /* Whether so many tests have so many of these rounds. */
 static bool has_tests(struct tg_family_sight *sights, size_t count, size_t tests, size_t rounds)
 {
@@ -78,4 +85,28 @@ size_t tg_family_span(const struct tg_limits *limits, struct tg_family_sight *si
     size_t nodes = seen_by(limits, sights, count, tests, scratch, by_node);
     size_t runs = seen_by(limits, sights, count, tests, scratch, by_session);
     return nodes > runs ? nodes : runs;
+}
+
+void tg_family_hold(const struct tg_limits *limits, const double log_fails[],
+                    struct tg_family_sight *sights, size_t count, double *scratch,
+                    struct tg_family_verdict *verdict)
+{
+    struct tg_family_verdict *v = verdict;
+    bool is_over = false;
+    qsort(sights, count, sizeof *sights, by_round);
+    for (size_t r = 0, there = 0; r < v->rounds; r++) {
+        /* Behind its last round are those that few tests have, or that are beyond rounds_max. */
+        bool is_last = r + 1 == v->rounds;
+        while (there < count && (is_last || sights[there].round <= r)) there++;
+        is_over = tg_stats_is_over(log_fails[r], v->log_line);
+        if (is_over && (int64_t)tg_family_span(limits, sights, there, v->tests, scratch) >=
+                           limits->min_sessions) {
+            v->log_fail = log_fails[r];
+            return;
+        }
+    }
+    v->is_held = is_over || v->estimate > limits->family_tolerance;
+    if (v->is_held) return;
+    v->is_over = false;
+    v->log_fail = log_fails[v->rounds - 1];
 }

@@ -42,6 +42,7 @@ static int add_sights(const struct tg_plan *plan, size_t test, const struct tg_r
         grown[sights->count++] = (struct tg_family_sight){
             .d = sign * rounds->values[r],
             .test = test,
+            .round = r,
             .node = rounds->of_rows[r]->facts.host,
             .session = is_one_run ? 0 : rounds->sessions[r]};
     return 0;
@@ -78,18 +79,19 @@ static int look(const struct tg_plan *plan, const struct tg_families *families, 
     bool *chosen = calloc(test_count + 1, sizeof *chosen);
     struct tg_family_sight *own = malloc((sights->count + 1) * sizeof *own);
     double *scratch = malloc((sights->count + 1) * sizeof *scratch);
-    int rc = chosen && own && scratch ? 0 : tg_fail(err, "out of memory");
-    if (rc == 0) tg_family_look(families, family, chosen, v);
+    double *log_fails = malloc(((size_t)limits->rounds_max + 1) * sizeof *log_fails);
+    int rc = chosen && own && scratch && log_fails ? 0 : tg_fail(err, "out of memory");
+    if (rc == 0) tg_family_look(families, family, chosen, log_fails, v);
     if (rc == 0 && v->is_over && limits->family_fail && limits->min_sessions > 1) {
         for (size_t i = 0; i < test_count; i++)
             for (size_t r = 0; chosen[i] && r < sights->counts[tests[i]]; r++)
                 own[count++] = sights->list[sights->firsts[tests[i]] + r];
-        v->is_held = (int64_t)tg_family_span(limits, own, count, v->tests, scratch) <
-                     limits->min_sessions;
+        tg_family_hold(limits, log_fails, own, count, scratch, v);
     }
     free(chosen);
     free(own);
     free(scratch);
+    free(log_fails);
     return rc;
 }
 

@@ -212,7 +212,7 @@ static void a_plan_has_families_of_devices_and_models(void **state)
         assert_int_equal(tg_family_take(families, i, values[i], 5, &err), 0);
     }
     for (size_t i = 0; i < 3; i++) {
-        tg_family_look(families, i, NULL, &v);
+        tg_family_look(families, i, NULL, NULL, &v);
         assert_string_equal(v.name, names[i]);
         assert_int_equal(v.tests, i ? 3 : 6);
         assert_int_equal(v.rounds, 5);
@@ -222,7 +222,7 @@ static void a_plan_has_families_of_devices_and_models(void **state)
     for (size_t i = 0; i < 6; i++)
         assert_int_equal(tg_family_take(families, i, values[i], 14, &err), 0);
     assert_false(tg_family_wants(families, 0));
-    tg_family_look(families, 0, NULL, &v);
+    tg_family_look(families, 0, NULL, NULL, &v);
     assert_true(v.is_over);
     tg_family_destroy(families);
     tg_family_destroy(NULL);

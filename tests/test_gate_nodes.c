@@ -141,7 +141,7 @@ static void a_family_may_have_to_be_seen_twice(void **state)
         enum tg_answer answer;
         const char *note;
     } seconds[] = {{0.01, TG_FAIL, "fails: family cpu: 4 tests together are slower by 1 %"},
-                   {0, TG_INCONCLUSIVE, NULL}};
+                   {0.002, TG_INCONCLUSIVE, NULL}};
     make_broad_loss(watched);
     assert_int_equal(decide_run(), TG_PASS);
     for (size_t i = 0; i < 2; i++) {
@@ -163,6 +163,32 @@ static void a_family_may_have_to_be_seen_twice(void **state)
     for (size_t t = 0; t < 4; t++) made_rounds(&run, &plan, t, 0, 30, log(1.1), 0.001);
     assert_int_equal(decide_run(), TG_INCONCLUSIVE);
     assert_int_equal(decision.inconclusive, 4);
+}
+
+/* The first run has the loss, and of the later ones those with a 1, of five rounds each. */
+static void a_held_family_is_cleared_by_runs_that_are_not_slower(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *later;
+        enum tg_answer answer;
+    } cases[] = {{"0", TG_INCONCLUSIVE},
+                 {"00000", TG_PASS}, /* while it is over the line, or not */
+                 {"10000", TG_FAIL},
+                 {"00001", TG_PASS}}; /* what has failed has, else none */
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        make_broad_loss(
+            POLICY("\"min_sessions\": 2, \"family_watch\": true, \"family_fail\": true", ""));
+        for (size_t s = 0; s < strlen(cases[i].later); s++) {
+            size_t first = run.count;
+            double d = cases[i].later[s] == '1' ? log(1.01) : 0;
+            for (size_t t = 0; t < 4; t++) made_rounds(&run, &plan, t, 0, 5, d, 0.001);
+            for (size_t k = first; k < run.count; k++) run.rows[k].session = (int)s + 1;
+        }
+        assert_int_equal(decide_run(), cases[i].answer);
+        assert_int_equal(decision.families_over, cases[i].answer == TG_FAIL);
+        assert_int_equal(decision.families[0].is_over, cases[i].answer != TG_PASS);
+    }
 }
 
 /* A run that ended after a round of one test saw nothing of what the tests share. */
@@ -394,6 +420,7 @@ int main(void)
         TEST(what_is_wrong_fails_under_an_optional_rule_too),
         TEST(a_family_over_its_line_is_named_or_fails),
         TEST(a_family_may_have_to_be_seen_twice),
+        TEST(a_held_family_is_cleared_by_runs_that_are_not_slower),
         TEST(a_run_of_one_round_saw_no_family),
         TEST(shards_of_one_run_are_one_that_saw_a_family),
         TEST(an_accepted_loss_is_none_of_its_family),
