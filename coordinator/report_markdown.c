@@ -165,7 +165,8 @@ static void put_families(FILE *out, const struct tg_decision *d)
     for (size_t i = 0; i < d->family_count; i++) {
         fputs("- ", out);
         tg_report_put(out, tg_report_family(&d->families[i], text, sizeof text));
-        fputs(d->families[i].is_over ? ", **over its line**\n" : "\n", out);
+        if (d->families[i].is_over) fputs(", **over its line**", out);
+        fputs(d->families[i].is_held ? ", held\n" : "\n", out);
     }
 }
 

@@ -100,6 +100,7 @@ static void add_families(struct tg_json *root, const struct tg_decision *d)
         struct tg_json *item = tg_json_object(list, NULL);
         tg_json_add_text(item, "name", v->name);
         tg_json_add_boolean(item, "is_over", v->is_over);
+        tg_json_add_boolean(item, "is_held", v->is_held);
         tg_json_add_number(item, "tests", (double)v->tests);
         tg_json_add_number(item, "rounds", (double)v->rounds);
         add_number(item, "estimate", v->estimate);

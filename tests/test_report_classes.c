@@ -10,7 +10,7 @@
 
 #include "tests/decided_run.h"
 
-/* Reports of runs on several classes of hardware. */
+/* Reports of runs on several classes of hardware, and of families. */
 
 static const char matrix[] =
     "{\"tritgate_matrix\": 1, \"axes\": ["
@@ -99,12 +99,26 @@ static void a_class_with_a_long_name_is_named_in_full(void **state)
     assert_has("terminal", "i2s_avx2, attn_k on Intel_Xeon_Processor_8592");
 }
 
+static void a_held_family_is_told_from_one_that_failed(void **state)
+{
+    (void)state;
+    decide("old", "old");
+    decision.family_count = 1;
+    decision.families[0] = (struct tg_family_verdict){.name = "cpu", .is_over = true};
+    assert_has("markdown", ", **over its line**\n");
+    assert_has("receipt", "\"is_held\": false");
+    decision.families[0].is_held = true;
+    assert_has("markdown", ", **over its line**, held\n");
+    assert_has("receipt", "\"is_held\": true");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(models_took_what_they_took_on_each_class, end),
         cmocka_unit_test_teardown(a_class_with_a_long_name_is_named_in_full, end),
         cmocka_unit_test_teardown(one_class_is_not_named, end),
+        cmocka_unit_test_teardown(a_held_family_is_told_from_one_that_failed, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
