@@ -72,7 +72,7 @@ static int take_heap(struct heap *h, uint64_t address)
     return h->bytes ? 0 : -1;
 }
 
-/* Whether the heap is objects from its begin to its end, and one is this text. */
+/* Whether the heap is objects from its begin to its end, and one is this text, which has no NUL. */
 static bool has_text(const struct heap *h, uint64_t index, uint64_t length)
 {
     bool has = false;
@@ -82,7 +82,8 @@ static bool has_text(const struct heap *h, uint64_t index, uint64_t length)
         if (size > h->size - at) return false;
         need = is ? HEAD_BYTES + (size + 7) / 8 * 8 : size;
         if (need < HEAD_BYTES || need > h->size - at) return false;
-        if (is > 0 && is == index) has = size == length; /* of two, HDF5 takes the last */
+        if (is > 0 && is == index) /* of two, HDF5 takes the last */
+            has = size == length && !memchr(h->bytes + at + HEAD_BYTES, 0, size);
     }
     return has;
 }

@@ -134,11 +134,18 @@ static void a_page_of_texts_that_never_reached_the_disk_takes_its_rows_with_it(v
     assert_leaves(rows);
 }
 
+/* Be it all of them, or a hole in one. */
 static void so_is_one_of_what_was_asked(void **state)
 {
     (void)state;
     char dropped[1024];
     const size_t heap = first_heap();
+    const char was = bytes[heap + 33];
+    bytes[heap + 33] = 0;
+    assert_int_equal(read_again(dropped), 0);
+    assert_string_equal(dropped, "'" SHARD "': it is damaged");
+    assert_int_equal(tg_store_check_plan(run_path(SHARD), &run_plan, NULL), 1);
+    bytes[heap + 33] = was;
     memset(bytes + heap + 64, 0, number_at(heap + 8) - 64);
     assert_int_equal(read_again(dropped), 0);
     assert_string_equal(dropped, "'" SHARD "': it is damaged");
