@@ -38,9 +38,12 @@ static double width(const struct tg_rounds *rounds, const char *metric)
            2;
 }
 
-/* What the rule answers if every value is so much more; where it is held, as if all had seen it. */
-static enum tg_answer answer_at(const struct tg_evidence *evidence, bool is_held, double more,
-                                double *values)
+/*
+ * Whether the rule has the same answer if every value is so much more. *is_held: whether too few
+ * saw it then.
+ */
+static bool is_answer_at(const struct tg_evidence *evidence, enum tg_answer answer, double more,
+                         double *values, bool *is_held)
 {
     struct tg_evidence moved = *evidence;
     struct tg_verdict v = tg_rule_no_verdict();
@@ -48,8 +51,8 @@ static enum tg_answer answer_at(const struct tg_evidence *evidence, bool is_held
     moved.values = values;
     moved.is_brief = moved.is_blind = true;
     tg_rule_find(evidence->rule->rule)->judge(&moved, &v);
-    if (!is_held) tg_rule_hold(evidence->limits, &v);
-    return v.answer;
+    *is_held = *is_held || v.is_held;
+    return v.answer == answer;
 }
 
 void tg_digits_doubt(const struct tg_rounds *rounds, const struct tg_evidence *evidence,
@@ -61,13 +64,15 @@ void tg_digits_doubt(const struct tg_rounds *rounds, const struct tg_evidence *e
     double *values = step > NO_EVIDENCE ? malloc(evidence->count * sizeof *values) : NULL;
     bool is_held = verdict->is_held;
     if (step > NO_EVIDENCE &&
-        (!values || answer_at(evidence, is_held, step, values) != verdict->answer ||
-         answer_at(evidence, is_held, -step, values) != verdict->answer)) {
+        (!values || !is_answer_at(evidence, verdict->answer, step, values, &is_held) ||
+         !is_answer_at(evidence, verdict->answer, -step, values, &is_held))) {
         tg_rule_say(verdict, TG_INCONCLUSIVE, "impossible",
                     "its samples are written in steps of %.2g %%, and how they were rounded may "
                     "have decided: write more digits",
                     100 * step);
         verdict->wants_more = verdict->wants_last = verdict->is_clock_effect = false;
+    } else {
+        verdict->is_held = is_held;
     }
     free(values);
 }

@@ -15,10 +15,9 @@
 /*
  * Takes back what was answered about the rounds of a pair, in a metric that depends on time, where
  * it is another answer if each round's value is one step of the last digit more, or less: half a
- * step of either cell. So is a failure that fewer than min_sessions runs or nodes would have seen;
- * one that is held anyway stays so. A cell's last digit is the last one, before the point or behind
- * it, that any of its samples has. Passes of rounds that have one value are taken back as well
- * (tg_rule_doubt_copies).
+ * step of either cell. A failure that fewer than min_sessions runs or nodes would then have seen is
+ * held. A cell's last digit is the last one, before the point or behind it, that any of its samples
+ * has. Passes of rounds that have one value are taken back as well (tg_rule_doubt_copies).
  */
 void tg_digits_doubt(const struct tg_rounds *rounds, const struct tg_evidence *evidence,
                      struct tg_verdict *verdict);
