@@ -138,19 +138,19 @@ void tg_rule_look_at_nodes(const struct tg_evidence *evidence, double sign, doub
     struct look l = look_at(evidence, sign, shift, tolerance);
     bool is_certain = l.is_known && l.p < line && l.p_sides < line;
     bool is_failure = verdict->answer == TG_FAIL;
+    /* What would fail by itself is not to pass in the shade of the others. */
+    bool is_shaded = !isnan(tolerance) && fmax(l.odd_mean, l.rest_mean) >= least;
     bool waits = verdict->answer == TG_PASS || is_failure;
-    if (!is_certain && !(waits && l.p < (is_failure ? 0.1 : 0.01))) return;
+    if (!is_certain && !(waits && l.p < (is_failure || is_shaded ? 0.1 : 0.01))) return;
     bool stands = is_failure && fails_without_any(&l, least);
     if (is_certain || !stands) verdict->odd_node = l.odd;
     if (stands) return;
     verdict->is_clock_effect = verdict->wants_last = false;
     verdict->wants_more = !is_certain;
-    if (!is_certain) {
-        tg_rule_say(verdict, TG_INCONCLUSIVE, "inconclusive", "its nodes may disagree");
-        return;
-    }
     if (evidence->node_names) snprintf(name, sizeof name, "%s", evidence->node_names[l.odd]);
-    tg_rule_say(verdict, TG_INCONCLUSIVE, "heterogeneous", "node '%s' gives %s, the others %s",
-                name, effect_text(&l, l.odd_mean, odd, sizeof odd),
+    tg_rule_say(verdict, TG_INCONCLUSIVE, is_certain ? "heterogeneous" : "inconclusive",
+                "%snode '%s' gives %s, the others %s",
+                is_certain ? "" : "its nodes may disagree: ", name,
+                effect_text(&l, l.odd_mean, odd, sizeof odd),
                 effect_text(&l, l.rest_mean, rest, sizeof rest));
 }
