@@ -163,7 +163,7 @@ check 'major' says 'slower, major'
 check 'with 3 % more it passes' decides 0 three effect=1.03
 check 'faster passes' decides 0 faster effect=0.8
 check 'few rounds do not tell' decides 2 few end=3
-check 'one sick node of eight fails nobody' decides 2 sick hosts='a b c d e f g h' sick=c sickness=1.10
+check 'one sick node of five fails nobody' decides 2 sick hosts='a b c d e' sick=c sickness=1.10
 check 'and is named' says "^  heterogeneous  i2s_avx2, 256x2560 .*node 'c' gives \\+10"
 
 sed 's/"library"/"took_s":2,"library"/' few.jsonl >took.jsonl
