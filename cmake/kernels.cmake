@@ -63,7 +63,8 @@ foreach(row IN LISTS rows)
     # In its own file only, a kernel is tg_body_<name>: others call it through the dispatch.
     set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS "${${isa}_flags}"
       COMPILE_DEFINITIONS "tg_kernel_${kernel}=tg_body_${kernel}")
-    if(TRITGATE_SANITIZE AND "${isa}" STREQUAL "SCALAR")
+    # Whole models are computed by these in tests.
+    if(TRITGATE_SANITIZE AND ("${isa}" STREQUAL "SCALAR" OR "${kernel}" STREQUAL "i2s_avx2"))
       set_property(SOURCE ${source} APPEND PROPERTY COMPILE_OPTIONS -O2)
     endif()
     if(TRITGATE_INJECT_SLOWDOWN GREATER 0 AND (NOT slowed OR kernel IN_LIST slowed))
@@ -106,6 +107,9 @@ foreach(row IN LISTS rows)
   if("${${isa}_state}" STREQUAL "BUILT")
     list(APPEND kernel_sources ${source})
     set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS "${${isa}_flags}")
+    if(TRITGATE_SANITIZE)
+      set_property(SOURCE ${source} APPEND PROPERTY COMPILE_OPTIONS -O2)
+    endif()
   endif()
 endforeach()
 
