@@ -64,17 +64,22 @@ static void assert_note(const char *sentence)
     fail_msg("no note '%s' but %s", sentence, decision.note_count ? decision.notes[0] : "none");
 }
 
+static void assert_accepted(void)
+{
+    const struct tg_verdict *v = decide(TG_PASS);
+    assert_string_equal(v->word, "attention");
+    assert_string_equal(v->reason, "slower by 7 %; up to 8 % accepted until 2026-12-31 by ann: "
+                                   "a new layout");
+    assert_ptr_equal(v->accepted, &plan.acceptance.entries[0]);
+}
+
 static void an_accepted_loss_is_attention_with_its_reason_and_owner(void **state)
 {
     (void)state;
     begin(POLICY("time"));
     assert_null(decide(TG_FAIL)->accepted);
     take(FILE_OF(ENTRY("kernel=i2s_avx2", "0.08", "2026-12-31")));
-    const struct tg_verdict *v = decide(TG_PASS);
-    assert_string_equal(v->word, "attention");
-    assert_string_equal(v->reason, "slower by 7 %; up to 8 % accepted until 2026-12-31 by ann: "
-                                   "a new layout");
-    assert_ptr_equal(v->accepted, &plan.acceptance.entries[0]);
+    assert_accepted();
     assert_int_equal(decision.attention, 1);
     assert_int_equal(decision.failed, 0);
     assert_note("accepted losses: 1 of 1 used");
@@ -108,11 +113,7 @@ static void an_accepted_loss_is_held_for_no_other_run(void **state)
     assert_note("accepted losses: 0 of 1 used; not used: 'kernel=i2s_avx2' of ann (less than the "
                 "loss)");
     take(FILE_OF(ENTRY("kernel=i2s_avx2", "0.08", "2026-12-31")));
-    const struct tg_verdict *v = decide(TG_PASS);
-    assert_string_equal(v->word, "attention");
-    assert_string_equal(v->reason, "slower by 7 %; up to 8 % accepted until 2026-12-31 by ann: "
-                                   "a new layout");
-    assert_ptr_equal(v->accepted, &plan.acceptance.entries[0]);
+    assert_accepted();
     plan.policy.limits.load_most = 1;
     made_rounds(&run, &plan, avx2, 14, 30, log(1.07), 0.0001);
     for (size_t i = 0; i < run.count; i++)
