@@ -304,7 +304,7 @@ static int read_into(const char *path, const struct tg_json *sealed, struct tg_r
     else if (taken < written)
         rc = drop(run, sealed, path, why.text, err);
     else if (written < s.row_count)
-        rc = drop(run, sealed, path, "its last rows never reached the disk", err);
+        rc = drop(run, sealed, path, "its last rows did not all reach the disk", err);
     free_shard(&s);
     return rc;
 }

@@ -342,7 +342,7 @@ static void rows_that_never_reached_the_disk_are_left_out_at_the_end_alone(void 
     run_fill(SHARD, 0, 5);
     blank(3, 5);
     assert_int_equal(rows_left(dropped), 3);
-    assert_string_equal(dropped, "'" SHARD "': its last rows never reached the disk");
+    assert_string_equal(dropped, "'" SHARD "': its last rows did not all reach the disk");
     alter("node-2", "node-5", 6); /* as where the disk had a part of the row before */
     assert_int_equal(rows_left(dropped), 2);
     assert_non_null(strstr(dropped, "'" SHARD "': row 2 (round 2 of cell"));
