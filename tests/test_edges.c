@@ -15,6 +15,7 @@
 #include "kernels/tokens.h"
 
 #define SHAPES    20 /* of eight kinds of values; of eleven, where activations are not integers */
+#define MANY      2  /* of a batch of many tokens */
 #define PUBLISHED 2  /* of one, for TL1 and TL2; but for products the first of all eight */
 #define LARGE     11 /* of one, for products of a device */
 
@@ -36,7 +37,7 @@ static void every_kernel_is_right_at_every_edge(void **state)
         int edges = tg_edges_check(k, reason, sizeof reason);
         bool is_tiled = strcmp(k->format, "tl1") == 0 || strcmp(k->format, "tl2") == 0;
         int tiled = is_tiled ? PUBLISHED + (strcmp(k->op, "product") == 0 ? 7 : 0) : 0;
-        if (edges != SHAPES * kinds + tiled + (is_for_large ? LARGE : 0))
+        if (edges != SHAPES * kinds + MANY + tiled + (is_for_large ? LARGE : 0))
             fail_msg("%s: %d edges: %s", k->name, edges, reason);
         assert_string_equal(reason, "");
         checked++;
@@ -87,6 +88,15 @@ static void saturates(const struct tg_problem *p)
 static void saturates_in_large_batches(const struct tg_problem *p)
 {
     if (p->batch > 9 && p->cols >= 17 * 128)
+        saturates(p);
+    else
+        tg_kernel_i2s_scalar(p);
+}
+
+/* The same, but of more tokens than 128, which are worked on in two parts. */
+static void saturates_behind_a_full_batch(const struct tg_problem *p)
+{
+    if (p->batch > 128 && p->cols >= 17 * 128)
         saturates(p);
     else
         tg_kernel_i2s_scalar(p);
@@ -249,6 +259,8 @@ static void batches_are_checked_on_long_rows_and_the_worst_operands(void **state
     (void)state;
     assert_wrong(saturates_in_large_batches,
                  "row 0 of column 0 differs (5x2560, batch 33, rows 0 to 5, all +1 with 127)");
+    assert_wrong(saturates_behind_a_full_batch,
+                 "row 0 of column 0 differs (3x2560, batch 131, rows 0 to 3, all +1 with 127)");
     assert_wrong_kernel("f32_scalar", drops_a_column_in_large_batches,
                         "row 0 of column 0 differs (5x2560, batch 33, rows 0 to 5, random)");
 }
@@ -274,7 +286,7 @@ static void products_of_a_device_are_checked_where_they_fill_it(void **state)
     char reason[256];
     struct tg_kernel k = *tg_kernel_find("i2s_scalar");
     k.run = wrong_where_rows_are_many;
-    assert_int_equal(tg_edges_check(&k, reason, sizeof reason), 8 * SHAPES);
+    assert_int_equal(tg_edges_check(&k, reason, sizeof reason), 8 * SHAPES + MANY);
     k.device = "fake";
     assert_int_equal(tg_edges_check(&k, reason, sizeof reason), -1);
     assert_string_equal(reason, "row 998 of column 0 differs (1000x4096, batch 1, rows 1 to 999, "
@@ -291,7 +303,7 @@ static void results_with_a_bound_are_kept_to_their_rows(void **state)
     (void)state;
     char reason[256];
     struct tg_kernel k = *tg_kernel_find("f32_scalar");
-    assert_int_equal(tg_edges_check(&k, reason, sizeof reason), 11 * SHAPES);
+    assert_int_equal(tg_edges_check(&k, reason, sizeof reason), 11 * SHAPES + MANY);
     k.run = beside_its_rows;
     assert_int_equal(tg_edges_check(&k, reason, sizeof reason), -1);
     assert_string_equal(reason, "it wrote outside its rows (16x5, batch 1, rows 5 to 11, random)");

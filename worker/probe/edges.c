@@ -70,6 +70,8 @@ static const struct shape shapes[] = {
     {2, 7, 128, 0, 2},
     {7, 77, 2, 0, 7},
     {9, 2, 141, 0, 9},
+    /* random, and the largest sums: more tokens than any kernel takes at a time, on long rows */
+    {3, 2560, 131, 0, 3},
     /* of TL1 and TL2: published shapes, whose tiles are larger; products have all values in one */
     {1536, 1536, 2, 37, 150},
     {1024, 4096, 9, 240, 272},
@@ -87,7 +89,7 @@ static const struct shape shapes[] = {
     {70, 33024, 1, 0, 70},
 };
 
-enum { SHAPES = sizeof shapes / sizeof *shapes, LARGE = 11, PUBLISHED = 2 };
+enum { SHAPES = sizeof shapes / sizeof *shapes, LARGE = 11, PUBLISHED = 2, MANY = 1 };
 
 struct edge {
     struct tg_problem problem;
@@ -287,6 +289,7 @@ static int kinds_of(const struct tg_kernel *kernel, const struct tg_op *op, int 
         const bool is_first = shape == SHAPES - LARGE - PUBLISHED;
         return is_first && strcmp(kernel->op, "product") == 0 ? INTEGER_VALUES : 1;
     }
+    if (shape >= SHAPES - LARGE - PUBLISHED - MANY) return ALL_PLUS + 1;
     return op->activations->is_float ? VALUES : INTEGER_VALUES;
 }
 
