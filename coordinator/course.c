@@ -73,7 +73,16 @@ static size_t keep_model(const struct tg_history_test *test, struct entry *entri
     return kept;
 }
 
-/* The verdicts of a test in the order of their runs; the caller frees. */
+/* Leaves one entry of each run: two rules of a policy may ask the same of a pair. */
+static size_t keep_once(struct entry *entries, size_t count)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < count; i++)
+        if (kept == 0 || entries[kept - 1].run != entries[i].run) entries[kept++] = entries[i];
+    return kept;
+}
+
+/* The verdicts of a test in the order of their runs, one of each; the caller frees. */
 static struct entry *entries_of(const struct tg_history *h, size_t test, size_t *count,
                                 struct tg_error *err)
 {
@@ -87,6 +96,7 @@ static struct entry *entries_of(const struct tg_history *h, size_t test, size_t 
         if (h->verdicts[i].test == (int64_t)test)
             entries[(*count)++] = (struct entry){&h->runs[h->verdicts[i].run], &h->verdicts[i]};
     qsort(entries, *count, sizeof *entries, by_date);
+    *count = keep_once(entries, *count);
     *count = keep_model(&h->tests[test], entries, *count);
     return entries;
 }

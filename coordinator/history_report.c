@@ -67,11 +67,13 @@ static bool matches(const char *title, const char *pattern)
     return fnmatch(anywhere, title, 0) == 0;
 }
 
-/* Counts the runs of a series and finds the first and last date. */
+/* Counts the runs of a series, each once, and finds the first and last date. */
 static void look_at_runs(const struct tg_history *h, struct tg_history_series *s)
 {
+    int64_t last = -1;
     for (size_t i = 0; i < h->verdict_count; i++) {
-        if (h->verdicts[i].test != (int64_t)s->test) continue;
+        if (h->verdicts[i].test != (int64_t)s->test || h->verdicts[i].run == last) continue;
+        last = h->verdicts[i].run; /* the verdicts of a run lie together */
         const char *date = h->runs[h->verdicts[i].run].date;
         if (s->run_count == 0 || strcmp(date, s->first) < 0) s->first = date;
         if (s->run_count == 0 || strcmp(date, s->last) > 0) s->last = date;

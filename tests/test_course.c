@@ -386,6 +386,24 @@ static void numbers_that_cannot_be_used_are_refused(void **state)
     assert_int_equal(tg_course_check(&watch, &err), 0);
 }
 
+/* Two rules of a policy, of other margins, that ask the same of a pair. */
+static void a_run_that_asks_twice_has_one_point(void **state)
+{
+    struct tg_history *h = *state;
+    struct tg_course c;
+    for (int i = 0; i < 9; i++) {
+        const struct tg_history_verdict first = *made_past(h, 100 + i, 1, 0.01, 0.02, 1e-4);
+        h->verdicts[h->verdict_count++] = first;
+    }
+    compare(h, &c);
+    assert_int_equal(c.count, 9);
+    for (size_t i = 0; i < c.count; i++) assert_int_equal(c.points[i].run, i);
+    tg_course_release(&c);
+    absolute(h, &c);
+    assert_int_equal(c.count, 9);
+    tg_course_release(&c);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
@@ -407,6 +425,7 @@ int main(void)
         TEST(a_test_of_one_cell_is_followed_by_its_value),
         TEST(a_run_that_does_not_know_its_time_has_no_point),
         TEST(only_the_last_runs_are_looked_at),
+        TEST(a_run_that_asks_twice_has_one_point),
         TEST(numbers_that_cannot_be_used_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
