@@ -30,6 +30,19 @@ static int choose(const struct tg_plan *plan, const char *now, struct tg_lookout
     return 0;
 }
 
+/* What cannot be read may be newer than what is used, and of this very key: that is told. */
+static void name_unreadable(struct tg_lookout_choice *c)
+{
+    for (size_t i = 0; c->count > 0 && i < c->entries.count; i++) {
+        const struct tg_baseline_entry *entry = &c->entries.list[i];
+        size_t used = strlen(c->note);
+        if (*entry->error)
+            snprintf(c->note + used, sizeof c->note - used,
+                     "%s'%s' of the store cannot be used: %s", used ? "; " : "", entry->name,
+                     entry->error);
+    }
+}
+
 int tg_lookout_choose(const struct tg_plan *plan, const char *store, const char *now,
                       struct tg_lookout_choice *choice, struct tg_error *err)
 {
@@ -53,6 +66,7 @@ int tg_lookout_choose(const struct tg_plan *plan, const char *store, const char 
             snprintf(c.note, sizeof c.note, "%s", why.text);
         }
     }
+    name_unreadable(&c);
     *choice = c;
     return 0;
 }
@@ -159,8 +173,9 @@ bool tg_lookout_note(const struct tg_plan *plan, char *out, size_t size)
     if (!b && *asked->baseline_note)
         snprintf(out, size, "cannot pass: no stored baseline is used: %s", asked->baseline_note);
     else if (b && plan->has_base)
-        snprintf(out, size, "base is the library of a stored baseline, made %s of %zu sessions",
-                 b->created, b->session_count);
+        snprintf(out, size, "base is the library of a stored baseline, made %s of %zu sessions%s%s",
+                 b->created, b->session_count, *asked->baseline_note ? "; " : "",
+                 asked->baseline_note);
     else if (b && without)
         snprintf(
             out, size,

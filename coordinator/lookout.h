@@ -25,7 +25,7 @@ struct tg_lookout_choice {
     struct tg_baseline *baselines; /* of the entries, for each class of hardware one at most */
     size_t count;
     char library[4096]; /* the path of their library, "" if it cannot be used */
-    char note[300];     /* why none, or not its library, can be used */
+    char note[300];     /* why none, or not its library, can be used, and what could not be read */
 };
 
 /*

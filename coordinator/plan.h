@@ -56,7 +56,7 @@ struct tg_asked {
     /* Stored baselines to compare with, one for each class of hardware at most; borrowed. */
     const struct tg_baseline *baselines;
     size_t baseline_count;
-    char baseline_note[300]; /* why none, or its library, can be used; "" if nothing is wrong */
+    char baseline_note[300]; /* see struct tg_lookout_choice; "" if nothing is wrong */
 };
 
 /* One of several runs that are judged together. */

@@ -137,6 +137,10 @@ check 'says of what' says '^base is the library of a stored baseline, made .* of
 check 'by the baseline' says '^  unchanged \(baseline\) +i2s_scalar, 64x256 '
 check 'and base was never measured' test "$(rounds_of quiet)" = 0
 cp out before
+cp -r quiet partly && echo '{}' >partly/entries/0123456789abcdef.json
+check 'beside one that cannot be read it passes, too' gives 0 with partly
+check 'and names that' says \
+    "^base is the library .* of 3 sessions; '0123456789abcdef' of the store cannot be used: .*not a baseline of this version$"
 check 'over several ranks, too' gives 0 farm record.json --out by-ranks --baseline quiet
 check 'it passes' says '^  unchanged \(baseline\) +i2s_scalar, 64x256 '
 check 'a run may be gone on with' gives 0 "$TRITGATE" run --resume by-ranks
