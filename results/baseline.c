@@ -239,9 +239,12 @@ int tg_baseline_agree(const struct tg_baseline *b, struct tg_error *err)
     if (b->session_count < 2) return tg_fail(err, "a baseline needs two runs that agree");
     if (b->cell_count == 0)
         return tg_fail(err, "the runs hold nothing that a later run could be compared with");
-    for (size_t c = 0; c < b->cell_count; c++)
+    size_t shared = 0;
+    for (size_t c = 0; c < b->cell_count; c++) {
         if (agree_on(&b->cells[c], err) < 0) return -1;
-    return 0;
+        shared += b->cells[c].count > 1;
+    }
+    return shared ? 0 : tg_fail(err, "no cell was measured in two of the runs: nothing agrees");
 }
 
 static void add_texts(struct tg_json *object, const void *holder, const struct text *texts,

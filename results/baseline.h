@@ -102,7 +102,8 @@ int tg_baseline_merge(struct tg_baseline *into, const struct tg_baseline *from,
                       struct tg_error *err);
 
 /*
- * Fails unless there are two sessions, and all agree; names the cell and both numbers. Runs that
+ * Fails unless there are two sessions, some cell is in two, and all agree; names the cell and both
+ * numbers. Runs that
  * are refused are made again, so what is left of them scatters less than a later run will: within
  * one margin that would hide a slow-down of it. Within three hardly any is refused where sessions
  * differ so little that a later run could be found unchanged.

@@ -206,6 +206,21 @@ static void sessions_agree_within_three_margins(void **state)
     tg_baseline_release(&b);
 }
 
+/* As of two shards of one run, or of runs with other filters. */
+static void sessions_without_a_cell_in_common_agree_on_nothing(void **state)
+{
+    (void)state;
+    struct tg_baseline b = made_baseline();
+    struct tg_error err;
+    made_session(&b, 'c', log(1e-4));
+    made_session(&b, 'd', log(1e-4));
+    assert_int_equal(tg_baseline_agree(&b, &err), 0);
+    b.cells[0].count = 1;
+    assert_int_equal(tg_baseline_agree(&b, &err), -1);
+    assert_string_equal(err.text, "no cell was measured in two of the runs: nothing agrees");
+    tg_baseline_release(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -216,6 +231,7 @@ int main(void)
         cmocka_unit_test(digests_that_begin_alike_are_shown_whole),
         cmocka_unit_test(a_session_is_taken_once),
         cmocka_unit_test(sessions_agree_within_three_margins),
+        cmocka_unit_test(sessions_without_a_cell_in_common_agree_on_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
