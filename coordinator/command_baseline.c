@@ -79,9 +79,9 @@ static const struct argp argp = {
     parse,
     "promote RUN RUN...\nlist\nshow NAME",
     "Keeps what runs measured, and the kernel library that they measured, for `tritgate run "
-    "--baseline` to compare with. Only runs that were ended in order, did not fail, and agree with "
-    "each other within three of their policy's margins are promoted; no other command writes a "
-    "store.\v"
+    "--baseline` to compare with. Only runs that were ended in order, neither failed nor would by "
+    "a second one (min_sessions), and agree with each other within three of their policy's margins "
+    "are promoted; no other command writes a store.\v"
     "Promote runs without --base: rounds of head alone or beside its copy are what is kept. "
     "A baseline holds for one machine, policy, matrix and way of building, one of whole models "
     "also "
@@ -118,6 +118,9 @@ static int may_stand(const struct tg_plan *plan, const struct tg_run *run,
         return tg_fail(err, "rows of it were damaged, or still being written: %.300s",
                        run->dropped);
     if (decision->answer == TG_FAIL) return tg_fail(err, "it failed");
+    for (size_t i = 0; i < decision->verdict_count; i++)
+        if (tg_gate_is_required(plan, i) && strcmp(decision->verdicts[i].word, "held") == 0)
+            return tg_fail(err, "it would fail, if another run saw what it did");
     if (head->is_debug) return tg_fail(err, "its kernels have assertions in them");
     if (head->injected_percent)
         return tg_fail(err, "its kernels are slowed by %lld %% on purpose",

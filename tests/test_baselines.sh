@@ -45,6 +45,10 @@ check 'nor one and its copy, both gone on with' refuses "runs 'short' and 'long'
 ask slow '"stub_twice"' limit=1.5
 gives 1 "$TRITGATE" run slow.json --out failed >/dev/null
 check 'a run that failed' refuses "run 'failed' cannot be promoted: it failed" promote run1 failed
+sed -i 's/"rounds_min"/"min_sessions": 2, &/' slow_policy.json
+gives 2 "$TRITGATE" run slow.json --out held >/dev/null
+check 'or would by a second one' refuses "run 'held' cannot be promoted: it would fail, if another run saw what it did" \
+    promote run1 held
 sed 's/64x256/128x256/' record.json >other.json
 gives 2 "$TRITGATE" run other.json --out other >/dev/null
 check 'runs of different matrices' refuses "'run1' (here) and 'other' (there) are not of the same kind: matrix " \
