@@ -156,7 +156,9 @@ static int take_verdict(const struct tg_plan *plan, const struct tg_run *run,
                                         .to_median = v->to_median,
                                         .canary_dot_s = NAN,
                                         .canary_read_s = NAN};
-    snprintf(kept->answer, sizeof kept->answer, "%s", tg_gate_word(v->answer));
+    /* A false alarm is one, whoever accepted it. */
+    snprintf(kept->answer, sizeof kept->answer, "%s",
+             tg_gate_word(v->accepted && !v->is_held ? TG_FAIL : v->answer));
     snprintf(kept->word, sizeof kept->word, "%s", v->word);
     return take_canaries(plan, run, test, kept, err);
 }

@@ -46,8 +46,8 @@ struct tg_history_test {
 /* What a run said about a test; both by their place in the lists. Numbers as in a receipt. */
 struct tg_history_verdict {
     int64_t run, test;
-    char answer[16], word[40];
-    int64_t is_shadow; /* 1: head against its own copy */
+    char answer[16], word[40]; /* "fail", too, where an accepted loss made attention of it */
+    int64_t is_shadow;         /* 1: head against its own copy */
     int64_t rounds;
     double estimate, low, high;  /* as a ratio less 1, or the value of the one cell */
     double of_median, to_median; /* of the metric, in its unit; NAN for one cell, and for what was

@@ -333,6 +333,35 @@ static void a_run_that_its_family_failed_is_a_false_alarm(void **state)
     assert_true(a.runs == 3 && a.failed_runs == 1 && a.tests == 3 && a.failed == 0);
 }
 
+static void a_false_alarm_that_was_accepted_is_one(void **state)
+{
+    (void)state;
+    struct tg_plan plan;
+    struct tg_run run;
+    struct tg_decision decision;
+    struct tg_history h;
+    struct tg_error err;
+    static const char all[] =
+        "{\"tritgate_acceptance\": 1, \"accepted\": [{\"cells\": \"kernel=*\","
+        " \"metric\": \"call_time\", \"loss\": 0.5, \"reason\": \"r\","
+        " \"expires\": \"2999-12-31\", \"owner\": \"ann\"}]}";
+    decide(MADE_HEAD, 0.2, &plan, &run, &decision);
+    tg_gate_release(&decision);
+    const size_t pair = made_test(&plan, 0, "i2s_avx2", 1);
+    made_rounds(&run, &plan, pair, 6, 16, 0.2, 0.002);
+    for (size_t i = 0; i < run.count; i++)
+        snprintf(run.rows[i].facts.library, sizeof run.rows[i].facts.library, MADE_HEAD);
+    if (tg_plan_accept(&plan, all, &err) < 0) fail_msg("%s", err.text);
+    assert_int_equal(tg_gate_decide(&plan, &run, &decision, &err), 0);
+    assert_non_null(decision.verdicts[pair].accepted);
+    assert_int_equal(tg_history_take(&plan, &run, &decision, 0, &h, &err), 0);
+    assert_true(tg_history_is_null(&h, &h.verdicts[0]));
+    assert_string_equal(h.verdicts[0].answer, "fail");
+    assert_string_equal(h.verdicts[0].word, "attention");
+    tg_store_history_release(&h);
+    release(&plan, &run, &decision);
+}
+
 /* Known by its origin, or, of an older history, by its evidence; it failed if any class did. */
 static void a_run_on_two_classes_is_one_run(void **state)
 {
@@ -374,6 +403,7 @@ int main(void)
                                         run_remove),
         cmocka_unit_test_setup_teardown(a_run_that_its_family_failed_is_a_false_alarm, run_make,
                                         run_remove),
+        cmocka_unit_test(a_false_alarm_that_was_accepted_is_one),
         cmocka_unit_test_setup_teardown(a_run_on_two_classes_is_one_run, run_make, run_remove),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
