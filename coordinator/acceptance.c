@@ -147,12 +147,13 @@ void tg_acceptance_apply(const struct tg_plan *plan, const char *date, size_t te
 {
     const struct tg_rule *rule = &plan->policy.rules[plan->spec.tests[test].rule];
     const struct tg_accepted *last = NULL;
-    char said[sizeof v->reason];
+    char said[sizeof v->reason], node[TG_RULE_LOSS_SIZE] = "";
     if (!would_fail(v) || v->is_broken || plan->prospects[test].fate != TG_TO_MEASURE ||
         !isfinite(v->estimate))
         return;
     bool is_time = strcmp(rule->effect, "time") == 0;
-    double lost = is_time ? v->estimate : v->estimate / (1 + v->estimate);
+    double most = fmax(v->estimate, v->node_loss); /* no node is excused by what others lose */
+    double lost = is_time ? most : most / (1 + most);
     snprintf(said, sizeof said, "%.100s", v->reason);
     for (size_t i = 0; i < plan->acceptance.count; i++) {
         const struct tg_accepted *a = &plan->acceptance.entries[i];
@@ -172,8 +173,11 @@ void tg_acceptance_apply(const struct tg_plan *plan, const char *date, size_t te
     const char *until = has_no_day(date)          ? "is accepted, but the run has no date: until"
                         : has_expired(last, date) ? "was accepted until"
                                                   : "is accepted, until";
-    snprintf(v->reason, sizeof v->reason, "%s; up to %.3g %% %s %s by %s", said, 100 * last->loss,
-             until, last->expires, last->owner);
+    if (v->node_loss > v->estimate)
+        tg_rule_loss_text(rule, tg_metric_find(rule->metric), v->node_loss, node);
+    snprintf(v->reason, sizeof v->reason, "%s%s%s; up to %.3g %% %s %s by %s", said,
+             *node ? ", on some of its nodes " : "", node, 100 * last->loss, until, last->expires,
+             last->owner);
 }
 
 /* Why an entry was not used. */

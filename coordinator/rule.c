@@ -39,6 +39,7 @@ struct tg_verdict tg_rule_no_verdict(void)
 {
     return (struct tg_verdict){.answer = TG_INCONCLUSIVE,
                                .odd_node = -1,
+                               .node_loss = NAN,
                                .estimate = NAN,
                                .interval = {-INFINITY, INFINITY},
                                .also = NAN,

@@ -58,7 +58,9 @@ struct tg_verdict {
     size_t rounds;
     size_t super_rounds; /* pairs of rounds that were counted as one, 0 if rounds were */
     int odd_node;        /* the node that disagrees with the others, -1 if none does */
-    double estimate; /* of the effect, as a ratio less 1, or of the value; NAN if there is none */
+    double node_loss; /* what a failure that stands is on the side that loses most, that node or the
+                         others, as an estimate; NAN where they do not seem to disagree */
+    double estimate;  /* of the effect, as a ratio less 1, or of the value; NAN if there is none */
     struct tg_interval interval; /* of the estimate, at limits->confidence */
     double also;                 /* the estimate in the rule's second metric, NAN without it */
     struct tg_interval also_interval;

@@ -144,6 +144,8 @@ void tg_rule_look_at_nodes(const struct tg_evidence *evidence, double sign, doub
     if (!is_certain && !(waits && l.p < (is_failure || is_shaded ? 0.1 : 0.01))) return;
     bool stands = is_failure && fails_without_any(&l, least);
     if (is_certain || !stands) verdict->odd_node = l.odd;
+    if (stands && (is_certain || l.p < 0.01))
+        verdict->node_loss = expm1(fmax(l.odd_mean, l.rest_mean));
     if (stands) return;
     verdict->is_clock_effect = verdict->wants_last = false;
     verdict->wants_more = !is_certain;
