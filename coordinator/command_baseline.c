@@ -83,8 +83,8 @@ static const struct argp argp = {
     "a second one (min_sessions), and agree with each other within three of their policy's margins "
     "are promoted; no other command writes a store.\v"
     "Promote runs without --base: rounds of head alone or beside its copy are what is kept. "
-    "A baseline holds for one machine, policy, matrix and way of building, one of whole models "
-    "also "
+    "A baseline holds for one class of hardware, whichever machine of it measures, and one policy, "
+    "matrix and way of building, one of whole models also "
     "for one build of tritgate and one --model file, and it expires. To take it back, remove its "
     "file in the store. Exit status: 0, or 3 for what cannot be promoted or read.",
     NULL,
