@@ -109,12 +109,17 @@ static int add_run(const char *store, const char *directory, enum fate *fate, st
     return rc;
 }
 
-/* Who leaves STORE out names a run in its place, which nothing may be added to. */
+/* Who leaves STORE out names a run in its place, or what merge made, which nothing may be added to.
+ */
 static int check_store(const char *store, struct tg_error *err)
 {
-    char path[4096 + 16];
+    char path[4096 + 16], **parts;
+    size_t count;
     snprintf(path, sizeof path, "%s/plan.json", store);
-    return access(path, F_OK) == 0 ? tg_fail(err, "'%s' is a run, and no history", store) : 0;
+    if (tg_join_expand(&store, 1, &parts, &count, err) < 0) return -1;
+    const bool is_run = access(path, F_OK) == 0 || strcmp(parts[0], store) != 0;
+    tg_join_forget(parts, count);
+    return is_run ? tg_fail(err, "'%s' is a run, and no history", store) : 0;
 }
 
 /* Adds the runs that can be kept, names the others, and counts what became of them. */

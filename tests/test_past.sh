@@ -74,6 +74,9 @@ check 'of two that cannot be kept' gives 3 history open nowhere
 check 'each is named' names 2 "run 'open' is not kept"
 check 'and nothing is shown' test ! -s out
 check 'no store' refuses "'one' is a run, and no history" "$TRITGATE" history one two
+mkdir -p merged/shard-0001
+check 'nor what merge made' refuses "'merged' is a run, and no history" "$TRITGATE" history merged one
+check 'so that nothing is added to it' bash -c '! compgen -G "merged/*.lock"'
 check 'so that nothing is added to a run' bash -c '! compgen -G "one/*.lock"'
 check 'unusable numbers' refuses 'permutations are not enough' history --watch 'level=0.0001'
 check 'unknown numbers' refuses "unknown watch 'levl'" history --watch 'levl=0.1'
