@@ -51,17 +51,26 @@ static int add(const struct tg_policy *policy, const struct tg_inherited *found,
     return 0;
 }
 
-/* What a run that passed has not looked at: cells that were left out, or another build than head.
+/*
+ * What a run that passed has not looked at: cells that were left out, or another build than head;
+ * and how many losses it let pass since they were accepted.
  */
-static void tell_part(const struct tg_plan *plan, char *out, size_t size)
+static void tell_part(const struct tg_plan *plan, const struct tg_decision *d, char *out,
+                      size_t size)
 {
+    size_t accepted = 0;
     const struct tg_capability *first = &plan->workers[0];
     char changed[200];
     bool is_same = plan->has_base && strcmp(first->head.digest, "unknown") != 0 &&
                    strcmp(first->head.digest, first->base.digest) == 0;
     tg_changed_note(&plan->asked.changed, changed, sizeof changed);
     bool is_changed = *changed && !*plan->asked.changed.unknown;
+    for (size_t i = 0; i < d->verdict_count; i++)
+        accepted += d->verdicts[i].accepted && tg_gate_is_required(plan, i);
     int used = snprintf(out, size, "%s", is_same ? "A/A" : "");
+    if (accepted)
+        used += snprintf(out + used, size - (size_t)used, "%s%zu accepted loss%s", used ? ", " : "",
+                         accepted, accepted == 1 ? "" : "es");
     if (is_changed && used >= 0 && (size_t)used < size)
         used += snprintf(out + used, size - (size_t)used, "%s%s", used ? ", " : "", changed);
     if (*plan->asked.filter && used >= 0 && (size_t)used < size)
@@ -89,7 +98,7 @@ static int take_all(const struct tg_plan *plan, const struct tg_decision *d,
         snprintf(own.matrix, sizeof own.matrix, "%s", plan->matrix_digest);
         snprintf(own.model, sizeof own.model, "%s", tg_candidate_model(plan));
         snprintf(own.date, sizeof own.date, "%s", d->date);
-        tell_part(plan, own.part, sizeof own.part);
+        tell_part(plan, d, own.part, sizeof own.part);
         if (add(policy, &own, &taken, err) < 0) return -1;
     }
     for (size_t i = 0; i < plan->asked.inherit.count; i++) {

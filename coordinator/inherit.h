@@ -26,7 +26,7 @@ struct tg_inherited {
     char evidence[65];         /* SHA-256 of its rows' digests */
     char policy[65], head[65]; /* SHA-256 of its policy, and of the library that it judged */
     char date[TG_TEXT_SIZE];   /* of its last row */
-    char part[200];            /* what else it was asked to leave out, "" for nothing */
+    char part[200];            /* what it left out, or let pass as accepted; "" for nothing */
     char matrix[65];           /* SHA-256 of its matrix, "" if that is not known */
     char model[65];            /* of the file of --model, "" if no cell of it was of that */
 };

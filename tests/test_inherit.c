@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "coordinator/run_directory.h"
+#include "results/digest.h"
 #include "tests/made_run.h"
 
 #define KERNELS                                                                                    \
@@ -28,6 +29,12 @@
     POLICY("integrative", "\"writes\": [\"benchmarks\"], \"inherits\": [\"benchmarks\", "          \
                           "\"perf\"]")
 
+#define SLOWER                                                                                     \
+    "{\"tritgate_policy\": 1, \"flow\": \"generative\", \"writes\": [\"benchmarks\"], "            \
+    "\"inherits\": [], \"rules\": [{\"rule\": \"noninferior\", \"metric\": \"call_time\", "        \
+    "\"axis\": \"build\", \"of\": \"head\", \"to\": \"base\", \"tolerance\": 0.02, "               \
+    "\"margin\": 0.05}]}"
+
 #define STEPS                                                                                      \
     POLICY("review", "\"writes\": [\"perf\"], \"inherits\": [\"benchmarks\"], \"steps\": ["        \
                      "{\"name\": \"detect\", \"writes\": false}, {\"name\": \"finalise\"}]")
@@ -35,14 +42,15 @@
 static char directory[64];
 static const char *step = "", *filter = ""; /* of the runs that are stored */
 static const char *matrix = KERNELS;
-static char model; /* what the digest of the file of --model is made of */
+static const char *base, *acceptance; /* ... NULL for none; with a base head is slower by 7 % */
+static char model;                    /* what the digest of the file of --model is made of */
 static struct tg_plan plan;
 static struct tg_run run;
 
 /* A plan of that policy that has inherited that. */
 static void plan_of(const char *policy, const struct tg_inherit *inherit)
 {
-    struct tg_capability worker = made_worker("a", NULL);
+    struct tg_capability worker = made_worker("a", base);
     struct tg_asked asked = made_asked;
     if (inherit) asked.inherit = *inherit;
     if (model) memset(worker.head.model_digest, model, sizeof worker.head.model_digest - 1);
@@ -57,20 +65,24 @@ static const char *store(const char *name, const char *policy, const struct tg_i
     static char path[200];
     char made[4096], file[4200];
     struct tg_error err = {""};
-    struct tg_capability worker = made_worker("a", NULL);
+    struct tg_capability worker = made_worker("a", base);
     struct tg_asked asked = made_asked;
     if (inherit) asked.inherit = *inherit;
     if (model) memset(worker.head.model_digest, model, sizeof worker.head.model_digest - 1);
     snprintf(asked.step, sizeof asked.step, "%s", step);
     snprintf(asked.filter, sizeof asked.filter, "%s", filter);
+    if (acceptance) assert_int_equal(tg_digest_text(acceptance, asked.acceptance, NULL), 0);
     struct tg_run texts = {.matrix = (char *)(uintptr_t)matrix,
                            .policy = (char *)(uintptr_t)policy,
+                           .acceptance = (char *)(uintptr_t)acceptance,
                            .plan = tg_plan_text(&asked, &worker, 1)};
     const struct tg_store_plan asks = {texts.matrix, texts.policy, texts.plan};
     struct tg_store *out;
     plan_of(policy, inherit);
     tg_store_release(&run);
-    for (int64_t round = 0; round < 2; round++) made_fixed(&run, &plan, 0, round, accuracy);
+    for (int64_t round = 0; round < 2 && !base; round++)
+        made_fixed(&run, &plan, 0, round, accuracy);
+    if (base) made_rounds(&run, &plan, 0, 0, 14, log(1.07), 0.0001);
     snprintf(path, sizeof path, "%s/%s", directory, name);
     if (tg_run_directory_make(path, &texts, made, sizeof made, &err) < 0) fail_msg("%s", err.text);
     snprintf(file, sizeof file, "%s/worker-0000.1.h5", made);
@@ -187,6 +199,21 @@ static void a_gate_on_a_part_is_said_to_be_one(void **state)
     take(store("b", REVIEW, &first, 0.95, true), INTEGRATIVE, &second); /* handed on */
     assert_string_equal(tg_inherit_find(&second, "benchmarks")->part, first.gates[0].part);
     assert_string_equal(tg_inherit_find(&second, "perf")->part, "");
+}
+
+static void accepted_losses_are_told(void **state)
+{
+    (void)state;
+    struct tg_inherit inherit = {0};
+    base = MADE_BASE;
+    acceptance = "{\"tritgate_acceptance\": 1, \"accepted\": [{\"cells\": \"kernel=*\", "
+                 "\"metric\": \"call_time\", \"loss\": 0.08, \"reason\": \"r\", "
+                 "\"expires\": \"2026-01-02\", \"owner\": \"ann\"}]}";
+    const char *path = store("a", SLOWER, NULL, 0, true);
+    base = acceptance = NULL;
+    take(path, REVIEW, &inherit);
+    assert_string_equal(inherit.gates[0].answer, "pass");
+    assert_string_equal(inherit.gates[0].part, "1 accepted loss");
 }
 
 static void a_flow_that_inherits_and_finds_none_cannot_pass(void **state)
@@ -328,6 +355,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(what_an_earlier_flow_decided_is_taken_with_its_digest),
         TEST(a_gate_on_a_part_is_said_to_be_one),
+        TEST(accepted_losses_are_told),
         TEST(a_flow_that_inherits_and_finds_none_cannot_pass),
         TEST(what_failed_or_was_open_is_taken_and_cannot_pass),
         TEST(what_was_inherited_is_handed_on),
