@@ -184,13 +184,17 @@ void tg_acceptance_apply(const struct tg_plan *plan, const char *date, size_t te
 static const char *why_idle(const struct tg_plan *plan, const char *date,
                             const struct tg_verdict *verdicts, const struct tg_accepted *a)
 {
-    bool is_named = false, fails = false;
+    bool is_named = false, fails = false, is_covered = false;
     for (size_t t = 0; t < plan->spec.test_count; t++) {
         if (!names(a, plan, t)) continue;
         is_named = true;
         fails = fails || would_fail(&verdicts[t]);
+        is_covered = is_covered || verdicts[t].accepted;
     }
-    if (!fails) return is_named ? "nothing fails there" : "no such test";
+    if (!fails)
+        return !is_named    ? "no such test"
+               : is_covered ? "another entry covers it"
+                            : "nothing fails there";
     if (has_no_day(date)) return "the run has no date";
     return has_expired(a, date) ? "expired" : "less than the loss";
 }

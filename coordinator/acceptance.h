@@ -68,8 +68,8 @@ void tg_acceptance_apply(const struct tg_plan *plan, const char *date, size_t te
 
 /*
  * What a reader must know of the whole file: how many entries were used, and the names of those
- * that were not, and why: no such test, none that fails, too little, expired. "" without entries.
- * Returns out, of `size` bytes.
+ * that were not, and why: no such test, none that fails, covered by another, too little, expired.
+ * "" without entries. Returns out, of `size` bytes.
  */
 char *tg_acceptance_note(const struct tg_plan *plan, const char *date,
                          const struct tg_verdict *verdicts, char *out, size_t size);
