@@ -107,7 +107,7 @@ for kind in "$quiet" "$loud"; do
 done
 demand "7 %: $most name every slowed test and no other" "$((seven >= most))"
 demand "3 %: no fail" "$((three == 0))"
-if build/release/tritgate list kernels | grep -q '^i2s_avx512vnni .* yes '; then
+if build/release/tritgate list kernels | grep '^i2s_avx512vnni .* yes ' >/dev/null; then
     mpirun -n 3 build/release/tritgate run tests/data/simd.json --out "$work/simd" \
         >"$work/log" 2>/dev/null </dev/null
     status=$?

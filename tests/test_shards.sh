@@ -101,14 +101,14 @@ mixed() { # mixed KERNEL [OPTION...]: a run of it beside a kernel of the process
     LD_LIBRARY_PATH=${TG_NEW_DRIVER:-$TG_BUILD/tests/new_driver} TG_FAKE_NVML=gpus=${gpus:-0} "$TRITGATE" "${@:2}" "$1.json"
 }
 check 'that of the processor measures' gives 2 mixed i2s_cuda run --shard 1/2 --out of_cpu
-if "$TRITGATE" list kernels | grep -q '^i2s_cuda .* not in this build'; then
+if "$TRITGATE" list kernels | grep '^i2s_cuda .* not in this build' >/dev/null; then
     check 'that of kernels that nobody has may be empty' gives 2 mixed i2s_cuda run --shard 2/2 --out of_gpu
 else
     check 'that of the GPU does not stand for what it cannot measure' \
         refuses 'shard 2/2 is for a GPU, and this machine has none: the NVIDIA driver has no GPU' \
         mixed i2s_cuda run --shard 2/2 --out of_gpu
     check 'and leaves nothing to merge' test ! -e of_gpu
-    if "$TRITGATE" list kernels | grep -q '^i2s_cuda .* not on this machine'; then
+    if "$TRITGATE" list kernels | grep '^i2s_cuda .* not on this machine' >/dev/null; then
         gpus=1
         check 'nor where CUDA has no such GPU' refuses 'the driver knows one, and CUDA does not' \
             mixed i2s_cuda run --shard 2/2 --out of_gpu
