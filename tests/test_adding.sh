@@ -28,20 +28,32 @@ check 'with one file and one row' touched kernels/cpu/i2s_scalar_added.c kernels
 check 'of one line' test "$(diff original/kernels/kernels.def ours/kernels/kernels.def | grep -c '^[<>]')" = 1
 check 'and not twice' gives 3 ours/dev new kernel i2s_scalar_added
 
-# The second by hand, as a newcomer would: it is wrong in the last row.
+# What is no product begins as the reference of its own operation.
+check 'dev begins a dense kernel' gives 0 ours/dev new kernel f32_scalar_added
+check 'one that unpacks to floats' gives 0 ours/dev new kernel i2s_scalar_added_unpack_f32
+check 'and tables' gives 0 ours/dev new kernel tl1_scalar_added_tables
+check 'but none without a reference' gives 3 ours/dev new kernel f32_scalar_added_unpack
+
+# The last by hand, as a newcomer would: it is wrong in the last row.
 sed -e 's/i2s_scalar/i2s_scalar_wrong/g' -e 's/r < p->row_end;/r < p->row_end - 1;/' \
     ours/kernels/cpu/i2s_scalar.c >ours/kernels/cpu/i2s_scalar_wrong.c
 echo 'KERNEL(i2s_scalar_wrong, product, i2s, SCALAR, "forgets a row")' >>ours/kernels/kernels.def
-check 'a second is one file more' \
-    touched kernels/cpu/i2s_scalar_added.c kernels/cpu/i2s_scalar_wrong.c kernels/kernels.def
+check 'each is one file more' \
+    touched kernels/cpu/{f32_scalar_added,i2s_scalar_added,i2s_scalar_added_unpack_f32,i2s_scalar_wrong,tl1_scalar_added_tables}.c \
+    kernels/kernels.def
 
 ours=ours/build/tritgate
-check 'both are built' build ours
+check 'all are built' build ours
 check 'they are listed' gives 0 "$ours" list kernels
 check 'with what their rows say' says '^i2s_scalar_added +product +i2s +scalar +cpu +yes +begun as i2s_scalar$'
+check 'with their operations' says '^tl1_scalar_added_tables +tables_tl1 +tl1 '
+check 'each' says '^i2s_scalar_added_unpack_f32 +unpack_f32 +i2s '
 check 'each of them' says '^i2s_scalar_wrong +product .* forgets a row$'
 check 'the right one is right' gives 0 "$ours" check i2s_scalar_added
 check 'and was looked at' says '^i2s_scalar_added +right on [1-9][0-9]* edges$'
+check 'a dense one is of its operation, and right' gives 0 "$ours" check f32_scalar_added
+check 'as is one that unpacks to floats' gives 0 "$ours" check i2s_scalar_added_unpack_f32
+check 'and one that makes tables' gives 0 "$ours" check tl1_scalar_added_tables
 check 'the wrong one is wrong: status 1' gives 1 "$ours" check 'i2s_scalar_*'
 check 'and its place is named' says '^i2s_scalar_wrong +wrong: .*row [0-9]+ of column [0-9]+ differs'
 check 'beside the right one' says '^i2s_scalar_added +right'
