@@ -282,6 +282,8 @@ void tg_report_markdown(FILE *out, const struct tg_plan *plan, const struct tg_d
                 i + 1, plan->session_count, plan->sessions[i].row_count, plan->sessions[i].evidence,
                 plan->sessions[i].seed);
     put_tries(out, d);
-    fprintf(out, "- decide again from the stored samples: `tritgate gate %sDIRECTORY`\n",
-            plan->asked.is_imported ? "--imported " : "");
+    fprintf(out, "- decide again from the stored samples: `tritgate gate %s%s%sDIRECTORY`\n",
+            plan->asked.is_imported ? "--imported " : "",
+            plan->is_own_policy ? "" : "--policy FILE ",
+            plan->is_own_acceptance ? "" : "--accept FILE ");
 }

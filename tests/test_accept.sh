@@ -44,9 +44,12 @@ check 'an expired one does not either' gives 1 "$TRITGATE" gate accepted --accep
 check 'which is said' says 'of ann .expired.'
 "$TRITGATE" report accepted --accept old.json >old.md
 check 'in the report, too' grep -q 'of ann (expired)' old.md
+check 'with what decides so again' grep -qF '`tritgate gate --accept FILE DIRECTORY`' old.md
 check 'a run without one can be decided with one' gives 0 "$TRITGATE" gate plain --policy p.json --accept ok.json
 check 'a report takes it, too' gives 0 "$TRITGATE" report plain --policy p.json --accept ok.json --format terminal
 check 'and says so' says 'decided with another acceptance file'
+"$TRITGATE" report plain --policy p.json --accept ok.json >plain.md
+check 'and what decides so again' grep -qF '`tritgate gate --policy FILE --accept FILE DIRECTORY`' plain.md
 
 sed -i 's/ann/bob/' accepted/acceptance.json
 check 'a changed file is refused' refuses "'acceptance.json' was changed after the run" "$TRITGATE" gate accepted
