@@ -136,7 +136,8 @@ static void a_text_with_a_blank_cannot_be_set(void **state)
     struct tg_error err;
     tg_record_init(&type, &a);
     assert_int_equal(tg_record_set(&type, &a, "name", "a b", &err), -1);
-    assert_string_equal(err.text, "trait 'name': unusable value 'a b'");
+    assert_string_equal(err.text, "trait 'name': unusable value 'a b', "
+                                  "a name has at most 95 bytes and no blanks");
     assert_string_equal(a.name, "");
 }
 
