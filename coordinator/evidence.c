@@ -83,13 +83,13 @@ char *tg_evidence_reason(const struct tg_rounds *rounds, char out[TG_EVIDENCE_RE
     *out = 0;
     if (!m) return out;
     /* Of another engine there is no kernel. */
-    snprintf(out, TG_EVIDENCE_REASON_SIZE, "%s of %s %s: %.300s",
+    snprintf(out, TG_EVIDENCE_REASON_SIZE, "%s of %s %s%s%.300s",
              *m->cell.kernel ? m->cell.kernel : m->cell.probe, m->cell.build,
              m->outcome == TG_WRONG     ? "is wrong"
              : m->outcome == TG_CRASHED ? "crashed"
              : m->outcome == TG_LATE    ? "was late"
                                         : "was skipped",
-             m->reason);
+             *m->reason ? ": " : "", m->reason);
     /* One line, whoever wrote it: a report's other lines are the gate's. */
     for (char *c = out; *c; c++)
         if ((unsigned char)*c < ' ' || *c == 0x7f) *c = ' ';

@@ -197,6 +197,10 @@ static void how_a_round_broke_is_counted(void **state)
         if (!strstr(tg_evidence_reason(&rounds, reason), rows[i].reason)) fail_msg("%s", reason);
         tg_store_release(&run);
     }
+    made_broken(&run, &plan, pair, 0, TG_MEASURED, TG_CRASHED, "");
+    gather(pair, false);
+    assert_string_equal(tg_evidence_reason(&rounds, reason), "i2s_avx2 of base crashed");
+    tg_store_release(&run);
 }
 
 static void what_was_skipped_is_open_again_once_another_attempt_tried_it(void **state)
