@@ -121,7 +121,7 @@ static void tell_open(const struct tg_rounds *rounds, struct tg_verdict *v)
     else if (rounds->hollow)
         snprintf(v->reason, sizeof v->reason,
                  "not decided after %zu rounds; the samples of %zu others give no value: they are "
-                 "too few, or not two of each side in every four turns",
+                 "too few, or not two of each side in every four turns, counted from 0",
                  v->rounds, rounds->hollow);
     else
         snprintf(v->reason, sizeof v->reason, "not decided after %zu round%s", v->rounds,

@@ -135,7 +135,7 @@ static void samples_without_a_value_are_named(void **state)
     assert_int_equal(decide_run(), TG_INCONCLUSIVE);
     assert_non_null(strstr(decision.verdicts[0].reason,
                            "the samples of 6 others give no value: they are too few, or not two "
-                           "of each side in every four turns"));
+                           "of each side in every four turns, counted from 0"));
 }
 
 static void error_rates_above_the_usual_ones_are_said(void **state)
