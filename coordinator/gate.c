@@ -167,7 +167,9 @@ static bool note_builds(const struct tg_plan *plan, const struct tg_run *run, st
     if (tg_coverage_has_idle_patterns(plan, text, sizeof text))
         note(d, "nothing of this build matches %.300s", text);
     note_rates(d, limits);
-    if (!plan->is_own_policy) note(d, "decided under another policy than it was measured for");
+    if (!plan->is_own_policy)
+        note(d, "decided %s than it was measured for",
+             plan->is_own_text ? "as another step" : "under another policy");
     if (!plan->is_own_acceptance) note(d, "decided with another acceptance file");
     if (*plan->asked.filter) note(d, "only cells that match '%.300s'", plan->asked.filter);
     for (size_t i = 0; tg_inherit_say(plan, i, text, sizeof text, &may_pass); i++)

@@ -277,7 +277,7 @@ static int plan_sessions(const struct session *sessions, size_t count, const cha
     if (rc < 0) {
         free(list);
     } else {
-        if (policy) plan->is_own_policy = strcmp(other.text, run->policy) == 0;
+        if (policy) plan->is_own_policy = plan->is_own_text = strcmp(other.text, run->policy) == 0;
         for (size_t s = 0; s < count; s++) {
             memcpy(list[s].evidence, sessions[s].run.evidence, sizeof list[s].evidence);
             memcpy(list[s].seed, sessions[s].plan.asked.seed, sizeof list[s].seed);

@@ -451,7 +451,7 @@ int tg_plan_make(const char *matrix, const char *path, const char *policy, const
     int rc = 0;
     for (int i = 0; i < 3 && rc == 0; i++)
         if (tg_json_parse(texts[i], &files[i], err) < 0) rc = tg_fail_in(err, "%s", names[i]);
-    made.is_own_policy = true;
+    made.is_own_policy = made.is_own_text = true;
     made.is_own_acceptance = true;
     if (rc == 0) rc = tg_digest_text(matrix, made.matrix_digest, err);
     if (rc == 0) rc = tg_digest_text(policy, made.policy_digest, err);

@@ -103,6 +103,7 @@ struct tg_plan {
     size_t required_count; /* statistical tests that count: the N of the error rate */
     bool has_base;
     bool is_own_policy;          /* the policy is the one that the run was measured for */
+    bool is_own_text;            /* ... or only its step is another */
     bool accepts_imported;       /* who decides wants imported evidence decided on */
     struct tg_session *sessions; /* runs that are judged together; none where it is one */
     size_t session_count;

@@ -218,6 +218,18 @@ static void put_tries(FILE *out, const struct tg_decision *d)
     }
 }
 
+/* What decides so again: with the options that the run has not kept. */
+static void put_command(FILE *out, const struct tg_plan *plan)
+{
+    const struct tg_flow *flow = &plan->policy.process;
+    const char *step = flow->step_count ? flow->steps[flow->step].name : "";
+    bool is_asked = *step && strcmp(step, plan->asked.step) == 0;
+    fprintf(out, "- decide again from the stored samples: `tritgate gate %s%s%s%s%s%sDIRECTORY`\n",
+            plan->asked.is_imported ? "--imported " : "", plan->is_own_text ? "" : "--policy FILE ",
+            is_asked ? "--step " : "", is_asked ? step : "", is_asked ? " " : "",
+            plan->is_own_acceptance ? "" : "--accept FILE ");
+}
+
 /* With a stored baseline its numbers may call a test clean, and, where they do not, the duet. */
 static void put_rates(FILE *out, const struct tg_plan *plan)
 {
@@ -282,8 +294,5 @@ void tg_report_markdown(FILE *out, const struct tg_plan *plan, const struct tg_d
                 i + 1, plan->session_count, plan->sessions[i].row_count, plan->sessions[i].evidence,
                 plan->sessions[i].seed);
     put_tries(out, d);
-    fprintf(out, "- decide again from the stored samples: `tritgate gate %s%s%sDIRECTORY`\n",
-            plan->asked.is_imported ? "--imported " : "",
-            plan->is_own_policy ? "" : "--policy FILE ",
-            plan->is_own_acceptance ? "" : "--accept FILE ");
+    put_command(out, plan);
 }

@@ -319,7 +319,8 @@ int tg_run_directory_open(const char *path, const char *policy, struct tg_run *r
     }
     int rc = tg_plan_make(read.matrix, "matrix.json", policy ? other.text : read.policy, read.plan,
                           plan, err);
-    if (rc == 0 && policy) plan->is_own_policy = strcmp(other.text, read.policy) == 0;
+    if (rc == 0 && policy)
+        plan->is_own_policy = plan->is_own_text = strcmp(other.text, read.policy) == 0;
     if (rc == 0 && tg_run_directory_accept(NULL, &read, plan, err) < 0) {
         tg_plan_release(plan);
         rc = -1;
@@ -350,6 +351,7 @@ int tg_run_directory_take_step(const char *step, const char *policy, const struc
                           &made, err);
     if (rc == 0) {
         made.is_own_policy = false;
+        made.is_own_text = plan->is_own_text;
         made.sessions = plan->sessions;
         made.session_count = plan->session_count;
         made.accepts_imported = plan->accepts_imported;

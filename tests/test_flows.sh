@@ -57,7 +57,11 @@ check 'as finalised' gives 0 "$TRITGATE" gate detected --step finalise
 check 'names what it inherits' says '^benchmarks: inherit from Generative; validate baseline$'
 check 'another flow has its own steps' gives 2 "$TRITGATE" gate detected --policy integrative
 check 'and says so' says '^LOOP → self \(better hardware\)$'
+check 'nor is the step of the run' gives 0 "$TRITGATE" report detected --policy integrative
+check 'named to decide so again' says '`tritgate gate --policy FILE DIRECTORY`$'
 check 'in a report, too' gives 0 "$TRITGATE" report detected --step finalise
+check 'as another step, which is said' says '^\*\*decided as another step than it was measured for\*\*$'
+check 'and how to decide so again' says '`tritgate gate --step finalise DIRECTORY`$'
 check 'with the table' says '^\| I2S Accuracy \| - \| 99\.[0-9]*% \| - \| ≥99\.8% \| ✅ PASS \|$'
 check 'a step that is not there' refuses "the policy has no step 'judge'" \
     "$TRITGATE" gate detected --step judge
