@@ -166,6 +166,23 @@ const struct tg_measurement *const *tg_rows_of(const struct tg_rows *rows, size_
     return rows->lists[block].rows;
 }
 
+bool tg_rows_are_beside(const struct tg_rows *rows, size_t test)
+{
+    const struct tg_spec *spec = &rows->plan->spec;
+    const struct tg_test *t = &spec->tests[test];
+    const char *metric = rows->plan->policy.rules[t->rule].metric;
+    for (size_t b = 0; b < spec->block_count && !t->has_to; b++) {
+        size_t count;
+        const struct tg_measurement *const *of = tg_rows_of(rows, b, &count);
+        if (spec->blocks[b].cell_count < 2 || spec->blocks[b].hardware != t->hardware) continue;
+        for (size_t i = 0; i < count; i++)
+            if (memcmp(&of[i]->cell, &t->of, sizeof t->of) == 0 &&
+                tg_measurement_series(of[i], metric))
+                return true;
+    }
+    return false;
+}
+
 int64_t tg_rows_rounds(const struct tg_rows *rows, size_t block)
 {
     const struct list *list = &rows->lists[block];

@@ -63,6 +63,15 @@ check 'and the step is told' says '^  impossible .* its samples are written in s
 for round in {0..11}; do sed "s/\"round\":0/\"round\":$round/; s/40\.9/&$round/" elsewhere.jsonl; done >rounds.jsonl
 check 'twelve of them do' gives 0 "$TRITGATE" import rounds.jsonl rounds --policy elsewhere.json
 check 'and pass' gives 0 "$TRITGATE" gate rounds --imported
+sed 's/\("rules": \[\)/\1{"rule": "floor", "metric": "decode_rate", "where": "probe=engine", "limit": 60},/' \
+    elsewhere.json >floor.json
+check 'a floor of a cell that has lines beside base only' gives 0 "$TRITGATE" import rounds.jsonl floor --policy floor.json
+check 'is not met by them, nor left out' gives 2 "$TRITGATE" gate floor --imported
+check 'but missing' says '^  inconclusive  bitnet-2b .* no line of its block was imported$'
+sed 's/\("rules": \[\)/\1{"rule": "floor", "metric": "prefill_rate", "where": "probe=engine", "limit": 60},/' \
+    elsewhere.json >other.json
+check 'one of what no line has' gives 0 "$TRITGATE" import rounds.jsonl other --policy other.json
+check 'is skipped' gives 0 "$TRITGATE" gate other --imported
 sed 's/"samples":\[41.2,/"samples":[31.2,/; s/40\.\(9[0-9]*\),41.1,41.0/30.\1,31.1,31.0/' rounds.jsonl >slower.jsonl
 check 'a slower head' gives 0 "$TRITGATE" import slower.jsonl slower --policy elsewhere.json
 check 'fails' gives 1 "$TRITGATE" gate slower --imported
@@ -176,7 +185,7 @@ check 'do not' bash -c '"$1" gate nothing --imported | grep -qE "rounds? more wo
 lines >two.jsonl
 check 'a cell without a line' gives 0 "$TRITGATE" import two.jsonl two --matrix two.json
 check 'leaves it open' gives 2 "$TRITGATE" gate two --imported
-check 'and is named' says '^  inconclusive  i2s_avx2, 640x2560 .* no line of it was imported$'
+check 'and is named' says '^  inconclusive  i2s_avx2, 640x2560 .* no line of its block was imported$'
 matrix '"i2s_avx2", "i2s_cuda*"' '"256x2560"' >none.json
 check 'a pattern without a line' gives 0 "$TRITGATE" import two.jsonl pattern --matrix none.json
 check 'leaves it open, too' gives 2 "$TRITGATE" gate pattern --imported
