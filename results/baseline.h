@@ -103,10 +103,9 @@ int tg_baseline_merge(struct tg_baseline *into, const struct tg_baseline *from,
 
 /*
  * Fails unless there are two sessions, some cell is in two, and all agree; names the cell and both
- * numbers. Runs that
- * are refused are made again, so what is left of them scatters less than a later run will: within
- * one margin that would hide a slow-down of it. Within three hardly any is refused where sessions
- * differ so little that a later run could be found unchanged.
+ * numbers. Runs that are refused are made again, so what is left of them scatters less than a later
+ * run will: within one margin that would hide a slow-down of it. Within three hardly any is refused
+ * where sessions differ so little that a later run could be found unchanged.
  */
 int tg_baseline_agree(const struct tg_baseline *baseline, struct tg_error *err);
 

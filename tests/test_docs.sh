@@ -31,7 +31,7 @@ code() {
 
 # Whether a command has an option; some are for the program itself, and not in its help.
 has_option() {
-    "$TRITGATE" "$1" --help | grep -qE -- "(^|[ ,])$2([=, ]|\$)" ||
+    "$TRITGATE" "$1" --help | grep -E -- "(^|[ ,])$2([=, ]|\$)" >/dev/null ||
         grep -qsE "\{\"${2#--}\",.*OPTION_HIDDEN" "$TG_SOURCE/coordinator/command_$1.c"
 }
 

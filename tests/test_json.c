@@ -133,7 +133,9 @@ static void a_value_out_of_place_is_refused_with_its_line_and_path(void **state)
         {"{\"a\": {\"speed\": [1]}}", "line 1: a.speed: a number is expected"},
         {"{\"a\": {\"name\": 5}}", "line 1: a.name: a name is expected"},
         {"{\"a\": {\"name\": null}}", "line 1: a.name: a name is expected"},
-        {"{\"a\": {\"name\": \"a b\"}}", "line 1: a.name: trait 'name': unusable value 'a b'"},
+        {"{\"a\": {\"name\": \"a b\"}}",
+         "line 1: a.name: trait 'name': unusable value 'a b', a name has at most "
+         "95 bytes and no blanks"},
         {"{\"a\": {\"wings\": 2}}", "line 1: a.wings: unknown trait 'wings'"},
         {"{\"list\": [{},\n {},\n {\"legs\": 1,\n \"name\": 2}]}",
          "line 4: list[2].name: a name is expected"},

@@ -86,7 +86,7 @@ static void assert_leaves(size_t rows)
 {
     char dropped[1024];
     assert_int_equal(read_again(dropped), rows);
-    assert_string_equal(dropped, "'" SHARD "': its last rows never reached the disk");
+    assert_string_equal(dropped, "'" SHARD "': its last rows did not all reach the disk");
 }
 
 /* The same with this number in them; puts back what was. */
