@@ -82,7 +82,7 @@ static size_t keep_once(struct entry *entries, size_t count)
     return kept;
 }
 
-/* The verdicts of a test in the order of their runs, one of each; the caller frees. */
+/* The verdicts of a test in the order of their runs; the caller frees. */
 static struct entry *entries_of(const struct tg_history *h, size_t test, size_t *count,
                                 struct tg_error *err)
 {
@@ -96,7 +96,6 @@ static struct entry *entries_of(const struct tg_history *h, size_t test, size_t 
         if (h->verdicts[i].test == (int64_t)test)
             entries[(*count)++] = (struct entry){&h->runs[h->verdicts[i].run], &h->verdicts[i]};
     qsort(entries, *count, sizeof *entries, by_date);
-    *count = keep_once(entries, *count);
     *count = keep_model(&h->tests[test], entries, *count);
     return entries;
 }
@@ -157,7 +156,7 @@ static struct tg_course_point increment_of(const struct tg_history *h, const str
     return mean;
 }
 
-/* Takes out what cannot be followed; returns how many entries are left. */
+/* Takes out what cannot be followed; returns how many entries are left, one of each run. */
 static size_t keep_useful(const struct tg_history *h, struct entry *entries, size_t count)
 {
     size_t kept = 0;
@@ -166,7 +165,7 @@ static size_t keep_useful(const struct tg_history *h, struct entry *entries, siz
         bool is_same = !v->is_shadow && tg_history_is_null(h, v);
         if (v->estimate > -1 && tg_history_is_pair(v) && !is_same) entries[kept++] = entries[i];
     }
-    return kept;
+    return keep_once(entries, kept);
 }
 
 /*
@@ -348,6 +347,7 @@ static size_t keep_known(const struct tg_history *h, const struct tg_watch *watc
     size_t kept = 0;
     for (size_t i = 0; i < count; i++)
         if (!isnan(quantity_of(h, entries[i].verdict))) entries[kept++] = entries[i];
+    kept = keep_once(entries, kept);
     if (kept <= most) return kept;
     memmove(entries, entries + kept - most, most * sizeof *entries);
     return most;
