@@ -27,7 +27,7 @@ start() {
     local run=$1
     shift
     setsid mpirun "$@" >"$run.out" 2>"$run.err" </dev/null &
-    launcher=$!
+    launcher=$! started=$run
     launchers+=("$launcher")
     for _ in $(seq 600); do
         if (($(rows "$run") >= 4)); then return 0; fi
@@ -54,6 +54,7 @@ ends() {
     wait "$launcher" || status=$?
     kill "$guard" 2>/dev/null
     printf 'status %s after %s s\n' "$status" $((SECONDS - begun))
+    tail -n 20 "$started.err"
     ((status == 139 && $1 == 4)) && status=4
     test "$status" = "$1" -a $((SECONDS - begun)) -lt "$2"
 }
