@@ -171,7 +171,8 @@ bool tg_rows_are_beside(const struct tg_rows *rows, size_t test)
     const struct tg_spec *spec = &rows->plan->spec;
     const struct tg_test *t = &spec->tests[test];
     const char *metric = rows->plan->policy.rules[t->rule].metric;
-    for (size_t b = 0; b < spec->block_count && !t->has_to; b++) {
+    if (t->has_to || tg_plan_is_optional(rows->plan, test)) return false;
+    for (size_t b = 0; b < spec->block_count; b++) {
         size_t count;
         const struct tg_measurement *const *of = tg_rows_of(rows, b, &count);
         if (spec->blocks[b].cell_count < 2 || spec->blocks[b].hardware != t->hardware) continue;

@@ -39,7 +39,10 @@ void tg_rows_expect(struct tg_rows *rows, size_t block);
 const struct tg_measurement *const *tg_rows_of(const struct tg_rows *rows, size_t block,
                                                size_t *count);
 
-/* Whether rows have the metric of a test of one cell, and of that cell, but beside another. */
+/*
+ * Whether a test of one cell, whose rule is not optional, has no rows only since these are of a
+ * block of two: its cell with its metric beside another.
+ */
 bool tg_rows_are_beside(const struct tg_rows *rows, size_t test);
 
 /* How many rounds of a block have numbers that are taken: one more than its last row has. */

@@ -68,6 +68,9 @@ sed 's/\("rules": \[\)/\1{"rule": "floor", "metric": "decode_rate", "where": "pr
 check 'a floor of a cell that has lines beside base only' gives 0 "$TRITGATE" import rounds.jsonl floor --policy floor.json
 check 'is not met by them, nor left out' gives 2 "$TRITGATE" gate floor --imported
 check 'but missing' says '^  inconclusive  bitnet-2b .* no line of its block was imported$'
+sed 's/"limit": 60/"limit": 60, "optional": true/' floor.json >wish.json
+check 'an optional one' gives 0 "$TRITGATE" import rounds.jsonl wish --policy wish.json
+check 'is left out' gives 0 "$TRITGATE" gate wish --imported
 sed 's/\("rules": \[\)/\1{"rule": "floor", "metric": "prefill_rate", "where": "probe=engine", "limit": 60},/' \
     elsewhere.json >other.json
 check 'one of what no line has' gives 0 "$TRITGATE" import rounds.jsonl other --policy other.json
