@@ -98,7 +98,7 @@ int tg_record_set(const struct tg_record_type *type, void *record, const char *n
     const struct tg_field *field = tg_record_field(type, name);
     if (!field) return tg_fail(err, "unknown %s '%s'", type->name, name);
     if (tg_record_store(field, record, value) < 0)
-        return tg_fail(err, "%s '%s': unusable value '%s'%s", type->name, name, value,
+        return tg_fail(err, "%s '%s': unusable value '%.300s'%s", type->name, name, value,
                        field->kind == TG_TEXT ? ", a name has at most 95 bytes and no blanks" : "");
     return 0;
 }

@@ -152,7 +152,7 @@ void tg_acceptance_apply(const struct tg_plan *plan, const char *date, size_t te
         !isfinite(v->estimate))
         return;
     bool is_time = strcmp(rule->effect, "time") == 0;
-    double most = fmax(v->estimate, v->node_loss); /* no node is excused by what others lose */
+    double most = fmax(v->estimate, v->node_loss); /* of one that disagrees, and of the others */
     double lost = is_time ? most : most / (1 + most);
     snprintf(said, sizeof said, "%.100s", v->reason);
     for (size_t i = 0; i < plan->acceptance.count; i++) {

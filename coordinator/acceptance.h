@@ -19,10 +19,10 @@
  *      "owner": "ann"}]}
  *
  * An entry turns a failure into attention: of a rule that compares speed, of a cell and metric that
- * it names, by no more than the loss, and no node that disagrees by more. It never excuses what is
- * wrong, crashed or missing. It holds up to the day that it names, compared with the date of the
- * run's last row, so that an old run is decided tomorrow as it is today. It is parsed, applied to
- * each verdict, and released.
+ * it names, by no more than the loss, which, where one node disagrees with the others, is that of
+ * the side that loses more. It never excuses what is wrong, crashed or missing. It holds up to the
+ * day that it names, compared with the date of the run's last row, so that an old run is decided
+ * tomorrow as it is today. It is parsed, applied to each verdict, and released.
  */
 
 struct tg_accepted {

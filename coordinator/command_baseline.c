@@ -121,6 +121,9 @@ static int may_stand(const struct tg_plan *plan, const struct tg_run *run,
     for (size_t i = 0; i < decision->verdict_count; i++)
         if (tg_gate_is_required(plan, i) && strcmp(decision->verdicts[i].word, "held") == 0)
             return tg_fail(err, "it would fail, if another run saw what it did");
+    for (size_t f = 0; f < decision->family_count; f++)
+        if (decision->families[f].is_held)
+            return tg_fail(err, "a family of it would fail, if another run saw what it did");
     if (head->is_debug) return tg_fail(err, "its kernels have assertions in them");
     if (head->injected_percent)
         return tg_fail(err, "its kernels are slowed by %lld %% on purpose",

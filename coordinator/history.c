@@ -158,7 +158,9 @@ static int take_verdict(const struct tg_plan *plan, const struct tg_run *run,
                                         .canary_read_s = NAN};
     /* A false alarm is one, whoever accepted it. */
     snprintf(kept->answer, sizeof kept->answer, "%s",
-             tg_gate_word(v->accepted && !v->is_held ? TG_FAIL : v->answer));
+             tg_gate_word(!v->accepted ? v->answer
+                          : v->is_held ? TG_INCONCLUSIVE
+                                       : TG_FAIL));
     snprintf(kept->word, sizeof kept->word, "%s", v->word);
     return take_canaries(plan, run, test, kept, err);
 }

@@ -46,7 +46,7 @@ struct tg_history_test {
 /* What a run said about a test; both by their place in the lists. Numbers as in a receipt. */
 struct tg_history_verdict {
     int64_t run, test;
-    char answer[16], word[40]; /* "fail", too, where an accepted loss made attention of it */
+    char answer[16], word[40]; /* with no regard to what was accepted */
     int64_t is_shadow;         /* 1: head against its own copy */
     int64_t rounds;
     double estimate, low, high;  /* as a ratio less 1, or the value of the one cell */
