@@ -71,7 +71,10 @@ nodes() {
         -n 1 "${node[@]}" --host nodeb "$1")
 }
 
-nodes slow.json frozen
+# Rounds enough that others are still at work when the worker comes back.
+sed 's/"rounds_min": 12/"rounds_min": 24/' one_policy.json >late_policy.json
+sed 's/one_policy/late_policy/' slow.json >late.json
+nodes late.json frozen
 check 'a run of two nodes begins' start frozen "${ranks[@]}"
 victim=$(rank 2)
 kill -STOP "$victim"
