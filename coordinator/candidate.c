@@ -353,3 +353,30 @@ int tg_candidate_why_none(const struct tg_plan *plan, const struct tg_rows *rows
     return tg_fail(err, "too many rounds of each cell were disturbed or discarded to leave %lld",
                    (long long)least);
 }
+
+int tg_candidate_accept(const struct tg_plan *plan, const struct tg_run *run,
+                        const struct tg_decision *decision, struct tg_error *err)
+{
+    const struct tg_survey *head = &plan->workers[0].head;
+    if (plan->asked.is_imported) return tg_fail(err, "its evidence was imported");
+    if (!run->is_sealed) return tg_fail(err, "it was not ended in order");
+    if (*run->dropped)
+        return tg_fail(err, "rows of it were damaged, or still being written: %.300s",
+                       run->dropped);
+    if (decision->answer == TG_FAIL) return tg_fail(err, "it failed");
+    for (size_t i = 0; i < decision->verdict_count; i++)
+        if (tg_gate_is_required(plan, i) && strcmp(decision->verdicts[i].word, "held") == 0)
+            return tg_fail(err, "it would fail, if another run saw what it did");
+    for (size_t f = 0; f < decision->family_count; f++)
+        if (decision->families[f].is_held)
+            return tg_fail(err, "a family of it would fail, if another run saw what it did");
+    if (head->is_debug) return tg_fail(err, "its kernels have assertions in them");
+    if (head->injected_percent)
+        return tg_fail(err, "its kernels are slowed by %lld %% on purpose",
+                       (long long)head->injected_percent);
+    for (size_t i = 0; i < run->count; i++)
+        if (run->rows[i].outcome == TG_MEASURED && strcmp(run->rows[i].cell.build, "base") != 0 &&
+            strcmp(run->rows[i].facts.library, head->digest) != 0)
+            return tg_fail(err, "its library was changed while it was measured");
+    return 0;
+}

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "coordinator/gate.h"
 #include "coordinator/plan.h"
 #include "coordinator/rows.h"
 #include "results/baseline.h"
@@ -72,5 +73,12 @@ int tg_candidate_baseline(const struct tg_plan *plan, const struct tg_rows *rows
 /* Fails with why that has no cells: what of head's could be measured again, and lacks what. */
 int tg_candidate_why_none(const struct tg_plan *plan, const struct tg_rows *rows, size_t hardware,
                           struct tg_error *err);
+
+/*
+ * Whether a run may stand for its build, whatever it measured: ended in order, with all of its
+ * rows, neither failed nor held, of a library that was one all along. Fails with the reason.
+ */
+int tg_candidate_accept(const struct tg_plan *plan, const struct tg_run *run,
+                        const struct tg_decision *decision, struct tg_error *err);
 
 #endif

@@ -7,7 +7,6 @@
 #include "base/log.h"
 #include "coordinator/candidate.h"
 #include "coordinator/command.h"
-#include "coordinator/gate.h"
 #include "coordinator/run_directory.h"
 #include "results/baseline_store.h"
 
@@ -107,34 +106,6 @@ static void release(struct candidate *c)
     *c = (struct candidate){0};
 }
 
-/* Why a run may not stand for its build, whatever it measured. */
-static int may_stand(const struct tg_plan *plan, const struct tg_run *run,
-                     const struct tg_decision *decision, struct tg_error *err)
-{
-    const struct tg_survey *head = &plan->workers[0].head;
-    if (plan->asked.is_imported) return tg_fail(err, "its evidence was imported");
-    if (!run->is_sealed) return tg_fail(err, "it was not ended in order");
-    if (*run->dropped)
-        return tg_fail(err, "rows of it were damaged, or still being written: %.300s",
-                       run->dropped);
-    if (decision->answer == TG_FAIL) return tg_fail(err, "it failed");
-    for (size_t i = 0; i < decision->verdict_count; i++)
-        if (tg_gate_is_required(plan, i) && strcmp(decision->verdicts[i].word, "held") == 0)
-            return tg_fail(err, "it would fail, if another run saw what it did");
-    for (size_t f = 0; f < decision->family_count; f++)
-        if (decision->families[f].is_held)
-            return tg_fail(err, "a family of it would fail, if another run saw what it did");
-    if (head->is_debug) return tg_fail(err, "its kernels have assertions in them");
-    if (head->injected_percent)
-        return tg_fail(err, "its kernels are slowed by %lld %% on purpose",
-                       (long long)head->injected_percent);
-    for (size_t i = 0; i < run->count; i++)
-        if (run->rows[i].outcome == TG_MEASURED && strcmp(run->rows[i].cell.build, "base") != 0 &&
-            strcmp(run->rows[i].facts.library, head->digest) != 0)
-            return tg_fail(err, "its library was changed while it was measured");
-    return 0;
-}
-
 static int take_classes(const struct tg_plan *plan, const struct tg_run *run,
                         const struct tg_decision *decision, struct candidate *c,
                         struct tg_error *err)
@@ -167,7 +138,7 @@ static int read_run(const char *path, struct candidate *candidate, struct tg_err
     if (tg_run_directory_open(path, NULL, &run, &plan, err) < 0) return -1;
     int rc = tg_gate_decide(&plan, &run, &decision, err);
     if (rc == 0) {
-        rc = may_stand(&plan, &run, &decision, err);
+        rc = tg_candidate_accept(&plan, &run, &decision, err);
         if (rc == 0) rc = take_classes(&plan, &run, &decision, &c, err);
         tg_gate_release(&decision);
     }

@@ -324,6 +324,56 @@ static void kernels_are_of_any_file_and_program(void **state)
     assert_string_equal(key.model, "");
 }
 
+static void refused_as(const struct tg_decision *decision, const char *words)
+{
+    struct tg_error err;
+    assert_int_equal(tg_candidate_accept(&plan, &run, decision, &err), -1);
+    assert_non_null(strstr(err.text, words));
+}
+
+/* A sealed run of head and base that decided nothing; then one thing in it is otherwise. */
+static void only_what_may_stand_for_its_build_is_accepted(void **state)
+{
+    (void)state;
+    struct tg_error err;
+    struct tg_verdict verdicts[] = {{.word = "same"}, {.word = "held"}};
+    struct tg_family_verdict family = {.is_over = true};
+    struct tg_decision d = {.answer = TG_INCONCLUSIVE, .verdicts = verdicts, .verdict_count = 1};
+    plan_for(POLICY(SLOWER("0.05", "")), MADE_BASE);
+    made_round(&run, &plan, 0, 0, 0.1);
+    run.is_sealed = true;
+    if (tg_candidate_accept(&plan, &run, &d, &err) < 0) fail_msg("%s", err.text);
+    d.answer = TG_FAIL;
+    refused_as(&d, "it failed");
+    d.answer = TG_INCONCLUSIVE;
+    d.families = &family;
+    d.family_count = 1;
+    if (tg_candidate_accept(&plan, &run, &d, &err) < 0) fail_msg("%s", err.text);
+    family.is_held = true;
+    refused_as(&d, "a family of it would fail, if another run saw what it did");
+    d.family_count = 0;
+    d.verdicts = &verdicts[1];
+    refused_as(&d, "it would fail, if another run saw what it did");
+    d.verdicts = verdicts;
+    snprintf(run.dropped, sizeof run.dropped, "worker-0001.h5: torn");
+    refused_as(&d, "rows of it were damaged, or still being written: worker-0001.h5: torn");
+    *run.dropped = '\0';
+    run.is_sealed = false;
+    refused_as(&d, "it was not ended in order");
+    run.is_sealed = true;
+    plan.asked.is_imported = true;
+    refused_as(&d, "its evidence was imported");
+    plan.asked.is_imported = false;
+    plan.workers[0].head.injected_percent = 7;
+    refused_as(&d, "its kernels are slowed by 7 % on purpose");
+    plan.workers[0].head.injected_percent = 0;
+    plan.workers[0].head.is_debug = true;
+    refused_as(&d, "its kernels have assertions in them");
+    plan.workers[0].head.is_debug = false;
+    snprintf(run.rows[0].facts.library, sizeof run.rows[0].facts.library, "another");
+    refused_as(&d, "its library was changed while it was measured");
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_teardown(name, end)
@@ -337,6 +387,7 @@ int main(void)
         TEST(a_run_without_a_value_says_what_it_lacks),
         TEST(whole_models_are_of_one_file_and_one_build_of_the_program),
         TEST(kernels_are_of_any_file_and_program),
+        TEST(only_what_may_stand_for_its_build_is_accepted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "coordinator/acceptance.h"
 #include "tests/made_history.h"
 #include "tests/made_run.h"
 #include "tests/run_directory.h"
@@ -88,6 +89,34 @@ static void verdicts_with_an_estimate_are_taken(void **state)
     assert_string_equal(h.tests[h.verdicts[1].test].to, "");
     tg_store_history_release(&h);
     release(&plan, &run, &decision);
+}
+
+/* Whoever accepted it, an alarm was one; but what is held has not failed. */
+static void an_accepted_loss_is_kept_as_it_was_judged(void **state)
+{
+    (void)state;
+    static const struct {
+        bool is_accepted, is_held;
+        const char *answer;
+    } rows[] = {{false, false, "pass"}, {true, false, "fail"}, {true, true, "inconclusive"}};
+    static const struct tg_accepted entry;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct tg_plan plan;
+        struct tg_run run;
+        struct tg_decision decision;
+        struct tg_history h;
+        struct tg_error err;
+        decide(MADE_BASE, 0, &plan, &run, &decision);
+        struct tg_verdict *v = &decision.verdicts[made_test(&plan, 0, "i2s_avx2", 1)];
+        v->answer = TG_PASS; /* as the gate answers with a loss that is accepted */
+        v->accepted = rows[i].is_accepted ? &entry : NULL;
+        v->is_held = rows[i].is_held;
+        assert_int_equal(tg_history_take(&plan, &run, &decision, 0, &h, &err), 0);
+        assert_string_equal(h.verdicts[0].answer, rows[i].answer);
+        v->accepted = NULL;
+        tg_store_history_release(&h);
+        release(&plan, &run, &decision);
+    }
 }
 
 static void take(const struct tg_plan *plan, const struct tg_run *run,
@@ -393,6 +422,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(verdicts_with_an_estimate_are_taken),
+        cmocka_unit_test(an_accepted_loss_is_kept_as_it_was_judged),
         cmocka_unit_test(a_run_that_is_gone_on_with_keeps_its_origin),
         cmocka_unit_test(the_model_file_is_taken_where_it_was_measured),
         cmocka_unit_test(canaries_are_taken_where_all_rows_had_the_same),
