@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "results/metric.h"
 #include "results/stats.h"
@@ -11,6 +12,7 @@
 #define DIGITS_BEFORE 18    /* the point, that may be zeros: no rate is higher */
 #define ROUNDING      1e-12 /* of a number, that is lost in binary */
 #define SMALL         0.2   /* of a family's tolerance */
+#define GAIN_MOST     3     /* times as fast as base, of what may well do the same work */
 #define NO_EVIDENCE   1e-9  /* as in the rules: what is so close to a line has not crossed it */
 
 /* The step that all samples of one cell are multiples of: 1000 where they are 1.2e4 and 1.3e4. */
@@ -55,6 +57,17 @@ static bool is_answer_at(const struct tg_evidence *evidence, enum tg_answer answ
     return v.answer == answer;
 }
 
+/* What fails at once is fast, and so is what was written in another unit. */
+static void doubt_gain(const struct tg_evidence *evidence, struct tg_verdict *verdict)
+{
+    const double times = 1 / (1 + verdict->estimate);
+    if (verdict->answer != TG_PASS || strcmp(evidence->rule->rule, "noninferior") != 0 ||
+        !tg_metric_is_of_time(evidence->metric) || !(times >= GAIN_MOST))
+        return;
+    tg_rule_say(verdict, TG_PASS, "attention",
+                "%.3g times as good as base: are work, inputs and units the same?", times);
+}
+
 void tg_digits_doubt(const struct tg_rounds *rounds, const struct tg_evidence *evidence,
                      struct tg_verdict *verdict)
 {
@@ -74,6 +87,7 @@ void tg_digits_doubt(const struct tg_rounds *rounds, const struct tg_evidence *e
     } else {
         verdict->is_held = is_held;
     }
+    doubt_gain(evidence, verdict);
     free(values);
 }
 

@@ -229,6 +229,28 @@ static void two_values_decide_no_more_wrongly_than_many(void **unused)
     assert_true(failed > 40 && passed > 40);
 }
 
+/* In time or in rate, and only where head is judged against base; what fails is not excused. */
+static void a_gain_of_three_times_is_named(void **unused)
+{
+    (void)unused;
+    static const struct {
+        const char *rule;
+        double rate;
+        const char *word;
+    } cases[] = {{"noninferior", 290, "improved"},
+                 {"noninferior", 310, "attention"},
+                 {"noninferior", 1e5, "attention"},
+                 {"noninferior", 20, "slower, critical"},
+                 {"ratio", 310, "enough"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        start();
+        begin(cases[i].rule);
+        write_down(0, cases[i].rate, 1, 0);
+        write_down(1, 100, 1, 0);
+        assert_string_equal(decided(ROUNDS, true).word, cases[i].word);
+    }
+}
+
 static void a_family_looks_at_no_coarse_rounds(void **unused)
 {
     (void)unused;
@@ -268,6 +290,7 @@ int main(void)
         cmocka_unit_test_teardown(zeros_before_the_point_are_no_digits, end),
         cmocka_unit_test_teardown(rounding_does_not_decide_who_saw_it, end),
         cmocka_unit_test_teardown(two_values_decide_no_more_wrongly_than_many, end),
+        cmocka_unit_test_teardown(a_gain_of_three_times_is_named, end),
         cmocka_unit_test_teardown(a_family_looks_at_no_coarse_rounds, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
