@@ -292,30 +292,6 @@ double tg_stats_round_value(const struct tg_quad *quads, size_t count, double *v
     return tg_stats_median(values, count);
 }
 
-/*
- * The interval runs from the k-th smallest to the k-th largest value, where k is the largest for
- * which fewer than k of count fair coins fall heads with a chance of at most (1 - confidence) / 2.
- */
-struct tg_interval tg_stats_sign_interval(const double *values, size_t count, double confidence)
-{
-    const double tail = (1 - confidence) / 2 * (1 + 1e-12); /* equal is meant to count as at most */
-    const struct sample s = {values, count, false};
-    double log_chance = -(double)count * log(2); /* of exactly `heads` */
-    double chance = 0;
-    size_t heads = 0;
-    double following;
-
-    assert(confidence > 0 && confidence < 1);
-    for (; heads < count; heads++) {
-        chance += exp(log_chance);
-        if (chance > tail) break;
-        log_chance += log((double)(count - heads) / (double)(heads + 1));
-    }
-    if (heads == 0) return (struct tg_interval){-INFINITY, INFINITY};
-    return (struct tg_interval){ranked(&s, heads, &following),
-                                ranked(&s, count + 1 - heads, &following)};
-}
-
 /* The logarithm of how many ways there are to choose `some` of `all`. */
 static double log_choose(size_t some, size_t all)
 {
@@ -380,49 +356,4 @@ struct tg_interval tg_stats_clopper_pearson(size_t events, size_t trials, double
         events == 0 ? 0 : binomial_end(events, trials, tail, false),
         events == trials ? 1 : binomial_end(events, trials, tail, true),
     };
-}
-
-/*
- * Holm multiplies each p by the number of p not smaller, then takes the largest product up to
- * there. Taking largest products in place is right: what is already replaced is itself such a
- * largest one.
- */
-void tg_stats_holm(const double *p, size_t count, double *adjusted)
-{
-    for (size_t i = 0; i < count; i++) {
-        size_t not_smaller = 0;
-        for (size_t k = 0; k < count; k++) not_smaller += p[k] >= p[i];
-        adjusted[i] = fmin(1, p[i] * (double)not_smaller);
-    }
-    for (size_t i = 0; i < count; i++) {
-        for (size_t k = 0; k < count; k++)
-            if (p[k] <= p[i]) adjusted[i] = fmax(adjusted[i], adjusted[k]);
-    }
-}
-
-/* The same the other way round: p times count over its rank, then the smallest product from there.
- */
-void tg_stats_benjamini_hochberg(const double *p, size_t count, double *adjusted)
-{
-    for (size_t i = 0; i < count; i++) {
-        size_t rank = 0;
-        for (size_t k = 0; k < count; k++) rank += p[k] <= p[i];
-        adjusted[i] = fmin(1, p[i] * (double)count / (double)rank);
-    }
-    for (size_t i = 0; i < count; i++) {
-        for (size_t k = 0; k < count; k++)
-            if (p[k] >= p[i]) adjusted[i] = fmin(adjusted[i], adjusted[k]);
-    }
-}
-
-size_t tg_stats_e_bh(const double *log_e, size_t count, double q)
-{
-    assert(q > 0 && q <= 1);
-    for (size_t k = count; k > 0; k--) {
-        const double line = log((double)count) - log((double)k * q);
-        size_t over = 0;
-        for (size_t i = 0; i < count; i++) over += tg_stats_is_over(log_e[i], line);
-        if (over >= k) return k;
-    }
-    return 0;
 }

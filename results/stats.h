@@ -7,8 +7,8 @@
 
 /*
  * Numbers about numbers, each with its paper. Nothing here knows a policy or a file, keeps memory
- * or can fail: what the data cannot say comes back as an interval without end. The same numbers in
- * the same order give the same answer, bit for bit. All values must be finite.
+ * or can fail. The same numbers in the same order give the same answer, bit for bit. All values
+ * must be finite.
  *
  * What is decided round by round, and may be looked at after each, is in results/sequential.h.
  */
@@ -66,47 +66,11 @@ double tg_stats_round_value(const struct tg_quad *quads, size_t count, double *v
 double tg_stats_hodges_lehmann(const double *values, size_t count);
 
 /*
- * The sign interval for the median of the law that count values came from, which need be
- * independent and nothing else. confidence is a share, for example 0.99; what is returned has at
- * least that much. Too few values (under 6 for 0.95, under 8 for 0.99) give no ends.
- *
- * Source: Thompson, Ann. Math. Statist. 7 (1936) 122-128.
- */
-struct tg_interval tg_stats_sign_interval(const double *values, size_t count, double confidence);
-
-/*
  * The Clopper-Pearson interval for the chance of an event that was seen `events` times in `trials`
  * (at least 1): never too short, whatever the chance.
  *
  * Source: Clopper & Pearson, Biometrika 26 (1934) 404-413.
  */
 struct tg_interval tg_stats_clopper_pearson(size_t events, size_t trials, double confidence);
-
-/*
- * Holm's adjusted p values: rejecting those at most alpha keeps the chance of any false rejection
- * at alpha, under any dependence. adjusted has room for count numbers, in the order of p, and is
- * not p.
- *
- * Source: Holm, Scand. J. Statist. 6 (1979) 65-70.
- */
-void tg_stats_holm(const double *p, size_t count, double *adjusted);
-
-/*
- * Benjamini and Hochberg's adjusted p values: rejecting those at most q keeps the expected share of
- * false ones among the rejected at q, for independent or positively dependent tests. Otherwise as
- * tg_stats_holm.
- *
- * Source: Benjamini & Hochberg, J. R. Statist. Soc. B 57 (1995) 289-300.
- */
-void tg_stats_benjamini_hochberg(const double *p, size_t count, double *adjusted);
-
-/*
- * How many of count e-values, given as logarithms, are rejected with an expected share q of false
- * ones among them: the largest k for which k of them are over count / (k q). The k largest are
- * those rejected. Holds under any dependence and at any time of stopping.
- *
- * Source: Wang & Ramdas, J. R. Statist. Soc. B 84 (2022) 822-852.
- */
-size_t tg_stats_e_bh(const double *log_e, size_t count, double q);
 
 #endif
