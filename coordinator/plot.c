@@ -241,19 +241,6 @@ static void put_path(FILE *out, const struct tg_plot_series *s, const struct axe
     fprintf(out, "\" fill=\"none\" stroke=\"%s\" stroke-width=\"1.6\"/>\n", colour_of(s));
 }
 
-static void put_band(FILE *out, const struct tg_plot_series *s, const struct axes *a)
-{
-    fputs("<polygon points=\"", out);
-    for (size_t k = 0; k < 2 * s->count; k++) {
-        const bool is_back = k >= s->count;
-        const struct tg_plot_point *p = &s->points[is_back ? 2 * s->count - 1 - k : k];
-        const double y = is_back ? p->low : p->high;
-        if (isfinite(p->x) && !isnan(y))
-            fprintf(out, "%s%.1f,%.1f", k ? " " : "", x_of(a, p->x), y_of(a, y));
-    }
-    fprintf(out, "\" fill=\"%s\" fill-opacity=\"0.15\"/>\n", colour_of(s));
-}
-
 static void put_intervals(FILE *out, const struct tg_plot_series *s, const struct axes *a)
 {
     char look[64];
@@ -268,10 +255,6 @@ static void put_intervals(FILE *out, const struct tg_plot_series *s, const struc
 
 static void put_series(FILE *out, const struct tg_plot_series *s, const struct axes *a)
 {
-    if (s->kind == TG_PLOT_BAND) {
-        put_band(out, s, a);
-        return;
-    }
     put_intervals(out, s, a);
     if (s->kind != TG_PLOT_POINTS) put_path(out, s, a);
     for (size_t i = 0; s->kind == TG_PLOT_POINTS && i < s->count; i++)
@@ -324,10 +307,8 @@ static void put_legend(FILE *out, const struct tg_plot_panel *panel, const struc
         right -= width_of(series->name);
         put_label(out, right, a->top - 9, "start", "", series->name);
         right -= 16;
-        fprintf(out, "<rect x=\"%.1f\" y=\"%.1f\" width=\"11\" height=\"%d\" fill=\"%s\"%s/>\n",
-                right, a->top - (series->kind == TG_PLOT_BAND ? 18 : 14.5),
-                series->kind == TG_PLOT_BAND ? 9 : 3, colour_of(series),
-                series->kind == TG_PLOT_BAND ? " fill-opacity=\"0.25\"" : "");
+        fprintf(out, "<rect x=\"%.1f\" y=\"%.1f\" width=\"11\" height=\"3\" fill=\"%s\"/>\n", right,
+                a->top - 14.5, colour_of(series));
         right -= 14;
     }
 }

@@ -18,8 +18,7 @@
 enum tg_plot_kind {
     TG_PLOT_LINE,   /* from point to point */
     TG_PLOT_POINTS, /* dots, with their intervals */
-    TG_PLOT_STEPS,  /* level from each point to the next */
-    TG_PLOT_BAND    /* the area between low and high */
+    TG_PLOT_STEPS   /* level from each point to the next */
 };
 
 struct tg_plot_point {

@@ -88,20 +88,18 @@ static void each_kind_of_series_is_drawn(void **state)
     const struct tg_plot_point points[] = {{0, 0, NAN, NAN}, {5, 10, 8, 12}, {10, 5, NAN, NAN}};
     const struct tg_plot_series series[] = {{"a line", TG_PLOT_LINE, 0, points, 3},
                                             {"dots", TG_PLOT_POINTS, 1, points, 3},
-                                            {"", TG_PLOT_STEPS, 2, points, 3},
-                                            {"a band", TG_PLOT_BAND, 3, points, 3}};
+                                            {"", TG_PLOT_STEPS, 2, points, 3}};
     const struct tg_plot_mark line = {7, "a limit"}, marks[] = {{5, "first"}, {5.2, "second"}};
     const struct tg_plot_panel panels[] = {
-        {"one", "runs", "percent", series, 4, &line, 1, marks, 2},
+        {"one", "runs", "percent", series, 3, &line, 1, marks, 2},
         {"two", "x", "y", series, 1, NULL, 0, NULL, 0}};
     const struct tg_plot plot = {"a plot", panels, 2};
     char *text = drawn(&plot);
     assert_well_formed(text);
     assert_int_equal(occurrences(text, "<circle"), 3);
-    assert_int_equal(occurrences(text, "<polygon"), 1);
     assert_int_equal(occurrences(text, "<path"), 3);
-    const char *const labels[] = {">a line<", ">dots<", ">a band<",  ">a limit<", ">first<",
-                                  ">second<", ">runs<", ">percent<", ">one<",     ">two<"};
+    const char *const labels[] = {">a line<", ">dots<",    ">a limit<", ">first<", ">second<",
+                                  ">runs<",   ">percent<", ">one<",     ">two<"};
     for (size_t i = 0; i < sizeof labels / sizeof *labels; i++) assert_has(text, labels[i]);
     /* Of the first path: one move, two lines. Of the steps: two more, across. */
     assert_int_equal(occurrences(text, "M"), 3);
@@ -172,7 +170,7 @@ static void what_is_not_finite_is_left_out(void **state)
                                            {2, INFINITY, 1, INFINITY},
                                            {3, 2, 1.5, INFINITY}};
     const struct tg_plot_mark bad = {NAN, "nowhere"};
-    for (int kind = TG_PLOT_LINE; kind <= TG_PLOT_BAND; kind++) {
+    for (int kind = TG_PLOT_LINE; kind <= TG_PLOT_STEPS; kind++) {
         const struct tg_plot_series series = {"s", (enum tg_plot_kind)kind, 7, points, 4};
         const struct tg_plot_panel panel = {"p", "x", "y", &series, 1, &bad, 1, &bad, 1};
         const struct tg_plot plot = {"t", &panel, 1};
