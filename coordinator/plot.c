@@ -5,6 +5,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "worker/model/pretokenizer.h"
+
 /* All in pixels. */
 enum {
     WIDTH = 900,
@@ -30,20 +32,12 @@ struct axes {
     double x_low, x_high, y_low, y_high;
 };
 
-/* Bytes of a well-formed UTF-8 letter that XML may hold, or 0. */
+/* Bytes of a well-formed UTF-8 letter that XML may hold (not all do from U+F000 on), or 0. */
 static size_t letter_size(const char *text)
 {
-    const unsigned char *t = (const unsigned char *)text;
-    size_t size = t[0] < 0x80                   ? 1
-                  : t[0] >= 0xc2 && t[0] < 0xe0 ? 2
-                  : t[0] >= 0xe0 && t[0] < 0xef ? 3
-                                                : 0;
-    if (t[0] < ' ' || t[0] == 0x7f) return 0;
-    for (size_t i = 1; i < size; i++)
-        if ((t[i] & 0xc0) != 0x80) return 0;
-    if (t[0] == 0xe0 && t[1] < 0xa0) return 0;  /* longer than it needs to be */
-    if (t[0] == 0xed && t[1] >= 0xa0) return 0; /* half of a pair of UTF-16 */
-    return size;
+    const unsigned char first = (unsigned char)*text;
+    if (first < ' ' || first == 0x7f || first >= 0xef) return 0;
+    return tg_pretokenizer_character((struct tg_gguf_text){text, strnlen(text, 4)});
 }
 
 /* Writes a text as content; what XML may not hold becomes a question mark. */

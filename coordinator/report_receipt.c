@@ -5,6 +5,7 @@
 
 #include "base/json.h"
 #include "coordinator/report.h"
+#include "worker/model/pretokenizer.h"
 
 /* Numbers with six significant digits: more would differ between mathematical libraries. */
 static void add_number(struct tg_json *object, const char *key, double value)
@@ -142,25 +143,11 @@ static void add_tries(struct tg_json *root, const struct tg_decision *d)
     }
 }
 
-/* Bytes of the letter of UTF-8 that begins here, 0 if none does. */
-static size_t letter_size(const unsigned char *t)
-{
-    size_t size = t[0] < 0x80 ? 1 : t[0] < 0xc2 ? 0 : t[0] < 0xe0 ? 2 : t[0] < 0xf0 ? 3 : 4;
-    if (t[0] > 0xf4) return 0;
-    for (size_t i = 1; i < size; i++)
-        if ((t[i] & 0xc0) != 0x80) return 0;
-    /* Longer than it needs to be, half of a pair of UTF-16, or beyond the last letter. */
-    if ((t[0] == 0xe0 && t[1] < 0xa0) || (t[0] == 0xed && t[1] >= 0xa0) ||
-        (t[0] == 0xf0 && t[1] < 0x90) || (t[0] == 0xf4 && t[1] >= 0x90))
-        return 0;
-    return size;
-}
-
 /* JSON is UTF-8; a text of others need not be, nor one that was cut within a letter. */
 static void make_utf8(char *text)
 {
     for (size_t size; *text; text += size) {
-        size = letter_size((const unsigned char *)text);
+        size = tg_pretokenizer_character((struct tg_gguf_text){text, strnlen(text, 4)});
         if (size > 0) continue;
         *text = '?';
         size = 1;
