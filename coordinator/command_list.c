@@ -37,6 +37,7 @@ struct table {
     const char *columns[TEXTS_MOST + 1]; /* ends with NULL */
     size_t (*count)(void);
     void (*fill)(size_t i, struct row *row);
+    const struct tg_record_type *fields; /* whose fields are the rows, instead of those two */
 };
 
 static void set(struct row *row, int column, const char *text)
@@ -57,56 +58,6 @@ static void fill_field(const struct tg_record_type *type, size_t i, struct row *
     set(row, 2, f->fallback);
     set(row, 3, f->unit);
     set(row, 4, f->meaning);
-}
-
-static size_t axis_count(void)
-{
-    return tg_cell_type.field_count;
-}
-
-static void fill_axis(size_t i, struct row *row)
-{
-    fill_field(&tg_cell_type, i, row);
-}
-
-static size_t limit_count(void)
-{
-    return tg_limits_type.field_count;
-}
-
-static void fill_limit(size_t i, struct row *row)
-{
-    fill_field(&tg_limits_type, i, row);
-}
-
-static size_t fact_count(void)
-{
-    return tg_facts_type.field_count;
-}
-
-static void fill_fact(size_t i, struct row *row)
-{
-    fill_field(&tg_facts_type, i, row);
-}
-
-static size_t hardware_count(void)
-{
-    return tg_hardware_type.field_count;
-}
-
-static void fill_hardware(size_t i, struct row *row)
-{
-    fill_field(&tg_hardware_type, i, row);
-}
-
-static size_t watch_count(void)
-{
-    return tg_watch_type.field_count;
-}
-
-static void fill_watch(size_t i, struct row *row)
-{
-    fill_field(&tg_watch_type, i, row);
 }
 
 static size_t kernel_count(void)
@@ -275,8 +226,10 @@ static void fill_matrix(size_t i, struct row *row)
     tg_json_release(&file);
 }
 
+#define FIELDS "name", "kind", "default", "unit", "meaning"
+
 static const struct table tables[] = {
-    {"axes", {"name", "kind", "default", "unit", "meaning"}, axis_count, fill_axis},
+    {"axes", {FIELDS}, NULL, NULL, &tg_cell_type},
     {"kernels",
      {"name", "op", "format", "isa", "device", "here", "source"},
      kernel_count,
@@ -289,9 +242,9 @@ static const struct table tables[] = {
      gpu_count,
      fill_gpu},
     {"metrics", {"name", "unit", "better", "nature", "meaning"}, tg_metric_count, fill_metric},
-    {"facts", {"name", "kind", "default", "unit", "meaning"}, fact_count, fill_fact},
-    {"hardware", {"name", "kind", "default", "unit", "meaning"}, hardware_count, fill_hardware},
-    {"limits", {"name", "kind", "default", "unit", "meaning"}, limit_count, fill_limit},
+    {"facts", {FIELDS}, NULL, NULL, &tg_facts_type},
+    {"hardware", {FIELDS}, NULL, NULL, &tg_hardware_type},
+    {"limits", {FIELDS}, NULL, NULL, &tg_limits_type},
     {"models",
      {"name", "hidden", "ffn", "layers", "heads", "kv_heads", "vocabulary", "source"},
      tg_model_count,
@@ -306,8 +259,21 @@ static const struct table tables[] = {
     {"reports", {"name", "file", "meaning"}, tg_report_count, fill_report},
     {"matrices", {"file", "policy", "meaning"}, file_count, fill_matrix},
     {"policies", {"name", "steps", "rules", "budget_s", "meaning"}, file_count, fill_policy},
-    {"watch", {"name", "kind", "default", "unit", "meaning"}, watch_count, fill_watch},
+    {"watch", {FIELDS}, NULL, NULL, &tg_watch_type},
 };
+
+static size_t count_of(const struct table *table)
+{
+    return table->fields ? table->fields->field_count : table->count();
+}
+
+static void fill(const struct table *table, size_t i, struct row *row)
+{
+    if (table->fields)
+        fill_field(table->fields, i, row);
+    else
+        table->fill(i, row);
+}
 
 /* Elsewhere than on a terminal a row has all its blanks. */
 static void print_row(const struct tg_terminal_table *table, const char *const texts[])
@@ -334,8 +300,8 @@ static void print_text(const struct table *table)
         texts[columns] = row.texts[columns];
     }
     layout.columns = columns;
-    for (size_t i = 0; i < table->count(); i++) {
-        table->fill(i, &row);
+    for (size_t i = 0; i < count_of(table); i++) {
+        fill(table, i, &row);
         for (int c = 0; c < columns; c++) {
             size_t letters = tg_terminal_letters(texts[c]);
             if (letters > layout.widths[c]) layout.widths[c] = letters;
@@ -343,8 +309,8 @@ static void print_text(const struct table *table)
     }
     tg_terminal_fit(stdout, &layout);
     print_row(&layout, table->columns);
-    for (size_t i = 0; i < table->count(); i++) {
-        table->fill(i, &row);
+    for (size_t i = 0; i < count_of(table); i++) {
+        fill(table, i, &row);
         print_row(&layout, texts);
     }
 }
@@ -353,9 +319,9 @@ static void print_json(const struct table *table)
 {
     struct row row;
     struct tg_json *root = tg_json_array(NULL, NULL);
-    for (size_t i = 0; i < table->count(); i++) {
+    for (size_t i = 0; i < count_of(table); i++) {
         struct tg_json *item = tg_json_object(root, NULL);
-        table->fill(i, &row);
+        fill(table, i, &row);
         for (int c = 0; table->columns[c]; c++)
             tg_json_add_text(item, table->columns[c], row.texts[c]);
     }
