@@ -79,58 +79,32 @@ static int take_run(const struct tg_plan *plan, const struct tg_run *run,
     return find_origin(plan, run, taken->origin, err);
 }
 
-/* A fact that is a real, by its name; NAN where it is not known. */
-static double real_fact(const struct tg_measurement *m, const char *name)
-{
-    const struct tg_field *field = tg_record_field(&tg_facts_type, name);
-    double value = NAN;
-    if (field && field->kind == TG_REAL)
-        memcpy(&value, (const char *)&m->facts + field->offset, sizeof value);
-    return value;
-}
-
-/* The median of a fact over the rows (count of them) that know it; values has room for as many. */
-static double median_fact(const struct tg_measurement *const rows[], size_t count, const char *name,
-                          double *values)
-{
-    size_t known = 0;
-    for (size_t i = 0; i < count; i++)
-        if (isfinite(real_fact(rows[i], name))) values[known++] = real_fact(rows[i], name);
-    return known ? tg_stats_median(values, known) : NAN;
-}
-
 /* What the canaries took beside the measured rows of `of`, if all had the same. */
 static int take_canaries(const struct tg_plan *plan, const struct tg_run *run,
                          const struct tg_test *test, struct tg_history_verdict *kept,
                          struct tg_error *err)
 {
-    const struct tg_field *name = tg_record_field(&tg_facts_type, "canary");
-    const struct tg_measurement **rows = calloc(run->count + 1, sizeof *rows);
-    double *values = calloc(run->count + 1, sizeof *values);
-    bool is_one = name != NULL;
-    size_t count = 0;
-    int rc = rows && values ? 0 : tg_fail(err, "out of memory");
-    snprintf(kept->canary, sizeof kept->canary, "unknown");
-    for (size_t i = 0; rc == 0 && is_one && i < run->count; i++) {
+    double *dots = calloc(2 * run->count + 1, sizeof *dots);
+    if (!dots) return tg_fail(err, "out of memory");
+    double *reads = dots + run->count;
+    size_t dot_count = 0, read_count = 0;
+    const char *canary = NULL;
+    bool is_one = true;
+    for (size_t i = 0; is_one && i < run->count; i++) {
         const struct tg_measurement *m = &run->rows[i];
         if (m->outcome != TG_MEASURED || memcmp(&m->cell, &test->of, sizeof m->cell) != 0 ||
             !tg_plan_is_of(plan, &plan->spec.blocks[test->block], m))
             continue;
-        char text[TG_TEXT_SIZE];
-        tg_record_get(name, &m->facts, text, sizeof text);
-        if (count == 0) memcpy(kept->canary, text, sizeof text);
-        is_one = strcmp(kept->canary, text) == 0;
-        rows[count++] = m;
+        if (!canary) canary = m->facts.canary;
+        is_one = strcmp(canary, m->facts.canary) == 0;
+        if (isfinite(m->facts.canary_dot_s)) dots[dot_count++] = m->facts.canary_dot_s;
+        if (isfinite(m->facts.canary_read_s)) reads[read_count++] = m->facts.canary_read_s;
     }
-    if (rc == 0 && is_one && count > 0) {
-        kept->canary_dot_s = median_fact(rows, count, "canary_dot_s", values);
-        kept->canary_read_s = median_fact(rows, count, "canary_read_s", values);
-    } else {
-        snprintf(kept->canary, sizeof kept->canary, "unknown");
-    }
-    free(values);
-    free(rows);
-    return rc;
+    snprintf(kept->canary, sizeof kept->canary, "%s", is_one && canary ? canary : "unknown");
+    if (is_one && dot_count) kept->canary_dot_s = tg_stats_median(dots, dot_count);
+    if (is_one && read_count) kept->canary_read_s = tg_stats_median(reads, read_count);
+    free(dots);
+    return 0;
 }
 
 static int take_verdict(const struct tg_plan *plan, const struct tg_run *run,
