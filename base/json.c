@@ -372,6 +372,13 @@ void tg_json_add_number(struct tg_json *parent, const char *key, double number)
     added(parent, key, isfinite(number) ? exact(number) : cJSON_CreateNull());
 }
 
+void tg_json_add_rounded(struct tg_json *parent, const char *key, double number)
+{
+    char text[32];
+    snprintf(text, sizeof text, "%.6g", number);
+    tg_json_add_number(parent, key, strtod(text, NULL));
+}
+
 void tg_json_add_boolean(struct tg_json *parent, const char *key, bool value)
 {
     added(parent, key, cJSON_CreateBool(value));

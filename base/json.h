@@ -87,6 +87,8 @@ struct tg_json *tg_json_array(struct tg_json *parent, const char *key);
 void tg_json_add(struct tg_json *parent, const char *key, struct tg_json *value);
 void tg_json_add_text(struct tg_json *parent, const char *key, const char *text);
 void tg_json_add_number(struct tg_json *parent, const char *key, double number);
+/* The same with six significant digits: more would differ between mathematical libraries. */
+void tg_json_add_rounded(struct tg_json *parent, const char *key, double number);
 void tg_json_add_boolean(struct tg_json *parent, const char *key, bool value);
 void tg_json_add_record(struct tg_json *parent, const char *key, const struct tg_record_type *type,
                         const void *record);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <inttypes.h>
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/json.h"
@@ -155,14 +154,6 @@ void tg_calibrate_print(FILE *out, const struct tg_calibration *c)
             c->promise_count, states[TG_KEPT], states[TG_OPEN], states[TG_BROKEN]);
 }
 
-/* Numbers with six significant digits. */
-static void add_number(struct tg_json *object, const char *key, double value)
-{
-    char text[32];
-    snprintf(text, sizeof text, "%.6g", value);
-    tg_json_add_number(object, key, isfinite(value) ? strtod(text, NULL) : value);
-}
-
 /* {"events": 0, "trials": 2000, "share": 0, "low": 0, "high": 0.00184}; null without trials. */
 static void add_share(struct tg_json *object, const char *key, size_t events, size_t trials)
 {
@@ -171,9 +162,9 @@ static void add_share(struct tg_json *object, const char *key, size_t events, si
     if (trials) bounds = tg_stats_clopper_pearson(events, trials, BOUND_CONFIDENCE);
     tg_json_add_number(share, "events", (double)events);
     tg_json_add_number(share, "trials", (double)trials);
-    add_number(share, "share", share_of(events, trials));
-    add_number(share, "low", bounds.low);
-    add_number(share, "high", bounds.high);
+    tg_json_add_rounded(share, "share", share_of(events, trials));
+    tg_json_add_rounded(share, "low", bounds.low);
+    tg_json_add_rounded(share, "high", bounds.high);
 }
 
 static void add_severities(struct tg_json *item, const struct tg_tally *t)
@@ -193,9 +184,9 @@ static void add_point(struct tg_json *list, const struct tg_calibration *c,
     struct tg_json *item = tg_json_object(list, NULL);
     tg_json_add_text(item, "part", p->part);
     tg_json_add_text(item, "noise", p->name);
-    add_number(item, "effect", p->effect);
-    add_number(item, "sd", p->sd);
-    add_number(item, "sigma", p->sigma);
+    tg_json_add_rounded(item, "effect", p->effect);
+    tg_json_add_rounded(item, "sd", p->sd);
+    tg_json_add_rounded(item, "sigma", p->sigma);
     tg_json_add_boolean(item, "is_done", p->is_done);
     if (!p->is_done) return;
     tg_json_add_number(item, "gates", (double)t->gates);
@@ -209,10 +200,10 @@ static void add_point(struct tg_json *list, const struct tg_calibration *c,
     add_share(item, "clean", t->clean, t->tests);
     add_share(item, "inconclusive", t->inconclusive, t->tests);
     add_share(item, "covered", t->covered, t->intervals);
-    add_number(item, "rounds", mean_rounds(p));
-    add_number(item, "rounds_to_decision", decided_rounds(p));
+    tg_json_add_rounded(item, "rounds", mean_rounds(p));
+    tg_json_add_rounded(item, "rounds_to_decision", decided_rounds(p));
     tg_json_add_number(item, "rounds_most", (double)t->most_rounds);
-    add_number(item, "seconds", p->seconds / (double)t->tests);
+    tg_json_add_rounded(item, "seconds", p->seconds / (double)t->tests);
     if (isfinite(p->effect))
         tg_json_add_text(
             item, "severity",
@@ -225,7 +216,7 @@ static void add_promise(struct tg_json *list, const struct tg_promise *p)
     struct tg_json *item = tg_json_object(list, NULL);
     tg_json_add_text(item, "promise", p->text);
     tg_json_add_text(item, "side", p->is_least ? "at least" : "at most");
-    add_number(item, "promised", p->share);
+    tg_json_add_rounded(item, "promised", p->share);
     add_share(item, "seen", p->events, p->trials);
     tg_json_add_text(item, "state", tg_calibrate_word(p->state));
 }
@@ -241,8 +232,8 @@ int tg_calibrate_write(const char *path, const struct tg_calibration *c, struct 
     snprintf(seed, sizeof seed, "%" PRIu64, c->seed);
     tg_json_add_text(root, "seed", seed);
     tg_json_add_number(root, "statistical", (double)c->required_count);
-    add_number(root, "tolerance", c->rule->tolerance);
-    add_number(root, "margin", c->rule->margin);
+    tg_json_add_rounded(root, "tolerance", c->rule->tolerance);
+    tg_json_add_rounded(root, "margin", c->rule->margin);
     tg_json_add_record(root, "limits", &tg_limits_type, &c->limits);
     tg_json_add_boolean(root, "is_broken", tg_calibrate_is_broken(c));
     if (c->has_alarms) {

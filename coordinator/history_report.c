@@ -250,14 +250,6 @@ void tg_history_report_print(const struct tg_history_report *report, FILE *out)
     }
 }
 
-/* Six significant digits, as in a receipt. */
-static void add_number(struct tg_json *object, const char *key, double value)
-{
-    char text[32];
-    snprintf(text, sizeof text, "%.6g", value);
-    tg_json_add_number(object, key, isfinite(value) ? strtod(text, NULL) : value);
-}
-
 static struct tg_json *add_begin(struct tg_json *list, const char *key,
                                  const struct tg_history_report *report,
                                  const struct tg_course *course, size_t point)
@@ -281,25 +273,25 @@ static void add_course(struct tg_json *list, const struct tg_history_report *rep
     for (size_t i = 0; i < c->count; i++) {
         const struct tg_course_point *p = &c->points[i];
         struct tg_json *item = add_begin(points, NULL, report, c, i);
-        add_number(item, "value", is_quantity ? exp(p->value) : expm1(p->value));
+        tg_json_add_rounded(item, "value", is_quantity ? exp(p->value) : expm1(p->value));
         if (is_quantity) continue;
-        add_number(item, "low", tg_stats_ratios(p->ends).low);
-        add_number(item, "high", tg_stats_ratios(p->ends).high);
+        tg_json_add_rounded(item, "low", tg_stats_ratios(p->ends).low);
+        tg_json_add_rounded(item, "high", tg_stats_ratios(p->ends).high);
     }
     struct tg_json *steps = tg_json_array(course, "steps");
     for (size_t i = 0; i < c->step_count; i++) {
         struct tg_json *item = add_begin(steps, NULL, report, c, c->steps[i].point);
-        add_number(item, "size", c->steps[i].size);
-        add_number(item, "low", c->steps[i].interval.low);
-        add_number(item, "high", c->steps[i].interval.high);
-        add_number(item, "p", c->steps[i].p_value);
+        tg_json_add_rounded(item, "size", c->steps[i].size);
+        tg_json_add_rounded(item, "low", c->steps[i].interval.low);
+        tg_json_add_rounded(item, "high", c->steps[i].interval.high);
+        tg_json_add_rounded(item, "p", c->steps[i].p_value);
     }
     if (!c->creep.is_found) return;
     struct tg_json *creep = add_begin(course, "creep", report, c, c->creep.first);
     tg_json_add_number(creep, "runs", (double)c->creep.count);
-    add_number(creep, "size", c->creep.total);
-    add_number(creep, "low", c->creep.interval.low);
-    add_number(creep, "high", c->creep.interval.high);
+    tg_json_add_rounded(creep, "size", c->creep.total);
+    tg_json_add_rounded(creep, "low", c->creep.interval.low);
+    tg_json_add_rounded(creep, "high", c->creep.interval.high);
 }
 
 void tg_history_report_json(const struct tg_history_report *report, struct tg_json *list)

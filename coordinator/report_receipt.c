@@ -7,14 +7,6 @@
 #include "coordinator/report.h"
 #include "worker/model/pretokenizer.h"
 
-/* Numbers with six significant digits: more would differ between mathematical libraries. */
-static void add_number(struct tg_json *object, const char *key, double value)
-{
-    char text[32];
-    snprintf(text, sizeof text, "%.6g", value);
-    tg_json_add_number(object, key, isfinite(value) ? strtod(text, NULL) : value);
-}
-
 static void add_library(struct tg_json *list, const char *name, const struct tg_survey *survey)
 {
     struct tg_json *library = tg_json_object(list, name);
@@ -28,12 +20,12 @@ static void add_library(struct tg_json *list, const char *name, const struct tg_
 static void add_forecasts(struct tg_json *item, const struct tg_rule *rule,
                           const struct tg_verdict *v)
 {
-    add_number(item, "detectable_planned", tg_report_effect(rule, v->detectable_planned));
-    add_number(item, "detectable", tg_report_effect(rule, v->detectable));
-    add_number(item, "rounds_needed", v->rounds_needed);
-    add_number(item, "seconds_needed", v->seconds_needed);
-    add_number(item, "rounds_low", v->rounds_left.low);
-    add_number(item, "rounds_high", v->rounds_left.high);
+    tg_json_add_rounded(item, "detectable_planned", tg_report_effect(rule, v->detectable_planned));
+    tg_json_add_rounded(item, "detectable", tg_report_effect(rule, v->detectable));
+    tg_json_add_rounded(item, "rounds_needed", v->rounds_needed);
+    tg_json_add_rounded(item, "seconds_needed", v->seconds_needed);
+    tg_json_add_rounded(item, "rounds_low", v->rounds_left.low);
+    tg_json_add_rounded(item, "rounds_high", v->rounds_left.high);
 }
 
 static void add_verdict(struct tg_json *list, const struct tg_plan *plan,
@@ -71,26 +63,26 @@ static void add_verdict(struct tg_json *list, const struct tg_plan *plan,
     if (v->super_rounds) tg_json_add_number(item, "super_rounds", (double)v->super_rounds);
     /* A factor is written as it is demanded: 1.5, not 0.5 more than 1. */
     double one = strcmp(tg_rule_find(rule->rule)->reading, "factor") == 0 ? 1 : 0;
-    add_number(item, "estimate", v->estimate + one);
-    add_number(item, "low", v->interval.low + one);
-    add_number(item, "high", v->interval.high + one);
+    tg_json_add_rounded(item, "estimate", v->estimate + one);
+    tg_json_add_rounded(item, "low", v->interval.low + one);
+    tg_json_add_rounded(item, "high", v->interval.high + one);
     if (isfinite(v->also)) {
         struct tg_json *also = tg_json_object(item, "also");
         tg_json_add_text(also, "metric", rule->also);
-        add_number(also, "estimate", v->also);
-        add_number(also, "low", v->also_interval.low);
-        add_number(also, "high", v->also_interval.high);
+        tg_json_add_rounded(also, "estimate", v->also);
+        tg_json_add_rounded(also, "low", v->also_interval.low);
+        tg_json_add_rounded(also, "high", v->also_interval.high);
         tg_json_add_boolean(also, "is_clock_effect", v->is_clock_effect);
     }
-    add_number(item, "of_median", v->of_median);
-    add_number(item, "to_median", v->to_median);
+    tg_json_add_rounded(item, "of_median", v->of_median);
+    tg_json_add_rounded(item, "to_median", v->to_median);
     tg_json_add_number(item, "of_bytes", v->of_bytes);
-    add_number(item, "of_share", v->of_share);
+    tg_json_add_rounded(item, "of_share", v->of_share);
     add_forecasts(item, rule, v);
-    add_number(item, "log_fail", v->log_fail);
-    add_number(item, "log_fail_line", v->log_fail_line);
-    add_number(item, "log_clean", v->log_clean);
-    add_number(item, "log_clean_line", v->log_clean_line);
+    tg_json_add_rounded(item, "log_fail", v->log_fail);
+    tg_json_add_rounded(item, "log_fail_line", v->log_fail_line);
+    tg_json_add_rounded(item, "log_clean", v->log_clean);
+    tg_json_add_rounded(item, "log_clean_line", v->log_clean_line);
 }
 
 static void add_families(struct tg_json *root, const struct tg_decision *d)
@@ -104,11 +96,11 @@ static void add_families(struct tg_json *root, const struct tg_decision *d)
         tg_json_add_boolean(item, "is_held", v->is_held);
         tg_json_add_number(item, "tests", (double)v->tests);
         tg_json_add_number(item, "rounds", (double)v->rounds);
-        add_number(item, "estimate", v->estimate);
-        add_number(item, "low", v->interval.low);
-        add_number(item, "high", v->interval.high);
-        add_number(item, "log_fail", v->log_fail);
-        add_number(item, "log_line", v->log_line);
+        tg_json_add_rounded(item, "estimate", v->estimate);
+        tg_json_add_rounded(item, "low", v->interval.low);
+        tg_json_add_rounded(item, "high", v->interval.high);
+        tg_json_add_rounded(item, "log_fail", v->log_fail);
+        tg_json_add_rounded(item, "log_line", v->log_line);
     }
 }
 
