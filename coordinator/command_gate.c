@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -99,12 +98,8 @@ static int write_report(const struct options *o, const struct tg_report *report,
                         const struct tg_plan *plan, const struct tg_decision *decision,
                         struct tg_error *err)
 {
-    FILE *out = o->out ? fopen(o->out, "w") : stdout;
-    if (!out) return tg_fail(err, "cannot write '%s': %s", o->out, strerror(errno));
-    report->write(out, plan, decision);
-    const bool failed = ferror(out);
-    if (o->out && (fclose(out) != 0 || failed))
-        return tg_fail(err, "cannot write '%s': %s", o->out, strerror(errno));
+    if (o->out) return tg_report_write(report, o->out, plan, decision, err);
+    report->write(stdout, plan, decision);
     return 0;
 }
 

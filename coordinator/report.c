@@ -30,6 +30,18 @@ const struct tg_report *tg_report_at(size_t i)
     return &reports[i];
 }
 
+int tg_report_write(const struct tg_report *report, const char *path, const struct tg_plan *plan,
+                    const struct tg_decision *decision, struct tg_error *err)
+{
+    FILE *out = fopen(path, "w");
+    if (!out) return tg_fail(err, "cannot write '%s': %s", path, strerror(errno));
+    report->write(out, plan, decision);
+    const int failed = ferror(out);
+    if (fclose(out) != 0 || failed)
+        return tg_fail(err, "cannot write '%s': %s", path, strerror(errno));
+    return 0;
+}
+
 int tg_report_write_all(const char *directory, const struct tg_plan *plan,
                         const struct tg_decision *decision, struct tg_error *err)
 {
@@ -38,12 +50,7 @@ int tg_report_write_all(const char *directory, const struct tg_plan *plan,
         tg_pulse();
         if (!*reports[i].file) continue;
         snprintf(path, sizeof path, "%s/%s", directory, reports[i].file);
-        FILE *out = fopen(path, "w");
-        if (!out) return tg_fail(err, "cannot write '%s': %s", path, strerror(errno));
-        reports[i].write(out, plan, decision);
-        int failed = ferror(out);
-        if (fclose(out) != 0 || failed)
-            return tg_fail(err, "cannot write '%s': %s", path, strerror(errno));
+        if (tg_report_write(&reports[i], path, plan, decision, err) < 0) return -1;
     }
     return 0;
 }

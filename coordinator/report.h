@@ -31,6 +31,9 @@ const struct tg_report *tg_report_find(const char *name);
 size_t tg_report_count(void);
 const struct tg_report *tg_report_at(size_t i);
 
+int tg_report_write(const struct tg_report *report, const char *path, const struct tg_plan *plan,
+                    const struct tg_decision *decision, struct tg_error *err);
+
 /* Writes every report that has a file into a directory. */
 int tg_report_write_all(const char *directory, const struct tg_plan *plan,
                         const struct tg_decision *decision, struct tg_error *err);

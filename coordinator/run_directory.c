@@ -285,14 +285,7 @@ int tg_run_directory_skip(const char *file, const char *flow, const char *reason
 int tg_run_directory_copy_receipt(const char *file, const struct tg_plan *plan,
                                   const struct tg_decision *decision, struct tg_error *err)
 {
-    if (!file) return 0;
-    FILE *out = fopen(file, "w");
-    if (!out) return tg_fail(err, "cannot write '%s': %s", file, strerror(errno));
-    tg_report_find("receipt")->write(out, plan, decision);
-    int failed = ferror(out);
-    if (fclose(out) != 0 || failed)
-        return tg_fail(err, "cannot write '%s': %s", file, strerror(errno));
-    return 0;
+    return file ? tg_report_write(tg_report_find("receipt"), file, plan, decision, err) : 0;
 }
 
 int tg_run_directory_accept(const char *path, const struct tg_run *run, struct tg_plan *plan,
