@@ -263,25 +263,17 @@ static int survey_here(const struct options *o, const struct tg_json_file *polic
     return rc;
 }
 
-/* What these texts ask of this machine. */
+/* What these texts ask of this machine, in the place of what was planned as less was known. */
 static int plan_here(const struct tg_asked *asked, const struct tg_capability *worker,
                      const struct options *o, const struct tg_json_file *matrix,
                      const struct tg_json_file *policy, struct tg_plan *plan, struct tg_error *err)
 {
+    tg_plan_release(plan);
     char *text = tg_plan_text(asked, worker, 1);
     int rc = tg_plan_make(matrix->text, o->matrix, policy->text, text, plan, err);
     free(text);
     if (rc == 0) plan->asked.budget_s = plan->policy.limits.budget_s;
     return rc;
-}
-
-/* The same for texts that are planned already, as more is known of them. */
-static int plan_again(const struct tg_asked *asked, const struct tg_capability *worker,
-                      const struct options *o, const struct tg_json_file *matrix,
-                      const struct tg_json_file *policy, struct tg_plan *plan, struct tg_error *err)
-{
-    tg_plan_release(plan);
-    return plan_here(asked, worker, o, matrix, policy, plan, err);
 }
 
 /*
@@ -303,7 +295,7 @@ static int plan_run(struct tg_asked *asked, struct tg_capability *worker, const 
         tg_model_source_init(&models, "", o->file);
         tg_survey_mark_model(&worker->head, &models);
     }
-    if ((has_file || o->changed) && plan_again(asked, worker, o, matrix, policy, plan, err) < 0)
+    if ((has_file || o->changed) && plan_here(asked, worker, o, matrix, policy, plan, err) < 0)
         return -1;
     if (tg_changed_check(&plan->asked.changed, err) < 0 ||
         tg_begin_check_model(plan, o->file, err) < 0)
@@ -311,7 +303,7 @@ static int plan_run(struct tg_asked *asked, struct tg_capability *worker, const 
     if (!o->github) return 0;
     asked->shard_count = o->shards ? o->shards : tg_job_matrix_shards(plan);
     worker->shard = 1;
-    return plan_again(asked, worker, o, matrix, policy, plan, err);
+    return plan_here(asked, worker, o, matrix, policy, plan, err);
 }
 
 static int print(const struct options *o, const struct tg_plan *plan, struct tg_error *err)
