@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
-#include <stdio.h>
 
 #include "coordinator/rule.h"
 
@@ -15,19 +14,18 @@ void tg_rule_determinism(const struct tg_evidence *e, struct tg_verdict *v)
     v->rounds = e->count;
     for (size_t r = 0; r < e->count; r++) {
         if (isfinite(e->values[r]) && e->values[r] == e->values[0]) continue;
-        bool is_finite = isfinite(e->values[r]);
-        v->answer = TG_FAIL;
-        snprintf(v->word, sizeof v->word, is_finite ? "not deterministic" : "not a number");
-        snprintf(v->reason, sizeof v->reason,
-                 is_finite ? "the same input gave %.17g and %.17g" : "the value is not finite",
-                 e->values[0], e->values[r]);
+        if (isfinite(e->values[r]))
+            tg_rule_say(v, TG_FAIL, "not deterministic", "the same input gave %.17g and %.17g",
+                        e->values[0], e->values[r]);
+        else
+            tg_rule_say(v, TG_FAIL, "not a number", "the value is not finite");
         return;
     }
     if (e->count > 0) {
         v->estimate = e->values[0];
         v->interval = (struct tg_interval){v->estimate, v->estimate};
     }
-    v->answer = e->count < least ? TG_INCONCLUSIVE : TG_PASS;
     v->wants_more = e->count < least;
-    snprintf(v->word, sizeof v->word, e->count < least ? "inconclusive" : "the same");
+    tg_rule_say(v, v->wants_more ? TG_INCONCLUSIVE : TG_PASS,
+                v->wants_more ? "inconclusive" : "the same", "%s", "");
 }

@@ -46,21 +46,16 @@ static void fixed(const struct tg_evidence *e, double sign, struct tg_verdict *v
     v->estimate = worst;
     v->interval = (struct tg_interval){worst, worst};
     if (e->count < FIXED_ROUNDS) {
-        v->answer = TG_INCONCLUSIVE;
+        tg_rule_say(v, TG_INCONCLUSIVE, "inconclusive", "%s", "");
         v->wants_more = true;
-        snprintf(v->word, sizeof v->word, "inconclusive");
     } else if (differ) {
-        v->answer = TG_FAIL;
-        snprintf(v->word, sizeof v->word, "not deterministic");
-        snprintf(v->reason, sizeof v->reason, "the same input gave different values");
+        tg_rule_say(v, TG_FAIL, "not deterministic", "the same input gave different values");
     } else if (sign * worst > sign * e->rule->limit && sign * worst <= sign * e->rule->fail_limit) {
         say_attention(e, sign, true, v);
     } else if (sign * worst > sign * e->rule->limit) {
-        v->answer = TG_FAIL;
-        snprintf(v->word, sizeof v->word, sign < 0 ? "too low" : "too high");
+        tg_rule_say(v, TG_FAIL, sign < 0 ? "too low" : "too high", "%s", "");
     } else {
-        v->answer = TG_PASS;
-        snprintf(v->word, sizeof v->word, "within");
+        tg_rule_say(v, TG_PASS, "within", "%s", "");
     }
 }
 

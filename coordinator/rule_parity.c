@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
-#include <stdio.h>
 
 #include "coordinator/rule.h"
 
@@ -23,24 +22,17 @@ void tg_rule_parity(const struct tg_evidence *e, struct tg_verdict *v)
     }
     v->rounds = e->count;
     if (!is_finite) {
-        v->answer = TG_FAIL;
-        snprintf(v->word, sizeof v->word, "not a number");
-        snprintf(v->reason, sizeof v->reason, "a difference is not finite");
+        tg_rule_say(v, TG_FAIL, "not a number", "a difference is not finite");
         return;
     }
     v->estimate = worst;
     if (e->count > 0) v->interval = (struct tg_interval){worst, worst};
     if (e->count > 0 && !(worst <= e->rule->limit)) {
-        v->answer = TG_FAIL;
-        snprintf(v->word, sizeof v->word, "apart");
-        snprintf(v->reason, sizeof v->reason, "by %.3g, at most %.3g is allowed", worst,
-                 e->rule->limit);
+        tg_rule_say(v, TG_FAIL, "apart", "by %.3g, at most %.3g is allowed", worst, e->rule->limit);
     } else if (e->count < ROUNDS) {
-        v->answer = TG_INCONCLUSIVE;
+        tg_rule_say(v, TG_INCONCLUSIVE, "inconclusive", "%s", "");
         v->wants_more = true;
-        snprintf(v->word, sizeof v->word, "inconclusive");
     } else {
-        v->answer = TG_PASS;
-        snprintf(v->word, sizeof v->word, "alike");
+        tg_rule_say(v, TG_PASS, "alike", "%s", "");
     }
 }
