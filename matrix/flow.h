@@ -26,14 +26,6 @@ struct tg_texts {
     size_t count;
 };
 
-/* Out of this flow nothing is measured: where env is set and is not `equals`. */
-struct tg_flow_guard {
-    const char *env, *equals; /* "" without a guard */
-    const char *otherwise;    /* what is printed, "skipped (out-of-scope)" */
-    const char *gate;         /* for which gate */
-    int status;               /* with which exit status */
-};
-
 /* How often the same step may be run again, by what went wrong. */
 struct tg_flow_retry {
     int tooling, gpu, statistical;
@@ -100,7 +92,6 @@ struct tg_flow {
     const char *agent;
     const char *mode; /* record, compare or slo */
     struct tg_texts writes, inherits;
-    struct tg_flow_guard guard;
     const char *conclusions[4]; /* of pass, fail, skipped and inconclusive */
     const char *colon, *unit;   /* dialect: what follows a key, the word for tokens a second */
     struct tg_texts labels, targets, surface;

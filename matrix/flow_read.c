@@ -367,21 +367,21 @@ static int read_step(struct reader *r, const struct tg_json *object, void *item)
     return rc < 0 ? -1 : read_step_texts(r, object, step);
 }
 
-static int read_guard(struct reader *r, const struct tg_json *root)
+/* Nothing of it is kept: a guard acts before its policy is read. */
+static int check_guard(struct reader *r, const struct tg_json *root)
 {
     static const char *const keys[] = {"env", "equals", "else", "gate", "exit", NULL};
     const struct tg_json *guard = tg_json_get(root, "guard");
-    struct tg_flow_guard *g = &r->flow->guard;
-    *g = (struct tg_flow_guard){"", "", "", "", 0};
+    const char *text, *otherwise;
+    int status;
     if (!guard) return 0;
     if (tg_json_only(r->file, guard, keys, r->err) < 0 ||
-        text_of(r, guard, "env", NULL, &g->env) < 0 ||
-        text_of(r, guard, "equals", NULL, &g->equals) < 0 ||
-        text_of(r, guard, "else", NULL, &g->otherwise) < 0 ||
-        text_of(r, guard, "gate", NULL, &g->gate) < 0 ||
-        number_of(r, guard, "exit", 0, 2, &g->status) < 0)
+        text_of(r, guard, "env", NULL, &text) < 0 || text_of(r, guard, "equals", NULL, &text) < 0 ||
+        text_of(r, guard, "else", NULL, &otherwise) < 0 ||
+        text_of(r, guard, "gate", NULL, &text) < 0 ||
+        number_of(r, guard, "exit", 0, 2, &status) < 0)
         return -1;
-    if (strncmp(g->otherwise, "skipped", 7) == 0) return 0;
+    if (strncmp(otherwise, "skipped", 7) == 0) return 0;
     return tg_json_fail(r->file, tg_json_get(guard, "else"), r->err,
                         "what is not measured is 'skipped (...)'");
 }
@@ -474,7 +474,7 @@ static int read_flow(struct reader *r, const struct tg_json *root)
         texts_of(r, root, "targets", &f->targets) < 0 ||
         texts_of(r, root, "surface", &f->surface) < 0 ||
         text_of(r, dialect, "colon", ": ", &f->colon) < 0 ||
-        text_of(r, dialect, "unit", "tok/s", &f->unit) < 0 || read_guard(r, root) < 0 ||
+        text_of(r, dialect, "unit", "tok/s", &f->unit) < 0 || check_guard(r, root) < 0 ||
         read_conclusions(r, root) < 0)
         return -1;
     if (!is_among(f->mode, modes))
