@@ -31,18 +31,11 @@ const struct tg_inherited *tg_inherit_find(const struct tg_inherit *inherit, con
     return NULL;
 }
 
-static bool has(const struct tg_texts *texts, const char *text)
-{
-    for (size_t i = 0; i < texts->count; i++)
-        if (strcmp(texts->at[i], text) == 0) return true;
-    return false;
-}
-
 /* Adds one if the flow inherits its gate. */
 static int add(const struct tg_policy *policy, const struct tg_inherited *found,
                struct tg_inherit *inherit, struct tg_error *err)
 {
-    if (!has(&policy->process.inherits, found->gate)) return 0;
+    if (!tg_texts_have(&policy->process.inherits, found->gate)) return 0;
     if (tg_inherit_find(inherit, found->gate))
         return tg_fail(err, "gate '%s' is inherited twice", found->gate);
     if (inherit->count == TG_INHERIT_MOST)

@@ -50,17 +50,17 @@ static void put_test(FILE *out, const struct tg_plan *plan, const struct tg_deci
     char text[TG_REPORT_TEXT_SIZE];
     fputs("- ", out);
     tg_report_put(out, tg_report_subject(plan, test, text, sizeof text));
-    if (!tg_route_gives(route, "thresholds")) fprintf(out, " (%s)", rule->metric);
-    if (tg_route_gives(route, "deltas") && isfinite(v->estimate))
+    if (!tg_texts_have(&route->context, "thresholds")) fprintf(out, " (%s)", rule->metric);
+    if (tg_texts_have(&route->context, "deltas") && isfinite(v->estimate))
         fprintf(out, ": %s", tg_report_measured(rule, v, text, sizeof text));
-    if (tg_route_gives(route, "thresholds"))
+    if (tg_texts_have(&route->context, "thresholds"))
         fprintf(out, "; demanded: %s", tg_report_demanded(rule, text, sizeof text));
-    if (tg_route_gives(route, "reasons") && *tg_report_why(v, text, sizeof text)) {
+    if (tg_texts_have(&route->context, "reasons") && *tg_report_why(v, text, sizeof text)) {
         fputs("; ", out);
         tg_report_put(out, text);
     }
     fputc('\n', out);
-    if (tg_route_gives(route, "commands")) put_command(out, plan, d, route, test);
+    if (tg_texts_have(&route->context, "commands")) put_command(out, plan, d, route, test);
 }
 
 static void put_skipped(FILE *out, const struct tg_plan *plan, const struct tg_decision *d)
@@ -80,7 +80,8 @@ static void put_skipped(FILE *out, const struct tg_plan *plan, const struct tg_d
 static bool has_list(const struct tg_plan *plan, const struct tg_decision *d,
                      const struct tg_flow_route *route)
 {
-    if (tg_route_gives(route, "machines") || (tg_route_gives(route, "skipped") && d->skipped))
+    if (tg_texts_have(&route->context, "machines") ||
+        (tg_texts_have(&route->context, "skipped") && d->skipped))
         return true;
     for (size_t i = 0; i < d->verdict_count; i++)
         if (tg_route_is_about(plan, d, route, i)) return true;
@@ -101,8 +102,8 @@ void tg_report_flow_next(FILE *out, const struct tg_plan *plan, const struct tg_
         if (seen++ < MOST_TESTS) put_test(out, plan, d, route, i);
     }
     if (seen > MOST_TESTS) fprintf(out, "- and %zu more\n", seen - MOST_TESTS);
-    if (tg_route_gives(route, "skipped")) put_skipped(out, plan, d);
-    if (tg_route_gives(route, "machines")) {
+    if (tg_texts_have(&route->context, "skipped")) put_skipped(out, plan, d);
+    if (tg_texts_have(&route->context, "machines")) {
         fputs("- machines: ", out);
         tg_report_put(out, *d->machines ? d->machines : "none");
         fputc('\n', out);
@@ -121,11 +122,11 @@ static void add_tests(struct tg_json *object, const struct tg_plan *plan,
         struct tg_json *item = tg_json_object(list, NULL);
         tg_json_add_text(item, "rule", tg_policy_rule_name(rule));
         tg_json_add_text(item, "cell", tg_cell_text(&plan->spec.tests[i].of, text));
-        if (tg_route_gives(route, "deltas"))
+        if (tg_texts_have(&route->context, "deltas"))
             tg_json_add_text(item, "measured", tg_report_measured(rule, v, text, sizeof text));
-        if (tg_route_gives(route, "thresholds"))
+        if (tg_texts_have(&route->context, "thresholds"))
             tg_json_add_text(item, "demanded", tg_report_demanded(rule, text, sizeof text));
-        if (tg_route_gives(route, "reasons"))
+        if (tg_texts_have(&route->context, "reasons"))
             tg_json_add_text(item, "reason", tg_report_why(v, text, sizeof text));
     }
 }

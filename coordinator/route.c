@@ -119,13 +119,6 @@ bool tg_route_is_about(const struct tg_plan *plan, const struct tg_decision *dec
     return is_so(route->when, &decision->verdicts[test]);
 }
 
-bool tg_route_gives(const struct tg_flow_route *route, const char *context)
-{
-    for (size_t i = 0; i < route->context.count; i++)
-        if (strcmp(route->context.at[i], context) == 0) return true;
-    return false;
-}
-
 const char *tg_route_skip_reason(const struct tg_plan *plan, const struct tg_decision *decision,
                                  size_t test)
 {

@@ -27,9 +27,6 @@ bool tg_route_is_about(const struct tg_plan *plan, const struct tg_decision *dec
 /* How many further attempts of a kind a step allows. */
 size_t tg_route_retries(const struct tg_flow_step *step, enum tg_try kind);
 
-/* Whether the receiver is given this: a word of tg_flow_contexts. */
-bool tg_route_gives(const struct tg_flow_route *route, const char *context);
-
 /*
  * Why a test was skipped, as the flow's registry says it: the reason of the first entry whose cells
  * it matches, else the verdict's own.

@@ -11,6 +11,13 @@ const char *const tg_flow_whens[] = {
 const char *const tg_flow_contexts[] = {"cells",   "deltas",  "thresholds", "commands",
                                         "reasons", "skipped", "machines",   NULL};
 
+bool tg_texts_have(const struct tg_texts *texts, const char *text)
+{
+    for (size_t i = 0; i < texts->count; i++)
+        if (strcmp(texts->at[i], text) == 0) return true;
+    return false;
+}
+
 bool tg_flow_has_key(const char *key)
 {
     static const char *const keys[] = {"agent",       "mode",    "writes",  "inherits",   "guard",
@@ -55,9 +62,7 @@ const struct tg_flow_skip *tg_flow_skip_find(const struct tg_flow *flow, const c
 {
     for (size_t i = 0; i < flow->skip_count; i++) {
         const struct tg_flow_skip *skip = &flow->skips[i];
-        if (strcmp(skip->reason, reason) == 0) return skip;
-        for (size_t k = 0; k < skip->aliases.count; k++)
-            if (strcmp(skip->aliases.at[k], reason) == 0) return skip;
+        if (strcmp(skip->reason, reason) == 0 || tg_texts_have(&skip->aliases, reason)) return skip;
     }
     return NULL;
 }

@@ -26,6 +26,8 @@ struct tg_texts {
     size_t count;
 };
 
+bool tg_texts_have(const struct tg_texts *texts, const char *text);
+
 /* How often the same step may be run again, by what went wrong. */
 struct tg_flow_retry {
     int tooling, gpu, statistical;

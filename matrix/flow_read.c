@@ -284,13 +284,6 @@ static int read_step_texts(struct reader *r, const struct tg_json *object,
     return 0;
 }
 
-static bool has_text(const struct tg_texts *texts, const char *text)
-{
-    for (size_t i = 0; i < texts->count; i++)
-        if (strcmp(texts->at[i], text) == 0) return true;
-    return false;
-}
-
 /* Each of the patterns, which blanks separate, must match the name of a rule. */
 static int check_patterns(struct reader *r, const struct tg_json *object, const char *patterns)
 {
@@ -330,7 +323,7 @@ static int read_route(struct reader *r, const struct tg_json *object, void *item
     if (!is_among(route->retry, bounds))
         return tg_json_fail(r->file, tg_json_get(object, "retry"), r->err,
                             "a bound of retries is tooling, gpu or statistical");
-    if (!has_text(&r->flow->targets, route->to))
+    if (!tg_texts_have(&r->flow->targets, route->to))
         return tg_json_fail(r->file, tg_json_get(object, "to"), r->err,
                             "'%s' is not one of the flow's targets", route->to);
     for (size_t i = 0; i < route->context.count; i++)

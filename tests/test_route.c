@@ -198,7 +198,8 @@ static void a_route_is_about_the_tests_that_made_it(void **state)
         assert_int_equal(is_about, strcmp(name, "kernel") == 0);
     }
     assert_true(about > 0);
-    assert_true(tg_route_gives(route, "commands") && !tg_route_gives(route, "machines"));
+    assert_true(tg_texts_have(&route->context, "commands") &&
+                !tg_texts_have(&route->context, "machines"));
     tg_gate_release(&d);
     tg_plan_release(&plan);
 }
