@@ -202,10 +202,9 @@ static void refresh(const struct tg_limits *limits, struct tests *f)
     f->is_stale = f->is_choice_stale = false;
 }
 
-/* As tg_family_judge; `log_fails` is as above. */
-static void judge(const struct tg_limits *limits, size_t family_count, const double *const values[],
-                  const size_t counts[], size_t test_count, bool *chosen, double *log_fails,
-                  struct tg_family_verdict *verdict)
+void tg_family_judge(const struct tg_limits *limits, size_t family_count,
+                     const double *const values[], const size_t counts[], size_t test_count,
+                     bool *chosen, double *log_fails, struct tg_family_verdict *verdict)
 {
     struct tg_family_verdict v = {.estimate = NAN, .interval = {-INFINITY, INFINITY}};
     struct tests f = {.is_choice_stale = true};
@@ -224,13 +223,6 @@ static void judge(const struct tg_limits *limits, size_t family_count, const dou
     for (size_t i = 0; chosen && i < test_count; i++) chosen[i] = v.tests && f.chosen[i];
     free_tests(&f);
     *verdict = v;
-}
-
-void tg_family_judge(const struct tg_limits *limits, size_t family_count,
-                     const double *const values[], const size_t counts[], size_t test_count,
-                     bool *chosen, struct tg_family_verdict *verdict)
-{
-    judge(limits, family_count, values, counts, test_count, chosen, NULL, verdict);
 }
 
 /* Whether a test can be one of a family: it compares builds, and counts. */
@@ -414,8 +406,8 @@ void tg_family_look(const struct tg_families *families, size_t family, bool *cho
 {
     const struct tests *f = &families->families[family];
     memcpy(verdict->name, f->name, sizeof verdict->name);
-    judge(&families->plan->policy.limits, families->count, f->values, f->counts, f->count, chosen,
-          log_fails, verdict);
+    tg_family_judge(&families->plan->policy.limits, families->count, f->values, f->counts, f->count,
+                    chosen, log_fails, verdict);
 }
 
 static void turn(struct tg_families *families, size_t test)

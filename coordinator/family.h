@@ -35,12 +35,13 @@ struct tg_family_verdict {
 /*
  * Judges one family from the values of its tests: values[i] are counts[i] values D of test i, in
  * the order of rounds, above 0 where head is worse. A test with fewer than rounds_min rounds is not
- * looked at. `chosen`, if not NULL, receives which tests were. Without memory, or with fewer than
- * three tests, there are no rounds.
+ * looked at. `chosen`, if not NULL, receives which tests were, and `log_fails`, if not NULL, which
+ * has room for rounds_max, the evidence after each round. Without memory, or with fewer than three
+ * tests, there are no rounds.
  */
 void tg_family_judge(const struct tg_limits *limits, size_t family_count,
                      const double *const values[], const size_t counts[], size_t test_count,
-                     bool *chosen, struct tg_family_verdict *verdict);
+                     bool *chosen, double *log_fails, struct tg_family_verdict *verdict);
 
 /* The 10 % trimmed mean: of what is left when the least and the most are taken off. Sorts them. */
 double tg_family_mean(double *values, size_t count);
@@ -96,10 +97,7 @@ size_t tg_family_count(const struct tg_families *families);
 /* The plan's tests that are in a family, and how many; the list is the families'. */
 size_t tg_family_tests(const struct tg_families *families, size_t family, const size_t **tests);
 
-/*
- * Judges a family; `chosen`, if not NULL, receives which of its tests were looked at, and
- * `log_fails`, if not NULL, which has room for rounds_max, the evidence after each of its rounds.
- */
+/* As tg_family_judge, of what was taken. */
 void tg_family_look(const struct tg_families *families, size_t family, bool *chosen,
                     double *log_fails, struct tg_family_verdict *verdict);
 

@@ -234,7 +234,7 @@ static bool follow_family(const struct tg_scene *scene, struct room *room)
         is_longer = false;
         for (size_t i = 0; i < scene->cells; i++) room->family_counts[i] = room->subjects[i].count;
         tg_family_judge(scene->limits, 1, room->family_values, room->family_counts, scene->cells,
-                        room->chosen, &v);
+                        room->chosen, NULL, &v);
         for (size_t i = 0; v.wants_more && i < scene->cells; i++) {
             struct subject *s = &room->subjects[i];
             if (!room->chosen[i] || (int64_t)s->rounds >= scene->limits->family_rounds) continue;

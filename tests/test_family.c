@@ -43,7 +43,7 @@ static int begin(void **state)
 static struct tg_family_verdict judge(size_t tests)
 {
     struct tg_family_verdict v = {.name = "cpu"};
-    tg_family_judge(&limits, 1, values, counts, tests, chosen, &v);
+    tg_family_judge(&limits, 1, values, counts, tests, chosen, NULL, &v);
     assert_string_equal(v.name, "cpu");
     return v;
 }
