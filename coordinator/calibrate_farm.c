@@ -89,28 +89,6 @@ static int run(const struct farm *farm, const char *head, const char *directory,
     return 0;
 }
 
-/* What one test of a run came to. */
-static void count_test(const struct tg_rule *rule, const struct tg_verdict *v, double effect,
-                       struct tg_tally *t)
-{
-    const bool is_over = tg_stats_is_over(v->log_fail, v->log_fail_line);
-    const bool is_clean = !is_over && v->answer == TG_PASS;
-    t->tests++;
-    t->over += is_over;
-    t->clean += is_clean;
-    t->failed += v->answer == TG_FAIL;
-    t->inconclusive += v->answer == TG_INCONCLUSIVE;
-    t->rounds += v->rounds;
-    if (is_over || is_clean) t->decided_rounds += v->rounds;
-    if (v->rounds > t->most_rounds) t->most_rounds = v->rounds;
-    if (is_over)
-        t->severities[tg_simulate_severity(rule, log1p(v->estimate))]
-                     [strstr(v->word, "borderline") != NULL]++;
-    if (isnan(effect) || !isfinite(v->interval.low) || !isfinite(v->interval.high)) return;
-    t->intervals++;
-    t->covered += v->interval.low <= effect && effect <= v->interval.high;
-}
-
 void tg_calibrate_count(struct tg_calibration *c, const struct tg_plan *plan,
                         const struct tg_decision *d, struct tg_point *p)
 {
@@ -120,12 +98,13 @@ void tg_calibrate_count(struct tg_calibration *c, const struct tg_plan *plan,
     for (size_t i = 0; i < d->verdict_count; i++) {
         const struct tg_rule *rule = &plan->policy.rules[plan->spec.tests[i].rule];
         if (strcmp(rule->rule, "noninferior") != 0 || !tg_gate_is_required(plan, i)) continue;
-        count_test(rule, &d->verdicts[i], percent ? NAN : 0, &own);
+        const struct tg_verdict *v = &d->verdicts[i];
+        const bool is_decided = v->answer == TG_PASS ||
+                                tg_stats_is_over(v->log_fail, v->log_fail_line);
+        tg_tally_count(&own, rule, v, v->rounds, is_decided ? v->rounds : 0, percent ? NAN : 0);
     }
-    own.gates_over = own.over > 0;
     own.families_over = d->families_over > 0;
-    own.gates_failed = own.failed > 0 || (own.families_over && plan->policy.limits.family_fail);
-    own.gates_passed = !own.gates_failed && own.inconclusive == 0;
+    tg_tally_end_gate(&own, &plan->policy.limits);
     tg_tally_add(&p->seen, &own);
     c->required_count = plan->required_count;
 }

@@ -102,8 +102,7 @@ static void judge_by_peeking(const struct tg_evidence *e, struct tg_verdict *v)
     for (size_t i = 0; i < e->count; i++) mean += e->values[i] / n;
     for (size_t i = 0; i < e->count; i++) squares += (e->values[i] - mean) * (e->values[i] - mean);
     const double half = t * sqrt(squares / df / n);
-    const bool is_over = mean - half > cut_of(e->rule, 0) &&
-                         mean - half > tg_simulate_theta(e->rule, e->rule->tolerance);
+    const bool is_over = mean - half > tg_simulate_theta(e->rule, e->rule->tolerance);
     const bool is_clean = mean + half < cut_of(e->rule, 1);
     v->estimate = expm1(mean);
     v->interval = (struct tg_interval){expm1(mean - half), expm1(mean + half)};
@@ -125,7 +124,6 @@ struct subject {
     size_t count;   /* of them: more than rounds if samples are pooled */
     size_t rounds;
     size_t decided_rounds; /* when it was over or clean first; 0: neither */
-    bool is_over, is_clean;
     struct tg_verdict verdict;
 };
 
@@ -180,9 +178,9 @@ static void judge(const struct tg_scene *scene, struct subject *s, bool is_brief
         judge_by_peeking(&evidence, &s->verdict);
     else
         tg_rule_find(scene->rule->rule)->judge(&evidence, &s->verdict);
-    s->is_over = tg_stats_is_over(s->verdict.log_fail, s->verdict.log_fail_line);
-    s->is_clean = !s->is_over && s->verdict.answer == TG_PASS;
-    if (!s->decided_rounds && (s->is_over || s->is_clean)) s->decided_rounds = s->rounds;
+    const bool is_over = tg_stats_is_over(s->verdict.log_fail, s->verdict.log_fail_line);
+    if (!s->decided_rounds && (is_over || s->verdict.answer == TG_PASS))
+        s->decided_rounds = s->rounds;
 }
 
 /* Rounds until the test wants no more, or may have no more. */
@@ -194,23 +192,31 @@ static void follow(const struct tg_scene *scene, struct subject *s)
     } while (s->verdict.wants_more && s->rounds < most_rounds(scene));
 }
 
-static void count(const struct tg_scene *scene, const struct subject *s, struct tg_tally *t)
+void tg_tally_count(struct tg_tally *t, const struct tg_rule *rule, const struct tg_verdict *v,
+                    size_t rounds, size_t decided_rounds, double truth)
 {
-    const struct tg_verdict *v = &s->verdict;
-    const double truth = expm1(scene->theta);
-    const int severity = tg_simulate_severity(scene->rule, log1p(v->estimate));
+    const bool is_over = tg_stats_is_over(v->log_fail, v->log_fail_line);
     t->tests++;
-    t->over += s->is_over;
-    t->clean += s->is_clean;
+    t->over += is_over;
+    t->clean += !is_over && v->answer == TG_PASS;
     t->failed += v->answer == TG_FAIL;
     t->inconclusive += v->answer == TG_INCONCLUSIVE;
-    t->rounds += s->rounds;
-    t->decided_rounds += s->decided_rounds;
-    if (s->rounds > t->most_rounds) t->most_rounds = s->rounds;
-    if (s->is_over) t->severities[severity][strstr(v->word, "borderline") != NULL]++;
-    if (!isfinite(v->interval.low) || !isfinite(v->interval.high)) return;
+    t->rounds += rounds;
+    t->decided_rounds += decided_rounds;
+    if (rounds > t->most_rounds) t->most_rounds = rounds;
+    if (is_over)
+        t->severities[tg_simulate_severity(rule, log1p(v->estimate))]
+                     [strstr(v->word, "borderline") != NULL]++;
+    if (isnan(truth) || !isfinite(v->interval.low) || !isfinite(v->interval.high)) return;
     t->intervals++;
     t->covered += v->interval.low <= truth && truth <= v->interval.high;
+}
+
+void tg_tally_end_gate(struct tg_tally *gate, const struct tg_limits *limits)
+{
+    gate->gates_over = gate->over > 0;
+    gate->gates_failed = gate->failed > 0 || (gate->families_over && limits->family_fail);
+    gate->gates_passed = !gate->gates_failed && gate->inconclusive == 0;
 }
 
 /* What one thread works with: the tests of a gate, their values, and what a family needs. */
@@ -261,12 +267,12 @@ static void simulate_gate(const struct tg_scene *scene, size_t gate, struct room
     if (scene->limits->family_watch && scene->ablation != TG_POOLED_SAMPLES)
         own.families_over = follow_family(scene, room);
     for (size_t i = 0; i < scene->cells; i++) {
-        if (isnan(room->subjects[i].verdict.estimate)) judge(scene, &room->subjects[i], false);
-        count(scene, &room->subjects[i], &own);
+        struct subject *s = &room->subjects[i];
+        if (isnan(s->verdict.estimate)) judge(scene, s, false);
+        tg_tally_count(&own, scene->rule, &s->verdict, s->rounds, s->decided_rounds,
+                       expm1(scene->theta));
     }
-    own.gates_over = own.over > 0;
-    own.gates_failed = own.failed > 0 || (own.families_over && scene->limits->family_fail);
-    own.gates_passed = !own.gates_failed && own.inconclusive == 0;
+    tg_tally_end_gate(&own, scene->limits);
     tg_tally_add(all, &own);
 }
 

@@ -77,6 +77,17 @@ double tg_simulate_theta(const struct tg_rule *rule, double share);
  */
 int tg_simulate_severity(const struct tg_rule *rule, double theta);
 
+/*
+ * Counts a test of a gate by its verdict: how many rounds it had, and in how many it was decided, 0
+ * if in none. truth is the effect, as a ratio less 1; NAN if it is not known.
+ */
+void tg_tally_count(struct tg_tally *gate, const struct tg_rule *rule,
+                    const struct tg_verdict *verdict, size_t rounds, size_t decided_rounds,
+                    double truth);
+
+/* What became of a gate whose tests and families are counted. */
+void tg_tally_end_gate(struct tg_tally *gate, const struct tg_limits *limits);
+
 /* Adds what another part of the same scene saw. */
 void tg_tally_add(struct tg_tally *all, const struct tg_tally *part);
 
