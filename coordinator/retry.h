@@ -15,9 +15,10 @@
  *   {"tritgate_tries": 1, "tries": [{"attempt": 2, "kind": "gpu", "reason": "..."}]}
  *
  *   ended        the attempt before was not ended in order: there was no decision yet
- *   tooling      cells of a processor crashed, were late or could not be run; or nothing was
- * measured gpu          cells on a device did statistical  the evidence did not suffice, whatever
- * its reason
+ *   tooling      cells of a processor crashed, were late or could not be run; or nothing that
+ *                counts was measured
+ *   gpu          cells on a device did
+ *   statistical  the evidence did not suffice, whatever its reason
  *
  * All but the first are bounded by the `retry` of the policy's step; one that is over is refused
  * before anything is measured. A policy without steps bounds nothing.

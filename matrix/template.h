@@ -19,8 +19,9 @@
  *   {?name}     writes nothing, but what it stands in is left out unless the condition holds;
  *               {?!name} unless it does not
  *   [text]      a group: left out if one of its own holes cannot be filled, or if it has no holes
- * of its own and none of its inner groups was written [a|b]       the first of them that can be
- * written \           takes { [ ] | and \ literally; outside of groups | needs none
+ *               of its own and none of its inner groups was written
+ *   [a|b]       the first of them that can be written
+ *   \           takes { [ ] | and \ literally; outside of groups | needs none
  *
  * The whole line is a group, too. A group that begins with ", " or "; " loses them where there is
  * nothing to separate it from: at the beginning of the line, or behind a blank or a bracket.
