@@ -19,15 +19,10 @@ bool tg_pulse(void)
     return !beat_of || beat_of(beaten);
 }
 
-void tg_pulse_end(void)
-{
-    is_ending = 1;
-}
-
 static void end(int signal)
 {
     (void)signal;
-    tg_pulse_end();
+    is_ending = 1;
 }
 
 void tg_pulse_heed_signals(void)

@@ -17,14 +17,9 @@ void tg_pulse_set(bool (*beat)(void *whom), void *whom);
 bool tg_pulse(void);
 
 /*
- * Asks for the end, as a signal handler may: what is under way comes to its own, what still waits
- * to begin gives up.
- */
-void tg_pulse_end(void);
-
-/*
  * From now on the first of SIGINT, SIGTERM and SIGHUP, which comes of a terminal that is closed,
- * asks for it; not SIGHUP where it is ignored, as by nohup: the process is to outlive its terminal.
+ * asks for the end: what is under way comes to its own, what still waits to begin gives up. Not
+ * SIGHUP where it is ignored, as by nohup: the process is to outlive its terminal.
  */
 void tg_pulse_heed_signals(void);
 
