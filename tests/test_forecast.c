@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "coordinator/noise.h"
 #include "results/sequential.h"
 
 #define COUNT_OF(array) (sizeof(array) / sizeof *(array))
@@ -40,22 +41,7 @@ static void assert_rounds(double value, double wanted, double share)
     assert_share(value, wanted, fmax(share, 1 / wanted));
 }
 
-/* SplitMix64 (Steele, Lea & Flood 2014), and from it uniform and normal noise. */
-static uint64_t seed;
-
-static double uniform(void)
-{
-    uint64_t z = seed += UINT64_C(0x9e3779b97f4a7c15);
-    z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
-    return ((double)((z ^ z >> 31) >> 11) + 0.5) * 0x1p-53;
-}
-
-static double normal(void)
-{
-    const double radius = sqrt(-2 * log(uniform()));
-    return radius * cos(6.283185307179586 * uniform());
-}
+static uint64_t seed; /* of all noise */
 
 static int compare(const void *left, const void *right)
 {
@@ -73,7 +59,7 @@ static void follow(const struct tg_outlook *o, double theta, bool only_first, do
     *fail = *clean = MOST_ROUNDS;
     tg_sequential_symmetry_init(&s, o->floor, distances, MOST_ROUNDS);
     for (int r = 1; r < MOST_ROUNDS; r++) {
-        const double d = theta + o->sd * normal();
+        const double d = theta + o->sd * tg_noise_normal(&seed);
         const double log_e = tg_sequential_symmetry_add(&s, d);
         tg_sequential_student_add(&t, d);
         if (*fail == MOST_ROUNDS && tg_stats_is_over(log_e, o->log_fail_line)) *fail = r;
@@ -289,7 +275,7 @@ static void the_spread_of_few_rounds_is_right_on_average(void **state)
     for (size_t count = 2; count <= 64; count += count < 13 ? 1 : 17) {
         double sum = 0;
         for (int i = 0; i < 20000; i++) {
-            for (size_t k = 0; k < count; k++) values[k] = 0.05 + 0.01 * normal();
+            for (size_t k = 0; k < count; k++) values[k] = 0.05 + 0.01 * tg_noise_normal(&seed);
             sum += tg_forecast_sd(values, count, 0) / 20000;
         }
         assert_share(sum, 0.01, 0.02);
@@ -321,7 +307,8 @@ static void wild_rounds_and_old_ones_do_not_count(void **state)
     values[8] = 1e9;
     assert_share(tg_forecast_sd(values, 9, 0), calm, 1e-12);
 
-    for (size_t i = 0; i < 1000; i++) values[i] = i < 744 ? 1e6 * normal() : (double)(i % 2);
+    for (size_t i = 0; i < 1000; i++)
+        values[i] = i < 744 ? 1e6 * tg_noise_normal(&seed) : (double)(i % 2);
     assert_share(tg_forecast_sd(values, 1000, 0), 1.4826 * 0.5 * 256 / 255.2, 1e-4);
 }
 

@@ -13,6 +13,8 @@
 
 #include <cjson/cJSON.h>
 
+#include "coordinator/noise.h"
+
 #define COUNT_OF(array) (sizeof(array) / sizeof *(array))
 
 enum {
@@ -79,37 +81,22 @@ static void e_values_are_those_of_the_file_at_every_round(void **state)
     cJSON_Delete(gate);
 }
 
-/* SplitMix64 (Steele, Lea & Flood 2014), and from it uniform, normal and t3 noise. */
-static uint64_t seed;
+static uint64_t seed; /* of all noise */
 
-static double uniform(void)
+static double student3(uint64_t *state)
 {
-    uint64_t z = seed += UINT64_C(0x9e3779b97f4a7c15);
-    z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
-    return ((double)((z ^ z >> 31) >> 11) + 0.5) * 0x1p-53;
+    const double a = tg_noise_normal(state), b = tg_noise_normal(state), c = tg_noise_normal(state);
+    return tg_noise_normal(state) / sqrt((a * a + b * b + c * c) / 3);
 }
 
-static double normal(void)
+static double lopsided_minus_lopsided(uint64_t *state)
 {
-    const double radius = sqrt(-2 * log(uniform()));
-    return radius * cos(6.283185307179586 * uniform());
+    return (tg_noise_uniform(state) < 0.1 ? -3 * log(tg_noise_uniform(state)) : 0) -
+           (tg_noise_uniform(state) < 0.1 ? -3 * log(tg_noise_uniform(state)) : 0);
 }
 
-static double student3(void)
-{
-    const double a = normal(), b = normal(), c = normal();
-    return normal() / sqrt((a * a + b * b + c * c) / 3);
-}
-
-static double lopsided_minus_lopsided(void)
-{
-    return (uniform() < 0.1 ? -3 * log(uniform()) : 0) -
-           (uniform() < 0.1 ? -3 * log(uniform()) : 0);
-}
-
-typedef double (*noise_fn)(void);
-static const noise_fn NOISES[] = {normal, student3, lopsided_minus_lopsided};
+typedef double (*noise_fn)(uint64_t *state);
+static const noise_fn NOISES[] = {tg_noise_normal, student3, lopsided_minus_lopsided};
 
 /* The share of simulated series in which E+ is over 100 at any round. */
 static double share_found_slow(double theta, noise_fn noise)
@@ -122,7 +109,7 @@ static double share_found_slow(double theta, noise_fn noise)
         bool over = false;
         tg_sequential_symmetry_init(&s, FLOOR, distances, SERIES_ROUNDS);
         for (int r = 0; r < SERIES_ROUNDS && !over; r++) {
-            const double d = theta + 0.01 * noise();
+            const double d = theta + 0.01 * noise(&seed);
             over = tg_stats_is_over(tg_sequential_symmetry_add(&s, d), LOG_100);
         }
         crossed += over;
@@ -156,7 +143,7 @@ static double share_found_clean(double theta, noise_fn noise)
         struct tg_student t = {0};
         bool below = false;
         for (int r = 0; r < SERIES_ROUNDS && !below; r++) {
-            tg_sequential_student_add(&t, theta + 0.01 * noise());
+            tg_sequential_student_add(&t, theta + 0.01 * noise(&seed));
             below = r >= 4 && tg_sequential_student_is_below(&t, MARGIN, LOG_100);
         }
         crossed += below;
@@ -167,9 +154,9 @@ static double share_found_clean(double theta, noise_fn noise)
 static void what_is_slow_is_rarely_called_clean(void **state)
 {
     (void)state;
-    assert_true(share_found_clean(MARGIN, normal) <= 0.01);
+    assert_true(share_found_clean(MARGIN, tg_noise_normal) <= 0.01);
     assert_true(share_found_clean(MARGIN, student3) <= 0.01);
-    assert_true(share_found_clean(0, normal) >= 0.999);
+    assert_true(share_found_clean(0, tg_noise_normal) >= 0.999);
 }
 
 static void slower_than_the_margin_is_never_below_it(void **state)
@@ -193,7 +180,7 @@ static void the_interval_holds_what_is_not_refuted(void **state)
 
     seed = 22;
     for (int r = 1; r <= 200; r++) {
-        tg_sequential_student_add(&t, 0.03 + 0.01 * normal());
+        tg_sequential_student_add(&t, 0.03 + 0.01 * tg_noise_normal(&seed));
         const struct tg_interval interval = tg_sequential_student_interval(&t, 0.99);
         if (isinf(interval.high)) {
             assert_true(interval.low == -INFINITY && with_ends == 0);
@@ -233,7 +220,7 @@ static void an_interval_that_is_watched_still_covers(void **state)
         struct tg_student t = {0};
         bool miss = false;
         for (int r = 0; r < SERIES_ROUNDS && !miss; r++) {
-            tg_sequential_student_add(&t, normal());
+            tg_sequential_student_add(&t, tg_noise_normal(&seed));
             const struct tg_interval interval = tg_sequential_student_interval(&t, 0.99);
             miss = interval.low > 0 || interval.high < 0;
         }
@@ -326,7 +313,7 @@ static void ten_thousand_rounds_stay_finite(void **state)
         double log_e = 0;
         tg_sequential_symmetry_init(&s, FLOOR, distances, MOST_ROUNDS);
         for (int r = 0; r < MOST_ROUNDS; r++) {
-            const double d = thetas[i] + 0.003 * normal();
+            const double d = thetas[i] + 0.003 * tg_noise_normal(&seed);
             log_e = tg_sequential_symmetry_add(&s, d);
             tg_sequential_student_add(&t, d);
             assert_true(isfinite(log_e));
@@ -345,7 +332,7 @@ static void one_round_at_most_doubles_the_evidence(void **state)
     seed = 25;
     tg_sequential_symmetry_init(&s, FLOOR, distances, MOST_ROUNDS);
     for (int r = 0; r < 100; r++) {
-        const double after = tg_sequential_symmetry_add(&s, 0.02 + student3());
+        const double after = tg_sequential_symmetry_add(&s, 0.02 + student3(&seed));
         assert_true(after <= before + log(2) && after >= before + log(0.01) - 1e-9);
         before = after;
     }

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "coordinator/noise.h"
 #include "results/distributions.h"
 
 #define COUNT_OF(array) (sizeof(array) / sizeof *(array))
@@ -24,22 +25,7 @@ static void assert_within(double value, double wanted, double distance)
     fail_msg("%.17g is not within %g of %.17g", value, distance, wanted);
 }
 
-/* SplitMix64 (Steele, Lea & Flood 2014), and from it uniform and normal noise. */
-static uint64_t seed;
-
-static double uniform(void)
-{
-    uint64_t z = seed += UINT64_C(0x9e3779b97f4a7c15);
-    z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
-    return ((double)((z ^ z >> 31) >> 11) + 0.5) * 0x1p-53;
-}
-
-static double normal(void)
-{
-    const double radius = sqrt(-2 * log(uniform()));
-    return radius * cos(6.283185307179586 * uniform());
-}
+static uint64_t seed; /* of all noise */
 
 /*
  * Double ratios of rainfall in five years of seeding clouds: the slope is -.056, and its 91.6 %
@@ -96,7 +82,7 @@ static void intervals_have_the_ranks_of_kendalls_law(void **state)
     double values[MOST_VALUES];
 
     seed = 1;
-    for (size_t i = 0; i < MOST_VALUES; i++) values[i] = normal();
+    for (size_t i = 0; i < MOST_VALUES; i++) values[i] = tg_noise_normal(&seed);
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
         const size_t pairs = sorted_slopes(values, rows[i].count, sorted);
         const struct tg_slope slope = tg_trend_slope(values, rows[i].count, rows[i].confidence,
@@ -125,7 +111,7 @@ static void long_series_have_nearly_the_exact_ranks(void **state)
     double values[MOST_VALUES];
 
     seed = 2;
-    for (size_t i = 0; i < MOST_VALUES; i++) values[i] = normal();
+    for (size_t i = 0; i < MOST_VALUES; i++) values[i] = tg_noise_normal(&seed);
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
         const size_t pairs = sorted_slopes(values, rows[i].count, sorted);
         const size_t rank = rows[i].rank;
@@ -149,8 +135,10 @@ static void the_interval_holds_the_slope_as_often_as_it_says(void **state)
         int missed = 0;
         for (int i = 0; i < 1000; i++) {
             for (size_t k = 0; k < counts[c]; k++) {
-                const double spike = uniform() < 0.1 ? -3 * log(uniform()) : 0;
-                values[k] = 0.25 * (double)k + normal() + spike;
+                const double spike = tg_noise_uniform(&seed) < 0.1
+                                         ? -3 * log(tg_noise_uniform(&seed))
+                                         : 0;
+                values[k] = 0.25 * (double)k + tg_noise_normal(&seed) + spike;
             }
             const struct tg_slope slope = tg_trend_slope(values, counts[c], 0.95, slopes);
             missed += slope.interval.low > 0.25 || slope.interval.high < 0.25;
@@ -252,7 +240,7 @@ static void like_groups_differ_as_often_as_fisher_says(void **state)
     for (int i = 0; i < 10000; i++) {
         for (int k = 0; k < 24; k++) {
             groups[k] = k % 4;
-            values[k] = 0.02 + 0.01 * normal();
+            values[k] = 0.02 + 0.01 * tg_noise_normal(&seed);
         }
         const struct tg_variance_ratio r = tg_trend_f(values, groups, 24, 4);
         unlike += tg_distributions_f_tail(r.f, (double)r.between, (double)r.within) < 0.01;
