@@ -63,17 +63,17 @@ static int texts_of(struct reader *r, const struct tg_json *object, const char *
     return 0;
 }
 
-/* A whole number from least to most. */
-static int number_of(struct reader *r, const struct tg_json *object, const char *key, int least,
-                     int most, int *out)
+/* A whole number up to most. */
+static int number_of(struct reader *r, const struct tg_json *object, const char *key, int most,
+                     int *out)
 {
     const struct tg_json *value = tg_json_get(object, key);
     double number = tg_json_number(value);
     if (!value) return 0;
-    if (tg_json_kind(value) != TG_JSON_NUMBER || !(number >= least && number <= most) ||
+    if (tg_json_kind(value) != TG_JSON_NUMBER || !(number >= 0 && number <= most) ||
         number != (int)number)
-        return tg_json_fail(r->file, value, r->err, "a whole number from %d to %d is expected",
-                            least, most);
+        return tg_json_fail(r->file, value, r->err, "a whole number from 0 to %d is expected",
+                            most);
     *out = (int)number;
     return 0;
 }
@@ -350,9 +350,9 @@ static int read_step(struct reader *r, const struct tg_json *object, void *item)
         return tg_json_fail(r->file, writes, r->err, "'writes' is true or false");
     step->writes = !writes || tg_json_number(writes) != 0;
     if (retry && (tg_json_only(r->file, retry, bounds, r->err) < 0 ||
-                  number_of(r, retry, "tooling", 0, 100, &step->retry.tooling) < 0 ||
-                  number_of(r, retry, "gpu", 0, 100, &step->retry.gpu) < 0 ||
-                  number_of(r, retry, "statistical", 0, 100, &step->retry.statistical) < 0))
+                  number_of(r, retry, "tooling", 100, &step->retry.tooling) < 0 ||
+                  number_of(r, retry, "gpu", 100, &step->retry.gpu) < 0 ||
+                  number_of(r, retry, "statistical", 100, &step->retry.statistical) < 0))
         return -1;
     int rc = list_of(r, object, "routes", sizeof *step->routes, read_route, &routes,
                      &step->route_count);
@@ -371,8 +371,7 @@ static int check_guard(struct reader *r, const struct tg_json *root)
     if (tg_json_only(r->file, guard, keys, r->err) < 0 ||
         text_of(r, guard, "env", NULL, &text) < 0 || text_of(r, guard, "equals", NULL, &text) < 0 ||
         text_of(r, guard, "else", NULL, &otherwise) < 0 ||
-        text_of(r, guard, "gate", NULL, &text) < 0 ||
-        number_of(r, guard, "exit", 0, 2, &status) < 0)
+        text_of(r, guard, "gate", NULL, &text) < 0 || number_of(r, guard, "exit", 2, &status) < 0)
         return -1;
     if (strncmp(otherwise, "skipped", 7) == 0) return 0;
     return tg_json_fail(r->file, tg_json_get(guard, "else"), r->err,
