@@ -237,6 +237,27 @@ static void arrays_in_arrays_end_somewhere(void **state)
     assert_string_equal(err.text, "key 'k': arrays are more than 4 deep");
 }
 
+/* As ik_llama.cpp's converter writes the scales of BitNet's matrices. */
+static void a_tensor_without_dimensions_is_one_number(void **state)
+{
+    (void)state;
+    uint8_t bytes[64 + 4] = "GGUF\3";
+    const float value = 0.25f;
+    struct tg_error err;
+    struct tg_gguf *g;
+    put(bytes + 8, 1, 8);  /* tensors */
+    put(bytes + 24, 1, 8); /* of the name; dimensions, type and offset are 0 */
+    bytes[32] = 's';
+    memcpy(bytes + 64, &value, sizeof value);
+    if (read_copy(bytes, sizeof bytes, &g, &err) < 0) fail_msg("%s", err.text);
+    const struct tg_gguf_tensor *t = tg_gguf_tensor(g, "s");
+    assert_int_equal(t->dimension_count, 0);
+    for (int i = 0; i < TG_GGUF_DIMENSIONS; i++) assert_int_equal(t->dimensions[i], 1);
+    assert_int_equal(t->bytes, 4);
+    assert_true(tg_tensor_type_f32(t->data) == value);
+    tg_gguf_close(g);
+}
+
 /* 39 is TL2 of BitNet and MXFP4 of llama.cpp; what the bytes of the tensor are decides. */
 static void a_number_given_twice_is_told_by_its_bytes(void **state)
 {
@@ -363,6 +384,7 @@ int main(void)
         cmocka_unit_test(counts_that_no_file_has_are_refused),
         cmocka_unit_test(each_fault_is_named),
         cmocka_unit_test(arrays_in_arrays_end_somewhere),
+        cmocka_unit_test(a_tensor_without_dimensions_is_one_number),
         cmocka_unit_test(a_number_given_twice_is_told_by_its_bytes),
         cmocka_unit_test(spoiled_bytes_do_no_harm),
         cmocka_unit_test(what_is_no_file_is_refused),

@@ -144,8 +144,8 @@ static int take_tensor(struct reader *r, struct tg_gguf_tensor *t, struct tg_err
     if (take_name(r, "tensor's name", &t->name, err) < 0) return -1;
     const int length = (int)t->name.size;
     if (take_number(r, 4, &count, err) < 0) return -1;
-    if (count < 1 || count > TG_GGUF_DIMENSIONS)
-        return tg_fail(err, "tensor '%.*s' has %" PRIu64 " dimensions, and may have 1 to %d",
+    if (count > TG_GGUF_DIMENSIONS)
+        return tg_fail(err, "tensor '%.*s' has %" PRIu64 " dimensions, and may have %d at most",
                        length, t->name.bytes, count, TG_GGUF_DIMENSIONS);
     t->dimension_count = (int)count;
     for (int i = 0; i < TG_GGUF_DIMENSIONS; i++) {

@@ -58,7 +58,8 @@ enum { TG_GGUF_DIMENSIONS = 4 };
 
 /*
  * A tensor. Dimension 0 lies next to each other: of a matrix it is the columns (inputs), and
- * dimension 1 the rows. Dimensions that a tensor does not have are 1. Their product is below 2^48.
+ * dimension 1 the rows. Dimensions that a tensor does not have are 1: one that has none is a
+ * number. Their product is below 2^48.
  *
  * Some numbers of types have been given twice, by llama.cpp and by microsoft/BitNet. Which is meant
  * is told by the bytes that the tensor has; `type` is NULL where that leaves none, or two.
