@@ -129,7 +129,7 @@ static void a_known_model_of_another_gate_must_say_which_it_has(void **state)
     assert_numbers("llama", "llama3-8b", NULL, accepted);
 }
 
-static void sub_norms_are_there_where_their_tensors_are(void **state)
+static void sub_norms_of_a_llama_are_there_where_their_tensors_are(void **state)
 {
     (void)state;
     struct made_gguf m = {.architecture = "llama", .has_no_sub_norms = 1};
@@ -139,6 +139,21 @@ static void sub_norms_are_there_where_their_tensors_are(void **state)
     assert_null(n.blocks[0].attn_sub_norm);
     assert_null(n.blocks[0].ffn_sub_norm);
     end(&m, g, &n);
+}
+
+/* Without them it would be another model, which no program that knows these would compute. */
+static void a_bitnet_without_sub_norms_is_refused(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"bitnet", "bitnet-25", "bitnet-b1.58"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        struct made_gguf m = {.architecture = names[i], .has_no_sub_norms = 1};
+        struct tg_gguf *g;
+        struct tg_network n;
+        assert_string_equal(read_made(&m, &g, &n),
+                            "there is no tensor 'blk.0.attn_sub_norm.weight'");
+        end(&m, g, NULL);
+    }
 }
 
 static void a_model_that_would_be_computed_in_part_is_refused(void **state)
@@ -166,7 +181,7 @@ static void a_model_that_would_be_computed_in_part_is_refused(void **state)
 static void blocks_that_are_not_alike_are_refused(void **state)
 {
     (void)state;
-    struct made_gguf m = {0};
+    struct made_gguf m = {.architecture = "llama"};
     struct tg_gguf *g;
     struct tg_network n;
     struct tg_error err;
@@ -441,7 +456,8 @@ int main(void)
         cmocka_unit_test(each_architecture_has_its_gate_and_pairing),
         cmocka_unit_test(a_file_may_name_another_gate),
         cmocka_unit_test(a_known_model_of_another_gate_must_say_which_it_has),
-        cmocka_unit_test(sub_norms_are_there_where_their_tensors_are),
+        cmocka_unit_test(sub_norms_of_a_llama_are_there_where_their_tensors_are),
+        cmocka_unit_test(a_bitnet_without_sub_norms_is_refused),
         cmocka_unit_test(a_model_that_would_be_computed_in_part_is_refused),
         cmocka_unit_test(blocks_that_are_not_alike_are_refused),
         cmocka_unit_test(what_does_not_fit_together_is_refused),

@@ -14,8 +14,8 @@
 enum { BLOCKS_MOST = 1024, HEADS_MOST = 1024, VOCABULARY_MOST = 1 << 24, CONTEXT_MOST = 1 << 24 };
 
 static const struct tg_architecture architectures[] = {
-#define ARCHITECTURE(name, gate, pairing, source)                                                  \
-    {name, TG_GATE_##gate, TG_PAIRING_##pairing, source},
+#define ARCHITECTURE(name, gate, pairing, needs_sub_norms, source)                                 \
+    {name, TG_GATE_##gate, TG_PAIRING_##pairing, needs_sub_norms, source},
 #include "worker/model/architectures.def"
 #undef ARCHITECTURE
 };
@@ -231,15 +231,16 @@ void tg_network_shape(const struct tg_network *n, int layer, int64_t *rows, int6
 static int read_block(struct source *s, struct tg_network *n, int64_t i, struct tg_error *err)
 {
     struct tg_network_block *b = &n->blocks[i];
+    const bool has_choice = !n->architecture->needs_sub_norms;
     const struct {
         const char *name;
         bool is_optional;
         int64_t size;
         const struct tg_gguf_tensor **tensor;
     } norms[] = {{"attn_norm", false, n->hidden, &b->attn_norm},
-                 {"attn_sub_norm", true, n->heads * n->head_dimension, &b->attn_sub_norm},
+                 {"attn_sub_norm", has_choice, n->heads * n->head_dimension, &b->attn_sub_norm},
                  {"ffn_norm", false, n->hidden, &b->ffn_norm},
-                 {"ffn_sub_norm", true, n->ffn, &b->ffn_sub_norm}};
+                 {"ffn_sub_norm", has_choice, n->ffn, &b->ffn_sub_norm}};
     char name[96];
     for (size_t k = 0; k < sizeof norms / sizeof *norms; k++) {
         snprintf(name, sizeof name, "blk.%" PRId64 ".%s.weight", i, norms[k].name);

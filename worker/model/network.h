@@ -36,6 +36,7 @@ struct tg_architecture {
     const char *name;
     enum tg_network_gate gate; /* where the file names none */
     enum tg_network_pairing pairing;
+    bool needs_sub_norms;
     const char *source;
 };
 
