@@ -27,6 +27,17 @@ static void types_have_the_bytes_that_files_have(void **state)
     assert_null(tg_tensor_type_find("Q9"));
 }
 
+/* A name for what no row has. That of type 37 is for what its rows' bytes do not fit. */
+static void types_of_other_programs_have_names(void **state)
+{
+    (void)state;
+    assert_string_equal(tg_tensor_type_elsewhere(135), "IQ2_BN of ik_llama.cpp");
+    assert_null(tg_tensor_type_elsewhere(77));
+    for (size_t i = 0; i < tg_tensor_type_count(); i++)
+        if (tg_tensor_type_at(i)->number != 37)
+            assert_null(tg_tensor_type_elsewhere(tg_tensor_type_at(i)->number));
+}
+
 /* Whatever a codec of ours needs must fit in what the file has before its scale. */
 static void the_codes_of_a_format_fit_before_the_scale(void **state)
 {
@@ -183,6 +194,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(types_have_the_bytes_that_files_have),
+        cmocka_unit_test(types_of_other_programs_have_names),
         cmocka_unit_test(the_codes_of_a_format_fit_before_the_scale),
         cmocka_unit_test(every_half_is_exact_and_comes_back),
         cmocka_unit_test(numbers_are_rounded_to_the_nearest_half),

@@ -173,24 +173,38 @@ static bool is_one_of(const struct tg_gguf_tensor *t, const char *names)
     return strstr(names, word) != NULL;
 }
 
+/* What a tensor is, for a sentence; `text` is where it is written if it is not of a known type. */
+static const char *kind_of(const struct tg_gguf_tensor *t, char *text, size_t size)
+{
+    const char *elsewhere = tg_tensor_type_elsewhere(t->number);
+    if (t->type) return t->type->name;
+    if (elsewhere)
+        snprintf(text, size, "of type %" PRIu32 " (%s)", t->number, elsewhere);
+    else
+        snprintf(text, size, "of type %" PRIu32 ", which is not known", t->number);
+    return text;
+}
+
 /* Numbers that are computed with as they are. */
 static int take_plain(struct source *s, const char *name, bool is_optional, int64_t cols,
                       const struct tg_gguf_tensor **out, struct tg_error *err)
 {
+    char kind[96];
     if (take(s, name, is_optional, 1, cols, out, err) < 0) return -1;
     if (*out && !is_one_of(*out, " F32 F16 BF16 "))
         return tg_fail(err, "tensor '%s' is %s, and must be F32, F16 or BF16", name,
-                       (*out)->type ? (*out)->type->name : "of a type that is not known");
+                       kind_of(*out, kind, sizeof kind));
     return 0;
 }
 
 static int take_table(struct source *s, const char *name, bool is_optional, int64_t rows,
                       int64_t cols, const struct tg_gguf_tensor **out, struct tg_error *err)
 {
+    char kind[96];
     if (take(s, name, is_optional, rows, cols, out, err) < 0) return -1;
     if (*out && (!(*out)->type || tg_tensor_type_decode((*out)->type, NULL, 0, NULL) < 0))
         return tg_fail(err, "tensor '%s' is %s, whose numbers are not read here", name,
-                       (*out)->type ? (*out)->type->name : "of a type that is not known");
+                       kind_of(*out, kind, sizeof kind));
     return 0;
 }
 
@@ -198,6 +212,7 @@ static int take_table(struct source *s, const char *name, bool is_optional, int6
 static int fail_ternary(const struct tg_gguf_tensor *t, struct tg_error *err)
 {
     const int length = (int)t->name.size;
+    char kind[96];
     if (t->type && t->type->origin == TG_ORIGIN_UPSTREAM)
         return tg_fail(err,
                        "tensor '%.*s' of type %" PRIu32 " is %s of llama.cpp by its %" PRIu64
@@ -206,6 +221,9 @@ static int fail_ternary(const struct tg_gguf_tensor *t, struct tg_error *err)
     if (t->type)
         return tg_fail(err, "tensor '%.*s' is %s, which is not ternary", length, t->name.bytes,
                        t->type->name);
+    if (tg_tensor_type_elsewhere(t->number))
+        return tg_fail(err, "tensor '%.*s' is %s, which is not read here", length, t->name.bytes,
+                       kind_of(t, kind, sizeof kind));
     return tg_fail(err,
                    "tensor '%.*s' is of type %" PRIu32 ", of which its %" PRIu64
                    " bytes are no known matrix of %" PRId64 " x %" PRId64,

@@ -11,6 +11,40 @@ static const struct tg_tensor_type types[] = {
 #undef TYPE
 };
 
+/* Sources: ggml.h of ggml, of ik_llama.cpp, and of the llama.cpp of T-MAC and of PrismML. */
+static const struct {
+    uint32_t number;
+    const char *name;
+} elsewhere[] = {
+    {9, "Q8_1 of llama.cpp"},
+    {16, "IQ2_XXS of llama.cpp"},
+    {17, "IQ2_XS of llama.cpp"},
+    {18, "IQ3_XXS of llama.cpp"},
+    {19, "IQ1_S of llama.cpp"},
+    {20, "IQ4_NL of llama.cpp"},
+    {21, "IQ3_S of llama.cpp"},
+    {22, "IQ2_S of llama.cpp"},
+    {23, "IQ4_XS of llama.cpp"},
+    {29, "IQ1_M of llama.cpp"},
+    {31, "Q4_0_4_4 of llama.cpp, or I1 of T-MAC"},
+    {32, "Q4_0_4_8 of llama.cpp, or I3 of T-MAC"},
+    {33, "Q4_0_8_8 of llama.cpp, or I4 of T-MAC"},
+    {37, "perhaps I2 of T-MAC"}, /* and not what rows have, by its bytes */
+    {40, "NVFP4 of llama.cpp"},
+    {41, "Q1_0 of llama.cpp"},
+    {133, "Q6_0 of ik_llama.cpp"},
+    {134, "IQ1_BN of ik_llama.cpp"},
+    {135, "IQ2_BN of ik_llama.cpp"},
+    {137, "IQ2_K of ik_llama.cpp"},
+    {138, "IQ3_K of ik_llama.cpp"},
+    {139, "IQ4_K of ik_llama.cpp"},
+    {140, "IQ5_K of ik_llama.cpp"},
+    {141, "IQ6_K of ik_llama.cpp"},
+    {142, "IQ2_TN of ik_llama.cpp, or PQ2_0 of PrismML"},
+    {143, "IQ1_TN of ik_llama.cpp, or PTQ1_0 of PrismML"},
+    {335, "IQ2_BN_R4 of ik_llama.cpp"},
+};
+
 enum { TAIL_BYTES = 32, TL2_TAIL_COLUMNS = 256 };
 
 size_t tg_tensor_type_count(void)
@@ -28,6 +62,13 @@ const struct tg_tensor_type *tg_tensor_type_find(const char *name)
 {
     for (size_t i = 0; i < tg_tensor_type_count(); i++)
         if (strcmp(types[i].name, name) == 0) return &types[i];
+    return NULL;
+}
+
+const char *tg_tensor_type_elsewhere(uint32_t number)
+{
+    for (size_t i = 0; i < sizeof elsewhere / sizeof *elsewhere; i++)
+        if (elsewhere[i].number == number) return elsewhere[i].name;
     return NULL;
 }
 

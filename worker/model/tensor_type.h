@@ -28,6 +28,12 @@ const struct tg_tensor_type *tg_tensor_type_at(size_t i);
 const struct tg_tensor_type *tg_tensor_type_find(const char *name);
 
 /*
+ * What a number is to the programs that write it, where no row has it: "IQ2_BN of ik_llama.cpp".
+ * NULL where nothing is known. For sentences: nothing of such a type is read.
+ */
+const char *tg_tensor_type_elsewhere(uint32_t number);
+
+/*
  * Bytes of rows x cols, with the scale of the types that have one behind their codes; -1 if such a
  * matrix cannot be (columns that are no whole blocks). rows * cols is below 2^48.
  */
