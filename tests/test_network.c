@@ -250,6 +250,8 @@ static void what_would_be_computed_otherwise_is_refused(void **state)
         {"rope.scale_linear", 2, "RoPE scaled 'linear' by 2 is not computed here"},
         {"rope.scaling.attn_factor", 1.5f,
          "RoPE whose numbers are multiplied by 1.5 is not computed here"},
+        {"rope.scaling.yarn_attn_factor", 1.5f,
+         "RoPE whose numbers are multiplied by 1.5 is not computed here"},
         {"attention.causal", 0, "attention to later tokens is not computed here"},
         {"rope.scaling.factor", 1, ""},
         {"rope.scaling.attn_factor", 1, ""},

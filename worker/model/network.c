@@ -89,21 +89,23 @@ static int read_architecture(struct source *s, struct tg_network *n, struct tg_e
 static int read_rope(const struct source *s, struct tg_network *n, struct tg_error *err)
 {
     char key[128], scaling[64] = "linear";
-    double factor = 1, grown = 1;
+    double factor = 1, grown = 1, grown_too = 1;
     n->rope_dimensions = n->head_dimension;
     n->rope_base = 10000;
     if (count(s, "rope.dimension_count", true, n->head_dimension, &n->rope_dimensions, err) < 0 ||
         real(s, "rope.freq_base", true, &n->rope_base, err) < 0 ||
         real(s, "rope.scale_linear", true, &factor, err) < 0 ||
         real(s, "rope.scaling.factor", true, &factor, err) < 0 ||
-        real(s, "rope.scaling.attn_factor", true, &grown, err) < 0)
+        real(s, "rope.scaling.attn_factor", true, &grown, err) < 0 ||
+        real(s, "rope.scaling.yarn_attn_factor", true, &grown_too, err) < 0)
         return -1;
     snprintf(key, sizeof key, "%s.rope.scaling.type", s->architecture);
     if (tg_gguf_get_text(s->gguf, key, true, scaling, sizeof scaling, err) < 0) return -1;
     if (strcmp(scaling, "none") != 0 && factor != 1)
         return tg_fail(err, "RoPE scaled '%s' by %g is not computed here", scaling, factor);
-    if (grown != 1)
-        return tg_fail(err, "RoPE whose numbers are multiplied by %g is not computed here", grown);
+    if (grown * grown_too != 1)
+        return tg_fail(err, "RoPE whose numbers are multiplied by %g is not computed here",
+                       grown * grown_too);
     if (n->rope_dimensions % 2 != 0)
         return tg_fail(err, "RoPE turns %" PRId64 " numbers of a head, which is odd",
                        n->rope_dimensions);
