@@ -80,6 +80,12 @@ static const struct made_gguf models[] = {
      .key = "hidden_activation",
      .text = "relu2"},
     {.architecture = "llama", .ternary = "TQ2_0", .layout = "tq2", .down = "F32", .ffn = 336},
+    {.architecture = "bitnet", /* as 1bitLLM's of 1.3B: no format of blocks has its columns */
+     .ternary = "TQ2_0",
+     .layout = "tq2",
+     .down = "F16",
+     .head = "Q6_K",
+     .ffn = 340},
 };
 
 enum { MODELS = sizeof models / sizeof *models };

@@ -360,17 +360,29 @@ static int check_all_used(const struct source *s, const struct tg_network *n, st
     return 0;
 }
 
+static bool has_numbers_of(const struct tg_network *n, const struct tg_model *m)
+{
+    return m->hidden == n->hidden && m->ffn == n->ffn && m->layers == n->layers &&
+           m->heads == n->heads && m->key_value_heads == n->key_value_heads &&
+           m->head_dimension == n->head_dimension;
+}
+
 const struct tg_model *tg_network_like(const struct tg_network *n)
 {
-    for (size_t i = 0; i < tg_model_count(); i++) {
-        const struct tg_model *m = tg_model_at(i);
-        if (m->hidden == n->hidden && m->ffn == n->ffn && m->layers == n->layers &&
-            m->heads == n->heads && m->key_value_heads == n->key_value_heads &&
-            m->head_dimension == n->head_dimension)
-            return m;
-    }
+    for (size_t i = 0; i < tg_model_count(); i++)
+        if (has_numbers_of(n, tg_model_at(i))) return tg_model_at(i);
     return NULL;
 }
+
+/* 1bitLLM's of 1.3B, by its config.json: no row, since no synthetic model can have its ffn. */
+static const struct tg_model rowless = {.name = "bitnet_b1_58-xl",
+                                        .hidden = 2048,
+                                        .ffn = 5460,
+                                        .layers = 24,
+                                        .heads = 32,
+                                        .key_value_heads = 32,
+                                        .head_dimension = 64,
+                                        .architecture = "bitnet"};
 
 /*
  * The file's gate, or that of its architecture. Converters have given one architecture to models of
@@ -389,7 +401,7 @@ static int read_gate(const struct source *s, struct tg_network *n, struct tg_err
         n->gate = strcmp(name, "silu") == 0 ? TG_GATE_SILU : TG_GATE_SQUARED_RELU;
         return 0;
     }
-    const struct tg_model *like = tg_network_like(n);
+    const struct tg_model *like = has_numbers_of(n, &rowless) ? &rowless : tg_network_like(n);
     if (!like || strncmp(like->name, "dummy-", 6) == 0) return 0;
     for (size_t i = 0; i < tg_architecture_count(); i++)
         if (strcmp(architectures[i].name, like->architecture) == 0 &&
