@@ -346,6 +346,10 @@ static int read_step(struct reader *r, const struct tg_json *object, void *item)
         text_of(r, object, "name", NULL, &step->name) < 0 ||
         text_of(r, object, "agent", r->flow->agent, &step->agent) < 0)
         return -1;
+    /* Commands that reports print name it. */
+    if (strspn(step->name, "abcdefghijklmnopqrstuvwxyz0123456789-_") != strlen(step->name))
+        return tg_json_fail(r->file, tg_json_get(object, "name"), r->err,
+                            "a step's name is of lower case letters, digits, '-' and '_'");
     if (writes && tg_json_kind(writes) != TG_JSON_BOOLEAN)
         return tg_json_fail(r->file, writes, r->err, "'writes' is true or false");
     step->writes = !writes || tg_json_number(writes) != 0;

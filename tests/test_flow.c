@@ -178,6 +178,8 @@ static const char *const refused[][2] = {
     {"\"components\": [{\"cells\": \"op=product\"}]}",
      "line 2: components[0]: 'paths' has at least one pattern"},
     {"\"steps\": [{\"agent\": \"a\"}]}", "line 2: steps[0]: 'name' is missing"},
+    {"\"steps\": [{\"name\": \"on`e\", \"agent\": \"a\"}]}",
+     "line 2: steps[0].name: a step's name is of lower case letters, digits, '-' and '_'"},
     {"\"steps\": [{" ONE ", \"retry\": {\"gpu\": -1}}]}",
      "line 2: steps[0].retry.gpu: a whole number from 0 to 100 is expected"},
     {"\"steps\": [{" ONE ", \"writes\": 1}]}",
