@@ -2,6 +2,7 @@
 #include "coordinator/digits.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -58,14 +59,16 @@ static bool is_answer_at(const struct tg_evidence *evidence, enum tg_answer answ
 }
 
 /* What fails at once is fast, and so is what was written in another unit. */
-static void doubt_gain(const struct tg_evidence *evidence, struct tg_verdict *verdict)
+static void ask_of_gain(const struct tg_evidence *evidence, struct tg_verdict *verdict)
 {
     const double times = 1 / (1 + verdict->estimate);
-    if (verdict->answer != TG_PASS || strcmp(evidence->rule->rule, "noninferior") != 0 ||
-        !tg_metric_is_of_time(evidence->metric) || !(times >= GAIN_MOST))
+    if (verdict->answer != TG_PASS || strcmp(evidence->rule->axis, "build") != 0 ||
+        strcmp(evidence->rule->rule, "noninferior") != 0 || !(times >= GAIN_MOST))
         return;
-    tg_rule_say(verdict, TG_PASS, "attention",
-                "%.3g times as good as base: are work, inputs and units the same?", times);
+    const size_t used = strlen(verdict->reason);
+    snprintf(verdict->reason + used, sizeof verdict->reason - used,
+             "%s%.3g times as good as base: are work, inputs and units the same?", used ? "; " : "",
+             times);
 }
 
 void tg_digits_doubt(const struct tg_rounds *rounds, const struct tg_evidence *evidence,
@@ -87,7 +90,7 @@ void tg_digits_doubt(const struct tg_rounds *rounds, const struct tg_evidence *e
     } else {
         verdict->is_held = is_held;
     }
-    doubt_gain(evidence, verdict);
+    ask_of_gain(evidence, verdict);
     free(values);
 }
 

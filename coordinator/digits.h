@@ -17,8 +17,9 @@
  * it is another answer if each round's value is one step of the last digit more, or less: half a
  * step of either cell. A failure that fewer than min_sessions runs or nodes would then have seen is
  * held. A cell's last digit is the last one, before the point or behind it, that any of its samples
- * has. Passes of rounds that have one value are taken back as well (tg_rule_doubt_copies), and one of
- * a head that takes a third of the time or less is attention: nobody here saw it do the work.
+ * has. Passes of rounds that have one value are taken back as well (tg_rule_doubt_copies). Of a
+ * head that is three times as good as base or more the verdict asks whether that is the same work:
+ * nobody here saw it done.
  */
 void tg_digits_doubt(const struct tg_rounds *rounds, const struct tg_evidence *evidence,
                      struct tg_verdict *verdict);

@@ -27,15 +27,14 @@ static void types_have_the_bytes_that_files_have(void **state)
     assert_null(tg_tensor_type_find("Q9"));
 }
 
-/* A name for what no row has. That of type 37 is for what its rows' bytes do not fit. */
+/* A name for what no row has. */
 static void types_of_other_programs_have_names(void **state)
 {
     (void)state;
     assert_string_equal(tg_tensor_type_elsewhere(135), "IQ2_BN of ik_llama.cpp");
     assert_null(tg_tensor_type_elsewhere(77));
     for (size_t i = 0; i < tg_tensor_type_count(); i++)
-        if (tg_tensor_type_at(i)->number != 37)
-            assert_null(tg_tensor_type_elsewhere(tg_tensor_type_at(i)->number));
+        assert_null(tg_tensor_type_elsewhere(tg_tensor_type_at(i)->number));
 }
 
 /* Whatever a codec of ours needs must fit in what the file has before its scale. */

@@ -183,7 +183,8 @@ static const char *kind_of(const struct tg_gguf_tensor *t, char *text, size_t si
     if (elsewhere)
         snprintf(text, size, "of type %" PRIu32 " (%s)", t->number, elsewhere);
     else
-        snprintf(text, size, "of type %" PRIu32 ", which is not known", t->number);
+        snprintf(text, size, "of type %" PRIu32 " with %" PRIu64 " bytes, which is not known",
+                 t->number, t->room);
     return text;
 }
 

@@ -11,7 +11,7 @@ static const struct tg_tensor_type types[] = {
 #undef TYPE
 };
 
-/* Sources: ggml.h of ggml, of ik_llama.cpp, and of the llama.cpp of T-MAC and of PrismML. */
+/* Sources: ggml.h of ggml, of ik_llama.cpp, and of the llama.cpp of PrismML. */
 static const struct {
     uint32_t number;
     const char *name;
@@ -26,10 +26,9 @@ static const struct {
     {22, "IQ2_S of llama.cpp"},
     {23, "IQ4_XS of llama.cpp"},
     {29, "IQ1_M of llama.cpp"},
-    {31, "Q4_0_4_4 of llama.cpp, or I1 of T-MAC"},
-    {32, "Q4_0_4_8 of llama.cpp, or I3 of T-MAC"},
-    {33, "Q4_0_8_8 of llama.cpp, or I4 of T-MAC"},
-    {37, "perhaps I2 of T-MAC"}, /* and not what rows have, by its bytes */
+    {31, "Q4_0_4_4 of llama.cpp"},
+    {32, "Q4_0_4_8 of llama.cpp"},
+    {33, "Q4_0_8_8 of llama.cpp"},
     {40, "NVFP4 of llama.cpp"},
     {41, "Q1_0 of llama.cpp"},
     {133, "Q6_0 of ik_llama.cpp"},
