@@ -3,7 +3,6 @@
 
 #include <stdarg.h>
 #include <stdio.h>
-#include <string.h>
 
 int tg_fail(struct tg_error *err, const char *format, ...)
 {

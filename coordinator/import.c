@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/json.h"
 #include "coordinator/acceptance.h"
 #include "matrix/words.h"
 #include "results/digest.h"

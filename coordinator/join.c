@@ -2,7 +2,6 @@
 #include "coordinator/join.h"
 
 #include <dirent.h>
-#include <errno.h>
 #include <fnmatch.h>
 #include <stdio.h>
 #include <stdlib.h>

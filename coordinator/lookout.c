@@ -8,7 +8,6 @@
 
 #include "coordinator/candidate.h"
 #include "coordinator/evidence.h"
-#include "coordinator/gate.h"
 #include "coordinator/trigger.h"
 #include "results/metric.h"
 

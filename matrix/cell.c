@@ -2,7 +2,6 @@
 #include "matrix/cell.h"
 
 #include <fnmatch.h>
-#include <stdio.h>
 #include <string.h>
 
 static const struct tg_field cell_fields[] = {

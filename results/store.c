@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "results/store.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <hdf5.h>

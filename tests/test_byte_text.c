@@ -6,8 +6,6 @@
 #include <stddef.h>
 
 #include <cmocka.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 static void every_byte_has_a_character_of_its_own(void **state)

@@ -8,7 +8,6 @@
 
 #include <cmocka.h>
 
-#include "coordinator/shard.h"
 #include "tests/made_run.h"
 
 #define MATRIX                                                                                     \

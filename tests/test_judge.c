@@ -8,7 +8,6 @@
 
 #include <cmocka.h>
 
-#include "coordinator/gate.h"
 #include "tests/decided_run.h"
 
 /* What is looked at beside the rule: limits of the machine, canaries, samples without a value. */

@@ -7,7 +7,6 @@
 
 #include <cmocka.h>
 
-#include "coordinator/judge.h"
 #include "tests/decided_run.h"
 
 /* Runs on a device with a clock, that nobody measured: rounds of head and base in time and cycles.

@@ -7,7 +7,6 @@
 
 #include <cmocka.h>
 
-#include "coordinator/judge.h"
 #include "tests/decided_run.h"
 
 /* Runs on a machine that was disturbed, that nobody measured: rounds of head and base. */

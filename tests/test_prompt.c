@@ -7,7 +7,6 @@
 
 #include <cmocka.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "tests/tiny_model.h"
 

@@ -8,7 +8,6 @@
 
 #include <cmocka.h>
 
-#include "coordinator/route.h"
 #include "tests/made_run.h"
 
 #define MATRIX                                                                                     \

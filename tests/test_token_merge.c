@@ -7,7 +7,6 @@
 
 #include <cmocka.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* Goodness of pairs of equal letters: later letters are better; of "xy": 1000. */

@@ -11,7 +11,6 @@
 #include <string.h>
 
 #include "kernels/fill.h"
-#include "worker/model/byte_text.h"
 #include "worker/model/gguf_writer.h"
 #include "worker/model/synthetic.h"
 
