@@ -31,7 +31,7 @@ code() {
 
 # Whether a command has an option; some are for the program itself, and not in its help.
 has_option() {
-    "$TRITGATE" "$1" --help | grep -E -- "(^|[ ,])$2([=, ]|\$)" >/dev/null ||
+    grep -qE -- "(^|[ ,])$2([=, ]|\$)" "help.$1" ||
         grep -qsE "\{\"${2#--}\",.*OPTION_HIDDEN" "$TG_SOURCE/coordinator/command_$1.c"
 }
 
@@ -79,6 +79,7 @@ done < <(written '[a-z]+' '[a-z_]+' | sort -u)
 
 "$TRITGATE" --help >help
 commands=$(sed -n '/^Commands/,/^$/s/^  \([a-z]*\)  .*/\1/p' help)
+for command in $commands; do "$TRITGATE" "$command" --help >"help.$command"; done
 code "${documents[@]}" >pieces
 # What launch is given behind -- is a command of its own.
 grep -oE '(^|[^-a-z])tritgate [a-z]+[^|;)]*' pieces | sed 's/^.*tritgate //; s/ -- /\n/' | sort -u >called
