@@ -69,11 +69,12 @@ ask strict '"stub_twice"' limit=1.5
 check 'another policy, another answer' gives 2 "$TRITGATE" gate run --policy strict_policy.json
 check 'gate writes nothing into the run' test -z "$(find run -newer receipt.json)"
 
-# Every file of the evidence, a byte at many places.
+# Every file of the evidence, a byte at eight places, also the first and the last; hundreds:
+# test_store_read.c.
 for file in run/matrix.json run/policy.json run/plan.json run/digests.json run/worker-*.h5; do
     size=$(stat -c %s "$file") refused=0 tried=0
-    for ((i = 0; i < 40; i++)); do
-        at=$((size * i / 40))
+    for ((i = 0; i < 8; i++)); do
+        at=$(((size - 1) * i / 7))
         cp "$file" saved
         byte=$(od -An -tu1 -j "$at" -N 1 "$file" | tr -d ' ')
         # shellcheck disable=SC2059
