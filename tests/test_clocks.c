@@ -10,8 +10,8 @@
 
 #include <cmocka.h>
 
+#include "coordinator/noise.h"
 #include "coordinator/rule.h"
-#include "kernels/fill.h"
 
 /* Which rounds are discarded for their clocks, of rounds that have nothing else. */
 
@@ -168,21 +168,16 @@ static void discards_are_said_with_their_reasons(void **state)
                         "in 2 (hardware,power_brake)");
 }
 
-static double uniform(uint64_t *random)
-{
-    return (double)(tg_fill_next(random) >> 11) * 0x1p-53;
-}
-
 /* Clocks that fall and recover, and noise that grows as they do, drawn for one series. */
 static void draw_series(uint64_t *random, double values[MOST])
 {
     double heat = 0;
     for (int r = 0; r < MOST; r++) {
-        heat = 0.8 * heat + 0.09 * uniform(random);
-        of_rows[r].facts.sm_clock_hz = 1.5e9 * (1 - heat * uniform(random));
-        to_rows[r].facts.sm_clock_hz = 1.5e9 * (1 - heat * uniform(random));
-        double size = 0.005 + 0.1 * heat * uniform(random);
-        values[r] = log1p(0.02) + (uniform(random) < 0.5 ? -size : size);
+        heat = 0.8 * heat + 0.09 * tg_noise_uniform(random);
+        of_rows[r].facts.sm_clock_hz = 1.5e9 * (1 - heat * tg_noise_uniform(random));
+        to_rows[r].facts.sm_clock_hz = 1.5e9 * (1 - heat * tg_noise_uniform(random));
+        double size = 0.005 + 0.1 * heat * tg_noise_uniform(random);
+        values[r] = log1p(0.02) + (tg_noise_uniform(random) < 0.5 ? -size : size);
     }
 }
 

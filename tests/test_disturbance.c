@@ -11,8 +11,8 @@
 
 #include <cmocka.h>
 
+#include "coordinator/noise.h"
 #include "coordinator/rule.h"
-#include "kernels/fill.h"
 
 /* Which rounds are disturbed, of rounds that have nothing but facts. */
 
@@ -145,18 +145,13 @@ static void repeats_and_their_share_are_bounded(void **state)
     assert_false(tg_disturbance_is_over(&d, &limits));
 }
 
-static double uniform(uint64_t *random)
-{
-    return (double)(tg_fill_next(random) >> 11) * 0x1p-53;
-}
-
 /* Steal that comes in bursts, and noise that grows with it; returns the value of a round. */
 static double draw_round(uint64_t *random, double *burst)
 {
-    *burst = 0.8 * *burst + 0.06 * uniform(random);
-    facts.own_steal_s = *burst * uniform(random);
-    double size = 0.003 + facts.own_steal_s * uniform(random);
-    return log1p(0.02) + (uniform(random) < 0.5 ? -size : size);
+    *burst = 0.8 * *burst + 0.06 * tg_noise_uniform(random);
+    facts.own_steal_s = *burst * tg_noise_uniform(random);
+    double size = 0.003 + facts.own_steal_s * tg_noise_uniform(random);
+    return log1p(0.02) + (tg_noise_uniform(random) < 0.5 ? -size : size);
 }
 
 /*
