@@ -286,7 +286,6 @@ static void products_of_a_device_are_checked_where_they_fill_it(void **state)
     char reason[256];
     struct tg_kernel k = *tg_kernel_find("i2s_scalar");
     k.run = wrong_where_rows_are_many;
-    assert_int_equal(tg_edges_check(&k, reason, sizeof reason), 8 * SHAPES + MANY);
     k.device = "fake";
     assert_int_equal(tg_edges_check(&k, reason, sizeof reason), -1);
     assert_string_equal(reason, "row 998 of column 0 differs (1000x4096, batch 1, rows 1 to 999, "
@@ -303,7 +302,6 @@ static void results_with_a_bound_are_kept_to_their_rows(void **state)
     (void)state;
     char reason[256];
     struct tg_kernel k = *tg_kernel_find("f32_scalar");
-    assert_int_equal(tg_edges_check(&k, reason, sizeof reason), 11 * SHAPES + MANY);
     k.run = beside_its_rows;
     assert_int_equal(tg_edges_check(&k, reason, sizeof reason), -1);
     assert_string_equal(reason, "it wrote outside its rows (16x5, batch 1, rows 5 to 11, random)");
