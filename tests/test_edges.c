@@ -290,6 +290,9 @@ static void products_of_a_device_are_checked_where_they_fill_it(void **state)
     assert_int_equal(tg_edges_check(&k, reason, sizeof reason), -1);
     assert_string_equal(reason, "row 998 of column 0 differs (1000x4096, batch 1, rows 1 to 999, "
                                 "random)");
+#ifdef TG_SANITIZED
+    return; /* 107 million weights: in the other build */
+#endif
     k.run = wrong_of_zeros_where_rows_are_many;
     assert_int_equal(tg_edges_check(&k, reason, sizeof reason), -1);
     assert_string_equal(reason, "row 0 of column 0 differs (300x8192, batch 1, rows 0 to 300, "
