@@ -43,6 +43,7 @@ check 'BITNET_SEED is its seed' bash -c "BITNET_SEED=42 '$TRITGATE' run same.jso
 check 'and must be a number' refuses "BITNET_SEED is no number of at most 15 digits: 'x'" env BITNET_SEED=x "$TRITGATE" run same.json --out unseeded
 check 'the gate says the same' gives 0 "$TRITGATE" gate same
 check 'a second run finds it' bash -c "'$TRITGATE' run same.json --base base.so --same --out again 2>&1 | grep -c making | grep -qx 0"
+check 'and measures with it' test -s again/digests.json
 
 check 'the report tells stages' grep -q '^| i2s.*scalar, tiny, decode.*32 |.*ms' same/report.md
 check 'by their names' grep -q 'Model Load | Quantization | Tokenization | Forward Pass: activations' same/report.md
