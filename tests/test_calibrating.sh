@@ -19,8 +19,8 @@ status=0
 simulate --gates 40 --cells 30 --tests 200 --noise kept/same.1 --effect 0 >out 2>err || status=$?
 check 'their noise can be used' test "$status" -le 1 # what it promises is not known beforehand
 check 'and is named' says '^boundary +recorded '
-check 'a history of them' bash -c '"$1" calibrate "$2" --policy aa.json --runs 2 --history past >out 2>err; [[ $? -le 1 ]]' - "$TRITGATE" "$data/quick.json"
-check 'counts the false alarms' says '^false alarms so far: [0-2] of 2 runs'
+check 'a history of one that is not kept' bash -c '"$1" calibrate "$2" --policy aa.json --runs 1 --history past >out 2>err; [[ $? -le 1 ]]' - "$TRITGATE" "$data/quick.json"
+check 'counts the false alarms' says '^false alarms so far: [01] of 1 run \('
 check 'a directory that is there' refuses "cannot make directory 'kept'" farm --out kept
 check 'a head that is not there' refuses "cannot open library 'nowhere'" farm --head nowhere
 check 'an option of simulations' refuses 'means nothing without --simulate' farm --gates 3
