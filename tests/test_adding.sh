@@ -5,10 +5,12 @@
 # shellcheck disable=SC2317 source=tests/lib.sh
 . "$(dirname "$0")/lib.sh"
 
-# build FOLDER: only what is needed, unoptimised; again only what has changed.
+# build FOLDER: only what is needed, unoptimised and with nothing for a debugger; again only what has
+# changed.
 build() {
     if [[ ! -e $1/build/build.ninja ]]; then
-        cmake -S "$1" -B "$1/build" -G Ninja -DCMAKE_BUILD_TYPE=Debug -DBUILD_TESTING=OFF -DTRITGATE_CUDA=OFF || return
+        cmake -S "$1" -B "$1/build" -G Ninja -DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_FLAGS_DEBUG= -DBUILD_TESTING=OFF \
+            -DTRITGATE_CUDA=OFF || return
     fi
     cmake --build "$1/build" --target tritgate tritgate-kernels
 }

@@ -68,7 +68,7 @@ check 'A/A is said to be A/A' gives 0 "$TRITGATE" run "$quick" --policy aa.json 
 check 'first' bash -c 'head -n 1 "$1" | grep -qx "A/A: base and head are the same file"' - out
 
 few source
-from=$PWD/source check 'a debug library is built' library debug -DCMAKE_BUILD_TYPE=Debug
+from=$PWD/source check 'a debug library is built' library debug -DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_FLAGS_DEBUG=
 check 'a slow library is built' library slow -DCMAKE_BUILD_TYPE=Release -DTRITGATE_INJECT_SLOWDOWN=300
 sed 's/"budget_s": 20/"budget_s": 20, "require_release": true/' "$data/quick_policy.json" >release.json
 check 'a debug build is never passed where a release is required' gives 2 \
