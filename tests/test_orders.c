@@ -24,22 +24,15 @@ static struct tg_order order;
 static int begin(void **state)
 {
     static const char cell[] = "probe=kernel kernel=i2s_scalar layer=16x128";
-    const struct tg_identity identity = {"node-a", TG_TEST_DATA "/two_sockets.xml", NULL};
     char message[9000];
-    if (run_make(state) < 0 || tg_serve_open(3, 1, 2, &identity, &worker, NULL) < 0) return -1;
+    if (run_make(state) < 0) return -1;
+    worker = start_on(TG_TEST_DATA "/two_sockets.xml", NULL, 1);
     snprintf(message, sizeof message,
              "{\"do\":\"announce\",\"head\":\"%s\",\"base\":\"\",\"exclusive\":\"memory\"}",
              kernel_library());
     struct tg_json_file file = ask(worker, message);
     tg_json_release(&file);
-    snprintf(message, sizeof message,
-             "{\"do\":\"open\",\"directory\":\"%s\",\"attempt\":2,"
-             "\"matrix\":\"{\\\"matrix\\\": 1}\\n\",\"policy\":\"{\\\"policy\\\": 1}\\n\","
-             "\"plan\":\"{\\\"plan\\\": 1}\\n\","
-             "\"limits\":{\"round_s\":0.01,\"sample_s\":1e-5,\"quads_max\":6,"
-             "\"warmup_min_s\":0.001,\"warmup_max_s\":0.01}}",
-             run_directory);
-    ask(worker, message);
+    open_run(worker, run_directory);
     order = (struct tg_order){
         .round = 5, .seed = 123456789012345, .is_complete = true, .wait_s = 600};
     order.block.cell_count = 1;
