@@ -61,8 +61,8 @@ check 'a path of the user stays, behind those of the bundle' \
 check 'in that order' grep -q "$home/lib:/there[[:blank:]]" err
 check 'lists kernels' gives 0 inside './tritgate list kernels'
 check 'those it was made with' diff out <("$TRITGATE" list kernels)
-check 'checks them' gives 0 inside "./tritgate check 'i2s_*'"
-check 'by calling them' says '^i2s_scalar +right on '
+check 'checks one' gives 0 inside './tritgate check i2s_scalar'
+check 'by calling it' says '^i2s_scalar +right on '
 check 'a test can be taken along' gives 0 inside ./test_isa
 check 'finds a policy by its name' \
     gives 0 inside 'cd /tmp && "$OLDPWD/tritgate" matrix "$OLDPWD/matrix/smoke.json" --policy review'
