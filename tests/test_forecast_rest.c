@@ -32,23 +32,28 @@ struct tally {
     double log_width;
 };
 
-/* Values of a test of which most are clean, some slower, and some in between. */
-static void draw(const struct tg_noise_law *law, const struct tg_noise_record *record,
-                 uint64_t seed, double values[MOST_ROUNDS])
+/* A test, of which most are clean, some slower, and some in between. */
+struct drawn {
+    struct tg_noise noise;
+    double theta, size; /* of the noise */
+};
+
+static struct drawn draw(const struct tg_noise_law *law, const struct tg_noise_record *record,
+                         uint64_t seed)
 {
     static const double effects[] = {0, 0, 0, 0, 0, 0, .02, .035, .05, .10};
     uint64_t state = tg_noise_seed(seed, (uint64_t)strlen(law->name));
-    struct tg_noise noise;
     double theta = log1p(effects[(size_t)(10 * tg_noise_uniform(&state))]);
     double sd = 0.004 * pow(15, tg_noise_uniform(&state));
-    tg_noise_begin(&noise, law, record, sd, false, state);
-    for (size_t r = 0; r < MOST_ROUNDS; r++)
-        values[r] = theta + (record ? sd : 1) * tg_noise_next(&noise);
+    struct drawn test = {.theta = theta, .size = record ? sd : 1};
+    tg_noise_begin(&test.noise, law, record, sd, false, state);
+    return test;
 }
 
 /* Follows one test to its end, and counts what was said on the way. */
-static void follow(const double values[MOST_ROUNDS], struct tally tallies[LOOKS])
+static void follow(struct drawn *test, struct tally tallies[LOOKS])
 {
+    static double values[MOST_ROUNDS]; /* each is drawn when its round comes */
     const struct tg_walk_path path = {.values = values,
                                       .nodes = nobody,
                                       .sessions = nobody,
@@ -61,8 +66,8 @@ static void follow(const double values[MOST_ROUNDS], struct tally tallies[LOOKS]
     size_t round = 0, look = 0;
     assert_non_null(walk);
     while (round < MOST_ROUNDS) {
+        values[round++] = test->theta + test->size * tg_noise_next(&test->noise);
         tg_walk_step(walk);
-        round++;
         const struct tg_student *units = tg_walk_student(walk);
         double log_fail = tg_walk_log_fail(walk);
         double log_clean = units->mean < MARGIN ? tg_walk_log_student(walk, MARGIN) : 0;
@@ -100,11 +105,10 @@ static void assert_right(const char *law, size_t rounds, const struct tally *t, 
 static void look_at_law(const struct tg_noise_law *law, const struct tg_noise_record *record,
                         double most_early)
 {
-    static double values[MOST_ROUNDS];
     struct tally tallies[LOOKS] = {{0}};
     for (uint64_t i = 0; i < TESTS; i++) {
-        draw(law, record, i, values);
-        follow(values, tallies);
+        struct drawn test = draw(law, record, i);
+        follow(&test, tallies);
     }
     for (size_t i = 0; i < LOOKS; i++) assert_right(law->name, looks[i], &tallies[i], most_early);
 }
