@@ -82,13 +82,6 @@ static int end(void **unused)
     return 0;
 }
 
-static void start(void)
-{
-    end(NULL);
-    for (int side = 0; side < 2; side++)
-        for (int r = 0; r < ROUNDS; r++) tg_measurement_init(&rows[side][r]);
-}
-
 /* 1.44 and 1.36 are 1.4; 1.46 and 1.44 are 1.5 and 1.4. */
 static void what_rounding_decided_is_not_decided(void **unused)
 {
@@ -109,7 +102,6 @@ static void what_rounding_decided_is_not_decided(void **unused)
     };
     begin("noninferior");
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        start();
         write_down(0, cases[i].of, 0.001, cases[i].steps);
         write_down(1, cases[i].to, 0.001, cases[i].steps);
         struct tg_series *s = &rows[0][2].series[0]; /* that not all is one value */
@@ -152,7 +144,6 @@ static void zeros_before_the_point_are_no_digits(void **unused)
     begin("noninferior");
     state = 1;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        start();
         write_down(0, cases[i].of, cases[i].noise, cases[i].of_steps);
         write_down(1, cases[i].to, cases[i].noise, cases[i].to_steps);
         struct tg_series *s = &rows[0][2].series[0]; /* that not all is one value */
@@ -181,7 +172,6 @@ static void rounding_does_not_decide_who_saw_it(void **unused)
     state = 1;
     for (int r = 12; r < ROUNDS; r++) sessions[r] = 1;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        start();
         write_down(1, 1.44, 0.001, cases[i].steps);
         write_down(0, 1.44 / 1.12, 0.001, cases[i].steps);
         write_from(12, 0, 1.44 / (1 + cases[i].other), 0, cases[i].steps);
@@ -200,7 +190,6 @@ static size_t count_answers(double loss, double noise, double steps, enum tg_ans
     size_t count = 0;
     for (int i = 0; i < 400; i++) {
         double to = (14 + tg_noise_uniform(&state)) / steps;
-        start();
         write_down(0, to * (1 - loss), noise / steps, steps);
         write_down(1, to, noise / steps, steps);
         struct tg_verdict v = decided(ROUNDS, is_doubted);
@@ -245,7 +234,6 @@ static void a_gain_of_three_times_is_asked_about(void **unused)
                  {"noninferior", "kernel", TG_HIGHER, 310, false},
                  {"ratio", "build", TG_HIGHER, 310, false}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        start();
         begin(cases[i].rule);
         snprintf(rule.axis, sizeof rule.axis, "%s", cases[i].axis);
         rate_metric.better = cases[i].better;
@@ -275,7 +263,6 @@ static void a_family_looks_at_no_coarse_rounds(void **unused)
         size_t rounds;
     } cases[] = {{1, 10, 0}, {1, 1000, ROUNDS}, {1000, 1e-2, 0}, {1000, 1, ROUNDS}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        start();
         write_down(0, 16.2 * cases[i].scale, 0.01 * cases[i].scale, cases[i].steps);
         write_down(1, 16.3 * cases[i].scale, 0.01 * cases[i].scale, cases[i].steps);
         const struct tg_measurement *of[ROUNDS], *to[ROUNDS];
