@@ -109,11 +109,10 @@ static void results_are_divided_as_by_a_division(void **state)
         1,        3,      0x1.fffffep3f, 0x1.fffffcp3f, 0x1.000002p9f, 0x1p-60f, 0x1p60f, 0x1p-120f,
         0x1p120f, 1e-40f, 127 / 1e-5f,   INFINITY,      NAN,           0,        -5.5f};
     enum { ODD = sizeof odd / sizeof *odd };
+    const struct tg_vector *s = tg_vector_find("scalar"), *v;
     uint64_t draw = 9;
     (void)state;
-    for (size_t row = 0; row < tg_vector_count(); row++) {
-        const struct tg_vector *s = tg_vector_find("scalar"), *v = tg_vector_at(row);
-        if (!v->here()) continue;
+    for (size_t row = 0; (v = next_here(&row));) {
         for (int i = 0; i < 4000; i++) {
             float by = 127 / (1e-5f + 0x1p-53f * (float)(tg_fill_next(&draw) >> 8));
             if (i < ODD) by = odd[i];
