@@ -11,8 +11,8 @@
 
 #include "kernels/fill.h"
 
-static const struct tg_architecture halves = {"h", TG_GATE_SILU, TG_PAIRING_HALVES, ""};
-static const struct tg_architecture neighbours = {"n", TG_GATE_SILU, TG_PAIRING_NEIGHBOURS, ""};
+static const struct tg_architecture halves = {.name = "h", .pairing = TG_PAIRING_HALVES};
+static const struct tg_architecture neighbours = {.name = "n", .pairing = TG_PAIRING_NEIGHBOURS};
 
 static struct tg_network network(const struct tg_architecture *architecture)
 {
