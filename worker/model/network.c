@@ -15,21 +15,12 @@ enum { BLOCKS_MOST = 1024, HEADS_MOST = 1024, VOCABULARY_MOST = 1 << 24, CONTEXT
 
 static const struct tg_architecture architectures[] = {
 #define ARCHITECTURE(name, gate, pairing, needs_sub_norms, source)                                 \
-    {name, TG_GATE_##gate, TG_PAIRING_##pairing, needs_sub_norms, source},
+    {name, TG_GATE_##gate, TG_PAIRING_##pairing, needs_sub_norms},
 #include "worker/model/architectures.def"
 #undef ARCHITECTURE
 };
 
-size_t tg_architecture_count(void)
-{
-    return sizeof architectures / sizeof *architectures;
-}
-
-const struct tg_architecture *tg_architecture_at(size_t i)
-{
-    assert(i < tg_architecture_count());
-    return &architectures[i];
-}
+enum { ARCHITECTURES = sizeof architectures / sizeof *architectures };
 
 /* What reading needs: the names of keys begin with that of the architecture. */
 struct source {
@@ -73,7 +64,7 @@ static int read_architecture(struct source *s, struct tg_network *n, struct tg_e
     const size_t size = sizeof s->architecture;
     if (tg_gguf_get_text(s->gguf, "general.architecture", false, s->architecture, size, err) < 0)
         return -1;
-    for (size_t i = 0; i < tg_architecture_count(); i++)
+    for (size_t i = 0; i < ARCHITECTURES; i++)
         if (strcmp(architectures[i].name, s->architecture) == 0)
             n->architecture = &architectures[i];
     if (!n->architecture)
@@ -404,7 +395,7 @@ static int read_gate(const struct source *s, struct tg_network *n, struct tg_err
     }
     const struct tg_model *like = has_numbers_of(n, &rowless) ? &rowless : tg_network_like(n);
     if (!like || strncmp(like->name, "dummy-", 6) == 0) return 0;
-    for (size_t i = 0; i < tg_architecture_count(); i++)
+    for (size_t i = 0; i < ARCHITECTURES; i++)
         if (strcmp(architectures[i].name, like->architecture) == 0 &&
             architectures[i].gate != n->gate)
             return tg_fail(err,

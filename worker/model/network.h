@@ -32,17 +32,13 @@ enum tg_network_gate { TG_GATE_SILU, TG_GATE_SQUARED_RELU };
 /* RoPE turns the numbers i and i + dimensions / 2 of a head, or 2 i and 2 i + 1. */
 enum tg_network_pairing { TG_PAIRING_HALVES, TG_PAIRING_NEIGHBOURS };
 
+/* A row of architectures.def. */
 struct tg_architecture {
     const char *name;
     enum tg_network_gate gate; /* where the file names none */
     enum tg_network_pairing pairing;
     bool needs_sub_norms;
-    const char *source;
 };
-
-/* The rows of architectures.def in order. */
-size_t tg_architecture_count(void);
-const struct tg_architecture *tg_architecture_at(size_t i);
 
 /* The rows of layers.def. */
 enum {
