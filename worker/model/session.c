@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "kernels/peak.h"
+#include "worker/library.h"
 #include "worker/model/head.h"
 
 int tg_session_open_tokenizer(const struct tg_gguf *gguf, const struct tg_network *network,
@@ -74,17 +75,14 @@ static int find_device(const struct tg_session_options *o, struct tg_session *s,
     s->device = tg_forward_device_find(o->device);
     if (!s->device) return tg_fail(err, "this program runs no models on '%s'", o->device);
     if (!o->kernel) return 0;
-    for (uint64_t i = 0; o->library && i < o->library->kernel_count; i++) {
-        const struct tg_kernel *k = &o->library->kernels[i];
-        if (strcmp(k->name, o->kernel) != 0) continue;
-        if (strcmp(k->op, "product") != 0 || strcmp(k->format, "i2s") != 0 ||
-            strcmp(k->device, o->device) != 0)
-            return tg_fail(err, "kernel '%s' computes no ternary product of i2s on '%s'", k->name,
-                           o->device);
-        s->product = k;
-        return 0;
-    }
-    return tg_fail(err, "a kernel is named for the host only, not for a device");
+    const struct tg_kernel *k = o->library ? tg_library_find(o->library, o->kernel) : NULL;
+    if (!k) return tg_fail(err, "a kernel is named for the host only, not for a device");
+    if (strcmp(k->op, "product") != 0 || strcmp(k->format, "i2s") != 0 ||
+        strcmp(k->device, o->device) != 0)
+        return tg_fail(err, "kernel '%s' computes no ternary product of i2s on '%s'", k->name,
+                       o->device);
+    s->product = k;
+    return 0;
 }
 
 static int open_weights(const struct tg_session_options *o, struct tg_session *s,

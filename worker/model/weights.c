@@ -10,6 +10,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "worker/library.h"
+
 /* Kernels for whole models, the fastest first: for batches, and for single tokens. */
 static const struct {
     const char *many, *one;
@@ -28,17 +30,10 @@ static bool is_product(const struct tg_kernel *k)
     return strcmp(k->op, "product") == 0 && strcmp(k->device, "cpu") == 0 && k->run && k->here();
 }
 
-static const struct tg_kernel *find(const struct tg_library *library, const char *name)
-{
-    for (uint64_t i = 0; i < library->kernel_count; i++)
-        if (strcmp(library->kernels[i].name, name) == 0) return &library->kernels[i];
-    return NULL;
-}
-
 static int find_named(const struct tg_library *library, const char *name, int64_t cols,
                       const struct tg_kernel **kernel, struct tg_error *err)
 {
-    const struct tg_kernel *k = find(library, name);
+    const struct tg_kernel *k = tg_library_find(library, name);
     if (!k) return tg_fail(err, "no kernel '%s'", name);
     if (!is_product(k))
         return tg_fail(err, "kernel '%s' computes no ternary product on this processor", name);
