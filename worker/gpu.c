@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "worker/host.h"
+
 /*
  * NVML's published interface, as far as it is used here: names, numbers and layouts of its API
  * Reference Guide. Most of it is younger than some driver: what a driver lacks stays unknown.
@@ -390,13 +392,9 @@ void tg_gpu_locate(const char *root, struct tg_gpu *gpu)
 {
     static const char *const names[] = {"numa_node", "local_cpulist"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        char path[4096], line[4096], *end;
-        snprintf(path, sizeof path, "%s/sys/bus/pci/devices/%s/%s", root, gpu->pci, names[i]);
-        FILE *f = fopen(path, "r");
-        if (!f) continue;
-        if (!fgets(line, sizeof line, f)) line[0] = 0;
-        fclose(f);
-        line[strcspn(line, "\n")] = 0;
+        char path[256], line[4096], *end;
+        snprintf(path, sizeof path, "/sys/bus/pci/devices/%s/%s", gpu->pci, names[i]);
+        if (!tg_host_line(root, path, line, sizeof line)) continue;
         long node = strtol(line, &end, 10);
         if (i == 0 && end != line) gpu->numa = node < 0 ? -1 : node;
         if (i == 0 || !*line) continue;

@@ -9,16 +9,6 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Reads the first line of a file without its end. Returns line, or NULL. */
-static char *first_line(const char *path, char *line, int size)
-{
-    FILE *f = fopen(path, "r");
-    char *got = f ? fgets(line, size, f) : NULL;
-    if (f) fclose(f);
-    if (got) got[strcspn(got, "\n")] = 0;
-    return got;
-}
-
 /* As a name: without blanks. */
 static void to_name(char *to, const char *from)
 {
@@ -62,7 +52,11 @@ char *tg_host_line(const char *root, const char *path, char *line, int size)
 {
     char whole[4096];
     snprintf(whole, sizeof whole, "%s%s", root, path);
-    return first_line(whole, line, size);
+    FILE *f = fopen(whole, "r");
+    char *got = f ? fgets(line, size, f) : NULL;
+    if (f) fclose(f);
+    if (got) got[strcspn(got, "\n")] = 0;
+    return got;
 }
 
 char *tg_host_line_of(const char *root, const char *path, const char *word, char *line, int size)
@@ -136,12 +130,12 @@ void tg_host_read(int core, struct tg_facts *facts)
     time_t now = time(NULL);
     read_cpu(facts);
     snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%d/cpufreq/scaling_governor", core);
-    if (first_line(path, line, sizeof line) && *line) to_name(facts->governor, line);
+    if (tg_host_line("", path, line, sizeof line) && *line) to_name(facts->governor, line);
     snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%d/cpufreq/scaling_cur_freq", core);
-    if (first_line(path, line, sizeof line) && strtod(line, NULL) > 0)
+    if (tg_host_line("", path, line, sizeof line) && strtod(line, NULL) > 0)
         facts->core_hz = 1000 * strtod(line, NULL);
     read_turbo("", facts->turbo);
-    if (first_line("/proc/loadavg", line, sizeof line)) facts->load = strtod(line, NULL);
+    if (tg_host_line("", "/proc/loadavg", line, sizeof line)) facts->load = strtod(line, NULL);
     if (gmtime_r(&now, &utc)) strftime(facts->date, sizeof facts->date, "%Y-%m-%dT%H:%M:%SZ", &utc);
 }
 
@@ -296,13 +290,9 @@ static void read_cores(const char *root, struct tg_hardware *hardware)
  */
 static int64_t memory_class(const char *root)
 {
-    char line[4096];
-    long long kilobytes = 0;
-    snprintf(line, sizeof line, "%s/proc/meminfo", root);
-    FILE *f = fopen(line, "r");
-    while (f && fgets(line, sizeof line, f))
-        if (sscanf(line, "MemTotal: %lld kB", &kilobytes) == 1) break;
-    if (f) fclose(f);
+    char line[256];
+    const char *text = tg_host_line_of(root, "/proc/meminfo", "MemTotal:", line, sizeof line);
+    const long long kilobytes = text ? strtoll(text, NULL, 10) : 0;
     if (kilobytes <= 0) return -1;
     int64_t best = 1;
     double gib = (double)kilobytes / (1 << 20);

@@ -9,13 +9,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-
-static FILE *open_below(const char *root, const char *path)
-{
-    char whole[4096];
-    snprintf(whole, sizeof whole, "%s%s", root, path);
-    return fopen(whole, "r");
-}
+#include "worker/host.h"
 
 static bool is_own(int core, const int *cores, int count)
 {
@@ -27,9 +21,10 @@ static bool is_own(int core, const int *cores, int count)
 /* The eighth number behind "cpu" (all cores) and behind "cpu3" is what was stolen, in ticks. */
 static void read_steal(const char *root, const int *cores, int count, struct tg_unrest *look)
 {
-    char line[512];
+    char line[4096];
     const double tick_s = 1 / (double)sysconf(_SC_CLK_TCK);
-    FILE *f = open_below(root, "/proc/stat");
+    snprintf(line, sizeof line, "%s/proc/stat", root);
+    FILE *f = fopen(line, "r");
     while (f && fgets(line, sizeof line, f) && strncmp(line, "cpu", 3) == 0) {
         char *at;
         bool is_all = line[3] == ' ';
@@ -57,16 +52,10 @@ static double read_wait(const char *root, const char *path)
 {
     char line[256];
     unsigned long long microseconds;
-    double wait_s = NAN;
-    FILE *f = open_below(root, path);
-    while (f && isnan(wait_s) && fgets(line, sizeof line, f)) {
-        const char *total = strstr(line, " total=");
-        if (strncmp(line, "some ", 5) == 0 && total &&
-            sscanf(total, " total=%llu", &microseconds) == 1)
-            wait_s = (double)microseconds * 1e-6;
-    }
-    if (f) fclose(f);
-    return wait_s;
+    const char *some = tg_host_line_of(root, path, "some ", line, sizeof line);
+    const char *total = some ? strstr(some, " total=") : NULL;
+    if (!total || sscanf(total, " total=%llu", &microseconds) != 1) return NAN;
+    return (double)microseconds * 1e-6;
 }
 
 static int64_t read_throttles(const char *root, const int *cores, int count)
@@ -74,12 +63,10 @@ static int64_t read_throttles(const char *root, const int *cores, int count)
     int64_t sum = -1;
     for (int i = 0; i < count; i++) {
         char path[128];
-        long long times;
         snprintf(path, sizeof path,
                  "/sys/devices/system/cpu/cpu%d/thermal_throttle/core_throttle_count", cores[i]);
-        FILE *f = open_below(root, path);
-        if (f && fscanf(f, "%lld", &times) == 1) sum = (sum < 0 ? 0 : sum) + times;
-        if (f) fclose(f);
+        const double times = tg_host_number(root, path);
+        if (!isnan(times)) sum = (sum < 0 ? 0 : sum) + (int64_t)times;
     }
     return sum;
 }
