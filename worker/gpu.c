@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "worker/gpu.h"
 
-#include <ctype.h>
 #include <dlfcn.h>
 #include <math.h>
 #include <stdbool.h>
@@ -139,15 +138,6 @@ static int open_library(struct tg_error *err)
     return 0;
 }
 
-/* As a name: without blanks. */
-static void to_name(char *to, const char *from)
-{
-    size_t used = 0;
-    for (; *from && used < TG_TEXT_SIZE - 1; from++)
-        to[used++] = isgraph((unsigned char)*from) ? *from : '_';
-    to[used] = 0;
-}
-
 static void set(char *to, const char *text)
 {
     snprintf(to, TG_TEXT_SIZE, "%s", text);
@@ -181,7 +171,7 @@ static void read_whole(struct device *device, struct tg_gpu *gpu)
     }
     if (library.driver) {
         char driver[TG_TEXT_SIZE];
-        if (library.driver(driver, sizeof driver) == FINE) to_name(gpu->driver, driver);
+        if (library.driver(driver, sizeof driver) == FINE) tg_host_to_name(gpu->driver, driver);
     }
     if (library.clock_most && library.clock_most(device, CLOCK_MEMORY, &number) == FINE)
         gpu->memory_clock_hz = number * INT64_C(1000000);
@@ -209,8 +199,9 @@ static bool read_own(struct device *device, struct tg_gpu *gpu)
     struct memory memory;
     int major, minor;
     if (library.uuid(device, text, sizeof text) != FINE) return false;
-    to_name(gpu->uuid, text);
-    if (library.name && library.name(device, text, sizeof text) == FINE) to_name(gpu->name, text);
+    tg_host_to_name(gpu->uuid, text);
+    if (library.name && library.name(device, text, sizeof text) == FINE)
+        tg_host_to_name(gpu->name, text);
     if (library.memory && library.memory(device, &memory) == FINE) {
         gpu->memory_bytes = (int64_t)memory.total;
         gpu->free_bytes = (int64_t)memory.free;

@@ -9,13 +9,12 @@
 #include <time.h>
 #include <unistd.h>
 
-/* As a name: without blanks. */
-static void to_name(char *to, const char *from)
+void tg_host_to_name(char *name, const char *text)
 {
     size_t used = 0;
-    for (; *from && used < TG_TEXT_SIZE - 1; from++)
-        to[used++] = isgraph((unsigned char)*from) ? *from : '_';
-    to[used] = 0;
+    for (; *text && used < TG_TEXT_SIZE - 1; text++)
+        name[used++] = isgraph((unsigned char)*text) ? *text : '_';
+    name[used] = 0;
 }
 
 void tg_host_name(char *name)
@@ -23,11 +22,11 @@ void tg_host_name(char *name)
     char text[256];
     const char *slurm = getenv("SLURMD_NODENAME");
     if (slurm && *slurm)
-        to_name(name, slurm);
+        tg_host_to_name(name, slurm);
     else if (gethostname(text, sizeof text) == 0 && *text)
-        to_name(name, text);
+        tg_host_to_name(name, text);
     else
-        to_name(name, "unknown");
+        tg_host_to_name(name, "unknown");
 }
 
 static void read_cpu(struct tg_facts *facts)
@@ -40,7 +39,7 @@ static void read_cpu(struct tg_facts *facts)
         if (!value) continue;
         value += strspn(value, ": \t");
         value[strcspn(value, "\n")] = 0;
-        if (strncmp(line, "model name", 10) == 0 && *value) to_name(facts->cpu, value);
+        if (strncmp(line, "model name", 10) == 0 && *value) tg_host_to_name(facts->cpu, value);
         if (strncmp(line, "flags", 5) != 0) continue;
         facts->virtualised = strstr(value, " hypervisor") != NULL;
         break;
@@ -130,7 +129,7 @@ void tg_host_read(int core, struct tg_facts *facts)
     time_t now = time(NULL);
     read_cpu(facts);
     snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%d/cpufreq/scaling_governor", core);
-    if (tg_host_line("", path, line, sizeof line) && *line) to_name(facts->governor, line);
+    if (tg_host_line("", path, line, sizeof line) && *line) tg_host_to_name(facts->governor, line);
     snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%d/cpufreq/scaling_cur_freq", core);
     if (tg_host_line("", path, line, sizeof line) && strtod(line, NULL) > 0)
         facts->core_hz = 1000 * strtod(line, NULL);
@@ -236,7 +235,7 @@ static void read_processor(const char *root, struct tg_hardware *hardware)
                      strstr(value, " hypervisor") ? "unnamed" : "none");
         for (size_t i = 0; i < sizeof rows / sizeof *rows && *value; i++)
             if (strlen(rows[i].name) == length && strncmp(line, rows[i].name, length) == 0)
-                to_name(rows[i].field, value);
+                tg_host_to_name(rows[i].field, value);
     }
     if (f) fclose(f);
     size_t used = strlen(hardware->model);
@@ -318,9 +317,9 @@ void tg_host_hardware(const char *root, struct tg_hardware *hardware)
     if (tg_host_line(root, "/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", line,
                      sizeof line) &&
         *line)
-        to_name(hardware->governor, line);
+        tg_host_to_name(hardware->governor, line);
     read_turbo(root, hardware->turbo);
     if (strcmp(hardware->hypervisor, "unnamed") == 0 &&
         tg_host_line(root, "/sys/class/dmi/id/sys_vendor", line, sizeof line) && *line)
-        to_name(hardware->hypervisor, line);
+        tg_host_to_name(hardware->hypervisor, line);
 }

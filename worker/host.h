@@ -12,6 +12,9 @@
 /* This node's name; `name` has TG_TEXT_SIZE bytes. */
 void tg_host_name(char *name);
 
+/* A text as a name of at most as many: without blanks. */
+void tg_host_to_name(char *name, const char *text);
+
 /* The first line of a file below `root` ("" but in tests) without its end, or NULL. */
 char *tg_host_line(const char *root, const char *path, char *line, int size);
 
