@@ -9,21 +9,22 @@ static const struct tg_device *const devices[] = {
 #undef DEVICE
     NULL};
 
-size_t tg_device_count(void)
-{
-    return sizeof devices / sizeof *devices - 1;
-}
-
-const struct tg_device *tg_device_at(size_t i)
-{
-    return devices[i];
-}
-
 const struct tg_device *tg_device_find(const char *name)
 {
-    for (size_t i = 0; i < tg_device_count(); i++)
+    for (size_t i = 0; devices[i]; i++)
         if (strcmp(devices[i]->name, name) == 0) return devices[i];
     return NULL;
+}
+
+int tg_device_open(const char *name, struct tg_facts *facts, const struct tg_device **device,
+                   void **state, struct tg_error *err)
+{
+    const struct tg_device *found = tg_device_find(name);
+    if (!found && strcmp(name, "cpu") != 0)
+        return tg_fail(err, "this program has no device '%s'", name);
+    if (found && found->open(facts, state, err) < 0) return -1;
+    *device = found;
+    return 0;
 }
 
 void tg_device_wake(const char *name)
@@ -59,19 +60,17 @@ static int copy_in(const struct tg_device *device, void *state, const void *from
 int tg_device_call(const struct tg_kernel *kernel, const struct tg_op *op,
                    const struct tg_problem *problem, struct tg_error *err)
 {
-    const struct tg_device *device = tg_device_find(kernel->device);
+    const struct tg_device *device;
     struct one_call call = {kernel, *problem};
     const struct tg_device_work work = {put_call, &call};
     struct tg_facts facts;
     void *state, *weights, *activations, *results;
+    if (tg_device_open(kernel->device, &facts, &device, &state, err) < 0) return -1;
     if (!device) {
-        if (strcmp(kernel->device, "cpu") != 0)
-            return tg_fail(err, "this program has no device '%s'", kernel->device);
         kernel->run(problem);
         return 0;
     }
     const int64_t result_bytes = op->result_bytes(problem);
-    if (device->open(&facts, &state, err) < 0) return -1;
     int rc = -1;
     if (copy_in(device, state, problem->weights, kernel->packed_bytes(problem->rows, problem->cols),
                 &weights, err) < 0 ||

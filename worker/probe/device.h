@@ -95,9 +95,9 @@ struct tg_device {
 /* The row of devices.def of that name; NULL for the host, and where the build has no such row. */
 const struct tg_device *tg_device_find(const char *name);
 
-/* The rows in order; tg_device_at(i) for i < tg_device_count(). */
-size_t tg_device_count(void);
-const struct tg_device *tg_device_at(size_t i);
+/* Opens the device of that name; "cpu" is the host, of which *device becomes NULL. */
+int tg_device_open(const char *name, struct tg_facts *facts, const struct tg_device **device,
+                   void **state, struct tg_error *err);
 
 /* Starts the driver of a device, if it can: what prevents it is said by the next that opens it. */
 void tg_device_wake(const char *name);

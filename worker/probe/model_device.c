@@ -2,17 +2,14 @@
 #include "worker/probe/model_device.h"
 
 #include <math.h>
-#include <string.h>
 
 enum { CACHES = 4 };
 
 int tg_model_device_open(const char *name, struct tg_facts *facts, struct tg_model_device *device,
                          struct tg_error *err)
 {
-    struct tg_model_device d = {.device = tg_device_find(name)};
-    if (!d.device && strcmp(name, "cpu") != 0)
-        return tg_fail(err, "this program has no device '%s'", name);
-    if (d.device && d.device->open(facts, &d.state, err) < 0) return -1;
+    struct tg_model_device d = {0};
+    if (tg_device_open(name, facts, &d.device, &d.state, err) < 0) return -1;
     *device = d;
     return 0;
 }

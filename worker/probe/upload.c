@@ -3,7 +3,6 @@
 
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/clock.h"
 
@@ -17,10 +16,8 @@
 int tg_upload_open(const struct tg_kernel *kernel, struct tg_facts *facts, struct tg_upload *upload,
                    struct tg_error *err)
 {
-    struct tg_upload u = {.device = tg_device_find(kernel->device), .kernel = kernel};
-    if (!u.device && strcmp(kernel->device, "cpu") != 0)
-        return tg_fail(err, "this program has no device '%s'", kernel->device);
-    if (u.device && u.device->open(facts, &u.state, err) < 0) return -1;
+    struct tg_upload u = {.kernel = kernel};
+    if (tg_device_open(kernel->device, facts, &u.device, &u.state, err) < 0) return -1;
     *upload = u;
     return 0;
 }
@@ -30,7 +27,6 @@ int tg_upload_copy(struct tg_upload *u, const struct tg_upload_from *from, struc
 {
     const int64_t stride = (from->packed_bytes + LINE - 1) / LINE * LINE;
     void *set, *activations, *results;
-    u->packed_bytes = from->packed_bytes;
     u->activation_bytes = from->activation_bytes;
     u->result_bytes = from->result_bytes;
     /* A matrix smaller than a cache line fills one all the same. */

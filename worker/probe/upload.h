@@ -24,7 +24,7 @@ struct tg_upload {
     const struct tg_kernel *kernel;
     struct tg_problem problem; /* its pointers are the device's */
     void *activations;         /* once more, for tg_upload_relay */
-    int64_t packed_bytes, activation_bytes, result_bytes;
+    int64_t activation_bytes, result_bytes;
     int64_t count; /* matrices */
     const uint8_t **walk;
 };
