@@ -64,24 +64,17 @@ int tg_model_source_check_layout(const struct tg_network_layout *layout, struct 
                    layout->format->name);
 }
 
-int tg_model_source_check_text(const struct tg_gguf *gguf, const struct tg_network *n,
-                               struct tg_error *err)
-{
-    struct tg_tokenizer *tokenizer;
-    if (tg_session_open_tokenizer(gguf, n, &tokenizer, err) < 0) return -1;
-    tg_tokenizer_close(tokenizer);
-    return 0;
-}
-
 /* What a session does with it before it loads all weights, and one matrix of these. */
 static int check(const struct tg_gguf *gguf, bool has_text, struct tg_network_layout *layout,
                  struct tg_error *err)
 {
     struct tg_network network;
+    struct tg_tokenizer *tokenizer = NULL;
     if (tg_network_read(gguf, &network, err) < 0) return -1;
     int rc = tg_network_find_layout(&network, NULL, layout, err);
     if (rc == 0) rc = tg_model_source_check_weights(&network, err);
-    if (rc == 0 && has_text) rc = tg_model_source_check_text(gguf, &network, err);
+    if (rc == 0 && has_text) rc = tg_session_open_tokenizer(gguf, &network, &tokenizer, err);
+    tg_tokenizer_close(tokenizer);
     tg_network_release(&network);
     return rc;
 }

@@ -42,13 +42,11 @@ int tg_model_source_find(const struct tg_model_source *source, const char *model
 int tg_model_source_check(const char *path, bool has_text, struct tg_error *err);
 
 /*
- * Parts of it, of a network whose layout was found. The weights: of the smallest matrix of the
+ * A part of it, of a network whose layout was found: the weights of the smallest matrix of the
  * first block, as a session loads it, since numbers that are written out may not be ternary, as
- * those of any other model, and a scale may be none. The text: the vocabulary.
+ * those of any other model, and a scale may be none.
  */
 int tg_model_source_check_weights(const struct tg_network *network, struct tg_error *err);
-int tg_model_source_check_text(const struct tg_gguf *gguf, const struct tg_network *network,
-                               struct tg_error *err);
 
 /*
  * Whether the layout of a real model is known well enough for its answers to mean anything. Tiles
