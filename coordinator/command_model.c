@@ -129,6 +129,7 @@ static int make(const struct options *o, struct tg_error *err)
     struct tg_pool *pool;
     struct stat there; /* also of a link that leads nowhere */
     char path[4096];
+    int64_t bytes;
     bool was_made = true;
     int threads = o->threads;
     if (!what.model) {
@@ -136,7 +137,7 @@ static int make(const struct options *o, struct tg_error *err)
         return TG_STATUS_USAGE;
     }
     if (!what.ternary) what.ternary = tg_synthetic_ternary(what.model);
-    if (tg_synthetic_check(&what, err) < 0) return TG_STATUS_USAGE;
+    if (tg_synthetic_bytes(&what, &bytes, err) < 0) return TG_STATUS_USAGE;
     if (o->out && lstat(o->out, &there) == 0) {
         tg_fail(err, "'%s' exists; --out names a new file", o->out);
         return TG_STATUS_USAGE;

@@ -118,11 +118,12 @@ static void what_cannot_be_is_refused_and_leaves_nothing(void **state)
     struct tg_synthetic what = tiny("I2_S", "F16");
     struct tg_error err;
     struct tg_pool *pool;
-    assert_int_equal(tg_synthetic_check(&shape, &err), -1);
+    int64_t bytes;
+    assert_int_equal(tg_synthetic_bytes(&shape, &bytes, &err), -1);
     assert_string_equal(err.text, "bitnet-3b has a matrix of 8640 columns, which I2_S cannot hold");
-    assert_int_equal(tg_synthetic_check(&type, &err), -1);
+    assert_int_equal(tg_synthetic_bytes(&type, &bytes, &err), -1);
     assert_string_equal(err.text, "'F16' is no type of ternary matrices");
-    assert_int_equal(tg_synthetic_check(&head, &err), -1);
+    assert_int_equal(tg_synthetic_bytes(&head, &bytes, &err), -1);
     assert_string_equal(err.text, "'Q4_0' is no type of heads");
     assert_int_equal(tg_pool_create(1, NULL, &pool, &err), 0);
     assert_int_equal(tg_synthetic_write(&what, pool, "/nowhere/x.gguf", &err), -1);

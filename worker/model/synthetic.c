@@ -49,6 +49,11 @@ static const struct {
                      {"TQ1_0", "tq1", 36},
                      {"TQ2_0", "tq2", 37}};
 
+static int64_t rows_of(const struct tensor *t)
+{
+    return t->rows ? t->rows : 1;
+}
+
 static void add(struct plan *p, enum content content, const char *type, int64_t rows, int64_t cols,
                 const char *name)
 {
@@ -106,7 +111,7 @@ static int make_plan(const struct tg_synthetic *what, struct plan *p, struct tg_
     for (int64_t i = 0; i < m->layers; i++) add_block(p, &shape, i);
     for (size_t i = 0; i < p->count; i++) {
         const struct tensor *t = &p->tensors[i];
-        if (tg_tensor_type_bytes(t->type, t->rows ? t->rows : 1, t->cols) < 0 ||
+        if (tg_tensor_type_bytes(t->type, rows_of(t), t->cols) < 0 ||
             (t->content == TERNARY && t->cols % p->format->column_multiple != 0))
             return tg_fail(err, "%s has a matrix of %" PRId64 " columns, which %s cannot hold",
                            m->name, t->cols, t->type->name);
@@ -182,11 +187,6 @@ static uint64_t seed_of(const struct job *j, int64_t block)
     state = tg_fill_next(&state) ^ (uint64_t)j->index;
     state = tg_fill_next(&state) ^ (uint64_t)block;
     return tg_fill_next(&state);
-}
-
-static int64_t rows_of(const struct tensor *t)
-{
-    return t->rows ? t->rows : 1;
 }
 
 static bool is_linear(const struct plan *p, const struct tensor *t)
@@ -361,12 +361,6 @@ static int write_tensor(const struct plan *p, size_t index, struct tg_pool *pool
     free(j.values);
     free(j.out);
     return rc;
-}
-
-int tg_synthetic_check(const struct tg_synthetic *what, struct tg_error *err)
-{
-    int64_t bytes;
-    return tg_synthetic_bytes(what, &bytes, err);
 }
 
 static int64_t bytes_of(const struct plan *p, size_t head)

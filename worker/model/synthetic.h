@@ -30,10 +30,7 @@ struct tg_synthetic {
  */
 const char *tg_synthetic_ternary(const struct tg_model *model);
 
-/* Fails where the types cannot have the shape. */
-int tg_synthetic_check(const struct tg_synthetic *what, struct tg_error *err);
-
-/* Bytes of the file. */
+/* Bytes of the file. Fails where the types cannot have the shape. */
 int tg_synthetic_bytes(const struct tg_synthetic *what, int64_t *bytes, struct tg_error *err);
 
 /*
