@@ -168,9 +168,9 @@ static void run_dot(struct work *w, int part)
     (void)part;
 }
 
-/* Multiply-adds a second. */
-static double dot_rate(const struct tg_peak *peak, struct tg_pool *pool)
+double tg_roof_dot_rate(struct tg_pool *pool)
 {
+    const struct tg_peak *peak = tg_peak_widest();
     _Alignas(64) int8_t activations[4 * TG_PEAK_COLUMNS];
     struct work w = {.run = run_dot, .pool = pool, .peak = peak, .bytes = sizeof activations};
     if (!peak->dot) return NAN;
@@ -227,26 +227,20 @@ void tg_roof_limit(const struct tg_roof_call *call, struct tg_facts *facts)
     }
 }
 
-double tg_roof_dot_rate(struct tg_pool *pool)
-{
-    return dot_rate(tg_peak_widest(), pool);
-}
-
 void tg_roof_measure(const struct tg_roof_call *call, struct tg_pool *pool, struct tg_facts *facts)
 {
     static void (*const writes[])(struct work *, int) = {run_memset, run_write, run_write_past};
-    const struct tg_peak *peak = tg_peak_widest();
     double least = INFINITY;
     facts->read_rate = read_rate(call, pool);
     for (size_t i = 0; i < sizeof writes / sizeof *writes; i++) {
         struct work write = {.run = writes[i],
                              .pool = pool,
-                             .peak = peak,
+                             .peak = tg_peak_widest(),
                              .to = call->results,
                              .bytes = call->result_bytes};
         least = fmin(least, best_of(&write));
     }
     facts->write_rate = (double)call->result_bytes / least;
-    facts->dot_rate = dot_rate(peak, pool); /* last: some cores slow down after wide arithmetic */
+    facts->dot_rate = tg_roof_dot_rate(pool); /* last: cores may slow down after wide arithmetic */
     if (tg_peak_find(call->isa)) tg_roof_limit(call, facts);
 }
