@@ -104,12 +104,17 @@ out:
     return rc;
 }
 
-int tg_digest_text(const char *text, char hex[TG_DIGEST_SIZE], struct tg_error *err)
+int tg_digest_bytes(const void *bytes, size_t size, char hex[TG_DIGEST_SIZE], struct tg_error *err)
 {
     struct tg_digest *digest = tg_digest_create(err);
     if (!digest) return -1;
-    tg_digest_update(digest, text, strlen(text));
+    tg_digest_update(digest, bytes, size);
     int rc = tg_digest_finish(digest, hex, err);
     tg_digest_destroy(digest);
     return rc;
+}
+
+int tg_digest_text(const char *text, char hex[TG_DIGEST_SIZE], struct tg_error *err)
+{
+    return tg_digest_bytes(text, strlen(text), hex, err);
 }

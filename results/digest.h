@@ -32,7 +32,8 @@ int tg_digest_finish(struct tg_digest *digest, char hex[TG_DIGEST_SIZE], struct 
 /* Accepts NULL. */
 void tg_digest_destroy(struct tg_digest *digest);
 
-/* Writes the digest of a text, without its zero byte. */
+/* Writes the digest of bytes that are at hand; of a text, without its zero byte. */
+int tg_digest_bytes(const void *bytes, size_t size, char hex[TG_DIGEST_SIZE], struct tg_error *err);
 int tg_digest_text(const char *text, char hex[TG_DIGEST_SIZE], struct tg_error *err);
 
 /* Writes the digest of what the file at `path` holds now; a pipe is none. */

@@ -146,13 +146,9 @@ static int pack(struct state *s, uint8_t *packed, int8_t *activations, struct tg
     char digest[TG_DIGEST_SIZE];
     s->kernel->pack(s->ternary, p->rows, p->cols, packed);
     s->op->activations->fill(seed_of(s) + 1, activations, (size_t)tg_op_activation_count(s->op, p));
-    struct tg_digest *d = tg_digest_create(err);
-    if (!d) return -1;
-    tg_digest_update(d, packed, (size_t)s->operands.packed_bytes);
-    int rc = tg_digest_finish(d, digest, err);
-    tg_digest_destroy(d);
-    if (rc == 0) memcpy(facts->operands_digest, digest, sizeof digest);
-    return rc;
+    if (tg_digest_bytes(packed, (size_t)s->operands.packed_bytes, digest, err) < 0) return -1;
+    memcpy(facts->operands_digest, digest, sizeof digest);
+    return 0;
 }
 
 /* What is known of the memory that calls read. */

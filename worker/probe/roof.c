@@ -94,15 +94,10 @@ static void name_canaries(struct tg_facts *facts)
 {
     size_t bytes;
     char digest[TG_DIGEST_SIZE];
-    struct tg_digest *d = tg_digest_create(NULL);
     const unsigned char *code = tg_canary_code(&bytes);
-    if (!d) return;
-    tg_digest_update(d, code, bytes);
-    if (tg_digest_finish(d, digest, NULL) == 0) {
-        memcpy(facts->canary, digest, 16);
-        facts->canary[16] = 0;
-    }
-    tg_digest_destroy(d);
+    if (tg_digest_bytes(code, bytes, digest, NULL) < 0) return;
+    memcpy(facts->canary, digest, 16);
+    facts->canary[16] = 0;
 }
 
 void tg_roof_time_canaries(struct tg_facts *facts)
