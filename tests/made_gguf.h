@@ -14,6 +14,7 @@
 
 #include "kernels/fill.h"
 #include "kernels/format.h"
+#include "kernels/number.h"
 #include "worker/model/gguf_writer.h"
 #include "worker/model/model.h"
 #include "worker/model/network.h"
@@ -153,7 +154,7 @@ static inline void made_fill(const struct made_gguf *m, const struct made_tensor
         for (int64_t i = 0; i < count; i++) made_put_float(to + 4 * i, 1 + values[i] / 8);
     } else if (strcmp(t->type->name, "F16") == 0) {
         for (int64_t i = 0; i < count; i++) {
-            const uint16_t bits = tg_tensor_type_to_f16(values[i]);
+            const uint16_t bits = tg_number_to_f16(values[i]);
             memcpy(to + 2 * i, &bits, sizeof bits);
         }
     } else if (t->type->block_weights > 1 && strcmp(m->ternary, t->type->name) != 0) {

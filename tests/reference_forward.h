@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernels/number.h"
 #include "worker/model/network.h"
 
 /*
@@ -166,7 +167,7 @@ static inline void reference_block(struct reference *r, int64_t block, int64_t t
     for (int64_t i = 0; r->has_halves && i < n->key_value_heads * d; i++) {
         double *const both[] = {&r->keys[block][token][i], &r->values[block][token][i]};
         for (int k = 0; k < 2; k++)
-            *both[k] = (double)tg_tensor_type_f16(tg_tensor_type_to_f16((float)*both[k]));
+            *both[k] = (double)tg_tensor_type_f16(tg_number_to_f16((float)*both[k]));
     }
     reference_attend(r, block, token, queries, wide);
     reference_norm(r, b->attn_sub_norm, wide, inner, wide);

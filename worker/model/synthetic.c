@@ -12,6 +12,7 @@
 
 #include "kernels/fill.h"
 #include "kernels/format.h"
+#include "kernels/number.h"
 #include "worker/model/network.h"
 #include "worker/model/part_file.h"
 
@@ -199,7 +200,7 @@ static bool is_linear(const struct plan *p, const struct tensor *t)
 
 static void put_half(uint8_t *out, float value)
 {
-    const uint16_t bits = tg_tensor_type_to_f16(value);
+    const uint16_t bits = tg_number_to_f16(value);
     out[0] = (uint8_t)bits;
     out[1] = (uint8_t)(bits >> 8);
 }

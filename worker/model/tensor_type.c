@@ -138,21 +138,3 @@ float tg_tensor_type_f16(uint16_t bits)
     if ((bits & 0x7c00) == 0x7c00) return from_bits(sign | 0x7f800000 | rest);
     return sign ? -size : size;
 }
-
-/* Rounds by the processor's own addition: the last bits fall off behind a large enough number. */
-uint16_t tg_tensor_type_to_f16(float value)
-{
-    uint32_t bits, magnitude;
-    memcpy(&bits, &value, sizeof bits);
-    const uint16_t sign = (uint16_t)(bits >> 16 & 0x8000);
-    magnitude = bits & 0x7fffffff;
-    if (magnitude > 0x7f800000) return sign | 0x7e00;
-    if (magnitude >= 0x477ff000) return sign | 0x7c00; /* 65520 and more */
-    if (magnitude < 0x38800000) {                      /* below 2^-14: steps of 2^-24 */
-        const float shifted = from_bits(magnitude) + 0.5f;
-        memcpy(&magnitude, &shifted, sizeof magnitude);
-        return (uint16_t)(sign | (magnitude - 0x3f000000));
-    }
-    magnitude += 0xfff + (magnitude >> 13 & 1);
-    return (uint16_t)(sign | ((magnitude - 0x38000000) >> 13));
-}

@@ -56,9 +56,6 @@ int tg_tensor_type_decode(const struct tg_tensor_type *type, const uint8_t *byte
 float tg_tensor_type_f16(uint16_t bits);
 float tg_tensor_type_bf16(uint16_t bits);
 
-/* A float to binary16, to the nearest, ties to even; what is too large becomes infinite. */
-uint16_t tg_tensor_type_to_f16(float value);
-
 /* Little-endian numbers at any address. */
 uint16_t tg_tensor_type_u16(const uint8_t *bytes);
 float tg_tensor_type_f32(const uint8_t *bytes);
