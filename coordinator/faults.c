@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "kernels/kernel.h"
+#include "worker/probe/probe.h"
 
 /* A kernel of a build that broke. */
 struct suspect {
@@ -44,9 +45,7 @@ bool tg_faults_is_named(const struct tg_measurement *m)
 
 bool tg_faults_is_on_device(const struct tg_measurement *m)
 {
-    const struct tg_kernel *kernel = tg_kernel_find(m->cell.kernel);
-    if (tg_faults_is_named(m)) return true;
-    return m->facts.rank >= 0 && kernel && strcmp(kernel->device, "cpu") != 0;
+    return tg_faults_is_named(m) || (m->facts.rank >= 0 && tg_probe_is_on_device(&m->cell));
 }
 
 bool tg_faults_failed_there(const struct tg_measurement *m)

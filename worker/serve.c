@@ -16,13 +16,13 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/pulse.h"
-#include "kernels/kernel.h"
 #include "results/digest.h"
 #include "results/store.h"
 #include "results/telegram.h"
 #include "worker/host.h"
 #include "worker/library.h"
 #include "worker/parcel.h"
+#include "worker/probe/probe.h"
 #include "worker/seat.h"
 #include "worker/survey.h"
 
@@ -309,12 +309,6 @@ static void let_go(struct holds *holds)
         if (holds->descriptors[--holds->count] >= 0) close(holds->descriptors[holds->count]);
 }
 
-static bool is_on_device(const struct tg_cell *cell)
-{
-    const struct tg_kernel *kernel = tg_kernel_find(cell->kernel);
-    return kernel && strcmp(kernel->device, "cpu") != 0;
-}
-
 /*
  * A device on which nothing runs any more is not tried with every block: once `broken_most` rounds
  * broke there, one after the other, what is left for it is left out, and says so.
@@ -325,7 +319,7 @@ static void look_at_device(struct tg_worker *w, const struct tg_measurement *m, 
     const struct tg_measurement *broke = NULL;
     bool has_ended = false;
     for (size_t i = 0; i < count; i++) {
-        if (!is_on_device(&m[i].cell)) continue;
+        if (!tg_probe_is_on_device(&m[i].cell)) continue;
         if (m[i].outcome == TG_MEASURED || m[i].outcome == TG_WRONG) has_ended = true;
         if (tg_measurement_broke(&m[i])) broke = &m[i];
     }
@@ -342,7 +336,7 @@ static void look_at_device(struct tg_worker *w, const struct tg_measurement *m, 
 static void name_device(const struct tg_worker *w, struct tg_measurement *m)
 {
     if (strcmp(m->facts.gpu_uuid, "unknown") == 0 && w->bench.place.gpu >= 0 &&
-        is_on_device(&m->cell))
+        tg_probe_is_on_device(&m->cell))
         snprintf(m->facts.gpu_uuid, sizeof m->facts.gpu_uuid, "%s", w->seat.gpu.uuid);
 }
 
@@ -373,7 +367,7 @@ static int run_round(struct tg_worker *w, const char *message, char **answer, st
     w->is_over = false;
     if (tg_serve_order_read(message, &order, err) < 0 || open_store(w, err) < 0) return -1;
     for (size_t i = 0; *w->left_out && i < order.block.cell_count; i++)
-        if (is_on_device(&order.block.cells[i])) order.left_out = w->left_out;
+        if (tg_probe_is_on_device(&order.block.cells[i])) order.left_out = w->left_out;
     double begun_s = tg_now();
     w->begin_by_s = begun_s + order.wait_s;
     struct holds holds;

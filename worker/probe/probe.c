@@ -48,6 +48,12 @@ const struct tg_probe *tg_probe_at(size_t i)
     return probes[i];
 }
 
+bool tg_probe_is_on_device(const struct tg_cell *cell)
+{
+    const struct tg_kernel *kernel = tg_kernel_find(cell->kernel);
+    return kernel && strcmp(kernel->device, "cpu") != 0;
+}
+
 int64_t tg_probe_bytes(const struct tg_cell *cell, const char *file)
 {
     const struct tg_probe *probe = tg_probe_find(cell->probe);
@@ -189,16 +195,6 @@ static int limit_data(int64_t bytes, struct tg_error *err)
     return 0;
 }
 
-/*
- * Whether the kernel's row in this program is of a device, whose driver takes memory, and starts
- * threads, as it likes.
- */
-static bool has_device(const struct process *p)
-{
-    const struct tg_kernel *kernel = tg_kernel_find(p->setup.cell.kernel);
-    return kernel && strcmp(kernel->device, "cpu") != 0;
-}
-
 static int prepare(struct process *p, int operands, struct tg_error *err)
 {
     struct tg_facts *facts = &p->m.facts;
@@ -214,7 +210,8 @@ static int prepare(struct process *p, int operands, struct tg_error *err)
         if (tg_place_bind(p->setup.cores[0], err) < 0) return -1;
         tg_place_text(p->setup.cores, (int)threads, facts->cores);
     }
-    if (!has_device(p) && limit_data(p->setup.data_bytes, err) < 0) return -1;
+    if (!tg_probe_is_on_device(&p->setup.cell) && limit_data(p->setup.data_bytes, err) < 0)
+        return -1;
     return p->probe->prepare(&p->setup, operands, &p->m, &p->state, err);
 }
 
@@ -277,6 +274,7 @@ static bool is_asleep(const char *thread)
 /* What is not as it must be with the threads of this process, or NULL; adds up their cores. */
 static const char *look_at_threads(const struct process *p, cpu_set_t *together)
 {
+    const bool is_on_device = tg_probe_is_on_device(&p->setup.cell);
     const char *what = NULL;
     int64_t threads = 0;
     DIR *tasks = opendir("/proc/self/task");
@@ -287,14 +285,14 @@ static const char *look_at_threads(const struct process *p, cpu_set_t *together)
         threads++;
         if (thread != getpid() && !is_asleep(e->d_name))
             what = "its threads do not sleep beside the timed calls";
-        if (p->setup.core_count == 0 || (has_device(p) && thread != getpid()) ||
+        if (p->setup.core_count == 0 || (is_on_device && thread != getpid()) ||
             sched_getaffinity(thread, sizeof bound, &bound) != 0)
             continue;
         if (CPU_COUNT(&bound) != 1) what = "it left the core that it was bound to";
         CPU_OR(together, together, &bound);
     }
     if (tasks) closedir(tasks);
-    return threads > p->setup.cell.threads && !has_device(p)
+    return threads > p->setup.cell.threads && !is_on_device
                ? "it left threads running beside the timed calls"
                : what;
 }

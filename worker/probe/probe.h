@@ -106,6 +106,12 @@ const struct tg_probe *tg_probe_find(const char *name);
 size_t tg_probe_count(void);
 const struct tg_probe *tg_probe_at(size_t i);
 
+/*
+ * Whether the kernel's row in this program is of a device, whose driver takes memory, and starts
+ * threads, as it likes.
+ */
+bool tg_probe_is_on_device(const struct tg_cell *cell);
+
 /* Bytes of private memory that a process for this cell needs, as `bytes` of its probe. */
 int64_t tg_probe_bytes(const struct tg_cell *cell, const char *file);
 

@@ -73,9 +73,9 @@ static int64_t model_bytes(const struct tg_cell *cell, const char *file)
     const struct tg_profile *profile = tg_profile_find(cell->profile);
     const struct tg_model *model = tg_model_find(cell->model);
     const struct tg_kernel *kernel = tg_kernel_find(cell->kernel);
-    const bool is_held_against_host = kernel && strcmp(kernel->device, "cpu") != 0;
     if (!profile || (!model && !*file)) return -1;
-    const bool has_second = profile->call == TG_CALL_NONE || is_held_against_host;
+    /* What is on a device is held against the host. */
+    const bool has_second = profile->call == TG_CALL_NONE || tg_probe_is_on_device(cell);
     const struct tg_session_size size = {.model = model,
                                          .kernel = kernel,
                                          .context = tg_profile_context(profile),
