@@ -159,10 +159,12 @@ static int core_at(const struct machine *m, hwloc_const_cpuset_t set, int back)
 }
 
 /*
- * The cores of a domain that see the same last-level cache: how many such parts there are, and the
- * index-th of them, if `part` is not NULL. What sees no known cache is a part, too.
+ * The parts of a domain: on `cache` the cores that see the same last-level cache, of which what
+ * sees no known one is a part, too; else the domain is one. Returns how many there are; `part`
+ * becomes the index-th of them, if there is one.
  */
-static int caches(const struct machine *m, int domain, int index, hwloc_bitmap_t part)
+static int cut(const struct machine *m, int domain, enum tg_exclusive exclusive, int index,
+               hwloc_bitmap_t part)
 {
     int count = 0;
     unsigned core;
@@ -172,11 +174,12 @@ static int caches(const struct machine *m, int domain, int index, hwloc_bitmap_t
         hwloc_bitmap_zero(own);
         hwloc_bitmap_foreach_begin(core, left)
         {
-            if (last_cache(m->topology, (int)core) == cache) hwloc_bitmap_set(own, core);
+            if (exclusive != TG_EXCLUSIVE_CACHE || last_cache(m->topology, (int)core) == cache)
+                hwloc_bitmap_set(own, core);
         }
         hwloc_bitmap_foreach_end();
         hwloc_bitmap_andnot(left, left, own);
-        if (count++ == index && part) hwloc_bitmap_copy(part, own);
+        if (count++ == index) hwloc_bitmap_copy(part, own);
     }
     hwloc_bitmap_free(own);
     hwloc_bitmap_free(left);
@@ -212,14 +215,9 @@ static hwloc_bitmap_t rest_of(const struct machine *m, enum tg_exclusive exclusi
     hwloc_bitmap_t rest = hwloc_bitmap_dup(hwloc_topology_get_topology_cpuset(m->topology));
     hwloc_bitmap_t part = hwloc_bitmap_alloc();
     for (int d = 0; d < m->count; d++) {
-        hwloc_const_bitmap_t cores = m->domains[d].cores;
-        int parts = exclusive == TG_EXCLUSIVE_CACHE ? caches(m, d, -1, NULL) : 1;
-        int timed = exclusive == TG_EXCLUSIVE_CORE ? core_count(m, cores) - 1 : 1;
-        for (int k = 0; k < parts; k++) {
-            hwloc_bitmap_copy(part, cores);
-            if (exclusive == TG_EXCLUSIVE_CACHE) caches(m, d, k, part);
+        int timed = exclusive == TG_EXCLUSIVE_CORE ? core_count(m, m->domains[d].cores) - 1 : 1;
+        for (int k = 0; k < cut(m, d, exclusive, k, part); k++)
             for (int i = 0; i < timed || i == 0; i++) remove_core(m, rest, core_at(m, part, i));
-        }
     }
     hwloc_bitmap_free(part);
     return rest;
@@ -274,14 +272,9 @@ static int unshared(const struct machine *m, const struct tg_place *place)
 {
     int most = 0;
     hwloc_bitmap_t part = hwloc_bitmap_alloc();
-    for (int d = 0; d < m->count; d++) {
-        int parts = place->exclusive == TG_EXCLUSIVE_CACHE ? caches(m, d, -1, NULL) : 1;
-        for (int k = 0; k < parts; k++) {
-            hwloc_bitmap_copy(part, m->domains[d].cores);
-            if (place->exclusive == TG_EXCLUSIVE_CACHE) caches(m, d, k, part);
+    for (int d = 0; d < m->count; d++)
+        for (int k = 0; k < cut(m, d, place->exclusive, k, part); k++)
             if (core_count(m, part) > most) most = core_count(m, part);
-        }
-    }
     hwloc_bitmap_free(part);
     bool is_apart = m->has_slow || (place->exclusive == TG_EXCLUSIVE_CORE && most > 1);
     return is_apart ? place->core_count : most - 1;
@@ -291,10 +284,9 @@ static int unshared(const struct machine *m, const struct tg_place *place)
 static void deal_cores(const struct machine *m, int domain, int rank, int count,
                        struct tg_place *place)
 {
-    hwloc_bitmap_t part = hwloc_bitmap_dup(m->domains[domain].cores);
-    int first = 0;
-    if (place->exclusive == TG_EXCLUSIVE_CACHE)
-        caches(m, domain, rank % caches(m, domain, -1, NULL), part);
+    hwloc_bitmap_t part = hwloc_bitmap_alloc();
+    int first = 0, parts = cut(m, domain, place->exclusive, -1, part);
+    cut(m, domain, place->exclusive, rank % parts, part);
     int cores = core_count(m, part);
     if (place->exclusive == TG_EXCLUSIVE_CORE && cores > 1) {
         int usable = cores - 1, each = count < usable ? usable / count : 1;
