@@ -36,90 +36,44 @@ void tg_model_notes_take(struct tg_model_notes *notes, const struct tg_model_not
     tg_host_process_memory(&own->held_bytes, &own->peak_bytes);
 }
 
-static double held(const struct tg_model_note *n)
-{
-    return (double)n->held_bytes;
-}
-
-static double peak(const struct tg_model_note *n)
-{
-    return (double)n->peak_bytes;
-}
-
-static double activation(const struct tg_model_note *n)
-{
-    return n->stages.prepare;
-}
-
-static double product(const struct tg_model_note *n)
-{
-    return n->stages.products;
-}
-
-static double attention(const struct tg_model_note *n)
-{
-    return n->stages.attention;
-}
-
-static double head(const struct tg_model_note *n)
-{
-    return n->stages.head;
-}
-
-static double choice(const struct tg_model_note *n)
-{
-    return n->choose_s;
-}
-
-static double tokenize(const struct tg_model_note *n)
-{
-    return n->tokenize_rate;
-}
-
-static double copy_in(const struct tg_model_note *n)
-{
-    return n->device.copy_in;
-}
-
-static double prompt(const struct tg_model_note *n)
-{
-    return n->device.prompt;
-}
-
-static double step(const struct tg_model_note *n)
-{
-    return n->device.step;
-}
-
-static double copy_out(const struct tg_model_note *n)
-{
-    return n->device.copy_out;
-}
-
-static double gpu(const struct tg_model_note *n)
-{
-    return (double)n->gpu_bytes;
-}
+#define OF(member) offsetof(struct tg_model_note, member)
 
 static const struct {
     const char *metric;
-    double (*value)(const struct tg_model_note *note);
+    enum tg_kind kind; /* TG_COUNT or TG_REAL */
+    size_t offset;
 } quantities[] = {
-    {"held_memory", held},     {"peak_memory", peak},         {"activation_time", activation},
-    {"product_time", product}, {"attention_time", attention}, {"head_time", head},
-    {"choose_time", choice},   {"tokenize_rate", tokenize},   {"copy_in_time", copy_in},
-    {"prompt_time", prompt},   {"step_time", step},           {"copy_out_time", copy_out},
-    {"gpu_memory", gpu}};
+    {"held_memory", TG_COUNT, OF(held_bytes)},
+    {"peak_memory", TG_COUNT, OF(peak_bytes)},
+    {"activation_time", TG_REAL, OF(stages.prepare)},
+    {"product_time", TG_REAL, OF(stages.products)},
+    {"attention_time", TG_REAL, OF(stages.attention)},
+    {"head_time", TG_REAL, OF(stages.head)},
+    {"choose_time", TG_REAL, OF(choose_s)},
+    {"tokenize_rate", TG_REAL, OF(tokenize_rate)},
+    {"copy_in_time", TG_REAL, OF(device.copy_in)},
+    {"prompt_time", TG_REAL, OF(device.prompt)},
+    {"step_time", TG_REAL, OF(device.step)},
+    {"copy_out_time", TG_REAL, OF(device.copy_out)},
+    {"gpu_memory", TG_COUNT, OF(gpu_bytes)},
+};
+
+static double value_of(const struct tg_model_note *note, size_t quantity)
+{
+    const void *at = (const char *)note + quantities[quantity].offset;
+    return quantities[quantity].kind == TG_COUNT ? (double)*(const int64_t *)at
+                                                 : *(const double *)at;
+}
 
 void tg_model_notes_add(const struct tg_model_notes *notes, struct tg_measurement *m)
 {
     for (size_t q = 0; q < sizeof quantities / sizeof *quantities; q++) {
         size_t known = 0;
-        while (known < notes->count && quantities[q].value(&notes->list[known]) > 0) known++;
+        while (known < notes->count && value_of(&notes->list[known], q) > 0) known++;
         if (known == 0 || known < notes->count) continue;
         struct tg_series *series = tg_measurement_add(m, quantities[q].metric, known);
         for (size_t i = 0; series && i < known; i++) {
-            series->samples[i] = quantities[q].value(&notes->list[i]);
+            series->samples[i] = value_of(&notes->list[i], q);
             series->turns[i] = (int64_t)notes->list[i].turn;
             series->begun[i] = notes->list[i].begun;
         }
