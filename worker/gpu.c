@@ -50,7 +50,6 @@ struct library {
     int (*memory)(struct device *, struct memory *);
     int (*capability)(struct device *, int *, int *);
     int (*clock_most)(struct device *, int, unsigned *);
-    int (*clock)(struct device *, int, unsigned *);
     int (*power_limit)(struct device *, unsigned *);
     int (*power)(struct device *, unsigned *);
     int (*ecc)(struct device *, int *, int *);
@@ -87,7 +86,6 @@ static const struct {
                  ROW(memory, "nvmlDeviceGetMemoryInfo"),
                  ROW(capability, "nvmlDeviceGetCudaComputeCapability"),
                  ROW(clock_most, "nvmlDeviceGetMaxClockInfo"),
-                 ROW(clock, "nvmlDeviceGetClockInfo"),
                  ROW(power_limit, "nvmlDeviceGetEnforcedPowerLimit"),
                  ROW(power_limit, "nvmlDeviceGetPowerManagementLimit"),
                  ROW(power, "nvmlDeviceGetPowerUsage"),
@@ -293,13 +291,6 @@ void tg_gpu_read(struct tg_gpu_list *list)
         divide(list);
 }
 
-static int64_t clock_of(struct device *device, int clock)
-{
-    unsigned mhz;
-    if (!library.clock || library.clock(device, clock, &mhz) != FINE) return -1;
-    return mhz * INT64_C(1000000);
-}
-
 static double held_by(struct device *device, int what)
 {
     struct held held;
@@ -310,30 +301,21 @@ static double held_by(struct device *device, int what)
 int tg_gpu_look(const char *uuid, struct tg_gpu_look *look, struct tg_error *err)
 {
     struct device *device, *whole;
-    struct memory memory;
     unsigned number;
     unsigned long long mask;
     if (open_library(err) < 0) return -1;
     int code = library.by_uuid(uuid, &device);
     if (code != FINE) return tg_fail(err, "cannot look at GPU '%s': %s", uuid, said(code));
     if (!library.mig_parent || library.mig_parent(device, &whole) != FINE) whole = device;
-    *look = (struct tg_gpu_look){.sm_clock_hz = clock_of(whole, CLOCK_SM),
-                                 .memory_clock_hz = clock_of(whole, CLOCK_MEMORY),
-                                 .throttle = -1,
+    *look = (struct tg_gpu_look){.throttle = -1,
                                  .power_held_s = held_by(whole, HELD_BY_POWER),
                                  .heat_held_s = held_by(whole, HELD_BY_HEAT),
                                  .temperature_c = NAN,
-                                 .power_w = NAN,
-                                 .used_bytes = -1,
-                                 .free_bytes = -1};
+                                 .power_w = NAN};
     if (library.reasons && library.reasons(whole, &mask) == FINE) look->throttle = (int64_t)mask;
     if (library.temperature && library.temperature(whole, SENSOR_GPU, &number) == FINE)
         look->temperature_c = number;
     if (library.power && library.power(whole, &number) == FINE) look->power_w = number / 1000.0;
-    if (library.memory && library.memory(device, &memory) == FINE) {
-        look->used_bytes = (int64_t)memory.used;
-        look->free_bytes = (int64_t)memory.free;
-    }
     return 0;
 }
 

@@ -32,11 +32,9 @@ enum {
 
 /* A look at a running GPU. What cannot be read is -1, or not a number. */
 struct tg_gpu_look {
-    int64_t sm_clock_hz, memory_clock_hz; /* now */
-    int64_t throttle;                     /* mask of reasons, now */
-    double power_held_s, heat_held_s;     /* so long, in all, have power and heat held its clock */
+    int64_t throttle;                 /* mask of reasons, now */
+    double power_held_s, heat_held_s; /* so long, in all, have power and heat held its clock */
     double temperature_c, power_w;
-    int64_t used_bytes, free_bytes; /* of its memory; an instance's own */
 };
 
 /*
@@ -46,9 +44,9 @@ struct tg_gpu_look {
 void tg_gpu_read(struct tg_gpu_list *list);
 
 /*
- * Looks at one, by its uuid. Clocks, power and temperature of an instance are those of the GPU that
- * it is a part of. The first look opens the library, which may take a second; others take less than
- * a millisecond on a driver that answers.
+ * Looks at one, by its uuid. What is seen of an instance is that of the GPU that it is a part of.
+ * The first look opens the library, which may take a second; others take less than a millisecond on
+ * a driver that answers.
  */
 int tg_gpu_look(const char *uuid, struct tg_gpu_look *look, struct tg_error *err);
 

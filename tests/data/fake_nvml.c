@@ -156,12 +156,6 @@ int nvmlDeviceGetMaxClockInfo(struct part *part, int clock, unsigned *mhz)
     return told("plain", 0) || part->instance >= 0 ? NOT_SUPPORTED : FINE;
 }
 
-int nvmlDeviceGetClockInfo(struct part *part, int clock, unsigned *mhz)
-{
-    *mhz = clock == 1 ? 1755 : 2619;
-    return told("plain", 0) || part->instance >= 0 ? NOT_SUPPORTED : FINE;
-}
-
 int nvmlDeviceGetPowerManagementLimit(struct part *part, unsigned *milliwatts)
 {
     *milliwatts = 650000;
