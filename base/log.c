@@ -15,7 +15,7 @@ void tg_log_open(int rank, enum tg_level most)
 
 void tg_log(enum tg_level level, const char *format, ...)
 {
-    static const char *const names[] = {"error", "warning", "info", "debug"};
+    static const char *const names[] = {"error", "warning", "info"};
     if (level > log_most) return;
 
     char line[2048];

@@ -8,8 +8,7 @@
 enum tg_level {
     TG_ERROR, /* it could not go on; only main says so */
     TG_WARN,  /* it goes on, but the reader should know */
-    TG_INFO,  /* a few lines a run */
-    TG_DEBUG
+    TG_INFO   /* a few lines a run */
 };
 
 /* Sets the rank that lines name (-1: none) and the level from which on they are left out. */
