@@ -21,10 +21,10 @@
  * model. A block, with x of `hidden` numbers:
  *
  *   x += attn_output(attn_sub_norm(attention(rope(attn_q(n)), rope(attn_k(n)), attn_v(n))))
- *   x += ffn_down(ffn_sub_norm(gate(ffn_gate(m)) * ffn_up(m)))      n = attn_norm(x), m =
- * ffn_norm(x)
+ *   x += ffn_down(ffn_sub_norm(gate(ffn_gate(m)) * ffn_up(m)))
  *
- * and the logits are output(output_norm(x)), with the embedding for `output` where there is none.
+ * with n = attn_norm(x) and m = ffn_norm(x), and the logits are output(output_norm(x)), with the
+ * embedding for `output` where there is none.
  */
 
 enum tg_network_gate { TG_GATE_SILU, TG_GATE_SQUARED_RELU };

@@ -14,8 +14,8 @@
  * the activations, and the results. The two processes of a block each have their own: nothing of a
  * device's memory is shared.
  *
- *   open -> copy -> poison, relay, fetch -> poison, rehearse, fetch -> time, time, ... -> fetch ->
- * close
+ *   open -> copy -> poison, relay, fetch -> poison, rehearse, fetch -> time, time, ...
+ *        -> fetch -> close
  */
 
 struct tg_upload {
