@@ -79,7 +79,7 @@ static void add_values(struct tg_json *object, const struct tg_gguf *g)
         struct tg_json *item = tg_json_object(values, NULL);
         const uint8_t *at = v->bytes;
         add_text(item, "key", v->key);
-        tg_json_add_text(item, "kind", tg_gguf_kind_name(v->kind));
+        tg_json_add_text(item, "kind", tg_gguf_kinds[v->kind].name);
         if (v->is_array)
             tg_json_add_number(item, "count", (double)v->count);
         else if (v->kind == TG_GGUF_STRING)

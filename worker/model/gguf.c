@@ -17,16 +17,13 @@ enum { VALUES_MOST = 65536, TENSORS_MOST = 65536, NAME_MOST = 255, DEPTH_MOST = 
 
 #define WEIGHTS_MOST (INT64_C(1) << 48)
 
-static const struct {
-    const char *name;
-    uint64_t bytes; /* 0: as many as it says */
-} kinds[] = {
+const struct tg_gguf_kind_row tg_gguf_kinds[] = {
     {"uint8", 1},  {"int8", 1},    {"uint16", 2},  {"int16", 2},  {"uint32", 4},
     {"int32", 4},  {"float32", 4}, {"bool", 1},    {"string", 0}, {"array", 0},
     {"uint64", 8}, {"int64", 8},   {"float64", 8},
 };
 
-enum { KINDS = sizeof kinds / sizeof *kinds };
+enum { KINDS = sizeof tg_gguf_kinds / sizeof *tg_gguf_kinds };
 
 /* Where reading is; what is taken is there. */
 struct reader {
@@ -101,8 +98,8 @@ static int skip_elements(struct reader *r, enum tg_gguf_kind kind, uint64_t coun
     if (count > r->size - r->at)
         return tg_fail(err, "%" PRIu64 " elements at byte %" PRIu64 " are more than the file has",
                        count, r->at);
-    if (kinds[kind].bytes) {
-        if (!take(r, count * kinds[kind].bytes))
+    if (tg_gguf_kinds[kind].bytes) {
+        if (!take(r, count * tg_gguf_kinds[kind].bytes))
             return tg_fail(err, "%" PRIu64 " elements at byte %" PRIu64 " are cut off", count,
                            r->at);
         return 0;
@@ -388,7 +385,7 @@ const struct tg_gguf_tensor *tg_gguf_tensor(const struct tg_gguf *gguf, const ch
 bool tg_gguf_count_at(const struct tg_gguf_value *value, uint64_t i, int64_t *out)
 {
     assert(i < value->count);
-    const uint64_t size = kinds[value->kind].bytes;
+    const uint64_t size = tg_gguf_kinds[value->kind].bytes;
     const uint64_t bits = size ? little(value->bytes + i * size, size) : 0;
     switch (value->kind) {
     case TG_GGUF_INT8: *out = (int8_t)bits; return true;
@@ -434,11 +431,6 @@ struct tg_gguf_text tg_gguf_next_text(const struct tg_gguf_value *value, const u
     return text;
 }
 
-const char *tg_gguf_kind_name(enum tg_gguf_kind kind)
-{
-    return kinds[kind].name;
-}
-
 /* *value becomes NULL where the key may be missing and is. */
 static int find_one(const struct tg_gguf *gguf, const char *key, bool is_optional,
                     const struct tg_gguf_value **value, struct tg_error *err)
@@ -457,7 +449,7 @@ int tg_gguf_get_count(const struct tg_gguf *gguf, const char *key, bool is_optio
     if (find_one(gguf, key, is_optional, &value, err) < 0) return -1;
     if (!value) return 0;
     if (!tg_gguf_count_at(value, 0, &count))
-        return tg_fail(err, "key '%s' is no count but %s", key, tg_gguf_kind_name(value->kind));
+        return tg_fail(err, "key '%s' is no count but %s", key, tg_gguf_kinds[value->kind].name);
     if (count < least || count > most)
         return tg_fail(err, "key '%s' is %" PRId64 ", and may be %" PRId64 " to %" PRId64, key,
                        count, least, most);
@@ -473,7 +465,7 @@ int tg_gguf_get_real(const struct tg_gguf *gguf, const char *key, bool is_option
     if (find_one(gguf, key, is_optional, &value, err) < 0) return -1;
     if (!value) return 0;
     if (!tg_gguf_real_at(value, 0, &real))
-        return tg_fail(err, "key '%s' is no number but %s", key, tg_gguf_kind_name(value->kind));
+        return tg_fail(err, "key '%s' is no number but %s", key, tg_gguf_kinds[value->kind].name);
     if (!(real > 0 && real < 1e30))
         return tg_fail(err, "key '%s' is %g, and must be above 0", key, real);
     *out = real;
@@ -487,7 +479,7 @@ int tg_gguf_get_text(const struct tg_gguf *gguf, const char *key, bool is_option
     if (find_one(gguf, key, is_optional, &value, err) < 0) return -1;
     if (!value) return 0;
     if (value->kind != TG_GGUF_STRING)
-        return tg_fail(err, "key '%s' is no text but %s", key, tg_gguf_kind_name(value->kind));
+        return tg_fail(err, "key '%s' is no text but %s", key, tg_gguf_kinds[value->kind].name);
     const uint8_t *at = value->bytes;
     const struct tg_gguf_text text = tg_gguf_next_text(value, &at);
     if (text.size >= size) return tg_fail(err, "key '%s' has %" PRIu64 " bytes", key, text.size);

@@ -45,6 +45,14 @@ enum tg_gguf_kind {
     TG_GGUF_FLOAT64
 };
 
+/* Of each kind. */
+struct tg_gguf_kind_row {
+    const char *name; /* as the specification has it */
+    uint64_t bytes;   /* of one; 0: as many as it says */
+};
+
+extern const struct tg_gguf_kind_row tg_gguf_kinds[];
+
 /* A value: one, or, if is_array, `count` of the kind; an array of arrays is only passed over. */
 struct tg_gguf_value {
     struct tg_gguf_text key; /* printable ASCII */
@@ -113,9 +121,6 @@ bool tg_gguf_real_at(const struct tg_gguf_value *value, uint64_t i, double *out)
  * Past the last one bytes is NULL.
  */
 struct tg_gguf_text tg_gguf_next_text(const struct tg_gguf_value *value, const uint8_t **at);
-
-/* The name of a kind, as the specification has it. */
-const char *tg_gguf_kind_name(enum tg_gguf_kind kind);
 
 /*
  * What a key must have, as errors say it: one integer of least..most, one real number above 0, or

@@ -46,20 +46,6 @@ static void put_text(struct tg_gguf_writer *w, struct buffer *b, const void *byt
     put(w, b, bytes, size);
 }
 
-static int size_of(enum tg_gguf_kind kind)
-{
-    switch (kind) {
-    case TG_GGUF_UINT8:
-    case TG_GGUF_INT8:
-    case TG_GGUF_BOOL: return 1;
-    case TG_GGUF_UINT16:
-    case TG_GGUF_INT16: return 2;
-    case TG_GGUF_UINT64:
-    case TG_GGUF_INT64: return 8;
-    default: return 4;
-    }
-}
-
 static void key_of(struct tg_gguf_writer *w, const char *key, enum tg_gguf_kind kind)
 {
     put_text(w, &w->values, key, strlen(key));
@@ -113,7 +99,7 @@ void tg_gguf_writer_add_text(struct tg_gguf_writer *w, const void *bytes, uint64
 
 void tg_gguf_writer_add_count(struct tg_gguf_writer *w, enum tg_gguf_kind kind, uint64_t value)
 {
-    put_number(w, &w->values, value, size_of(kind));
+    put_number(w, &w->values, value, (int)tg_gguf_kinds[kind].bytes);
 }
 
 void tg_gguf_writer_add_real(struct tg_gguf_writer *w, float value)
