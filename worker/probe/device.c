@@ -63,7 +63,7 @@ int tg_device_call(const struct tg_kernel *kernel, const struct tg_op *op,
     const struct tg_device *device;
     struct one_call call = {kernel, *problem};
     const struct tg_device_work work = {put_call, &call};
-    struct tg_facts facts;
+    struct tg_facts facts = {.host = ""};
     void *state, *weights, *activations, *results;
     if (tg_device_open(kernel->device, &facts, &device, &state, err) < 0) return -1;
     if (!device) {
