@@ -16,7 +16,7 @@ static void types_have_the_bytes_that_files_have(void **state)
         {"TL2", 3200, 128, -1},        {"TQ1_0", 2, 512, 216},
         {"TQ2_0", 2, 512, 264},        {"TQ2_0", 2, 500, -1},
         {"Q8_0", 3, 64, 204},          {"Q6_K", 3, 256, 630},
-        {"MXFP4", 2, 64, 68},
+        {"MXFP4", 2, 64, 68},          {"Q2_0", 2, 64, 36},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         assert_int_equal(
