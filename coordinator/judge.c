@@ -106,26 +106,22 @@ static void tell_open(const struct tg_rounds *rounds, struct tg_verdict *v)
 {
     char reason[TG_EVIDENCE_REASON_SIZE];
     if (v->answer != TG_INCONCLUSIVE || *v->reason) return;
+    size_t used = (size_t)snprintf(v->reason, sizeof v->reason, "not decided after %zu round%s",
+                                   v->rounds, v->rounds == 1 ? "" : "s");
+    char *rest = v->reason + used;
+    const size_t size = sizeof v->reason - used;
     if (rounds->of_broken + rounds->else_broken > 0)
-        snprintf(v->reason, sizeof v->reason, "not decided after %zu round%s; one broke: %.300s",
-                 v->rounds, v->rounds == 1 ? "" : "s", tg_evidence_reason(rounds, reason));
+        snprintf(rest, size, "; one broke: %.300s", tg_evidence_reason(rounds, reason));
     else if (rounds->apart)
-        snprintf(v->reason, sizeof v->reason,
-                 "not decided after %zu rounds; the sides of %zu others are of two nodes, devices "
-                 "or model files",
-                 v->rounds, rounds->apart);
+        snprintf(rest, size, "; rounds with sides of two nodes, devices or model files: %zu",
+                 rounds->apart);
     else if (rounds->hollow > 0 && rounds->lacking == rounds->hollow)
-        snprintf(v->reason, sizeof v->reason,
-                 "not decided after %zu rounds; in %zu others this metric was not measured",
-                 v->rounds, rounds->lacking);
+        snprintf(rest, size, "; rounds without this metric: %zu", rounds->lacking);
     else if (rounds->hollow)
-        snprintf(v->reason, sizeof v->reason,
-                 "not decided after %zu rounds; the samples of %zu others give no value: they are "
-                 "too few, or not two of each side in every four turns, counted from 0",
-                 v->rounds, rounds->hollow);
-    else
-        snprintf(v->reason, sizeof v->reason, "not decided after %zu round%s", v->rounds,
-                 v->rounds == 1 ? "" : "s");
+        snprintf(rest, size,
+                 "; rounds without a value, whose samples are too few, or not two of each side in "
+                 "every four turns, counted from 0: %zu",
+                 rounds->hollow);
 }
 
 int tg_judge_gather(const struct tg_plan *plan, size_t test, const struct tg_rows *rows,

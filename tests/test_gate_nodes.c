@@ -335,9 +335,10 @@ static void sides_of_two_nodes_are_no_round(void **state)
     for (size_t i = 0; i < run.count; i += 2)
         snprintf(run.rows[i].facts.host, TG_TEXT_SIZE, "elsewhere");
     assert_int_equal(decide_run(), TG_INCONCLUSIVE);
-    assert_string_equal(decision.verdicts[0].reason,
-                        "not decided after 0 rounds; the sides of 30 others are of two nodes, "
-                        "devices or model files");
+    assert_string_equal(
+        decision.verdicts[0].reason,
+        "not decided after 0 rounds; rounds with sides of two nodes, devices or model "
+        "files: 30");
 }
 
 /* A device beside another one in the same node is another machine, and so is one beside none. */

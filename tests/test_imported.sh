@@ -107,7 +107,7 @@ sed '/"cell":"[^"]*build=base/!s/"facts":{/&"model_digest":"aaaa",/; /"cell":"[^
     rounds.jsonl >files.jsonl
 check 'one model of two files' gives 0 "$TRITGATE" import files.jsonl files --policy elsewhere.json
 check 'is not compared' gives 2 "$TRITGATE" gate files --imported
-check 'and why is said' says 'the sides of 12 others are of two nodes, devices or model files'
+check 'and why is said' says 'rounds with sides of two nodes, devices or model files: 12'
 sed -i 's/bbbb/aaaa/' files.jsonl
 check 'of one file' gives 0 "$TRITGATE" import files.jsonl file --policy elsewhere.json
 check 'it is' gives 0 "$TRITGATE" gate file --imported
