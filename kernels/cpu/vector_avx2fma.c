@@ -9,10 +9,9 @@
 
 /*
  * kernels/vector.h in registers of eight floats; eight of them are the 64 lanes of a sum. What is
- * left at an end is copied and filled up with zeros. Without the instructions for it, a float16 is
- * shifted into the place of a float, its sign too, and multiplied by 2^112, which is exact; one
- * that is not finite then still needs the exponent of such a float. Of two numbers of which one is
- * a NaN, min and max give the second, so limits come first.
+ * left at an end is copied and filled up with zeros. Of the set only the conversions of float16 are
+ * used beside AVX2: products are rounded before they are added. Of two numbers of which one is a
+ * NaN, min and max give the second, so limits come first.
  */
 
 enum { LANES = 8, PARTS = 8, STEP = LANES * PARTS };
@@ -218,15 +217,7 @@ static void dots_f32(const void *rows, int64_t row_bytes, int64_t count, const f
 
 static inline __m256 eight_halves(const uint8_t *from)
 {
-    const __m256i bits = _mm256_cvtepi16_epi32(
-        _mm_loadu_si128((const __m128i *)(const void *)from));
-    const __m256i moved = _mm256_and_si256(_mm256_slli_epi32(bits, 13),
-                                           _mm256_set1_epi32((int)0x8fffffff));
-    const __m256i rest = _mm256_and_si256(moved, _mm256_set1_epi32(0x0fffffff));
-    const __m256i no_number = _mm256_and_si256(
-        _mm256_cmpgt_epi32(rest, _mm256_set1_epi32(0x0f7fffff)), _mm256_set1_epi32(0x7f800000));
-    const __m256 value = _mm256_mul_ps(_mm256_castsi256_ps(moved), _mm256_set1_ps(0x1p112f));
-    return _mm256_or_ps(value, _mm256_castsi256_ps(no_number));
+    return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)from));
 }
 
 static inline struct sums add_halves(struct sums s, const uint8_t *row, const float *x)
@@ -237,21 +228,39 @@ static inline struct sums add_halves(struct sums s, const uint8_t *row, const fl
     return s;
 }
 
+/* The last numbers of a row, fewer than eight, and zeros. */
+static inline __m256 last_halves(const uint8_t *row, int64_t n)
+{
+    static const uint8_t moves[] = {0,   1,   2,   3,   4,   5,   6,   7,   8,   9,   10,
+                                    11,  12,  13,  14,  15,  128, 128, 128, 128, 128, 128,
+                                    128, 128, 128, 128, 128, 128, 128, 128, 128, 128};
+    const int64_t left = n % LANES;
+    uint8_t few[2 * LANES] = {0};
+    if (n < LANES) {
+        memcpy(few, row, (size_t)(2 * n));
+        return eight_halves(few);
+    }
+    const __m128i eight = _mm_loadu_si128((const __m128i *)(const void *)(row + 2 * (n - LANES)));
+    const __m128i move = _mm_loadu_si128(
+        (const __m128i *)(const void *)(moves + 2 * (LANES - left)));
+    return _mm256_cvtph_ps(_mm_shuffle_epi8(eight, move));
+}
+
 static void dots_f16(const void *rows, int64_t row_bytes, int64_t count, const float *x, int64_t n,
                      float *out)
 {
+    const int64_t steps = n / STEP * STEP, whole = n / LANES * LANES;
+    const __m256 last = eight(x, whole, n, 0);
     for (int64_t r = 0; r < count; r++) {
         const uint8_t *row = (const uint8_t *)rows + r * row_bytes;
         struct sums s = nothing();
         int64_t i = 0;
-        for (; i + STEP <= n; i += STEP) s = add_halves(s, row + 2 * i, x + i);
-        if (i < n) {
-            uint8_t halves[2 * STEP] = {0};
-            float rest[STEP] = {0};
-            memcpy(halves, row + 2 * i, (size_t)(2 * (n - i)));
-            memcpy(rest, x + i, (size_t)(n - i) * sizeof *x);
-            s = add_halves(s, halves, rest);
-        }
+        for (; i < steps; i += STEP) s = add_halves(s, row + 2 * i, x + i);
+        for (int k = 0; k < PARTS && steps < n; k++, i += LANES)
+            if (i < whole)
+                s.of[k] = product(s.of[k], eight_halves(row + 2 * i), _mm256_loadu_ps(x + i));
+            else if (i < n)
+                s.of[k] = product(s.of[k], last_halves(row, n), last);
         out[r] = total(s);
     }
 }
@@ -341,17 +350,33 @@ static void mix_f32(const void *rows, int64_t row_bytes, int64_t count, const fl
     }
 }
 
+/* So many eights of the rows: sums of several, since one waits for itself. */
+static inline __attribute__((always_inline)) void mix_eights(int many, const uint8_t *rows,
+                                                             int64_t row_bytes, int64_t count,
+                                                             const float *shares, float *out)
+{
+    struct sums s = nothing();
+    for (int64_t r = 0; r < count; r++) {
+        const __m256 share = _mm256_set1_ps(shares[r]);
+        for (int k = 0; k < many; k++)
+            s.of[k] = product(s.of[k], share, eight_halves(rows + r * row_bytes + 2 * LANES * k));
+    }
+    for (int k = 0; k < many; k++) _mm256_storeu_ps(out + LANES * k, s.of[k]);
+}
+
+/* The last eight numbers may be such as were there before: they come out the same. */
 static void mix_f16(const void *rows, int64_t row_bytes, int64_t count, const float *shares,
                     int64_t n, float *out)
 {
     const uint8_t *from = rows;
     int64_t i = 0;
-    for (; i + LANES <= n; i += LANES) {
-        __m256 sum = _mm256_setzero_ps();
-        for (int64_t r = 0; r < count; r++)
-            sum = product(sum, _mm256_set1_ps(shares[r]),
-                          eight_halves(from + r * row_bytes + 2 * i));
-        _mm256_storeu_ps(out + i, sum);
+    for (; i + 8 * LANES <= n; i += 8 * LANES)
+        mix_eights(8, from + 2 * i, row_bytes, count, shares, out + i);
+    for (; i + 4 * LANES <= n; i += 4 * LANES)
+        mix_eights(4, from + 2 * i, row_bytes, count, shares, out + i);
+    for (; i < n && n >= LANES; i += LANES) {
+        if (i + LANES > n) i = n - LANES;
+        mix_eights(1, from + 2 * i, row_bytes, count, shares, out + i);
     }
     for (; i < n; i++) {
         float sum = 0;
@@ -377,11 +402,29 @@ static void mix_f16_many(const void *rows, int64_t row_bytes, int64_t count, con
 
 static void to_f16(const float *x, int64_t n, uint16_t *out)
 {
-    for (int64_t i = 0; i < n; i++) out[i] = tg_lanes_to_f16(x[i]);
+    int64_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        _mm_storeu_si128((__m128i *)(void *)(out + i),
+                         _mm256_cvtps_ph(_mm256_loadu_ps(x + i), _MM_FROUND_TO_NEAREST_INT));
+    for (; i < n; i++) out[i] = tg_lanes_to_f16(x[i]);
 }
 
-const struct tg_vector tg_vector_avx2 = {
-    "avx2",   "eight lanes", tg_isa_here_AVX2,  norm,      quantise,
-    rescale,  gate_silu,     gate_squared_relu, softmax,   dots_f32,
-    dots_f16, dots_bf16,     dots_q8_0,         dots_q6_k, mix_f32,
-    mix_f16,  dots_f16_many, mix_f16_many,      to_f16};
+const struct tg_vector tg_vector_avx2fma = {"avx2fma",
+                                            "eight lanes, float16 by conversion",
+                                            tg_isa_here_AVX2FMA,
+                                            norm,
+                                            quantise,
+                                            rescale,
+                                            gate_silu,
+                                            gate_squared_relu,
+                                            softmax,
+                                            dots_f32,
+                                            dots_f16,
+                                            dots_bf16,
+                                            dots_q8_0,
+                                            dots_q6_k,
+                                            mix_f32,
+                                            mix_f16,
+                                            dots_f16_many,
+                                            mix_f16_many,
+                                            to_f16};
